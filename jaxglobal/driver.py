@@ -1,0 +1,367 @@
+"""minimize and levels: the only Python loop. From level to level, until a rule says stop.
+
+Reference: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022). Differs from it in what a level is made of: the local
+searches of a level share the lanes of one compiled program (sweep.py), and every limit binds in the middle of a level.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal import bfgs, devices, minima, objective, starts, stopping, sweep
+from jaxglobal import progress as display
+from jaxglobal.interrupt import Interrupt
+from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
+from jaxglobal.streams import Ended, Streams
+
+CHUNK_TIME = 0.03  # seconds between two looks at the clock
+FIRST_TICKS = 16  # ticks of the first chunk, when nothing is known about their time
+MOST_TICKS = 2**16
+
+
+def minimize(
+    fun: Callable[..., Any],
+    bounds: Any,
+    args: Any = (),
+    *,
+    x0: Any = None,
+    starts: Any = "auto",
+    local: Any = "auto",
+    same: int = 4,
+    fatol: float = 1e-8,
+    frtol: float = 1e-8,
+    max_time: float | None = None,
+    max_levels: int | None = None,
+    max_starts: int | None = None,
+    max_evals: int | None = None,
+    target: float | None = None,
+    lanes: int | str = "auto",
+    seed: int = 0,
+    has_aux: bool = False,
+    open: Any = False,
+    callback: Callable[[Level], Any] | None = None,
+    progress: bool | str = "auto",
+) -> Result:
+    """The global minimum of a JAX function in a box.
+
+    Local searches start from ever finer sets of points, level by level, until the best value has been the same in
+    `same` levels in a row or a limit is reached. A limit never raises and never loses the best point.
+
+    Args:
+        fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
+        bounds: pairs (low, high), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees. Finite; low == high fixes
+            a variable.
+        args: further arguments of fun, pytrees of arrays. New values never compile anew.
+        x0: your own guess, or several along a leading axis: searched first, with level 0.
+        starts: "auto" (a grid where four levels of it are affordable, else Sobol points), `jaxglobal.Grid()`,
+            `jaxglobal.Sobol()` or an object of your own with their three methods.
+        local: "auto" or `jaxglobal.BFGS(...)`.
+        same: stop after so many levels in a row with the same best value.
+        fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype).
+        frtol: see fatol.
+        max_time: wall-clock seconds from the call, compilation included.
+        max_levels: levels; 3 is levels 0, 1, 2.
+        max_starts: local searches, those from x0 too.
+        max_evals: evaluations (a value with its gradient); exceeded by at most one tick of the lanes.
+        target: stop once a value is at or below it.
+        lanes: local searches side by side on a thread or device, "auto" or a number.
+        seed: of starts that are scrambled.
+        has_aux: fun returns a pair (value, auxiliary output).
+        open: the local searches may leave the box: True, or a mask of the variables.
+        callback: called with each `Level`; raising `StopIteration` in it ends the search.
+        progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
+
+    Returns:
+        A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
+
+    Raises:
+        TypeError: an argument of the wrong kind, before anything compiles.
+        ValueError: an argument of the wrong shape or value, likewise.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxglobal as jg
+        >>> def rastrigin(x):
+        ...     return 10 * x.size + jnp.sum(x**2 - 10 * jnp.cos(2 * jnp.pi * x))
+        >>> result = jg.minimize(rastrigin, [(-4, 5.12), (-4, 5.12)])
+        >>> bool(result.fun < 1e-6), result.status.name
+        (True, 'SAME')
+    """
+    search = levels(**locals())
+    for _ in search:
+        pass
+    return search.result
+
+
+def levels(
+    fun: Callable[..., Any],
+    bounds: Any,
+    args: Any = (),
+    *,
+    x0: Any = None,
+    starts: Any = "auto",
+    local: Any = "auto",
+    same: int = 4,
+    fatol: float = 1e-8,
+    frtol: float = 1e-8,
+    max_time: float | None = None,
+    max_levels: int | None = None,
+    max_starts: int | None = None,
+    max_evals: int | None = None,
+    target: float | None = None,
+    lanes: int | str = "auto",
+    seed: int = 0,
+    has_aux: bool = False,
+    open: Any = False,
+    callback: Callable[[Level], Any] | None = None,
+    progress: bool | str = "auto",
+) -> "Levels":
+    """The search of `minimize` as an iterator of `Level` records; the arguments are those of `minimize`.
+
+    Returns:
+        An iterator; its `result` is the `Result` so far, at any time.
+
+    Example:
+        >>> import jaxglobal as jg
+        >>> search = jg.levels(lambda x: ((x - 1) ** 2).sum(), [(-3, 4)])
+        >>> for level in search:
+        ...     if level.fun < 1e-6:
+        ...         break
+        >>> bool(abs(search.result.x[0] - 1) < 1e-6)
+        True
+    """
+    began = time.perf_counter()
+    rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
+    if local != "auto" and not isinstance(local, bfgs.BFGS):
+        raise TypeError(f'`local` must be "auto" or a jaxglobal.BFGS; got {local!r}.')
+    if lanes != "auto" and (isinstance(lanes, bool) or not isinstance(lanes, int | np.integer) or lanes < 1):
+        raise ValueError(f'`lanes` must be "auto" or a whole number of at least 1; got {lanes!r}.')
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
+    shown = display.show(progress)
+    problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux)
+    sequence = choose_starts(starts, problem, same, seed)
+    search = bfgs.BFGS() if local == "auto" else local
+    width = devices.choose_lanes(problem) if lanes == "auto" else int(lanes)
+    return Levels(began, problem, guesses, sequence, search, rules, width, callback, shown)
+
+
+def choose_starts(given: Any, problem: objective.Objective, same: int, seed: int) -> starts.Starts:
+    """The sequence of starts for `starts=`."""
+    if isinstance(given, str) and given == "auto":
+        return starts.affordable(int(np.sum(problem.free)), same, seed)
+    if isinstance(given, starts.Starts) and not isinstance(given, type):
+        return given
+    raise TypeError(f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.')
+
+
+class Levels(Iterator[Level]):
+    """A running search: iterate over it for its levels; `result` is what it has found so far."""
+
+    def __init__(self, began, problem, guesses, sequence, search, rules, lanes, callback, shown):
+        """See `levels`, which checks the arguments."""
+        self._began, self._problem, self._guesses, self._sequence = began, problem, guesses, sequence
+        self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
+        lower, upper, dtype = problem.lower, problem.upper, problem.structure.dtype
+        infinite = np.asarray(np.inf, dtype)
+        self._region = bfgs.Region(
+            np.where(problem.open & problem.free, -infinite, lower),
+            np.where(problem.open & problem.free, infinite, upper),
+            upper - lower,
+        )
+        self._local = search.rules(dtype, rules.target)
+        self._archive = minima.empty(problem.structure.n, dtype)
+        self._best: tuple[float, int, np.ndarray] = (math.inf, 0, (lower + (upper - lower) / 2).astype(dtype))
+        self._levels: list[Level] = []
+        self._nstarts = 0
+        self._status = Status.RUNNING
+        self._streams: Streams | None = None
+        self._compile_time = 0.0
+        self._ended_at: float | None = None
+        self._seconds_per_tick: float | None = None
+        self._interrupt = Interrupt()
+
+    def __next__(self) -> Level:
+        """Searches the next level.
+
+        Raises:
+            StopIteration: the search has ended.
+        """
+        if self._status is Status.RUNNING:
+            index = len(self._levels)
+            self._status = stopping.before_level(self._rules, index, self._nstarts, self._size(index)) or Status.RUNNING
+            if self._status is Status.MAX_TIME and not index:
+                self._status = Status.RUNNING  # at least one chunk, so that there is a point to return
+        if self._status is not Status.RUNNING:
+            self._end()
+            raise StopIteration
+        try:
+            with self._interrupt:
+                level = self._search_level(len(self._levels))
+        except BaseException:
+            self._display.close()
+            raise
+        self._levels.append(level)
+        self._display.end(level)
+        if self._status is Status.RUNNING:
+            best = [record.fun if math.isfinite(record.fun) else math.inf for record in self._levels]
+            eps = float(np.finfo(self._problem.structure.dtype).eps)
+            self._status = stopping.after_level(self._rules, best, eps) or Status.RUNNING
+        if self._callback is not None:
+            try:
+                self._callback(level)
+            except StopIteration:
+                if self._status is Status.RUNNING:
+                    self._status = Status.CALLBACK
+        if self._status is not Status.RUNNING:
+            self._end()
+        return level
+
+    def _size(self, index: int) -> int:
+        """Starts of the level, the user's own included."""
+        own = len(self._guesses) if index == 0 else 0
+        return own + self._sequence.size(index, int(np.sum(self._problem.free)))
+
+    def _search_level(self, index: int) -> Level:
+        """Searches a level; where memory runs out, once more with half the lanes."""
+        before = self._archive, self._best, self._nstarts
+        while True:
+            try:
+                streams = self._ready()
+                return self._run_level(index, streams)
+            except (jax.errors.JaxRuntimeError, MemoryError) as error:
+                out_of_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+                if not out_of_memory or self._lanes == 1:
+                    raise
+                self._lanes //= 2
+                self._streams = None
+                self._archive, self._best, self._nstarts = before
+
+    def _ready(self) -> Streams:
+        """The streams, with the program compiled at the first use."""
+        if self._streams is None:
+            engine = sweep.engine(self._problem, self._lanes, lambda: self._display.compiling(self._lanes))
+            self._compile_time += engine.compile_time
+            self._streams = Streams(engine, devices.threads(), self._region, self._local, self._problem.args)
+        return self._streams
+
+    def _run_level(self, index: int, streams: Streams) -> Level:
+        """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
+        began, size = time.perf_counter(), self._size(index)
+        allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - self._nstarts)
+        counts = np.zeros(len(LocalStatus), np.int64)
+        nfev, base, dealt, done = streams.nfev, self._nstarts, 0, 0
+        self._display.begin(index, allowed)
+        while self._status is Status.RUNNING:
+            if dealt < allowed and streams.room:
+                count = min(streams.room, allowed - dealt)
+                streams.deal(self._points(index, dealt, count), base + dealt)
+                dealt += count
+            left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
+            ended, seconds = streams.run(self._ticks(), left, drain=dealt == allowed)
+            self._seconds_per_tick = seconds
+            done += self._collect(ended, counts)
+            self._display.update(done, self._best[0])
+            if dealt == allowed and not streams.busy:
+                break
+            self._status = self._limit(streams)
+        if streams.busy:
+            done += self._collect(streams.cut(), counts)
+        if self._status is Status.RUNNING:
+            self._status = self._limit(streams)
+        seconds, free = time.perf_counter() - began, int(np.sum(self._problem.free))
+        starts_done = max(done - (len(self._guesses) if index == 0 else 0), 0)
+        return Level(
+            index=index,
+            x=self._problem.structure.unflatten(self._best[2]),
+            fun=self._best[0] if math.isfinite(self._best[0]) else math.nan,
+            nstarts=done,
+            nfev=streams.nfev - nfev,
+            time=seconds,
+            next_time=seconds * self._size(index + 1) / max(done, 1),
+            spacing=self._sequence.spacing(index, starts_done, free),
+            complete=done == size and not counts[LocalStatus.CUT],
+            statuses={LocalStatus(i): int(c) for i, c in enumerate(counts) if c},
+        )
+
+    def _points(self, index: int, first: int, count: int) -> np.ndarray:
+        """Starts first, ..., first + count - 1 of the level, in the user's coordinates; the user's own come first."""
+        own = self._guesses[first : first + count] if index == 0 else self._guesses[:0]
+        first = max(first - len(self._guesses), 0) if index == 0 else first
+        problem, count = self._problem, count - len(own)
+        if not count:
+            return own
+        points = np.broadcast_to(problem.lower, (count, problem.structure.n)).copy()
+        unit = self._sequence.points(index, first, count, int(np.sum(problem.free)))
+        low, high = problem.lower[problem.free], problem.upper[problem.free]
+        points[:, problem.free] = np.clip(low + (high - low) * unit, low, high)
+        return np.concatenate([own, points]).astype(problem.structure.dtype)
+
+    def _ticks(self) -> int:
+        """Ticks of the next chunk, so many that it takes about `CHUNK_TIME`."""
+        if self._seconds_per_tick is None:
+            return FIRST_TICKS
+        return int(min(max(CHUNK_TIME / self._seconds_per_tick, 1), MOST_TICKS))
+
+    def _collect(self, ended: Ended, counts: np.ndarray) -> int:
+        """Takes in local searches that ended; returns how many."""
+        counts += np.bincount(ended.status, minlength=len(counts))
+        self._nstarts += len(ended.f)
+        lower, width = self._problem.lower, self._region.width
+        self._archive = minima.add(self._archive, *ended, lower, width, self._rules.fatol)
+        if len(ended.f):
+            lowest = np.flatnonzero(ended.f == np.min(ended.f))
+            i = lowest[np.argmin(ended.start[lowest])]
+            if (ended.f[i], ended.start[i]) < self._best[:2]:
+                self._best = float(ended.f[i]), int(ended.start[i]), ended.x[i].copy()
+        return len(ended.f)
+
+    def _limit(self, streams: Streams) -> Status:
+        """The limit that has been reached, or RUNNING."""
+        if self._interrupt.asked:
+            return Status.INTERRUPTED
+        elapsed = time.perf_counter() - self._began
+        return stopping.within_level(self._rules, self._nstarts, streams.nfev, elapsed, self._best[0]) or Status.RUNNING
+
+    def _end(self) -> None:
+        if self._ended_at is None:
+            self._ended_at = time.perf_counter()
+            self._display.close()
+
+    @property
+    def result(self) -> Result:
+        """What has been found so far."""
+        problem, rules = self._problem, self._rules
+        unflatten = problem.structure.unflatten
+        fun, _, x = self._best
+        found = math.isfinite(fun)
+        nfev, efficiency, jac = 0, 0.0, np.full_like(x, np.nan)
+        if self._streams is not None:
+            if found:
+                jac = self._streams.gradient(x)
+            nfev = self._streams.nfev
+            efficiency = nfev / max(self._streams.ticks, 1)
+        merged = minima.merge(self._archive, problem.lower, self._region.width, rules.fatol, rules.frtol)
+        fields = zip(merged.x, merged.f, merged.count, merged.status, strict=True)
+        ended = time.perf_counter() if self._ended_at is None else self._ended_at
+        return Result(
+            x=unflatten(x),
+            fun=fun if found else math.nan,
+            jac=unflatten(jac),
+            aux=sweep.auxiliary(problem, unflatten(x)) if problem.has_aux else None,
+            success=found and self._status in (Status.SAME, Status.TARGET),
+            status=self._status if found or self._status is not Status.SAME else Status.NO_FINITE_VALUE,
+            message=self._status.format(same=rules.same, most=f"{starts.AFFORDABLE:,}"),
+            nit=len(self._levels),
+            nfev=nfev,
+            njev=nfev,
+            nstarts=self._nstarts,
+            levels=list(self._levels),
+            minima=[Minimum(unflatten(mx), float(f), int(c), LocalStatus(int(s))) for mx, f, c, s in fields],
+            lane_efficiency=efficiency,
+            time=ended - self._began,
+            compile_time=self._compile_time,
+        )

@@ -1,0 +1,113 @@
+"""The distinct local minima among any number of local searches, with counts, in bounded memory.
+
+Each search ends in a cell of a lattice in (x, f). The archive keeps the cells with the lowest values. As the order of
+cells is that of the lattice, not of the values found so far, a cell that belongs to the final archive is never dropped
+on the way, so that its count is exact and the archive does not depend on the order in which searches end. At the end
+cells that a lattice plane happens to separate are merged.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+KEPT = 1024  # cells in the archive
+CELL = 1e-4  # side of a cell of x, in units of the box
+VALUE_BITS = 20  # bits of f that count, for the lattice
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth, The Art of Computer Programming 3, 6.4
+
+
+class Archive(NamedTuple):
+    """The best cells, in the order of the lattice value, then of the cell's key."""
+
+    value: np.ndarray
+    """(m,) Lattice value of f."""
+    key: np.ndarray
+    """(m,) Hash of the cell."""
+    x: np.ndarray
+    """(m, n) The best point of the cell."""
+    f: np.ndarray
+    """(m,) Its value."""
+    start: np.ndarray
+    """(m,) The number of the local search that found it, over all levels."""
+    status: np.ndarray
+    """(m,) How that search ended."""
+    count: np.ndarray
+    """(m,) Local searches that ended in the cell."""
+
+
+def empty(n: int, dtype: np.dtype) -> Archive:
+    """An archive without minima."""
+    whole = np.zeros(0, np.int64)
+    return Archive(np.zeros(0), np.zeros(0, np.uint64), np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole)
+
+
+def add(archive: Archive, x, f, start, status, lower, width, fatol: float) -> Archive:
+    """The archive with the ends of more local searches: x (k, n), f, start and status (k,). Non-finite f are dropped."""
+    finite = np.isfinite(f)
+    if not np.all(finite):
+        x, f, start, status = x[finite], f[finite], start[finite], status[finite]
+    value = lattice_value(f, fatol)
+    if len(archive.value) == KEPT:
+        near = value <= archive.value[-1]
+        x, f, start, status, value = x[near], f[near], start[near], status[near], value[near]
+    key = cell_key(x, lower, width) ^ (value.view(np.uint64) * _MIX)
+    ones = np.ones(len(f), np.int64)
+    new = Archive(value, key, x, f, start, status, ones)
+    return combine(Archive(*(np.concatenate(pair) for pair in zip(archive, new, strict=True))))
+
+
+def combine(archive: Archive) -> Archive:
+    """One entry a cell, and of these the lowest."""
+    if not len(archive.key):
+        return archive
+    order = np.argsort(archive.key)
+    key = archive.key[order]
+    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    groups = np.diff(np.append(first, len(key)))
+    f, start = archive.f[order], archive.start[order]
+    best = f == np.repeat(np.minimum.reduceat(f, first), groups)
+    earliest = np.minimum.reduceat(np.where(best, start, np.iinfo(np.int64).max), first)
+    chosen = order[best & (start == np.repeat(earliest, groups))]
+    merged = Archive(*(field[chosen] for field in archive))._replace(count=np.add.reduceat(archive.count[order], first))
+    lowest = np.lexsort((merged.key, merged.value))[:KEPT]
+    return Archive(*(field[lowest] for field in merged))
+
+
+def lattice_value(f: np.ndarray, fatol: float) -> np.ndarray:
+    """f rounded, to multiples of fatol and to `VALUE_BITS` bits, so that equal minima get equal values. Monotone."""
+    f = np.asarray(f, np.float64)
+    if fatol > 0:
+        with np.errstate(over="ignore"):
+            rounded = np.rint(f / fatol) * fatol
+        f = np.where(np.isfinite(rounded), rounded, f)
+    mantissa, exponent = np.frexp(f)
+    return np.ldexp(np.rint(np.ldexp(mantissa, VALUE_BITS)), exponent - VALUE_BITS) + 0.0
+
+
+def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """A hash of the cell of x, (k,). Two different cells share one with a chance of 2^-64."""
+    unit = (x.astype(np.float64) - lower) / np.where(width > 0, width, 1)
+    cells = np.rint(np.clip(unit / CELL, -(2.0**62), 2.0**62)).astype(np.int64).view(np.uint64)
+    key = np.zeros(len(x), np.uint64)
+    for i in range(x.shape[1]):
+        key = (key ^ cells[:, i]) * _MIX
+        key ^= key >> np.uint64(29)
+    return key
+
+
+def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive:
+    """The distinct minima, by (value, start): a cell joins the best earlier one within two cells' sides and the tolerances."""
+    order = np.lexsort((archive.start, archive.f))
+    archive = Archive(*(field[order] for field in archive))
+    unit = (archive.x.astype(np.float64) - lower) / np.where(width > 0, width, 1)
+    f = archive.f.astype(np.float64)
+    tolerance = np.maximum(fatol, max(frtol, 2.0**-VALUE_BITS) * np.abs(f))
+    kept, count = np.zeros(len(f), bool), archive.count.copy()
+    for i in range(len(f)):
+        lowest = np.searchsorted(f, f[i] - tolerance[i])
+        near = kept[lowest:i] & np.all(np.abs(unit[lowest:i] - unit[i]) <= 2 * CELL, axis=1)
+        if np.any(near):
+            count[lowest + np.argmax(near)] += count[i]
+        else:
+            kept[i] = True
+    return Archive(*(field[kept] for field in archive._replace(count=count)))

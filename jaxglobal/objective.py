@@ -1,0 +1,351 @@
+"""What the user gave, checked, and turned into one function of a flat array in a box.
+
+Everything that can be wrong with the arguments is found here, before anything compiles. The one trace of the objective
+that this takes also gives an estimate of its cost, from which the number of lanes is chosen.
+"""
+
+import dataclasses
+import inspect
+import itertools
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+WHILE_TRIPS = 32  # a while loop is assumed to run so many times, as its length is not known
+TRANSCENDENTAL = 20  # cost of an exp, sin, ... in multiplications
+_DEAR = {"exp", "exp2", "log", "log1p", "expm1", "sin", "cos", "tan", "tanh", "logistic", "pow", "erf", "lgamma", "atan2"}
+
+
+class Box(NamedTuple):
+    """Bounds as pytrees of the structure of x.
+
+    Attributes:
+        lower: the lower bounds, finite.
+        upper: the upper bounds, finite, nowhere less than `lower`; equal bounds fix a variable.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> box = Box({"rate": 0.0, "weights": -jnp.ones(3)}, {"rate": 1.0, "weights": jnp.ones(3)})
+    """
+
+    lower: Any
+    upper: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """How the user's x is laid out, and how it becomes a flat array and back."""
+
+    treedef: Any
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: np.dtype
+
+    @property
+    def n(self) -> int:
+        """The number of variables."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def flatten(self, x: Any) -> np.ndarray:
+        """The variables of a concrete x, one after another, (n,)."""
+        leaves = [np.ravel(np.asarray(leaf, self.dtype)) for leaf in jax.tree.leaves(x)]
+        return np.concatenate(leaves) if leaves else np.zeros(0, self.dtype)
+
+    def unflatten(self, flat: Any) -> Any:
+        """The user's structure for a flat (n,) array, concrete or traced."""
+        ends = list(itertools.accumulate(math.prod(shape) for shape in self.shapes))
+        parts = [flat[end - math.prod(shape) : end].reshape(shape) for end, shape in zip(ends, self.shapes, strict=True)]
+        return jax.tree.unflatten(self.treedef, parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """A checked problem. Arrays are flat NumPy arrays of the dtype of x.
+
+    Attributes:
+        fun: the user's function.
+        structure: the layout of its x.
+        lower: (n,) lower bounds of the starts.
+        upper: (n,) upper bounds of the starts.
+        open: (n,) whether local searches may leave the box in this variable.
+        args: a pytree of arrays.
+        has_aux: whether fun returns a pair (value, auxiliary output).
+        cost: estimate of the cost of one value with its gradient, in multiplications.
+    """
+
+    fun: Callable[..., Any]
+    structure: Structure
+    lower: np.ndarray
+    upper: np.ndarray
+    open: np.ndarray
+    args: tuple[Any, ...]
+    has_aux: bool
+    cost: float
+
+    @property
+    def free(self) -> np.ndarray:
+        """(n,) Whether the variable is not fixed by equal bounds."""
+        return self.upper > self.lower
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a compiled program depends on, apart from the function."""
+        avals = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(self.args))
+        return self.structure.treedef, self.structure.shapes, self.structure.dtype, jax.tree.structure(self.args), avals, self.has_aux
+
+
+def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool) -> tuple[Objective, np.ndarray]:
+    """The checked problem, and the user's own starts as a (k, n) array.
+
+    Raises:
+        TypeError: an argument of the wrong kind.
+        ValueError: an argument of the wrong shape or value.
+    """
+    if not callable(fun):
+        raise TypeError(f"`fun` must be a function fun(x, *args); got {type(fun).__name__}.")
+    structure, lower, upper = read_bounds(bounds, x0)
+    args = read_args(args)
+    is_open = read_open(open, structure)
+    starts = read_starts(x0, structure, lower, upper, is_open)
+    cost = trace_cost(fun, structure, args, has_aux)
+    return Objective(fun, structure, lower, upper, is_open, args, bool(has_aux), cost), starts
+
+
+def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray]:
+    """The layout of x, the lower and the upper bounds, from pairs, `scipy.optimize.Bounds` or a `Box`."""
+    if isinstance(bounds, Box):
+        lower, upper = bounds
+    elif hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        lower, upper = np.broadcast_arrays(np.asarray(bounds.lb, float), np.asarray(bounds.ub, float))
+        if x0 is not None and lower.size == 1:
+            lower, upper = (np.broadcast_to(b, np.shape(x0)[-1:]) for b in (lower, upper))
+        lower, upper = _default(np.atleast_1d(lower)), _default(np.atleast_1d(upper))
+    else:
+        expected = "`bounds` must be pairs (low, high), a scipy.optimize.Bounds or a jaxglobal.Box"
+        if isinstance(bounds, str) or not isinstance(bounds, Sequence | np.ndarray | jax.Array):
+            raise TypeError(f"{expected}; got {type(bounds).__name__}.")
+        try:
+            pairs = np.array([[np.nan if b is None else b for b in pair] for pair in bounds])
+        except (TypeError, ValueError):
+            raise ValueError(f"{expected}; got {_brief(bounds)}.") from None
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise ValueError(f"{expected}; got {_brief(bounds)}.")
+        if not np.can_cast(pairs.dtype, float):
+            raise TypeError(f"`bounds` must be real numbers; got {_brief(bounds)}.")
+        lower, upper = _default(pairs[:, 0]), _default(pairs[:, 1])
+    leaves, treedef = jax.tree.flatten(lower)
+    upper_leaves, upper_treedef = jax.tree.flatten(upper)
+    if treedef != upper_treedef:
+        raise ValueError(f"`upper` must have the structure of `lower`, {treedef}; got {upper_treedef}.")
+    for name, side in (("lower", leaves), ("upper", upper_leaves)):
+        for leaf in side:
+            _real(f"`{name}`", leaf)
+    shapes = tuple(np.shape(leaf) for leaf in leaves)
+    upper_shapes = tuple(np.shape(leaf) for leaf in upper_leaves)
+    if shapes != upper_shapes:
+        raise ValueError(f"`upper` must have the shapes of `lower`, {list(shapes)}; got {list(upper_shapes)}.")
+    structure = Structure(treedef, shapes, _dtype(leaves + upper_leaves, x0))
+    if structure.n == 0:
+        raise ValueError("`bounds` must have at least one variable; got none.")
+    low, high = structure.flatten(lower), structure.flatten(upper)
+    for name, side in (("lower", low), ("upper", high)):
+        if not np.all(np.isfinite(side)):
+            i = int(np.argmin(np.isfinite(side)))
+            raise ValueError(
+                f"`{name}` must be finite (the starts fill the box; `open=True` lets the searches leave it); "
+                f"got {side[i]} at index {i}."
+            )
+    if np.any(low > high):
+        i = int(np.argmax(low > high))
+        raise ValueError(
+            f"`upper` must be greater than or equal to `lower`; got lower={low[i]}, upper={high[i]} at index {i}."
+        )
+    if not np.all(np.isfinite(high - low)):
+        i = int(np.argmin(np.isfinite(high - low)))
+        raise ValueError(f"`upper` - `lower` must not overflow in {structure.dtype}; got {low[i]}, {high[i]} at index {i}.")
+    return structure, low, high
+
+
+def read_args(args: Any) -> tuple[Any, ...]:
+    """The args as a tuple of pytrees of arrays; a single argument need not be in a tuple, as in SciPy."""
+    args = args if isinstance(args, tuple) else (args,)
+
+    def as_array(leaf):
+        if isinstance(leaf, jax.core.Tracer):
+            raise TypeError("`args` must be concrete; got a traced array: call minimize outside jit, vmap and grad.")
+        try:
+            return jnp.asarray(leaf)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"`args` must be pytrees of arrays and numbers; got {type(leaf).__name__}: "
+                "close over anything else in fun."
+            ) from None
+
+    return jax.tree.map(as_array, args)
+
+
+def read_open(open: Any, structure: Structure) -> np.ndarray:
+    """The mask of open variables, (n,), from a bool, a mask or a pytree of masks."""
+    if isinstance(open, bool | np.bool_):
+        return np.full(structure.n, bool(open))
+    leaves, treedef = jax.tree.flatten(open)
+    if treedef != structure.treedef and len(structure.shapes) == 1:
+        leaves, treedef = [np.asarray(open)], structure.treedef
+    shapes = tuple(np.shape(leaf) for leaf in leaves)
+    kinds = {np.asarray(leaf).dtype.kind for leaf in leaves}
+    if treedef != structure.treedef or shapes != structure.shapes or kinds != {"b"}:
+        raise ValueError(
+            f"`open` must be True, False or booleans of the structure of x with shapes {list(structure.shapes)}; "
+            f"got {_brief(open)}."
+        )
+    return np.concatenate([np.ravel(leaf) for leaf in leaves])
+
+
+def read_starts(x0: Any, structure: Structure, lower: np.ndarray, upper: np.ndarray, is_open: np.ndarray) -> np.ndarray:
+    """The user's own starts, (k, n), from one point or several along a leading axis of every leaf."""
+    if x0 is None:
+        return np.zeros((0, structure.n), structure.dtype)
+    leaves, treedef = jax.tree.flatten(x0)
+    if treedef != structure.treedef and len(structure.shapes) == 1 and isinstance(x0, list | tuple):
+        try:
+            leaves, treedef = [np.array(x0, structure.dtype)], structure.treedef
+        except (TypeError, ValueError):
+            raise ValueError(f"`x0` must be one point or several of {structure.n} numbers; got {_brief(x0)}.") from None
+    if treedef != structure.treedef:
+        raise ValueError(f"`x0` must have the structure of the bounds, {structure.treedef}; got {treedef}.")
+    for leaf in leaves:
+        _real("`x0`", leaf)
+    shapes = tuple(np.shape(leaf) for leaf in leaves)
+    if shapes == structure.shapes:
+        points = structure.flatten(leaves)[None]
+    elif len({shape[:1] for shape in shapes}) == 1 and tuple(shape[1:] for shape in shapes) == structure.shapes:
+        k = shapes[0][0]
+        points = np.concatenate([np.reshape(np.asarray(leaf, structure.dtype), (k, -1)) for leaf in leaves], axis=1)
+    else:
+        raise ValueError(
+            f"`x0` must have shapes {list(structure.shapes)}, or these with a leading axis of several starts; "
+            f"got {list(shapes)}."
+        )
+    wrong = ~np.isfinite(points) | (~is_open & ((points < lower) | (points > upper)))
+    if np.any(wrong):
+        row, i = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"`x0` must lie inside the bounds; got {points[row, i]} outside [{lower[i]}, {upper[i]}] at index {i}."
+        )
+    return points
+
+
+def flat_function(fun: Callable[..., Any], structure: Structure, has_aux: bool) -> Callable[..., Any]:
+    """The user's function as f(x, args) -> value, for a flat x, in the dtype of x."""
+
+    def value(x: jax.Array, args: tuple[Any, ...]) -> jax.Array:
+        out = fun(structure.unflatten(x), *args)
+        return jnp.asarray(out[0] if has_aux else out).astype(structure.dtype)
+
+    return value
+
+
+def trace_cost(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], has_aux: bool) -> float:
+    """Traces the function once; checks what it returns; returns the estimate of its cost with its gradient."""
+    leaves = [jax.ShapeDtypeStruct(shape, structure.dtype) for shape in structure.shapes]
+    x = jax.tree.unflatten(structure.treedef, leaves)
+    jaxpr, out = jax.make_jaxpr(fun, return_shape=True)(x, *args)
+    if has_aux:
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise TypeError(f"`fun` must return a pair (value, aux) with has_aux=True; got {_describe(out)}.")
+        out = out[0]
+    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
+    if shape is None or dtype is None or shape != ():
+        hint = "; has_aux=True takes a pair (value, aux)" if isinstance(out, tuple) and len(out) == 2 else ""
+        raise TypeError(f"`fun` must return a scalar; got {_describe(out)}{hint}.")
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"`fun` must return a real floating-point scalar; got {dtype}.")
+    return 3 * jaxpr_cost(jaxpr.jaxpr)  # reverse mode takes two to four times the work of the value
+
+
+def jaxpr_cost(jaxpr: Any) -> float:
+    """A rough count of the multiplications in a jaxpr; loops of unknown length count `WHILE_TRIPS` times."""
+    cost = 0.0
+    for eqn in jaxpr.eqns:
+        inner = [jaxpr_cost(j) for j in _inner_jaxprs(eqn.params)]
+        if inner:
+            trips = eqn.params.get("length", WHILE_TRIPS if eqn.primitive.name == "while" else 1)
+            cost += trips * sum(inner)
+            continue
+        size = max((math.prod(getattr(v.aval, "shape", ())) for v in (*eqn.invars, *eqn.outvars)), default=1)
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            size = math.prod(eqn.outvars[0].aval.shape) * math.prod(eqn.invars[0].aval.shape[i] for i in contracted)
+        cost += size * (TRANSCENDENTAL if eqn.primitive.name in _DEAR else 1)
+    return cost
+
+
+def _inner_jaxprs(params: dict[str, Any]) -> list[Any]:
+    found = []
+    for value in params.values():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(item, core.ClosedJaxpr):
+                found.append(item.jaxpr)
+            elif isinstance(item, core.Jaxpr):
+                found.append(item)
+    return found
+
+
+class Weakly:
+    """A function held weakly: `ref()` is the function, and `cache` lives as long as the function does.
+
+    Two looks at the same method of the same object share a cache. A function that cannot be held weakly is held
+    strongly and has a cache of its own each time.
+    """
+
+    _caches: dict[tuple[int, int], tuple[Any, dict[Any, Any]]] = {}
+
+    def __init__(self, fun: Callable[..., Any]):
+        method = inspect.ismethod(fun)
+        owner, name = (fun.__self__, id(fun.__func__)) if method else (fun, 0)
+        key = (id(owner), name)
+        try:
+            alive = weakref.ref(owner, lambda _: Weakly._caches.pop(key, None))
+        except TypeError:
+            self.ref, self.cache = lambda: fun, {}
+            return
+        self.ref = weakref.WeakMethod(fun) if method else alive
+        self.cache = Weakly._caches.setdefault(key, (alive, {}))[1]
+
+
+def _real(name: str, leaf: Any) -> None:
+    """Raises unless the leaf is a Python number or a real floating-point array."""
+    if isinstance(leaf, bool) or not isinstance(leaf, int | float | np.ndarray | np.generic | jax.Array):
+        raise TypeError(f"{name} must be real floating-point numbers; got {type(leaf).__name__}.")
+    if isinstance(leaf, jax.core.Tracer):
+        raise TypeError(f"{name} must be concrete numbers; got a traced array: call minimize outside jit, vmap and grad.")
+    if not isinstance(leaf, int | float) and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        raise TypeError(f"{name} must be real floating-point numbers; got {leaf.dtype}.")
+
+
+def _dtype(leaves: list[Any], x0: Any) -> np.dtype:
+    """The dtype of x0 or of the box where these are arrays, else JAX's default float."""
+    arrays = [leaf for leaf in [*jax.tree.leaves(x0), *leaves] if isinstance(leaf, np.ndarray | np.generic | jax.Array)]
+    arrays = [leaf for leaf in arrays if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    default = jax.dtypes.canonicalize_dtype(float)
+    first = jax.dtypes.canonicalize_dtype(arrays[0].dtype) if arrays else default
+    return np.dtype(first)
+
+
+def _default(side: np.ndarray) -> np.ndarray:
+    return np.asarray(side, jax.dtypes.canonicalize_dtype(float))
+
+
+def _describe(out: Any) -> str:
+    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
+    return f"shape {shape}, {dtype}" if shape is not None else f"{type(out).__name__}"
+
+
+def _brief(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

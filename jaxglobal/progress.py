@@ -1,0 +1,120 @@
+"""What a person sees while a search runs: a live bar, plain lines in a log, or nothing."""
+
+import sys
+import time
+from typing import Any
+
+from jaxglobal.result import Level, duration
+
+DELAY = 0.5  # seconds before the bar of an automatic progress appears
+
+
+class Silent:
+    """Shows nothing."""
+
+    def compiling(self, lanes: int) -> None:
+        """A program is about to be compiled."""
+
+    def begin(self, index: int, nstarts: int) -> None:
+        """A level begins."""
+
+    def update(self, done: int, best: float) -> None:
+        """Local searches of the level have ended."""
+
+    def end(self, level: Level) -> None:
+        """A level has ended."""
+
+    def close(self) -> None:
+        """The search has ended."""
+
+
+class Lines(Silent):
+    """A line a level, for a log."""
+
+    def compiling(self, lanes: int) -> None:
+        """Says so."""
+        print(f"jaxglobal: compiling the search ({lanes} lanes)", file=sys.stderr, flush=True)
+
+    def end(self, level: Level) -> None:
+        """The level in one line."""
+        print(f"jaxglobal: {level!r}", file=sys.stderr, flush=True)
+
+
+class Bar(Silent):
+    """A live bar of tqdm: level, starts done, best value, time, and the estimate for the next level."""
+
+    def __init__(self, tqdm: Any, delay: float):
+        """delay: seconds before the bar appears."""
+        self._tqdm, self._shown_from, self._bar = tqdm, time.perf_counter() + delay, None
+        self._title, self._total, self._next = "", 0, ""
+
+    def _show(self) -> Any:
+        if self._bar is None and time.perf_counter() >= self._shown_from:
+            self._bar = self._tqdm(total=self._total, desc=self._title, unit=" starts", leave=False, mininterval=0.1)
+        return self._bar
+
+    def compiling(self, lanes: int) -> None:
+        """Says so at once, as nothing moves meanwhile."""
+        self._shown_from, self._title = 0.0, f"compiling ({lanes} lanes)"
+        self._show().set_description(self._title)
+
+    def begin(self, index: int, nstarts: int) -> None:
+        """Starts the bar anew."""
+        self._title, self._total = f"level {index}", nstarts
+        if self._bar is not None:
+            self._bar.reset(total=nstarts)
+            self._bar.set_description(self._title)
+
+    def update(self, done: int, best: float) -> None:
+        """Moves the bar."""
+        bar = self._show()
+        if bar is not None:
+            bar.set_postfix_str(f"best {best:.8g}{self._next}", refresh=False)
+            bar.update(done - bar.n)
+
+    def end(self, level: Level) -> None:
+        """Keeps the estimate for the next level."""
+        self._next = f", next level about {duration(level.next_time)}"
+
+    def close(self) -> None:
+        """Removes the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def show(progress: Any) -> Silent:
+    """The display for `progress`: True, False, or "auto" (a bar in a terminal or a notebook, if tqdm is installed).
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    if progress is False:
+        return Silent()
+    if progress is not True and progress != "auto":
+        raise ValueError(f'`progress` must be "auto", True or False; got {progress!r}.')
+    notebook, terminal = _in_notebook(), sys.stderr is not None and sys.stderr.isatty()
+    tqdm = _tqdm(notebook) if notebook or terminal else None
+    if tqdm is not None:
+        return Bar(tqdm, 0.0 if progress is True else DELAY)
+    return Lines() if progress is True else Silent()
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _tqdm(notebook: bool) -> Any:
+    try:
+        if notebook:
+            import ipywidgets  # noqa: F401  # without it tqdm's notebook bar only warns
+            from tqdm.notebook import tqdm
+        else:
+            from tqdm import tqdm
+    except ImportError:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return None
+    return tqdm

@@ -1,0 +1,118 @@
+"""From a level and an index to a start: the sequences of ever finer sets of points in the unit box.
+
+A sequence is an object with three methods, `size`, `points` and `spacing`; a user can pass one of their own as
+`starts=`. Points are made in blocks of bounded size, so that a level of any size takes the memory of a small one.
+"""
+
+import dataclasses
+import math
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
+_WORD = 64  # bits of a start's index; a level of more starts is never visited to its end
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """What a sequence of starts has to offer."""
+
+    def size(self, level: int, n: int) -> int:
+        """The number of starts of the level in n variables."""
+        ...
+
+    def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
+        """The starts first, ..., first + count - 1 of the level, (count, n), in the unit box."""
+        ...
+
+    def spacing(self, level: int, done: int, n: int) -> float:
+        """Greatest L-infinity distance from a point of the unit box to one of the first `done` starts."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The centres of 2^k cells a side: one point, then the 2^n points that bisect its diagonals, and so on.
+
+    Inside a level the starts come in the order of their index with its bits dealt out to the coordinates in turn, most
+    significant bit first (a van der Corput sequence in every coordinate): the first 4^n starts of a level lie in the 4^n
+    cells of level 2, and so on, so that a level cut short has covered the box. The bits that a coordinate has not yet
+    been dealt read 0101..., a third of the way into the cell, instead of its corner.
+
+    Reference: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022).
+
+    Example:
+        >>> Grid().points(1, 0, 4, 2).tolist()
+        [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
+    """
+
+    def size(self, level: int, n: int) -> int:
+        """(2^level)^n."""
+        return 1 << (level * n)
+
+    def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
+        """Cell centres, (count, n)."""
+        index = np.arange(count, dtype=np.uint64) + np.uint64(first)
+        cell = np.zeros((n, count), np.uint64)
+        for bit in range(min(level * n, _WORD)):
+            significance, coordinate = level - 1 - bit // n, bit % n
+            cell[coordinate] |= ((index >> np.uint64(bit)) & np.uint64(1)) << np.uint64(significance)
+        cell ^= np.uint64((1 << level) // 3)
+        return (cell.T + 0.5) / 2.0**level
+
+    def spacing(self, level: int, done: int, n: int) -> float:
+        """1 / 2^(level+1) for a whole level. Estimate for a level cut short: the cells whose side the starts filled."""
+        filled = level if done >= self.size(level, n) else int(math.log2(max(done, 1)) / n)
+        return 0.5 ** (filled + 1) if filled == level else 0.5**filled
+
+
+@dataclasses.dataclass(frozen=True)
+class Sobol:
+    """Low-discrepancy points in doubling levels, for more variables than a grid can fill.
+
+    Level 0 is the centre of the box; level k has `first` 2^(k-1) starts, the next ones of a Sobol sequence with a random
+    digital shift and linear matrix scramble (`scipy.stats.qmc.Sobol`).
+
+    Reference: S. Joe and F. Y. Kuo, Constructing Sobol sequences with better two-dimensional projections, SIAM J. Sci.
+    Comput. 30 (2008).
+
+    Attributes:
+        first: starts of level 1, a power of two.
+        seed: of the scrambling.
+    """
+
+    first: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        """Checks the number of starts."""
+        if self.first < 1 or self.first & (self.first - 1):
+            raise ValueError(f"`first` must be a power of two; got {self.first}.")
+
+    def size(self, level: int, n: int) -> int:
+        """1, then `first`, and twice as many each level."""
+        return self.first << (level - 1) if level else 1
+
+    def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
+        """Points of the sequence, (count, n)."""
+        if level == 0:
+            return np.full((count, n), 0.5)
+        from scipy.stats import qmc  # takes over a second to import
+
+        sequence = qmc.Sobol(n, scramble=True, rng=self.seed, bits=53)
+        skipped = self.first * ((1 << (level - 1)) - 1) + first
+        for part in (skipped // 2, skipped - skipped // 2):
+            sequence.fast_forward(part)
+        return sequence.random(count)
+
+    def spacing(self, level: int, done: int, n: int) -> float:
+        """An estimate: twice the distance of a grid of as many points, which is what is measured for 2 to 8 variables."""
+        return min(0.5, max(done, 1) ** (-1 / n))
+
+
+def affordable(n: int, same: int, seed: int) -> Starts:
+    """The grid where the levels that the stopping rule needs are affordable, else Sobol points."""
+    grid = Grid()
+    needed = sum(grid.size(level, n) for level in range(same))
+    return grid if needed <= AFFORDABLE else Sobol(seed=seed)
