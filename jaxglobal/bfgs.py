@@ -166,11 +166,11 @@ def begin(x: jax.Array) -> Lane:
     )
 
 
-def advance(lane: Lane, f, g, region: Region, rules: Rules, hold: Callable = lambda tree: tree) -> Lane:
+def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lambda compute: compute()) -> Lane:
     """The lane after the evaluation of `lane.trial`.
 
-    f: value, shape (1,). g: gradient in the user's coordinates, (n,). hold: identity that tells the compiler to
-    compute its argument once, instead of again in every operation that uses it.
+    f: value, shape (1,). g: gradient in the user's coordinates, (n,). once: calls a function so that the compiler
+    computes its result once, instead of again in every operation that reads it.
     """
     eps = jnp.finfo(lane.x.dtype).eps
     lower, upper, width = region
@@ -188,7 +188,7 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, hold: Callable = lam
     straight = lane.x + lane.bracket.step * (lane.p * width)
     moving = (straight >= lower) & (straight <= upper)
     q = jnp.where(outward(lane.trial, g, region), 0, g)
-    s, y, q, model, slope, sy, ss, yy, moved, q_max = hold((
+    s, y, q, model, slope, sy, ss, yy, moved, q_max = once(lambda: (
         s,
         y,
         q,
@@ -214,19 +214,22 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, hold: Callable = lam
     first = fresh | (lane.updates == 0)
     rho = jnp.where(update, 1 / jnp.where(update, sy, 1), 0)
     gamma = jnp.where(update, sy / jnp.where(update, yy, 1), 1)
-    u = jnp.where(first, gamma * y, product(lane.H, y))
-    v = jnp.where(first, gamma * q, product(lane.H, q))
-    accept, update, first, rho, gamma, u, v = hold((accept, update, first, rho, gamma, u, v))
-    yu, uq, sq = hold((total(y * u), total(u * q), total(s * q)))
-    ru = rho * u
-    c = (1 + rho * yu) * rho * s - ru
-    p = -(v + s * ((1 + rho * yu) * rho * sq - rho * uq) - sq * ru)
-    p = jnp.where((q == 0) | outward(lane.trial, -p, region), 0, p)
-    c, ru, p = hold((c, ru, p))
+    u, v = once(lambda: (
+        jnp.where(first, gamma * y, product(lane.H, y)),
+        jnp.where(first, gamma * q, product(lane.H, q)),
+    ))  # fmt: skip
+    yu, uq, sq = once(lambda: (total(y * u), total(u * q), total(s * q)))
+
+    def direction():
+        c = (1 + rho * yu) * rho * s - rho * u
+        p = -(v + s * ((1 + rho * yu) * rho * sq - rho * uq) - sq * rho * u)
+        return c, rho * u, jnp.where((q == 0) | outward(lane.trial, -p, region), 0, p)
+
+    c, ru, p = once(direction)
     H = jnp.where(first, gamma * identity(s), lane.H) + s[:, None] * c[None, :] - ru[:, None] * s[None, :]
 
     # The next line search, or the next trial of this one.
-    slope, p_max = hold((total(p * q), highest(jnp.abs(p))))
+    slope, p_max = once(lambda: (total(p * q), highest(jnp.abs(p))))
     downhill = slope < -eps * q_max * p_max
     p = jnp.where(accept, jnp.where(downhill, p, -q), lane.p)
     updates = jnp.where(first, 0, lane.updates)

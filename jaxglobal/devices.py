@@ -11,10 +11,10 @@ import numpy as np
 
 from jaxglobal.objective import Objective
 
-CPU_CACHE = 2**19  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
+CPU_CACHE = 2**18  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
 CPU_TICK = 1e6  # multiplications in a tick (about 0.3 ms): more lanes would only make the tail of a level longer
 CPU_ALONE = 1e6  # multiplications of one evaluation from which idle lanes cost more than the lanes gain
-MOST_LANES = {"cpu": 512, "gpu": 16384, "tpu": 16384}
+MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 
 

@@ -158,6 +158,11 @@ def choose_starts(given: Any, problem: objective.Objective, same: int, seed: int
     raise TypeError(f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.')
 
 
+def ticks(tick_time: float) -> int:
+    """Ticks of the next chunk, so many that it takes about `CHUNK_TIME`."""
+    return int(min(max(CHUNK_TIME / tick_time, 1), MOST_TICKS)) if tick_time else FIRST_TICKS
+
+
 class Levels(Iterator[Level]):
     """A running search: iterate over it for its levels; `result` is what it has found so far."""
 
@@ -181,7 +186,6 @@ class Levels(Iterator[Level]):
         self._streams: Streams | None = None
         self._compile_time = 0.0
         self._ended_at: float | None = None
-        self._seconds_per_tick: float | None = None
         self._interrupt = Interrupt()
 
     def __next__(self) -> Level:
@@ -243,8 +247,9 @@ class Levels(Iterator[Level]):
     def _ready(self) -> Streams:
         """The streams, with the program compiled at the first use."""
         if self._streams is None:
+            began = time.perf_counter()
             engine = sweep.engine(self._problem, self._lanes, lambda: self._display.compiling(self._lanes))
-            self._compile_time += engine.compile_time
+            self._compile_time += time.perf_counter() - began
             self._streams = Streams(engine, devices.threads(), self._region, self._local, self._problem.args)
         return self._streams
 
@@ -261,8 +266,7 @@ class Levels(Iterator[Level]):
                 streams.deal(self._points(index, dealt, count), base + dealt)
                 dealt += count
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
-            ended, seconds = streams.run(self._ticks(), left, drain=dealt == allowed)
-            self._seconds_per_tick = seconds
+            ended = streams.run(ticks(streams.engine.tick_time), left, drain=dealt == allowed)
             done += self._collect(ended, counts)
             self._display.update(done, self._best[0])
             if dealt == allowed and not streams.busy:
@@ -299,12 +303,6 @@ class Levels(Iterator[Level]):
         low, high = problem.lower[problem.free], problem.upper[problem.free]
         points[:, problem.free] = np.clip(low + (high - low) * unit, low, high)
         return np.concatenate([own, points]).astype(problem.structure.dtype)
-
-    def _ticks(self) -> int:
-        """Ticks of the next chunk, so many that it takes about `CHUNK_TIME`."""
-        if self._seconds_per_tick is None:
-            return FIRST_TICKS
-        return int(min(max(CHUNK_TIME / self._seconds_per_tick, 1), MOST_TICKS))
 
     def _collect(self, ended: Ended, counts: np.ndarray) -> int:
         """Takes in local searches that ended; returns how many."""

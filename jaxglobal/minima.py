@@ -103,8 +103,10 @@ def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive
     f = archive.f.astype(np.float64)
     tolerance = np.maximum(fatol, max(frtol, 2.0**-VALUE_BITS) * np.abs(f))
     kept, count = np.zeros(len(f), bool), archive.count.copy()
-    for i in range(len(f)):
-        lowest = np.searchsorted(f, f[i] - tolerance[i])
+    for i, lowest in enumerate(np.searchsorted(f, f - tolerance)):
+        if lowest == i:  # no value near
+            kept[i] = True
+            continue
         near = kept[lowest:i] & np.all(np.abs(unit[lowest:i] - unit[i]) <= 2 * CELL, axis=1)
         if np.any(near):
             count[lowest + np.argmax(near)] += count[i]

@@ -5,6 +5,7 @@ that this takes also gives an estimate of its cost, from which the number of lan
 """
 
 import dataclasses
+import functools
 import inspect
 import itertools
 import math
@@ -58,9 +59,14 @@ class Structure:
 
     def unflatten(self, flat: Any) -> Any:
         """The user's structure for a flat (n,) array, concrete or traced."""
-        ends = list(itertools.accumulate(math.prod(shape) for shape in self.shapes))
-        parts = [flat[end - math.prod(shape) : end].reshape(shape) for end, shape in zip(ends, self.shapes, strict=True)]
+        parts = [flat[part].reshape(shape) for part, shape in zip(self.parts, self.shapes, strict=True)]
         return jax.tree.unflatten(self.treedef, parts)
+
+    @functools.cached_property
+    def parts(self) -> list[slice]:
+        """Where each leaf lies in the flat array."""
+        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
+        return [slice(end - math.prod(shape), end) for end, shape in zip(ends, self.shapes, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ evaluations cuts the same searches in every run.
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxglobal.bfgs import Region
@@ -69,7 +69,8 @@ class Streams:
 
     def __init__(self, engine: Engine, count: int, region: Region, rules: LocalRules, args: Any):
         """Idle lanes on `count` threads."""
-        self.engine, self.region, self.rules, self.args = engine, region, rules, args
+        self.engine, self.args = engine, args
+        self.region, self.rules = jax.device_put((region, rules))
         self.streams = [self._idle() for _ in range(count)]
         self.ticks = self.nfev = 0
 
@@ -100,8 +101,8 @@ class Streams:
             stream.numbers = first_number + part
             stream.first, stream.count = 0, len(part)
 
-    def run(self, max_ticks: int, max_nfev: int | None, drain: bool) -> tuple[Ended, float]:
-        """Runs a chunk on every busy stream; returns the searches that ended, and the seconds a tick took.
+    def run(self, max_ticks: int, max_nfev: int | None, drain: bool) -> Ended:
+        """Runs a chunk on every busy stream; returns the searches that ended.
 
         max_ticks: of each stream. max_nfev: evaluations that are left, None for no limit. drain: whether no more starts
         will be dealt.
@@ -115,7 +116,8 @@ class Streams:
         ticks = [ticks for _, ticks, _ in outcomes]
         self.ticks += sum(ticks) * self.engine.lanes
         self.nfev += sum(nfev for _, _, nfev in outcomes)
-        return join([ended for ended, _, _ in outcomes]), seconds / max(*ticks, 1)
+        self.engine.tick_time = seconds / max(1, *ticks)
+        return join([ended for ended, _, _ in outcomes])
 
     def _run(self, stream: Stream, max_ticks: int, max_nfev: int, drain: bool) -> tuple[Ended, int, int]:
         engine = self.engine

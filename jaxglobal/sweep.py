@@ -8,6 +8,7 @@ shapes. Lanes are the last axis of every array.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -70,8 +71,10 @@ class Engine:
         lanes: L, the number of lanes.
         queue: S, the size of the queue.
         n: the number of variables.
+        dtype: of x.
         call: (state, queue, region, rules, args) -> Chunk. Gives up the memory of the state.
-        compile_time: seconds that this call spent on tracing and compiling; 0 where the program was known.
+        compile_time: seconds that tracing and compiling took.
+        tick_time: seconds that a tick took when last measured, 0 before.
     """
 
     lanes: int
@@ -80,19 +83,18 @@ class Engine:
     dtype: np.dtype
     call: Callable[..., Any]
     compile_time: float
+    tick_time: float = 0.0
 
     def idle(self) -> State:
         """Lanes without a start."""
-        lanes = jax.tree.map(np.asarray, _begin(self.n, self.lanes, self.dtype))
+        lanes = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(self.n, self.lanes, self.dtype))
         return State(lanes, np.full(self.lanes, self.queue + self.lanes, np.int32))
 
 
-_templates: dict[Any, Lane] = {}
-
-
-def _begin(n: int, lanes: int, dtype: np.dtype) -> Lane:
-    shapes = jax.eval_shape(bfgs.begin, jax.ShapeDtypeStruct((n, lanes), dtype))
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+@functools.cache
+def lane_shapes(n: int, lanes: int, dtype: np.dtype) -> Lane:
+    """Shapes and dtypes of so many lanes."""
+    return jax.eval_shape(bfgs.begin, jax.ShapeDtypeStruct((n, lanes), dtype))
 
 
 def queue_size(n: int, lanes: int) -> int:
@@ -104,9 +106,7 @@ def engine(objective: Objective, lanes: int, before_compile: Callable[[], None])
     """The engine of the objective with so many lanes, compiled if this is its first use."""
     held = Weakly(objective.fun)
     n, dtype = objective.structure.n, objective.structure.dtype
-    size = queue_size(n, lanes)
     key = (lanes, objective.key)
-    spent = 0.0
     if key not in held.cache:
         before_compile()
         began = time.perf_counter()
@@ -116,9 +116,10 @@ def engine(objective: Objective, lanes: int, before_compile: Callable[[], None])
             # The function is looked up while tracing, so that the compiled program does not keep it alive.
             return chunk(flat_function(held.ref(), structure, has_aux), platform, state, queue, region, rules, args)
 
-        held.cache[key] = compile_chunk(run, objective, lanes, size)
-        spent = time.perf_counter() - began
-    return Engine(lanes, size, n, dtype, held.cache[key], spent)
+        size = queue_size(n, lanes)
+        call = compile_chunk(run, objective, lanes, size)
+        held.cache[key] = Engine(lanes, size, n, dtype, call, time.perf_counter() - began)
+    return held.cache[key]
 
 
 def auxiliary(objective: Objective, x: Any) -> Any:
@@ -138,8 +139,7 @@ def compile_chunk(run: Callable[..., Chunk], objective: Objective, lanes: int, s
         return jax.ShapeDtypeStruct(shape, kind)
 
     number, whole = like((), dtype), like((), np.int32)
-    lane = jax.tree.map(lambda leaf: like(leaf.shape, leaf.dtype), _begin(n, lanes, dtype))
-    state = State(lane, like((lanes,), np.int32))
+    state = State(lane_shapes(n, lanes, dtype), like((lanes,), np.int32))
     queue = Queue(like((size, n), dtype), whole, whole, like((), np.bool_), whole, whole)
     region = Region(*(like((n,), dtype) for _ in Region._fields))
     rules = LocalRules(number, number, number, whole, number)
@@ -152,7 +152,7 @@ def chunk(value: Callable[..., jax.Array], platform: str, state: State, queue: Q
     size, n = queue.starts.shape
     lanes = state.slot.shape[0]
     idle = size + lanes
-    hold = holder(platform, queue.max_ticks >= 0)
+    once = evaluator(platform, queue.max_ticks >= 0)
     evaluate = jax.vmap(jax.value_and_grad(value), in_axes=(-1, None), out_axes=(0, -1))
     region = Region(*(side[:, None] for side in region))
 
@@ -180,8 +180,8 @@ def chunk(value: Callable[..., jax.Array], platform: str, state: State, queue: Q
 
     def tick(carry):
         lane, slot, results, first, (busy, _), ticks, nfev = carry
-        f, g = hold(evaluate(lane.trial, args))
-        lane = bfgs.advance(lane, f[None], g, region, rules, hold)
+        f, g = once(lambda: evaluate(lane.trial, args), like=(lane.f[0], lane.g))
+        lane = bfgs.advance(lane, f[None], g, region, rules, once)
         done = (lane.status[0] != LocalStatus.RUNNING) & (slot != idle)
         # H stays out of the branch, as a new search does not read it: passing it through would copy it.
         searches = (lane._replace(H=None), slot, results, first, (busy, jnp.array(True)))
@@ -201,13 +201,22 @@ def chunk(value: Callable[..., jax.Array], platform: str, state: State, queue: Q
     return Chunk(State(lane, slot), results, first, ticks, nfev)
 
 
-def holder(platform: str, always: jax.Array) -> Callable[[Any], Any]:
-    """An identity whose argument the compiler computes once.
+def evaluator(platform: str, always: jax.Array) -> Callable[..., Any]:
+    """Calls a function so that the compiler computes its result once.
 
     XLA's fusion would rather compute a sum again in every operation that reads it, n times over where it is broadcast
     against a vector. On a CPU it drops `optimization_barrier` before it fuses, but it cannot look through a branch on
     a value known only at run time (measured: 10-D Rastrigin takes 2.5 times as long without). always: such a value, true.
+    The shapes of the result are those of `like`, or are found by tracing the function once more.
     """
     if platform != "cpu":
-        return lax.optimization_barrier
-    return lambda tree: lax.cond(always, lambda t: t, lambda t: jax.tree.map(jnp.zeros_like, t), tree)
+        return lambda compute, like=None: lax.optimization_barrier(compute())
+
+    def once(compute, like=None):
+        def never():
+            shapes = jax.eval_shape(compute) if like is None else like
+            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+        return lax.cond(always, compute, never)
+
+    return once

@@ -1,0 +1,78 @@
+"""What the benchmarks share: problems, timing, and how a result is saved with the machine that it was measured on."""
+
+import json
+import pathlib
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxglobal as jg
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+TIMES = np.linspace(0.0, 4.0, 200)
+TRUE_PARAMETERS = np.array([2.0, 0.5, 5.0, 0.3, 1.0, 1.5])
+
+
+def model(p: Any, t: Any) -> Any:
+    """A damped oscillation and a decay: amplitude, rate, frequency, phase; amplitude, rate."""
+    return p[0] * jnp.exp(-p[1] * t) * jnp.cos(p[2] * t + p[3]) + p[4] * jnp.exp(-p[5] * t)
+
+
+def fit_problem(points: int = 200) -> tuple[Callable[..., Any], list[tuple[float, float]], tuple[Any, Any]]:
+    """A least-squares fit with six parameters: fun, bounds, args."""
+    times = np.linspace(0.0, 4.0, points)
+    data = np.asarray(model(TRUE_PARAMETERS, times)) + 0.05 * np.random.default_rng(0).standard_normal(points)
+
+    def residuals_squared(p, t, y):
+        return jnp.sum((model(p, t) - y) ** 2)
+
+    bounds = [(0.0, 4.0), (0.0, 3.0), (0.0, 10.0), (-3.2, 3.2), (0.0, 4.0), (0.0, 3.0)]
+    return residuals_squared, bounds, (times, data)
+
+
+def random_starts(bounds: Any, count: int, seed: int = 0) -> np.ndarray:
+    """Uniform points of the box, (count, n)."""
+    low, high = np.array(bounds, float).T
+    return np.random.default_rng(seed).uniform(low, high, (count, len(low)))
+
+
+def seconds(run: Callable[[], Any], repeats: int = 3) -> float:
+    """Median wall-clock time of a call whose result is waited for; the first call, which compiles, is not counted."""
+    jax.block_until_ready(run())
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        jax.block_until_ready(run())
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def machine() -> dict[str, Any]:
+    """Where a figure was measured."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = f"{len(names)} x {names[0]}" if names else processor
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": processor,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxglobal": jg.__version__,
+        "x64": jax.config.jax_enable_x64,
+    }
+
+
+def save(name: str, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Writes benchmarks/results/<name>.json."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), **more, "rows": rows}, indent=1) + "\n")
+    print(f"saved {path.relative_to(RESULTS.parent.parent)}")
