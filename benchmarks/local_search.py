@@ -3,10 +3,10 @@
     python benchmarks/local_search.py [--quick] [--only NAME]
 
 Every method searches from the same 2^14 random starts in float64 (SciPy and the slow JAX ones from the first of them).
-Where a method has a tolerance, the loosest of 1e-3, 1e-4, ... is taken whose median final gradient (in units of the box,
-infinity norm) is at most twice that of jaxglobal; where none is, the tightest, marked with *. The floor is the time of as
-many evaluations as jaxglobal made, by a bare batched `value_and_grad` in the same lanes on the same threads. Times are
-medians of warm calls; compilation is not in them.
+Where a method has a tolerance, the loosest of 1e-3, 1e-4, ... is taken whose median final gradient (in units of the
+box, infinity norm) is at most twice that of jaxglobal; where none is, the tightest, marked with *. The floor is the
+time of as many evaluations as jaxglobal made, by a bare batched `value_and_grad` in the same lanes on the same threads.
+Times are medians of warm calls; compilation is not in them.
 """
 
 import argparse
@@ -201,7 +201,9 @@ def main() -> None:
                 continue
             us, size, tolerance, equal = peer(make, fun, args, bounds, starts[:count], gradient)
             mark = "" if equal else "*"
-            print(f"    {method}: {us:.1f} us, {us / own:.1f} x, gradient {size:.1e}{mark} at {tolerance:.0e}", flush=True)
+            print(
+                f"    {method}: {us:.1f} us, {us / own:.1f} x, gradient {size:.1e}{mark} at {tolerance:.0e}", flush=True
+            )
             rows.append({"problem": name, "method": method, "us": us, "ratio": us / own, "gradient": size,
                          "tolerance": tolerance, "equal": equal})  # fmt: skip
         if not options.quick:

@@ -21,14 +21,14 @@ Differs from [NW]:
 6. A lane returns the best point that it ever evaluated, also one that was no step.
 
 Every array has the variables first and may have lanes last; what is a number for one start has shape (1,) there, so
-that the same lines serve x of shape (n,) and of shape (n, L). (`jax.vmap` would do it too, but it moves the lanes to the
-front, where XLA no longer vectorises over them: twice as slow in 10-D.)
+that the same lines serve x of shape (n,) and of shape (n, L). (`jax.vmap` would do it too, but it moves the lanes to
+the front, where XLA no longer vectorises over them: twice as slow in 10-D.)
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +89,7 @@ class BFGS:
 
     ftol: float = 1e-12
     xtol: float | None = None
-    first_step: float = 0.05
+    first_step: float = 0.1
     max_nfev: int = 1000
 
     def __post_init__(self):
@@ -106,10 +106,14 @@ class BFGS:
     def rules(self, dtype: np.dtype, target: float | None) -> Rules:
         """The options as numbers of the dtype."""
         eps = float(jnp.finfo(dtype).eps)
-        ftol, xtol = max(self.ftol, 10 * eps), eps**0.6 if self.xtol is None else self.xtol
-        numbers = (np.asarray(v, dtype) for v in (ftol, xtol, self.first_step))
-        target = -math.inf if target is None else target
-        return Rules(*numbers, np.int32(min(self.max_nfev, 2**31 - 1)), np.asarray(target, dtype))
+        numbers: dict[str, Any] = {
+            "ftol": np.asarray(max(self.ftol, 10 * eps), dtype),
+            "xtol": np.asarray(eps**0.6 if self.xtol is None else self.xtol, dtype),
+            "first_step": np.asarray(self.first_step, dtype),
+            "max_nfev": np.int32(min(self.max_nfev, 2**31 - 1)),
+            "target": np.asarray(-math.inf if target is None else target, dtype),
+        }
+        return Rules(**numbers)
 
 
 class Lane(NamedTuple):
@@ -234,7 +238,11 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
     p = jnp.where(accept, jnp.where(downhill, p, -q), lane.p)
     updates = jnp.where(first, 0, lane.updates)
     updates = jnp.where(accept, jnp.where(downhill, updates + update, 0), updates)
-    step = jnp.where(updates > 0, 1.0, rules.first_step / jnp.where(downhill & (p_max > 0), p_max, jnp.maximum(q_max, jnp.finfo(eps).tiny)))
+    step = jnp.where(
+        updates > 0,
+        1.0,
+        rules.first_step / jnp.where(downhill & (p_max > 0), p_max, jnp.maximum(q_max, jnp.finfo(eps).tiny)),
+    )
     slope = jnp.where(accept, slope, lane.slope)
     bracket = choose(accept, linesearch.begin(step, f, slope), bracket)
     x, f_x, g_x = choose(accept, (lane.trial, f, g), (lane.x, lane.f, lane.g))
@@ -244,13 +252,19 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
     predicted = -0.5 * slope
     near = (predicted <= rules.ftol * jnp.abs(f)) | (p_max <= rules.xtol)
     converged = accept & ((near & (updates > 0) & (p_max <= SUPERLINEAR * moved)) | (q_max <= eps * jnp.abs(f)))
-    precise = lost | (accept & (updates > 0) & (predicted <= eps * jnp.abs(f))) | (highest(jnp.where(trial == x, 0.0, 1.0)) == 0)
+    precise = (
+        lost
+        | (accept & (updates > 0) & (predicted <= eps * jnp.abs(f)))
+        | (highest(jnp.where(trial == x, 0.0, 1.0)) == 0)
+    )
     nfev = lane.nfev + 1
     status = jnp.where(nfev >= rules.max_nfev, LocalStatus.EVALUATION_LIMIT, LocalStatus.RUNNING)
     status = jnp.where(precise, LocalStatus.CONVERGED_TO_PRECISION, status)
     status = jnp.where(converged, LocalStatus.CONVERGED, status)
     status = jnp.where(best_f <= rules.target, LocalStatus.TARGET_REACHED, status)
-    status = jnp.where(fresh & ~finite, jnp.where(valued, LocalStatus.NONFINITE_GRADIENT, LocalStatus.NONFINITE_VALUE), status)
+    status = jnp.where(
+        fresh & ~finite, jnp.where(valued, LocalStatus.NONFINITE_GRADIENT, LocalStatus.NONFINITE_VALUE), status
+    )
     return Lane(
         trial=trial,
         x=x,
@@ -278,7 +292,7 @@ def product(H: jax.Array, v: jax.Array) -> jax.Array:
     """H v for a symmetric H."""
     if len(v) > UNROLLED:
         return jnp.sum(H * v[:, None], axis=0)
-    return sum(H[j] * v[j] for j in range(len(v)))
+    return sum((H[j] * v[j] for j in range(1, len(v))), H[0] * v[0])
 
 
 def total(v: jax.Array) -> jax.Array:

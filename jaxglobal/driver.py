@@ -1,7 +1,8 @@
 """minimize and levels: the only Python loop. From level to level, until a rule says stop.
 
-Reference: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022). Differs from it in what a level is made of: the local
-searches of a level share the lanes of one compiled program (sweep.py), and every limit binds in the middle of a level.
+Reference: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022). Differs from it in what a level is made of: the
+local searches of a level share the lanes of one compiled program (sweep.py), and every limit binds in the middle of a
+level.
 """
 
 import math
@@ -71,7 +72,8 @@ def minimize(
         lanes: local searches side by side on a thread or device, "auto" or a number.
         seed: of starts that are scrambled.
         has_aux: fun returns a pair (value, auxiliary output).
-        open: the local searches may leave the box: True, or a mask of the variables.
+        open: the local searches may leave the box, which then only says where they start: True, a mask of the
+            variables, or a `jaxglobal.Box` of two masks, one for each side.
         callback: called with each `Level`; raising `StopIteration` in it ends the search.
         progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
 
@@ -155,7 +157,9 @@ def choose_starts(given: Any, problem: objective.Objective, same: int, seed: int
         return starts.affordable(int(np.sum(problem.free)), same, seed)
     if isinstance(given, starts.Starts) and not isinstance(given, type):
         return given
-    raise TypeError(f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.')
+    raise TypeError(
+        f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.'
+    )
 
 
 def ticks(tick_time: float) -> int:
@@ -172,11 +176,12 @@ class Levels(Iterator[Level]):
         self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
         lower, upper, dtype = problem.lower, problem.upper, problem.structure.dtype
         infinite = np.asarray(np.inf, dtype)
-        self._region = bfgs.Region(
-            np.where(problem.open & problem.free, -infinite, lower),
-            np.where(problem.open & problem.free, infinite, upper),
-            upper - lower,
-        )
+        sides: dict[str, Any] = {
+            "lower": np.where(problem.open[0] & problem.free, -infinite, lower),
+            "upper": np.where(problem.open[1] & problem.free, infinite, upper),
+            "width": upper - lower,
+        }
+        self._region = bfgs.Region(**sides)
         self._local = search.rules(dtype, rules.target)
         self._archive = minima.empty(problem.structure.n, dtype)
         self._best: tuple[float, int, np.ndarray] = (math.inf, 0, (lower + (upper - lower) / 2).astype(dtype))
@@ -313,8 +318,9 @@ class Levels(Iterator[Level]):
         if len(ended.f):
             lowest = np.flatnonzero(ended.f == np.min(ended.f))
             i = lowest[np.argmin(ended.start[lowest])]
-            if (ended.f[i], ended.start[i]) < self._best[:2]:
-                self._best = float(ended.f[i]), int(ended.start[i]), ended.x[i].copy()
+            found = float(ended.f[i]), int(ended.start[i])
+            if found < self._best[:2]:
+                self._best = *found, ended.x[i].copy()
         return len(ended.f)
 
     def _limit(self, streams: Streams) -> Status:
@@ -343,7 +349,7 @@ class Levels(Iterator[Level]):
             nfev = self._streams.nfev
             efficiency = nfev / max(self._streams.ticks, 1)
         merged = minima.merge(self._archive, problem.lower, self._region.width, rules.fatol, rules.frtol)
-        fields = zip(merged.x, merged.f, merged.count, merged.status, strict=True)
+        fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         return Result(
             x=unflatten(x),

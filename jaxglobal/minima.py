@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 KEPT = 1024  # cells in the archive
-CELL = 1e-4  # side of a cell of x, in units of the box
-VALUE_BITS = 20  # bits of f that count, for the lattice
+CELL = 1e-4  # side of a cell of x, in units of the box; coarser where the square root of eps is
+VALUE_BITS = 20  # bits of f that count, for the lattice; 12 in float32
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth, The Art of Computer Programming 3, 6.4
 
 
@@ -31,18 +31,20 @@ class Archive(NamedTuple):
     """(m,) The number of the local search that found it, over all levels."""
     status: np.ndarray
     """(m,) How that search ended."""
-    count: np.ndarray
+    searches: np.ndarray
     """(m,) Local searches that ended in the cell."""
 
 
 def empty(n: int, dtype: np.dtype) -> Archive:
     """An archive without minima."""
     whole = np.zeros(0, np.int64)
-    return Archive(np.zeros(0), np.zeros(0, np.uint64), np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole)
+    return Archive(
+        np.zeros(0), np.zeros(0, np.uint64), np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole
+    )
 
 
 def add(archive: Archive, x, f, start, status, lower, width, fatol: float) -> Archive:
-    """The archive with the ends of more local searches: x (k, n), f, start and status (k,). Non-finite f are dropped."""
+    """The archive with the ends of more local searches, x (k, n), f, start, status (k,); non-finite f are dropped."""
     finite = np.isfinite(f)
     if not np.all(finite):
         x, f, start, status = x[finite], f[finite], start[finite], status[finite]
@@ -68,26 +70,39 @@ def combine(archive: Archive) -> Archive:
     best = f == np.repeat(np.minimum.reduceat(f, first), groups)
     earliest = np.minimum.reduceat(np.where(best, start, np.iinfo(np.int64).max), first)
     chosen = order[best & (start == np.repeat(earliest, groups))]
-    merged = Archive(*(field[chosen] for field in archive))._replace(count=np.add.reduceat(archive.count[order], first))
+    merged = Archive(*(field[chosen] for field in archive))._replace(
+        searches=np.add.reduceat(archive.searches[order], first)
+    )
     lowest = np.lexsort((merged.key, merged.value))[:KEPT]
     return Archive(*(field[lowest] for field in merged))
 
 
+def cell_side(dtype: np.dtype) -> float:
+    """The side of a cell of x: a few times the precision of a minimum's place, the square root of eps."""
+    return max(CELL, 8 * float(np.finfo(dtype).eps) ** 0.5)
+
+
+def value_bits(dtype: np.dtype) -> int:
+    """The bits of f that count: less than half of those of the dtype."""
+    return min(VALUE_BITS, np.finfo(dtype).nmant // 2 + 1)
+
+
 def lattice_value(f: np.ndarray, fatol: float) -> np.ndarray:
-    """f rounded, to multiples of fatol and to `VALUE_BITS` bits, so that equal minima get equal values. Monotone."""
+    """The values rounded, to multiples of fatol and to `value_bits`, so that equal minima agree. Monotone."""
+    bits = value_bits(f.dtype)
     f = np.asarray(f, np.float64)
     if fatol > 0:
         with np.errstate(over="ignore"):
             rounded = np.rint(f / fatol) * fatol
         f = np.where(np.isfinite(rounded), rounded, f)
     mantissa, exponent = np.frexp(f)
-    return np.ldexp(np.rint(np.ldexp(mantissa, VALUE_BITS)), exponent - VALUE_BITS) + 0.0
+    return np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits) + 0.0  # and no negative zero
 
 
 def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
     """A hash of the cell of x, (k,). Two different cells share one with a chance of 2^-64."""
     unit = (x.astype(np.float64) - lower) / np.where(width > 0, width, 1)
-    cells = np.rint(np.clip(unit / CELL, -(2.0**62), 2.0**62)).astype(np.int64).view(np.uint64)
+    cells = np.rint(np.clip(unit / cell_side(x.dtype), -(2.0**62), 2.0**62)).astype(np.int64).view(np.uint64)
     key = np.zeros(len(x), np.uint64)
     for i in range(x.shape[1]):
         key = (key ^ cells[:, i]) * _MIX
@@ -96,20 +111,21 @@ def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 
 def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive:
-    """The distinct minima, by (value, start): a cell joins the best earlier one within two cells' sides and the tolerances."""
+    """The distinct minima, best first: a cell joins the best earlier one within two sides of a cell and the tolerances."""
     order = np.lexsort((archive.start, archive.f))
     archive = Archive(*(field[order] for field in archive))
     unit = (archive.x.astype(np.float64) - lower) / np.where(width > 0, width, 1)
     f = archive.f.astype(np.float64)
-    tolerance = np.maximum(fatol, max(frtol, 2.0**-VALUE_BITS) * np.abs(f))
-    kept, count = np.zeros(len(f), bool), archive.count.copy()
+    side = cell_side(archive.x.dtype)
+    tolerance = np.maximum(fatol, max(frtol, 2.0 ** -value_bits(archive.f.dtype)) * np.abs(f))
+    kept, count = np.zeros(len(f), bool), archive.searches.copy()
     for i, lowest in enumerate(np.searchsorted(f, f - tolerance)):
         if lowest == i:  # no value near
             kept[i] = True
             continue
-        near = kept[lowest:i] & np.all(np.abs(unit[lowest:i] - unit[i]) <= 2 * CELL, axis=1)
+        near = kept[lowest:i] & np.all(np.abs(unit[lowest:i] - unit[i]) <= 2 * side, axis=1)
         if np.any(near):
             count[lowest + np.argmax(near)] += count[i]
         else:
             kept[i] = True
-    return Archive(*(field[kept] for field in archive._replace(count=count)))
+    return Archive(*(field[kept] for field in archive._replace(searches=count)))

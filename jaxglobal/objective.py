@@ -16,11 +16,27 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 WHILE_TRIPS = 32  # a while loop is assumed to run so many times, as its length is not known
 TRANSCENDENTAL = 20  # cost of an exp, sin, ... in multiplications
-_DEAR = {"exp", "exp2", "log", "log1p", "expm1", "sin", "cos", "tan", "tanh", "logistic", "pow", "erf", "lgamma", "atan2"}
+_DEAR = {
+    "exp",
+    "exp2",
+    "log",
+    "log1p",
+    "expm1",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "logistic",
+    "pow",
+    "erf",
+    "lgamma",
+    "atan2",
+}
 
 
 class Box(NamedTuple):
@@ -78,7 +94,7 @@ class Objective:
         structure: the layout of its x.
         lower: (n,) lower bounds of the starts.
         upper: (n,) upper bounds of the starts.
-        open: (n,) whether local searches may leave the box in this variable.
+        open: (2, n) whether local searches may leave the box, below and above.
         args: a pytree of arrays.
         has_aux: whether fun returns a pair (value, auxiliary output).
         cost: estimate of the cost of one value with its gradient, in multiplications.
@@ -102,7 +118,14 @@ class Objective:
     def key(self) -> tuple[Any, ...]:
         """What a compiled program depends on, apart from the function."""
         avals = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(self.args))
-        return self.structure.treedef, self.structure.shapes, self.structure.dtype, jax.tree.structure(self.args), avals, self.has_aux
+        return (
+            self.structure.treedef,
+            self.structure.shapes,
+            self.structure.dtype,
+            jax.tree.structure(self.args),
+            avals,
+            self.has_aux,
+        )
 
 
 def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool) -> tuple[Objective, np.ndarray]:
@@ -173,7 +196,9 @@ def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray
         )
     if not np.all(np.isfinite(high - low)):
         i = int(np.argmin(np.isfinite(high - low)))
-        raise ValueError(f"`upper` - `lower` must not overflow in {structure.dtype}; got {low[i]}, {high[i]} at index {i}.")
+        raise ValueError(
+            f"`upper` - `lower` must not overflow in {structure.dtype}; got {low[i]}, {high[i]} at index {i}."
+        )
     return structure, low, high
 
 
@@ -182,7 +207,7 @@ def read_args(args: Any) -> tuple[Any, ...]:
     args = args if isinstance(args, tuple) else (args,)
 
     def as_array(leaf):
-        if isinstance(leaf, jax.core.Tracer):
+        if isinstance(leaf, Tracer):
             raise TypeError("`args` must be concrete; got a traced array: call minimize outside jit, vmap and grad.")
         try:
             return jnp.asarray(leaf)
@@ -196,9 +221,11 @@ def read_args(args: Any) -> tuple[Any, ...]:
 
 
 def read_open(open: Any, structure: Structure) -> np.ndarray:
-    """The mask of open variables, (n,), from a bool, a mask or a pytree of masks."""
+    """The masks of open sides, (2, n), from a bool, a mask of the variables or a `Box` of two masks."""
+    if isinstance(open, Box):
+        return np.stack([read_open(side, structure)[0] for side in open])
     if isinstance(open, bool | np.bool_):
-        return np.full(structure.n, bool(open))
+        return np.full((2, structure.n), bool(open))
     leaves, treedef = jax.tree.flatten(open)
     if treedef != structure.treedef and len(structure.shapes) == 1:
         leaves, treedef = [np.asarray(open)], structure.treedef
@@ -206,10 +233,10 @@ def read_open(open: Any, structure: Structure) -> np.ndarray:
     kinds = {np.asarray(leaf).dtype.kind for leaf in leaves}
     if treedef != structure.treedef or shapes != structure.shapes or kinds != {"b"}:
         raise ValueError(
-            f"`open` must be True, False or booleans of the structure of x with shapes {list(structure.shapes)}; "
-            f"got {_brief(open)}."
+            f"`open` must be True, False, booleans of the structure of x with shapes {list(structure.shapes)}, "
+            f"or a Box of two of these; got {_brief(open)}."
         )
-    return np.concatenate([np.ravel(leaf) for leaf in leaves])
+    return np.broadcast_to(np.concatenate([np.ravel(leaf) for leaf in leaves]), (2, structure.n))
 
 
 def read_starts(x0: Any, structure: Structure, lower: np.ndarray, upper: np.ndarray, is_open: np.ndarray) -> np.ndarray:
@@ -237,7 +264,7 @@ def read_starts(x0: Any, structure: Structure, lower: np.ndarray, upper: np.ndar
             f"`x0` must have shapes {list(structure.shapes)}, or these with a leading axis of several starts; "
             f"got {list(shapes)}."
         )
-    wrong = ~np.isfinite(points) | (~is_open & ((points < lower) | (points > upper)))
+    wrong = ~np.isfinite(points) | (~is_open[0] & (points < lower)) | (~is_open[1] & (points > upper))
     if np.any(wrong):
         row, i = np.argwhere(wrong)[0]
         raise ValueError(
@@ -312,6 +339,9 @@ class Weakly:
     _caches: dict[tuple[int, int], tuple[Any, dict[Any, Any]]] = {}
 
     def __init__(self, fun: Callable[..., Any]):
+        """Finds the cache of the function, or begins one."""
+        self.ref: Callable[[], Any]
+        self.cache: dict[Any, Any]
         method = inspect.ismethod(fun)
         owner, name = (fun.__self__, id(fun.__func__)) if method else (fun, 0)
         key = (id(owner), name)
@@ -320,7 +350,7 @@ class Weakly:
         except TypeError:
             self.ref, self.cache = lambda: fun, {}
             return
-        self.ref = weakref.WeakMethod(fun) if method else alive
+        self.ref = weakref.WeakMethod(fun) if inspect.ismethod(fun) else alive
         self.cache = Weakly._caches.setdefault(key, (alive, {}))[1]
 
 
@@ -328,8 +358,10 @@ def _real(name: str, leaf: Any) -> None:
     """Raises unless the leaf is a Python number or a real floating-point array."""
     if isinstance(leaf, bool) or not isinstance(leaf, int | float | np.ndarray | np.generic | jax.Array):
         raise TypeError(f"{name} must be real floating-point numbers; got {type(leaf).__name__}.")
-    if isinstance(leaf, jax.core.Tracer):
-        raise TypeError(f"{name} must be concrete numbers; got a traced array: call minimize outside jit, vmap and grad.")
+    if isinstance(leaf, Tracer):
+        raise TypeError(
+            f"{name} must be concrete numbers; got a traced array: call minimize outside jit, vmap and grad."
+        )
     if not isinstance(leaf, int | float) and not jnp.issubdtype(leaf.dtype, jnp.floating):
         raise TypeError(f"{name} must be real floating-point numbers; got {leaf.dtype}.")
 

@@ -1,9 +1,10 @@
 """Named test problems: functions of two variables with many minima, long valleys, kinks or plateaus.
 
 `classic` holds the fifteen functions of the run that `python -m jaxglobal` repeats, with the boxes used there and the
-result published for it: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022). The formulas are those of S. Surjanovic
-and D. Bingham, Virtual Library of Simulation Experiments (2013), and M. Jamil and X.-S. Yang, A literature survey of
-benchmark functions for global optimization problems, Int. J. Math. Model. Numer. Optim. 4 (2013), cited by number.
+result published for it: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022). The formulas are those of S.
+Surjanovic and D. Bingham, Virtual Library of Simulation Experiments (2013), and M. Jamil and X.-S. Yang, A literature
+survey of benchmark functions for global optimization problems, Int. J. Math. Model. Numer. Optim. 4 (2013), cited by
+number.
 """
 
 import dataclasses
@@ -36,8 +37,9 @@ class Problem:
     published: str = ""
 
     def shifted(self) -> "Problem":
-        """The same problem with its lower bounds raised by 7.3 % and 11.9 % of the box, so that no grid point of the
-        original box, its centre among them, is one of the new box. The least value stays inside.
+        """The same problem with the lower bounds raised by 7.3 % and 11.9 % of the box; the least value stays inside.
+
+        No point of the original grid, its centre among them, is one of the new grid.
         """
         fractions = [0.073, 0.119]
         bounds = tuple((low + c * (high - low), high) for c, (low, high) in zip(fractions, self.bounds, strict=True))

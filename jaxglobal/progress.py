@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib import import_module
 from typing import Any
 
 from jaxglobal.result import Level, duration
@@ -108,7 +109,7 @@ def _in_notebook() -> bool:
 def _tqdm(notebook: bool) -> Any:
     try:
         if notebook:
-            import ipywidgets  # noqa: F401  # without it tqdm's notebook bar only warns
+            import_module("ipywidgets")  # without it tqdm's notebook bar only warns
             from tqdm.notebook import tqdm
         else:
             from tqdm import tqdm

@@ -26,7 +26,8 @@ class Status(enum.StrEnum):
         "set max_time, max_levels, max_starts or max_evals to go on"
     )
     NO_FINITE_VALUE = (
-        "no start gave a finite value with a finite gradient: check fun at a point of the box, and its dtype for overflow"
+        "no start gave a finite value with a finite gradient: "
+        "check fun at a point of the box, and whether its dtype overflows"
     )
     INTERRUPTED = "the search was interrupted from the keyboard"
     CANCELLED = "the search was cancelled"
@@ -86,6 +87,7 @@ class Level:
     statuses: dict[LocalStatus, int]
 
     def __repr__(self) -> str:
+        """On one line."""
         cut = "" if self.complete else ", cut short"
         return (
             f"Level {self.index}: best {self.fun:.10g}, {self.nstarts:,} starts, {self.nfev:,} evaluations, "
@@ -110,6 +112,7 @@ class Minimum:
     status: LocalStatus
 
     def __repr__(self) -> str:
+        """On one line."""
         return f"Minimum(fun={self.fun:.10g}, x={_short(self.x)}, count={self.count:,}, status={self.status.name})"
 
 
@@ -167,6 +170,7 @@ class Result:
         ]
 
     def __repr__(self) -> str:
+        """The essentials, and the best minima."""
         lines = [f"{name:>12}: {value}" for name, value in self._rows()]
         for m in self.minima[:SHOWN]:
             lines.append(f"{'':>14}{m.fun:<20.12g} {m.count:>8,} x  {_short(m.x)}")
@@ -175,7 +179,9 @@ class Result:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in self._rows())
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in self._rows()
+        )
         minima = "".join(
             f"<tr><td>{m.fun:.12g}</td><td>{m.count:,}</td><td>{html.escape(_short(m.x))}</td>"
             f"<td>{m.status.name}</td></tr>"

@@ -36,9 +36,9 @@ class Grid:
     """The centres of 2^k cells a side: one point, then the 2^n points that bisect its diagonals, and so on.
 
     Inside a level the starts come in the order of their index with its bits dealt out to the coordinates in turn, most
-    significant bit first (a van der Corput sequence in every coordinate): the first 4^n starts of a level lie in the 4^n
-    cells of level 2, and so on, so that a level cut short has covered the box. The bits that a coordinate has not yet
-    been dealt read 0101..., a third of the way into the cell, instead of its corner.
+    significant bit first (a van der Corput sequence in every coordinate): the first 4^n starts of a level lie in the
+    4^n cells of level 2, and so on, so that a level cut short has covered the box. The bits that a coordinate has not
+    yet been dealt read 0101..., a third of the way into the cell, instead of its corner.
 
     Reference: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022).
 
@@ -71,8 +71,8 @@ class Grid:
 class Sobol:
     """Low-discrepancy points in doubling levels, for more variables than a grid can fill.
 
-    Level 0 is the centre of the box; level k has `first` 2^(k-1) starts, the next ones of a Sobol sequence with a random
-    digital shift and linear matrix scramble (`scipy.stats.qmc.Sobol`).
+    Level 0 is the centre of the box; level k has `first` 2^(k-1) starts, the next ones of a Sobol sequence with a
+    random digital shift and linear matrix scramble (`scipy.stats.qmc.Sobol`).
 
     Reference: S. Joe and F. Y. Kuo, Constructing Sobol sequences with better two-dimensional projections, SIAM J. Sci.
     Comput. 30 (2008).
@@ -107,7 +107,7 @@ class Sobol:
         return sequence.random(count)
 
     def spacing(self, level: int, done: int, n: int) -> float:
-        """An estimate: twice the distance of a grid of as many points, which is what is measured for 2 to 8 variables."""
+        """An estimate: twice the distance of a grid of as many points, as measured for 2 to 8 variables."""
         return min(0.5, max(done, 1) ** (-1 / n))
 
 

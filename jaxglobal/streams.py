@@ -121,8 +121,8 @@ class Streams:
 
     def _run(self, stream: Stream, max_ticks: int, max_nfev: int, drain: bool) -> tuple[Ended, int, int]:
         engine = self.engine
-        numbers = [np.int32(v) for v in (stream.first, stream.count)]
-        queue = Queue(stream.starts, *numbers, np.bool_(drain), np.int32(max_ticks), np.int32(max_nfev))
+        first, count = np.int32(stream.first), np.int32(stream.count)
+        queue = Queue(stream.starts, first, count, np.bool_(drain), np.int32(max_ticks), np.int32(max_nfev))
         out: Chunk = engine.call(stream.state, queue, self.region, self.rules, self.args)
         results, slot = np.asarray(out.results), np.asarray(out.state.slot)
         owners = np.concatenate([stream.numbers, np.full(engine.queue - len(stream.numbers), -1), stream.owners, [-1]])
@@ -162,5 +162,3 @@ class Streams:
 def join(parts: list[Ended]) -> Ended:
     """Searches of several streams in one."""
     return Ended(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
-
-

@@ -2,8 +2,8 @@
 
 A tick evaluates the objective at every lane's trial point and advances every lane by that evaluation; a lane that is
 done writes its row of results and takes the next start of the queue in the same tick. A chunk is a bounded number of
-ticks in one compiled call; between chunks the driver looks at clocks and limits. Bounds, args, tolerances, the starts and
-all limits are traced, so that one compilation serves every level and every later call with the same function and
+ticks in one compiled call; between chunks the driver looks at clocks and limits. Bounds, args, tolerances, the starts
+and all limits are traced, so that one compilation serves every level and every later call with the same function and
 shapes. Lanes are the last axis of every array.
 """
 
@@ -88,7 +88,8 @@ class Engine:
     def idle(self) -> State:
         """Lanes without a start."""
         lanes = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(self.n, self.lanes, self.dtype))
-        return State(lanes, np.full(self.lanes, self.queue + self.lanes, np.int32))
+        slot: Any = np.full(self.lanes, self.queue + self.lanes, np.int32)
+        return State(lanes, slot)
 
 
 @functools.cache
@@ -135,7 +136,7 @@ def compile_chunk(run: Callable[..., Chunk], objective: Objective, lanes: int, s
     """Compiles `run` for the shapes of the objective."""
     n, dtype = objective.structure.n, objective.structure.dtype
 
-    def like(shape: tuple[int, ...], kind: Any) -> jax.ShapeDtypeStruct:
+    def like(shape: tuple[int, ...], kind: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, kind)
 
     number, whole = like((), dtype), like((), np.int32)
@@ -206,8 +207,8 @@ def evaluator(platform: str, always: jax.Array) -> Callable[..., Any]:
 
     XLA's fusion would rather compute a sum again in every operation that reads it, n times over where it is broadcast
     against a vector. On a CPU it drops `optimization_barrier` before it fuses, but it cannot look through a branch on
-    a value known only at run time (measured: 10-D Rastrigin takes 2.5 times as long without). always: such a value, true.
-    The shapes of the result are those of `like`, or are found by tracing the function once more.
+    a value known only at run time (measured: 10-D Rastrigin takes 2.5 times as long without). always: such a value,
+    true. The shapes of the result are those of `like`, or are found by tracing the function once more.
     """
     if platform != "cpu":
         return lambda compute, like=None: lax.optimization_barrier(compute())
