@@ -18,7 +18,10 @@ Differs from [NW]:
 4. H is stored from the first update on; until then it is the identity, and at the first update it is scaled by
    s'y / y'y, [NW] 6.20.
 5. The curvature test is relative, [NW] 6.7 with rounding, and the line search has a noise floor.
-6. A lane returns the best point that it ever evaluated, also one that was no step.
+6. Where the model promises nothing more, yet the gradient would change f by more than abs(f) across the box, H has
+   lost a direction (a long valley, far from the start): the search begins again there, without H, and ends if that
+   does not lower f.
+7. A lane returns the best point that it ever evaluated, also one that was no step.
 
 Every array has the variables first and may have lanes last; what is a number for one start has shape (1,) there, so
 that the same lines serve x of shape (n,) and of shape (n, L). (`jax.vmap` would do it too, but it moves the lanes to
@@ -40,6 +43,7 @@ from jaxglobal.result import LocalStatus
 
 NOISE = 4.0  # rounding error of f, in eps of its size
 FORGET = 0.5  # the size of f that sets the noise may fall by this factor an iteration; [HZ] 4.1 has 0.7
+DOUBTED = 1e-3  # a promised decrease below this share of abs(f) is doubted where the gradient is large
 SUPERLINEAR = 0.25  # a search whose steps shrink faster than this is about to converge
 UNROLLED = 64  # up to so many variables a sum over them is a chain of additions, which XLA fuses and vectorises
 
@@ -136,7 +140,9 @@ class Lane(NamedTuple):
     bracket: Bracket
     """The line search from `x` along `p`."""
     updates: jax.Array
-    """(1,) BFGS updates made so far."""
+    """(1,) BFGS updates made so far; -1 where the search begins again at `x`, without H."""
+    doubted_f: jax.Array
+    """(1,) The value where the search last began again; +inf where it did not."""
     size: jax.Array
     """(1,) A slowly falling bound on abs(f), which sets the rounding error of f."""
     best_x: jax.Array
@@ -162,6 +168,7 @@ def begin(x: jax.Array) -> Lane:
         slope=zero,
         bracket=linesearch.begin(zero, zero, zero),
         updates=count,
+        doubted_f=zero + jnp.inf,
         size=zero,
         best_x=x,
         best_f=zero + jnp.inf,
@@ -178,10 +185,11 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
     """
     eps = jnp.finfo(lane.x.dtype).eps
     lower, upper, width = region
-    fresh = lane.nfev == 0
+    begins = lane.nfev == 0
+    fresh = begins | (lane.updates < 0)
     valued = jnp.isfinite(f)
     finite = valued & jnp.isfinite(total(jnp.abs(g)))
-    best = (valued & (f < lane.best_f)) | fresh
+    best = (valued & (f < lane.best_f)) | begins
     best_f = jnp.where(best, jnp.where(valued, f, jnp.inf), lane.best_f)
     f, g = jnp.where(finite, f, jnp.inf), jnp.where(finite, g * width, 0)
 
@@ -192,7 +200,7 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
     straight = lane.x + lane.bracket.step * (lane.p * width)
     moving = (straight >= lower) & (straight <= upper)
     q = jnp.where(outward(lane.trial, g, region), 0, g)
-    s, y, q, model, slope, sy, ss, yy, moved, q_max = once(lambda: (
+    s, y, q, model, slope, sy, ss, yy, qq, moved, q_max = once(lambda: (
         s,
         y,
         q,
@@ -201,11 +209,12 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
         total(s * y),
         total(s * s),
         total(y * y),
+        total(q * q),
         highest(jnp.abs(s)),
         highest(jnp.abs(q)),
     ))  # fmt: skip
 
-    size = jnp.where(fresh, jnp.abs(f), jnp.maximum(jnp.abs(f), FORGET * lane.size))
+    size = jnp.where(begins, jnp.abs(f), jnp.maximum(jnp.abs(f), FORGET * lane.size))
     noise = NOISE * eps * jnp.maximum(jnp.abs(lane.f), lane.size)
     accept, bracket = linesearch.judge(lane.bracket, lane.f, lane.slope, f, slope, model, noise)
     accept = (accept | fresh) & finite
@@ -230,7 +239,7 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
         return c, rho * u, jnp.where((q == 0) | outward(lane.trial, -p, region), 0, p)
 
     c, ru, p = once(direction)
-    H = jnp.where(first, gamma * identity(s), lane.H) + s[:, None] * c[None, :] - ru[:, None] * s[None, :]
+    H = jnp.where(first, gamma[None] * identity(s), lane.H) + s[:, None] * c[None, :] - ru[:, None] * s[None, :]
 
     # The next line search, or the next trial of this one.
     slope, p_max = once(lambda: (total(p * q), highest(jnp.abs(p))))
@@ -243,7 +252,7 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
         1.0,
         rules.first_step / jnp.where(downhill & (p_max > 0), p_max, jnp.maximum(q_max, jnp.finfo(eps).tiny)),
     )
-    slope = jnp.where(accept, slope, lane.slope)
+    slope = jnp.where(accept, jnp.where(downhill, slope, -qq), lane.slope)
     bracket = choose(accept, linesearch.begin(step, f, slope), bracket)
     x, f_x, g_x = choose(accept, (lane.trial, f, g), (lane.x, lane.f, lane.g))
     trial = jnp.clip(x + bracket.step * (p * width), lower, upper)
@@ -251,22 +260,27 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
     # The end.
     predicted = -0.5 * slope
     near = (predicted <= rules.ftol * jnp.abs(f)) | (p_max <= rules.xtol)
-    converged = accept & ((near & (updates > 0) & (p_max <= SUPERLINEAR * moved)) | (q_max <= eps * jnp.abs(f)))
-    precise = (
-        lost
-        | (accept & (updates > 0) & (predicted <= eps * jnp.abs(f)))
-        | (highest(jnp.where(trial == x, 0.0, 1.0)) == 0)
+    modelled = accept & (updates > 0)
+    converged = modelled & near & (p_max <= SUPERLINEAR * moved)
+    exact = modelled & (predicted <= eps * jnp.abs(f))
+    doubted = (
+        (converged | exact)
+        & (q_max > jnp.abs(f))
+        & (predicted < DOUBTED * jnp.abs(f))
+        & (f < lane.doubted_f - DOUBTED * jnp.abs(f))
     )
+    converged = (converged & ~doubted) | (accept & (q_max <= eps * jnp.abs(f)))
+    precise = lost | (exact & ~doubted) | (highest(jnp.where(trial == x, 0.0, 1.0)) == 0)
     nfev = lane.nfev + 1
     status = jnp.where(nfev >= rules.max_nfev, LocalStatus.EVALUATION_LIMIT, LocalStatus.RUNNING)
     status = jnp.where(precise, LocalStatus.CONVERGED_TO_PRECISION, status)
     status = jnp.where(converged, LocalStatus.CONVERGED, status)
     status = jnp.where(best_f <= rules.target, LocalStatus.TARGET_REACHED, status)
     status = jnp.where(
-        fresh & ~finite, jnp.where(valued, LocalStatus.NONFINITE_GRADIENT, LocalStatus.NONFINITE_VALUE), status
+        begins & ~finite, jnp.where(valued, LocalStatus.NONFINITE_GRADIENT, LocalStatus.NONFINITE_VALUE), status
     )
     return Lane(
-        trial=trial,
+        trial=jnp.where(doubted, x, trial),
         x=x,
         f=f_x,
         g=g_x,
@@ -274,7 +288,8 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
         p=p,
         slope=slope,
         bracket=bracket,
-        updates=updates,
+        updates=jnp.where(doubted, -1, updates),
+        doubted_f=jnp.where(doubted, f, jnp.where(begins, jnp.inf, lane.doubted_f)),
         size=jnp.where(accept, size, lane.size),
         best_x=jnp.where(best, lane.trial, lane.best_x),
         best_f=best_f,
@@ -292,7 +307,7 @@ def product(H: jax.Array, v: jax.Array) -> jax.Array:
     """H v for a symmetric H."""
     if len(v) > UNROLLED:
         return jnp.sum(H * v[:, None], axis=0)
-    return sum((H[j] * v[j] for j in range(1, len(v))), H[0] * v[0])
+    return sum((H[j] * v[j : j + 1] for j in range(1, len(v))), H[0] * v[:1])
 
 
 def total(v: jax.Array) -> jax.Array:

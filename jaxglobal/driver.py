@@ -145,16 +145,16 @@ def levels(
         raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
     shown = display.show(progress)
     problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux)
-    sequence = choose_starts(starts, problem, same, seed)
+    sequence = choose_starts(starts, problem, seed)
     search = bfgs.BFGS() if local == "auto" else local
     width = devices.choose_lanes(problem) if lanes == "auto" else int(lanes)
     return Levels(began, problem, guesses, sequence, search, rules, width, callback, shown)
 
 
-def choose_starts(given: Any, problem: objective.Objective, same: int, seed: int) -> starts.Starts:
+def choose_starts(given: Any, problem: objective.Objective, seed: int) -> starts.Starts:
     """The sequence of starts for `starts=`."""
     if isinstance(given, str) and given == "auto":
-        return starts.affordable(int(np.sum(problem.free)), same, seed)
+        return starts.affordable(int(np.sum(problem.free)), seed)
     if isinstance(given, starts.Starts) and not isinstance(given, type):
         return given
     raise TypeError(
@@ -185,6 +185,7 @@ class Levels(Iterator[Level]):
         self._local = search.rules(dtype, rules.target)
         self._archive = minima.empty(problem.structure.n, dtype)
         self._best: tuple[float, int, np.ndarray] = (math.inf, 0, (lower + (upper - lower) / 2).astype(dtype))
+        self._jac: tuple[int, np.ndarray] | None = None
         self._levels: list[Level] = []
         self._nstarts = 0
         self._status = Status.RUNNING
@@ -335,6 +336,13 @@ class Levels(Iterator[Level]):
             self._ended_at = time.perf_counter()
             self._display.close()
 
+    def _gradient(self, streams: Streams) -> np.ndarray:
+        """The gradient at the best point, evaluated once for each best point that is looked at."""
+        number = self._best[1]
+        if self._jac is None or self._jac[0] != number:
+            self._jac = number, streams.gradient(self._best[2])
+        return self._jac[1]
+
     @property
     def result(self) -> Result:
         """What has been found so far."""
@@ -345,7 +353,7 @@ class Levels(Iterator[Level]):
         nfev, efficiency, jac = 0, 0.0, np.full_like(x, np.nan)
         if self._streams is not None:
             if found:
-                jac = self._streams.gradient(x)
+                jac = self._gradient(self._streams)
             nfev = self._streams.nfev
             efficiency = nfev / max(self._streams.ticks, 1)
         merged = minima.merge(self._archive, problem.lower, self._region.width, rules.fatol, rules.frtol)

@@ -141,8 +141,11 @@ def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool) -
     args = read_args(args)
     is_open = read_open(open, structure)
     starts = read_starts(x0, structure, lower, upper, is_open)
-    cost = trace_cost(fun, structure, args, has_aux)
-    return Objective(fun, structure, lower, upper, is_open, args, bool(has_aux), cost), starts
+    problem = Objective(fun, structure, lower, upper, is_open, args, bool(has_aux), 0.0)
+    costs = Weakly(fun).cache
+    if problem.key not in costs:
+        costs[problem.key] = trace_cost(fun, structure, args, has_aux)
+    return dataclasses.replace(problem, cost=costs[problem.key]), starts
 
 
 def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray]:
@@ -346,12 +349,13 @@ class Weakly:
         owner, name = (fun.__self__, id(fun.__func__)) if method else (fun, 0)
         key = (id(owner), name)
         try:
-            alive = weakref.ref(owner, lambda _: Weakly._caches.pop(key, None))
+            caches = Weakly._caches
+            alive = weakref.ref(owner, lambda _: caches.pop(key, None))
         except TypeError:
             self.ref, self.cache = lambda: fun, {}
             return
         self.ref = weakref.WeakMethod(fun) if inspect.ismethod(fun) else alive
-        self.cache = Weakly._caches.setdefault(key, (alive, {}))[1]
+        self.cache = caches.setdefault(key, (alive, {}))[1]
 
 
 def _real(name: str, leaf: Any) -> None:

@@ -6,11 +6,14 @@ A sequence is an object with three methods, `size`, `points` and `spacing`; a us
 
 import dataclasses
 import math
+import warnings
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
+NEEDED = 4  # levels of a grid that the default stopping rule takes at least
+_BLOCK = 2**20  # points of one Sobol sequence; a larger level has several, scrambled anew
 _WORD = 64  # bits of a start's index; a level of more starts is never visited to its end
 
 
@@ -98,21 +101,29 @@ class Sobol:
         """Points of the sequence, (count, n)."""
         if level == 0:
             return np.full((count, n), 0.5)
+        blocks = range(first // _BLOCK, -(-(first + count) // _BLOCK))
+        ends = [(max(first, b * _BLOCK) - b * _BLOCK, min(first + count, (b + 1) * _BLOCK) - b * _BLOCK) for b in blocks]
+        return np.concatenate([self._block(level, b, *end, n) for b, end in zip(blocks, ends, strict=True)])
+
+    def _block(self, level: int, block: int, first: int, end: int, n: int) -> np.ndarray:
+        """Points first, ..., end - 1 of a block of a level."""
         from scipy.stats import qmc  # takes over a second to import
 
-        sequence = qmc.Sobol(n, scramble=True, rng=self.seed, bits=53)
-        skipped = self.first * ((1 << (level - 1)) - 1) + first
-        for part in (skipped // 2, skipped - skipped // 2):
-            sequence.fast_forward(part)
-        return sequence.random(count)
+        sequence = qmc.Sobol(n, scramble=True, rng=np.random.default_rng([self.seed, level, block]))
+        with warnings.catch_warnings():
+            # "The balance properties require n to be a power of 2": a level is one, the parts asked for need not be.
+            warnings.simplefilter("ignore", UserWarning)
+            if first:
+                sequence.fast_forward(first)
+            return sequence.random(end - first)
 
     def spacing(self, level: int, done: int, n: int) -> float:
         """An estimate: twice the distance of a grid of as many points, as measured for 2 to 8 variables."""
         return min(0.5, max(done, 1) ** (-1 / n))
 
 
-def affordable(n: int, same: int, seed: int) -> Starts:
-    """The grid where the levels that the stopping rule needs are affordable, else Sobol points."""
+def affordable(n: int, seed: int) -> Starts:
+    """The grid where the first `NEEDED` levels are affordable (up to 5 variables), else Sobol points."""
     grid = Grid()
-    needed = sum(grid.size(level, n) for level in range(same))
+    needed = sum(grid.size(level, n) for level in range(NEEDED))
     return grid if needed <= AFFORDABLE else Sobol(seed=seed)

@@ -1,0 +1,184 @@
+"""What the user may pass, and the one sentence that says what was wrong, before anything compiles."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import check_minimum
+from scipy.optimize import Bounds
+
+import jaxglobal as jg
+
+
+def paraboloid(x):
+    return jnp.sum((x - 0.25) ** 2)
+
+
+def solve(fun=paraboloid, bounds=((-1, 1), (-1, 1)), *args, **options):
+    return jg.minimize(fun, bounds, *args, progress=False, **options)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(-1, 1), (-1, 1)],
+        np.array([[-1.0, 1.0], [-1.0, 1.0]]),
+        jnp.array([[-1.0, 1.0], [-1.0, 1.0]]),
+        Bounds([-1, -1], [1, 1]),
+        jg.Box(-np.ones(2), np.ones(2)),
+    ],
+    ids=["pairs", "numpy", "jax", "scipy", "Box"],
+)
+def test_kinds_of_bounds(bounds):
+    result = solve(bounds=bounds)
+    check_minimum(result, 0, [0.25, 0.25])
+    assert result.x.shape == (2,)
+
+
+def test_pytree():
+    def fun(x, weight):
+        return jnp.sum((x["a"] - 0.5) ** 2) + weight * (x["b"][0] - 2) ** 2
+
+    box = jg.Box({"a": -np.ones((2, 2)), "b": (0.0,)}, {"a": np.ones((2, 2)), "b": (3.0,)})
+    result = jg.minimize(fun, box, (2.0,), x0={"a": np.zeros((2, 2)), "b": (1.0,)}, progress=False)
+    check_minimum(result, 0, {"a": np.full((2, 2), 0.5), "b": (2.0,)})
+    assert result.x["a"].shape == (2, 2) and np.shape(result.x["b"][0]) == ()
+    assert jax.tree.structure(result.jac) == jax.tree.structure(result.x)
+    assert jax.tree.structure(result.minima[0].x) == jax.tree.structure(result.x)
+
+
+def test_scalar_x():
+    result = jg.minimize(lambda x: (x - 0.25) ** 2, jg.Box(-1.0, 1.0), progress=False)
+    assert np.shape(result.x) == () and abs(result.x - 0.25) < 1e-3
+
+
+def test_args_need_not_be_a_tuple():
+    result = solve(lambda x, a: jnp.sum((x - a) ** 2), [(-1, 1)], 0.5)
+    check_minimum(result, 0, [0.5])
+
+
+def test_has_aux():
+    def fun(x):
+        return paraboloid(x), {"twice": 2 * x}
+
+    result = solve(fun, has_aux=True)
+    check_minimum(result, 0, [0.25, 0.25])
+    np.testing.assert_allclose(result.aux["twice"], 2 * result.x)
+    assert solve().aux is None
+
+
+def test_partial_and_callable_objects():
+    class Loss:
+        def __call__(self, x):
+            return paraboloid(x)
+
+    check_minimum(solve(Loss()), 0)
+    check_minimum(solve(functools.partial(lambda a, x: jnp.sum((x - a) ** 2), 0.5)), 0, [0.5, 0.5])
+    check_minimum(solve(jax.jit(paraboloid)), 0)
+
+
+def test_jit_inside_and_closure_over_arrays():
+    data = jnp.linspace(0, 1, 50)
+    check_minimum(solve(lambda x: jnp.mean((x[0] + x[1] * data - 0.5 - 0.25 * data) ** 2)), 0, [0.5, 0.25])
+
+
+def test_integer_start_in_a_list_and_none_of_it_in_an_array():
+    check_minimum(solve(x0=[0, 1]), 0)
+    with pytest.raises(TypeError, match="`x0` must be real floating-point numbers; got int64"):
+        solve(x0=np.array([0, 1]))
+
+
+WRONG = [
+    (dict(fun=3), TypeError, "`fun` must be a function fun(x, *args); got int."),
+    (dict(fun=lambda x: x), TypeError, "`fun` must return a scalar; got shape (2,), float"),
+    (dict(fun=lambda x: jnp.sum(x) + 1j), TypeError, "`fun` must return a real floating-point scalar; got complex"),
+    (dict(fun=lambda x: jnp.sum(x > 0)), TypeError, "`fun` must return a real floating-point scalar; got int"),
+    (dict(fun=lambda x: None), TypeError, "`fun` must return a scalar; got NoneType"),
+    (dict(fun=lambda x: (jnp.sum(x), x)), TypeError, "has_aux=True takes a pair"),
+    (dict(fun=jnp.sum, has_aux=True), TypeError, "`fun` must return a pair (value, aux) with has_aux=True"),
+    (dict(bounds=[(1, 0)]), ValueError, "`upper` must be greater than or equal to `lower`; got lower=1.0, upper=0.0 at"),
+    (dict(bounds=[(0, 1), (0, np.nan)]), ValueError, "`upper` must be finite"),
+    (dict(bounds=[(-np.inf, 1)]), ValueError, "`lower` must be finite"),
+    (dict(bounds=[(None, 1)]), ValueError, "`lower` must be finite"),
+    (dict(bounds=[(0, 1, 2)]), ValueError, "`bounds` must be pairs (low, high)"),
+    (dict(bounds=[]), ValueError, "`bounds` must be pairs (low, high)"),
+    (dict(bounds="box"), TypeError, "`bounds` must be pairs (low, high)"),
+    (dict(bounds=7), TypeError, "`bounds` must be pairs (low, high)"),
+    (dict(bounds=[(0, 1j)]), TypeError, "`bounds` must be real numbers"),
+    (dict(bounds=jg.Box(np.zeros(2), np.ones(3))), ValueError, "`upper` must have the shapes of `lower`, [(2,)]"),
+    (dict(bounds=jg.Box({"a": 0.0}, {"b": 1.0})), ValueError, "`upper` must have the structure of `lower`"),
+    (dict(bounds=jg.Box(np.zeros(2, int), np.ones(2, int))), TypeError, "`lower` must be real floating-point numbers"),
+    (dict(bounds=jg.Box({}, {})), ValueError, "`bounds` must have at least one variable"),
+    (dict(x0=[0.0, 2.0]), ValueError, "`x0` must lie inside the bounds; got 2.0 outside [-1.0, 1.0] at index 1."),
+    (dict(x0=[0.0, np.nan]), ValueError, "`x0` must lie inside the bounds; got nan"),
+    (dict(x0=np.zeros(3)), ValueError, "`x0` must have shapes [(2,)]"),
+    (dict(x0={"a": 1.0}), ValueError, "`x0` must have the structure of the bounds"),
+    (dict(x0=np.zeros(2, complex)), TypeError, "`x0` must be real floating-point numbers; got complex128."),
+    (dict(args=("text",)), TypeError, "`args` must be pytrees of arrays and numbers; got str"),
+    (dict(open=[True]), ValueError, "`open` must be True, False, booleans"),
+    (dict(open=3), ValueError, "`open` must be True, False, booleans"),
+    (dict(same=1), ValueError, "`same` must be at least 2; got 1."),
+    (dict(max_levels=0), ValueError, "`max_levels` must be at least 1; got 0."),
+    (dict(max_levels=2.5), TypeError, "`max_levels` must be a whole number; got 2.5."),
+    (dict(max_time=-1), ValueError, "`max_time` must be a number of at least 0; got -1."),
+    (dict(max_time="soon"), TypeError, "`max_time` must be a number; got 'soon'."),
+    (dict(fatol=float("nan")), ValueError, "`fatol` must be a number of at least 0; got nan."),
+    (dict(lanes=0), ValueError, '`lanes` must be "auto" or a whole number of at least 1; got 0.'),
+    (dict(local="bfgs"), TypeError, '`local` must be "auto" or a jaxglobal.BFGS; got '),
+    (dict(starts="grid"), TypeError, '`starts` must be "auto", a jaxglobal.Grid'),
+    (dict(starts=jg.Grid), TypeError, '`starts` must be "auto", a jaxglobal.Grid'),
+    (dict(callback=3), TypeError, "`callback` must be a function callback(level); got int."),
+    (dict(progress="bar"), ValueError, '`progress` must be "auto", True or False'),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), WRONG, ids=lambda v: str(v)[:40] if isinstance(v, dict) else "")
+def test_wrong_arguments(wrong, error, message, monkeypatch):
+    def compiles(*_):
+        raise AssertionError("compiled")
+
+    monkeypatch.setattr("jaxglobal.sweep.compile_chunk", compiles)
+    arguments = {"fun": lambda x: jnp.sum(x**2), "bounds": [(-1, 1), (-1, 1)], "progress": False} | wrong
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        jg.minimize(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_option():
+    with pytest.raises(TypeError, match="max_level"):
+        solve(max_level=3)
+
+
+def test_options_of_the_local_search():
+    for options, message in (
+        ({"first_step": 0.0}, "`first_step` must be in"),
+        ({"max_nfev": 0}, "`max_nfev` must be at least 1"),
+        ({"ftol": -1.0}, "`ftol` must be a finite number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            jg.BFGS(**options)
+    with pytest.raises(ValueError, match="`first` must be a power of two"):
+        jg.Sobol(first=3)
+
+
+def test_inside_a_transformation():
+    with pytest.raises(TypeError, match="outside jit"):
+        jax.jit(lambda a: solve(lambda x, a: jnp.sum((x - a) ** 2), [(-1, 1)], (a,)).fun)(0.5)
+
+
+def test_an_error_of_the_function_is_the_users_own():
+    def fun(x):
+        raise KeyError("theirs")
+
+    with pytest.raises(KeyError, match="theirs"):
+        solve(fun)
+
+
+def test_nan_everywhere():
+    result = solve(lambda x: jnp.sum(x) * jnp.nan)
+    assert result.status is jg.Status.NO_FINITE_VALUE and np.isnan(result.fun) and not result.success
+    assert result.minima == [] and "check fun" in result.message
+    assert result.nit == 4

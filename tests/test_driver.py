@@ -1,0 +1,283 @@
+"""minimize and levels: stopping rules alone and together, each in the middle of a level too; traces; determinism."""
+
+import gc
+import os
+import signal
+import threading
+import time
+import weakref
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import check_counts, check_minimum
+
+import jaxglobal as jg
+from jaxglobal.result import LocalStatus
+
+BOX = [(-4.0, 5.12)] * 2
+
+
+def rastrigin(x):
+    return jg.problems.rastrigin(x)
+
+
+def endless(**options):
+    """A search that no rule ends by itself."""
+    return jg.minimize(rastrigin, BOX, same=100, progress=False, **options)
+
+
+def test_same_counts_the_first_of_the_equal_levels():
+    result = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)], same=3, progress=False)
+    assert result.status is jg.Status.SAME and result.success and result.nit == 3
+    assert "3 levels in a row" in result.message
+
+
+def test_max_levels():
+    result = endless(max_levels=3)
+    assert result.status is jg.Status.MAX_LEVELS and not result.success
+    assert [level.nstarts for level in result.levels] == [1, 4, 16]
+    assert [level.spacing for level in result.levels] == [0.5, 0.25, 0.125]
+    assert all(level.complete for level in result.levels)
+
+
+def test_max_starts_cuts_a_level_short():
+    result = endless(max_starts=50)
+    assert result.status is jg.Status.MAX_STARTS and result.nstarts == 50
+    assert [level.nstarts for level in result.levels] == [1, 4, 16, 29]
+    assert not result.levels[-1].complete and result.levels[-1].spacing > 0.0625
+    check_counts(result)
+
+
+def test_max_evals_is_exceeded_by_at_most_one_tick_and_deterministic():
+    results = [endless(max_evals=5000, lanes=32) for _ in range(2)]
+    assert results[0].status is jg.Status.MAX_EVALS
+    # One tick of every thread's lanes, and the one evaluation of the gradient of the answer.
+    assert 5000 <= results[0].nfev <= 5000 + 32 * os.cpu_count() + 1
+    assert results[0].levels[-1].statuses[LocalStatus.CUT] > 0
+    assert results[0].fun == results[1].fun and results[0].nstarts == results[1].nstarts
+    assert [m.count for m in results[0].minima] == [m.count for m in results[1].minima]
+
+
+def test_max_time_binds_in_the_middle_of_a_level():
+    endless(max_levels=1)
+    began = time.perf_counter()
+    result = endless(max_time=0.4)
+    assert time.perf_counter() - began < 0.7
+    assert result.status is jg.Status.MAX_TIME and not result.levels[-1].complete
+    assert result.fun < 1e-4
+
+
+def test_a_time_limit_that_is_over_at_once_still_returns_a_point():
+    result = endless(max_time=0.0)
+    assert result.status is jg.Status.MAX_TIME and np.isfinite(result.fun)
+
+
+def test_target_stops_at_once():
+    result = endless(target=1.5)
+    assert result.status is jg.Status.TARGET and result.success and result.fun <= 1.5
+    assert result.nstarts < 500
+    check_counts(result)
+
+
+def test_limits_together_the_first_one_binds():
+    assert endless(max_levels=4, max_starts=10).status is jg.Status.MAX_STARTS
+    assert endless(max_levels=2, max_starts=1000).status is jg.Status.MAX_LEVELS
+
+
+def test_without_limits_no_level_goes_beyond_the_affordable_number():
+    result = endless()
+    assert result.status is jg.Status.TOO_LARGE and result.nstarts == 87381
+    assert "131,072" in result.message and "max_time" in result.message
+
+
+def test_callback_sees_each_level_and_may_end_the_search():
+    seen = []
+
+    def callback(level):
+        seen.append(level.index)
+        if level.index == 2:
+            raise StopIteration
+
+    result = endless(callback=callback)
+    assert seen == [0, 1, 2] and result.status is jg.Status.CALLBACK and result.nit == 3
+
+
+def test_an_error_in_the_callback_is_raised():
+    def callback(level):
+        raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        endless(callback=callback)
+
+
+def test_levels_is_an_iterator_with_a_result_at_any_time():
+    search = jg.levels(rastrigin, BOX, same=100, progress=False)
+    assert search.result.status is jg.Status.RUNNING and np.isnan(search.result.fun)
+    first = next(search)
+    assert first.index == 0 and search.result.nit == 1
+    next(search)
+    assert search.result.nit == 2 and search.result.status is jg.Status.RUNNING
+    check_counts(search.result)
+
+
+def test_result_does_not_change_by_being_looked_at():
+    search = jg.levels(rastrigin, BOX, max_levels=2, progress=False)
+    list(search)
+    assert search.result.nfev == search.result.nfev
+
+
+def test_ctrl_c_ends_the_search_with_its_status():
+    endless(max_levels=1)
+    timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    began = time.perf_counter()
+    result = jg.minimize(rastrigin, BOX, same=100, max_time=60, progress=False)
+    timer.join()
+    assert result.status is jg.Status.INTERRUPTED and time.perf_counter() - began < 2
+    assert result.fun < 1e-4 and not result.success
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_search_in_another_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(endless(max_levels=3)))
+    thread.start()
+    thread.join()
+    assert found[0].nit == 3
+
+
+def test_own_starts_are_searched_first():
+    at = np.array([4.97, 4.97])
+    result = endless(x0=at, max_starts=1)
+    assert result.nstarts == 1 and result.nit == 1 and not result.levels[0].complete
+    several = endless(x0=np.array([[0.1, 0.1], [3.1, 2.9]]), max_levels=1)
+    assert several.nstarts == 3 and several.fun < 1e-4
+
+
+def test_traces_of_the_objective():
+    """At most three in all for a search, and none for a second one with other numbers."""
+    traces = []
+
+    def fun(x, a):
+        traces.append(1)
+        return jnp.sum((x - a) ** 2) + jnp.sum(jnp.cos(7 * x))
+
+    first = jg.minimize(fun, BOX, (jnp.array(0.3),), progress=False)
+    assert first.nit > 1 and 1 <= len(traces) <= 3
+    before = len(traces)
+    options = {"fatol": 1e-3, "frtol": 1e-3, "max_levels": 3, "target": -1e9, "local": jg.BFGS(max_nfev=77, ftol=1e-6)}
+    jg.minimize(fun, [(-3.0, 2.0), (1.0, 6.0)], (jnp.array(-1.3),), progress=False, **options)
+    assert len(traces) <= before + 1  # the check of the arguments
+    assert len(traces) - before == 0
+
+
+def test_caches_hold_the_function_weakly():
+    def make():
+        def fun(x):
+            return jnp.sum(x**2)
+
+        return fun
+
+    fun = make()
+    alive = weakref.ref(fun)
+    jg.minimize(fun, [(-1, 2)], progress=False)
+    del fun
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_method_is_compiled_once():
+    traces = []
+
+    class Model:
+        def __init__(self, a):
+            self.a = a
+
+        def loss(self, x):
+            traces.append(1)
+            return jnp.sum((x - self.a) ** 2)
+
+    model = Model(0.25)
+    jg.minimize(model.loss, [(-1, 1)], progress=False)
+    before = len(traces)
+    result = jg.minimize(model.loss, [(-1, 1)], progress=False)
+    assert len(traces) == before and abs(result.x[0] - 0.25) < 1e-3
+    assert abs(jg.minimize(Model(0.75).loss, [(-1, 1)], progress=False).x[0] - 0.75) < 1e-3
+
+
+@pytest.mark.parametrize("lanes", [1, 16, 64, 1024])
+def test_any_number_of_lanes_finds_the_same(lanes):
+    result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, lanes=lanes, progress=False)
+    check_minimum(result, 0)
+    assert [level.nstarts for level in result.levels[:4]] == [1, 4, 16, 64]
+    if result.x.dtype == np.float64:
+        assert len(result.minima) == 4 and sum(m.count for m in result.minima) == result.nstarts
+
+
+def test_the_same_bits_for_any_number_of_threads(monkeypatch):
+    results = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr("jaxglobal.devices.threads", lambda threads=threads: threads)
+        results.append(jg.minimize(rastrigin, [(-3.9, 5.0)] * 2, progress=False, max_levels=6, lanes=64))
+    for result in results[1:]:
+        assert np.array_equal(result.x, results[0].x) and result.fun == results[0].fun
+        assert [(m.fun, m.count, m.x.tolist()) for m in result.minima] == [
+            (m.fun, m.count, m.x.tolist()) for m in results[0].minima
+        ]
+
+
+def test_lanes_are_busy_on_a_large_level():
+    starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (65536, 2))
+    result = endless(x0=starts, max_starts=65536)
+    assert result.levels[0].nstarts == 65536
+    assert result.lane_efficiency > 0.95
+
+
+def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
+    from jaxglobal import sweep
+
+    engines, real = [], sweep.engine
+
+    def engine(objective, lanes, before_compile):
+        engines.append(lanes)
+        if lanes > 32:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return real(objective, lanes, before_compile)
+
+    monkeypatch.setattr(sweep, "engine", engine)
+    result = jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)] * 2, lanes=128, progress=False)
+    assert engines == [128, 64, 32] and result.fun < 1e-6
+
+
+def test_memory_that_is_short_even_for_one_lane_is_an_error(monkeypatch):
+    def engine(*_):
+        raise MemoryError("short")
+
+    monkeypatch.setattr("jaxglobal.sweep.engine", engine)
+    with pytest.raises(MemoryError):
+        jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)], lanes=2, progress=False)
+
+
+def test_sobol_starts_where_a_grid_is_not_affordable():
+    result = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, progress=False)
+    assert [level.nstarts for level in result.levels] == [1, 64, 128, 256]
+    check_minimum(result, 0, [0.3] * 8)
+    other = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, seed=1, progress=False)
+    check_minimum(other, 0, [0.3] * 8)
+
+
+def test_own_sequence_of_starts():
+    class Diagonal:
+        def size(self, level, n):
+            return 3
+
+        def points(self, level, first, count, n):
+            return np.tile(np.linspace(0, 1, 3)[first : first + count, None], (1, n))
+
+        def spacing(self, level, done, n):
+            return 0.5
+
+    result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, starts=Diagonal(), max_levels=2, progress=False)
+    assert result.nstarts == 6 and result.fun < 1e-4
