@@ -111,7 +111,7 @@ def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 
 def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive:
-    """The distinct minima, best first: a cell joins the best earlier one within two sides of a cell and the tolerances."""
+    """The distinct minima, best first: a cell joins the best earlier one within two sides and the tolerances."""
     order = np.lexsort((archive.start, archive.f))
     archive = Archive(*(field[order] for field in archive))
     unit = (archive.x.astype(np.float64) - lower) / np.where(width > 0, width, 1)

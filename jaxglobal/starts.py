@@ -102,7 +102,9 @@ class Sobol:
         if level == 0:
             return np.full((count, n), 0.5)
         blocks = range(first // _BLOCK, -(-(first + count) // _BLOCK))
-        ends = [(max(first, b * _BLOCK) - b * _BLOCK, min(first + count, (b + 1) * _BLOCK) - b * _BLOCK) for b in blocks]
+        ends = [
+            (max(first, b * _BLOCK) - b * _BLOCK, min(first + count, (b + 1) * _BLOCK) - b * _BLOCK) for b in blocks
+        ]
         return np.concatenate([self._block(level, b, *end, n) for b, end in zip(blocks, ends, strict=True)])
 
     def _block(self, level: int, block: int, first: int, end: int, n: int) -> np.ndarray:

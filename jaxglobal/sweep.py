@@ -54,8 +54,8 @@ class Chunk(NamedTuple):
 
     state: State
     results: jax.Array
-    """(S + L, n + 3) One row a local search that ended: its best x, f, status and nfev; status 0 where none ended. Row s
-    is that of start s, row S + l that of the search that lane l brought into the chunk."""
+    """(S + L, n + 3) One row a local search that ended: its best x, f, status and nfev; status 0 where none ended. Row
+    s is that of start s, row S + l that of the search that lane l brought into the chunk."""
     first: jax.Array
     """Starts of the queue that were taken so far."""
     ticks: jax.Array

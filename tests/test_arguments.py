@@ -99,7 +99,11 @@ WRONG = [
     (dict(fun=lambda x: None), TypeError, "`fun` must return a scalar; got NoneType"),
     (dict(fun=lambda x: (jnp.sum(x), x)), TypeError, "has_aux=True takes a pair"),
     (dict(fun=jnp.sum, has_aux=True), TypeError, "`fun` must return a pair (value, aux) with has_aux=True"),
-    (dict(bounds=[(1, 0)]), ValueError, "`upper` must be greater than or equal to `lower`; got lower=1.0, upper=0.0 at"),
+    (
+        dict(bounds=[(1, 0)]),
+        ValueError,
+        "`upper` must be greater than or equal to `lower`; got lower=1.0, upper=0.0 at",
+    ),
     (dict(bounds=[(0, 1), (0, np.nan)]), ValueError, "`upper` must be finite"),
     (dict(bounds=[(-np.inf, 1)]), ValueError, "`lower` must be finite"),
     (dict(bounds=[(None, 1)]), ValueError, "`lower` must be finite"),

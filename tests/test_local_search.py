@@ -241,9 +241,7 @@ def test_nonsmooth_function_converges():
 
 
 def test_evaluation_limit_of_a_local_search():
-    result = jg.minimize(
-        jg.problems.rosenbrock, [(-4, 5)] * 2, local=jg.BFGS(max_nfev=5), max_levels=2, progress=False
-    )
+    result = jg.minimize(jg.problems.rosenbrock, [(-4, 5)] * 2, local=jg.BFGS(max_nfev=5), max_levels=2, progress=False)
     assert result.levels[1].statuses == {LocalStatus.EVALUATION_LIMIT: 4}
     assert result.nfev <= 5 * 5 + 1
 
