@@ -31,6 +31,7 @@ def local_search(rows) -> None:
 
 def classic(rows) -> None:
     """Run time to the default stop, by function."""
+    rows = [row for row in rows if "shifted" in row]
     names = list(dict.fromkeys(row["problem"] for row in rows))[::-1]
     figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
     for shifted, colour, offset in ((False, BLUE, 0.2), (True, ORANGE, -0.2)):

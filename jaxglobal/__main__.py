@@ -1,6 +1,6 @@
 """python -m jaxglobal: solves fifteen classic functions with default settings, and sets the published results beside.
 
-Options: --shifted takes boxes whose lower bounds are raised, so that no minimum lies on a point of the original grid;
+Options: --shifted takes boxes with raised lower bounds, so that the known minima lie off the original grid;
 --float32 keeps JAX's default precision.
 """
 

@@ -182,7 +182,7 @@ class Levels(Iterator[Level]):
             "width": upper - lower,
         }
         self._region = bfgs.Region(**sides)
-        self._local = search.rules(dtype, rules.target)
+        self._search = search
         self._archive = minima.empty(problem.structure.n, dtype)
         self._best: tuple[float, int, np.ndarray] = (math.inf, 0, (lower + (upper - lower) / 2).astype(dtype))
         self._jac: tuple[int, np.ndarray] | None = None
@@ -230,10 +230,17 @@ class Levels(Iterator[Level]):
             self._end()
         return level
 
+    def _own(self, index: int) -> int:
+        """The user's own starts among those of the level."""
+        return len(self._guesses) if index == 0 else 0
+
+    def _local(self, spacing: float = bfgs.GUESS_STEP) -> bfgs.Rules:
+        """The rules of the local searches of a level."""
+        return self._search.rules(self._problem.structure.dtype, self._rules.target, spacing)
+
     def _size(self, index: int) -> int:
         """Starts of the level, the user's own included."""
-        own = len(self._guesses) if index == 0 else 0
-        return own + self._sequence.size(index, int(np.sum(self._problem.free)))
+        return self._own(index) + self._sequence.size(index, int(np.sum(self._problem.free)))
 
     def _search_level(self, index: int) -> Level:
         """Searches a level; where memory runs out, once more with half the lanes."""
@@ -256,7 +263,7 @@ class Levels(Iterator[Level]):
             began = time.perf_counter()
             engine = sweep.engine(self._problem, self._lanes, lambda: self._display.compiling(self._lanes))
             self._compile_time += time.perf_counter() - began
-            self._streams = Streams(engine, devices.threads(), self._region, self._local, self._problem.args)
+            self._streams = Streams(engine, devices.threads(), self._region, self._problem.args)
         return self._streams
 
     def _run_level(self, index: int, streams: Streams) -> Level:
@@ -265,6 +272,9 @@ class Levels(Iterator[Level]):
         allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - self._nstarts)
         counts = np.zeros(len(LocalStatus), np.int64)
         nfev, base, dealt, done = streams.nfev, self._nstarts, 0, 0
+        free = int(np.sum(self._problem.free))
+        spacing = bfgs.GUESS_STEP if self._own(index) else self._sequence.spacing(index, size, free)
+        rules = self._local(spacing)
         self._display.begin(index, allowed)
         while self._status is Status.RUNNING:
             if dealt < allowed and streams.room:
@@ -272,7 +282,7 @@ class Levels(Iterator[Level]):
                 streams.deal(self._points(index, dealt, count), base + dealt)
                 dealt += count
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
-            ended = streams.run(ticks(streams.engine.tick_time), left, drain=dealt == allowed)
+            ended = streams.run(rules, ticks(streams.engine.tick_time), left, drain=dealt == allowed)
             done += self._collect(ended, counts)
             self._display.update(done, self._best[0])
             if dealt == allowed and not streams.busy:
@@ -282,8 +292,7 @@ class Levels(Iterator[Level]):
             done += self._collect(streams.cut(), counts)
         if self._status is Status.RUNNING:
             self._status = self._limit(streams)
-        seconds, free = time.perf_counter() - began, int(np.sum(self._problem.free))
-        starts_done = max(done - (len(self._guesses) if index == 0 else 0), 0)
+        seconds, starts_done = time.perf_counter() - began, max(done - self._own(index), 0)
         return Level(
             index=index,
             x=self._problem.structure.unflatten(self._best[2]),
@@ -300,7 +309,7 @@ class Levels(Iterator[Level]):
     def _points(self, index: int, first: int, count: int) -> np.ndarray:
         """Starts first, ..., first + count - 1 of the level, in the user's coordinates; the user's own come first."""
         own = self._guesses[first : first + count] if index == 0 else self._guesses[:0]
-        first = max(first - len(self._guesses), 0) if index == 0 else first
+        first = max(first - self._own(index), 0)
         problem, count = self._problem, count - len(own)
         if not count:
             return own
@@ -340,7 +349,7 @@ class Levels(Iterator[Level]):
         """The gradient at the best point, evaluated once for each best point that is looked at."""
         number = self._best[1]
         if self._jac is None or self._jac[0] != number:
-            self._jac = number, streams.gradient(self._best[2])
+            self._jac = number, streams.gradient(self._best[2], self._local())
         return self._jac[1]
 
     @property

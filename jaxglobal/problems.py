@@ -8,7 +8,7 @@ number.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -36,16 +36,20 @@ class Problem:
     reference: str
     published: str = ""
 
-    def shifted(self) -> "Problem":
-        """The same problem with the lower bounds raised by 7.3 % and 11.9 % of the box; the least value stays inside.
+    def shifted(self, fractions: Sequence[float] = (0.0618, 0.1618)) -> "Problem":
+        """The same problem with each lower bound raised by a fraction of its side; the least value must stay inside.
 
         No point of the original grid, its centre among them, is one of the new grid.
+
+        Raises:
+            ValueError: no minimizer is left in the box.
         """
-        fractions = [0.073, 0.119]
         bounds = tuple((low + c * (high - low), high) for c, (low, high) in zip(fractions, self.bounds, strict=True))
         inside = tuple(
             x for x in self.minimizers if all(low <= v <= high for v, (low, high) in zip(x, bounds, strict=True))
         )
+        if not inside:
+            raise ValueError(f"`fractions` must leave a minimizer of {self.name} in the box; got {tuple(fractions)}.")
         return dataclasses.replace(self, bounds=bounds, minimizers=inside)
 
 

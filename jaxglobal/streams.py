@@ -67,10 +67,10 @@ class Streams:
         nfev: evaluations so far, those of idle lanes not counted.
     """
 
-    def __init__(self, engine: Engine, count: int, region: Region, rules: LocalRules, args: Any):
+    def __init__(self, engine: Engine, count: int, region: Region, args: Any):
         """Idle lanes on `count` threads."""
         self.engine, self.args = engine, args
-        self.region, self.rules = jax.device_put((region, rules))
+        self.region = jax.device_put(region)
         self.streams = [self._idle() for _ in range(count)]
         self.ticks = self.nfev = 0
 
@@ -101,15 +101,15 @@ class Streams:
             stream.numbers = first_number + part
             stream.first, stream.count = 0, len(part)
 
-    def run(self, max_ticks: int, max_nfev: int | None, drain: bool) -> Ended:
+    def run(self, rules: LocalRules, max_ticks: int, max_nfev: int | None, drain: bool) -> Ended:
         """Runs a chunk on every busy stream; returns the searches that ended.
 
-        max_ticks: of each stream. max_nfev: evaluations that are left, None for no limit. drain: whether no more starts
-        will be dealt.
+        rules: of the local searches. max_ticks: of each stream. max_nfev: evaluations that are left, None for no
+        limit. drain: whether no more starts will be dealt.
         """
         busy = [stream for stream in self.streams if stream.busy]
         share = UNBOUNDED if max_nfev is None else min(-(-max_nfev // len(busy)), UNBOUNDED)
-        run = functools.partial(self._run, max_ticks=max_ticks, max_nfev=share, drain=drain)
+        run = functools.partial(self._run, rules=rules, max_ticks=max_ticks, max_nfev=share, drain=drain)
         began = time.perf_counter()
         outcomes = list(thread_pool(len(self.streams)).map(run, busy)) if len(busy) > 1 else [run(busy[0])]
         seconds = time.perf_counter() - began
@@ -119,11 +119,13 @@ class Streams:
         self.engine.tick_time = seconds / max(1, *ticks)
         return join([ended for ended, _, _ in outcomes])
 
-    def _run(self, stream: Stream, max_ticks: int, max_nfev: int, drain: bool) -> tuple[Ended, int, int]:
+    def _run(
+        self, stream: Stream, rules: LocalRules, max_ticks: int, max_nfev: int, drain: bool
+    ) -> tuple[Ended, int, int]:
         engine = self.engine
         first, count = np.int32(stream.first), np.int32(stream.count)
         queue = Queue(stream.starts, first, count, np.bool_(drain), np.int32(max_ticks), np.int32(max_nfev))
-        out: Chunk = engine.call(stream.state, queue, self.region, self.rules, self.args)
+        out: Chunk = engine.call(stream.state, queue, self.region, rules, self.args)
         results, slot = np.asarray(out.results), np.asarray(out.state.slot)
         owners = np.concatenate([stream.numbers, np.full(engine.queue - len(stream.numbers), -1), stream.owners, [-1]])
         rows = np.flatnonzero(results[:, engine.n + 1])
@@ -144,12 +146,12 @@ class Streams:
         self.streams = [self._idle() for _ in self.streams]
         return join(ended)
 
-    def gradient(self, x: np.ndarray) -> np.ndarray:
+    def gradient(self, x: np.ndarray, rules: LocalRules) -> np.ndarray:
         """The gradient at x, (n,), by one more evaluation of the compiled program; zero for fixed variables."""
         stream, n = self._idle(), self.engine.n
         stream.starts[0] = x
         queue = Queue(stream.starts, np.int32(0), np.int32(1), np.bool_(True), np.int32(1), np.int32(UNBOUNDED))
-        out: Chunk = self.engine.call(stream.state, queue, self.region, self.rules, self.args)
+        out: Chunk = self.engine.call(stream.state, queue, self.region, rules, self.args)
         self.nfev += 1
         self.ticks += self.engine.lanes
         lanes = out.state.lanes
