@@ -71,7 +71,7 @@ def ours(fun, bounds, args, starts):
             count = min(lanes.room, len(points) - dealt)
             lanes.deal(points[dealt : dealt + count], dealt)
             dealt += count
-        parts.append(lanes.run(rules, 2**16, None, dealt == len(points)))
+        parts.append(lanes.run(rules, 2**16, dealt == len(points)))
     return float(np.median(times)), streams.join(parts).x, result, engine.lanes
 
 

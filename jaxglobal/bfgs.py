@@ -103,10 +103,14 @@ class BFGS:
         """Raises ValueError for an option that makes no sense."""
         for name in ("ftol", "xtol", "first_step"):
             value = getattr(self, name)
+            if value is not None and not isinstance(value, int | float | np.number):
+                raise TypeError(f"`{name}` must be a number; got {value!r}.")
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be a finite number of at least 0; got {value}.")
         if self.first_step is not None and not 0 < self.first_step <= 1:
             raise ValueError(f"`first_step` must be in (0, 1]; got {self.first_step}.")
+        if isinstance(self.max_nfev, bool) or not isinstance(self.max_nfev, int | np.integer):
+            raise TypeError(f"`max_nfev` must be a whole number; got {self.max_nfev!r}.")
         if self.max_nfev < 1:
             raise ValueError(f"`max_nfev` must be at least 1; got {self.max_nfev}.")
 

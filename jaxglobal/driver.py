@@ -5,6 +5,7 @@ local searches of a level share the lanes of one compiled program (sweep.py), an
 level.
 """
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +21,10 @@ from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
 from jaxglobal.streams import Ended, Streams
 
 CHUNK_TIME = 0.03  # seconds between two looks at the clock
-FIRST_TICKS = 16  # ticks of the first chunk, when nothing is known about their time
+FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
 MOST_TICKS = 2**16
+BAD = (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT)  # searches that could not begin
+MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
 def minimize(
@@ -144,7 +147,12 @@ def levels(
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
     shown = display.show(progress)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0; got {seed!r}.")
     problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux)
+    if target is not None:  # as the lanes will see it
+        with np.errstate(over="ignore"):
+            rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
     sequence = choose_starts(starts, problem, seed)
     search = bfgs.BFGS() if local == "auto" else local
     width = devices.choose_lanes(problem) if lanes == "auto" else int(lanes)
@@ -177,8 +185,8 @@ class Levels(Iterator[Level]):
         lower, upper, dtype = problem.lower, problem.upper, problem.structure.dtype
         infinite = np.asarray(np.inf, dtype)
         sides: dict[str, Any] = {
-            "lower": np.where(problem.open[0] & problem.free, -infinite, lower),
-            "upper": np.where(problem.open[1] & problem.free, infinite, upper),
+            "lower": np.where(problem.open[0], -infinite, lower),
+            "upper": np.where(problem.open[1], infinite, upper),
             "width": upper - lower,
         }
         self._region = bfgs.Region(**sides)
@@ -190,6 +198,7 @@ class Levels(Iterator[Level]):
         self._nstarts = 0
         self._status = Status.RUNNING
         self._streams: Streams | None = None
+        self._spent = 0, 0  # evaluations and ticks of streams that ran out of memory
         self._compile_time = 0.0
         self._ended_at: float | None = None
         self._interrupt = Interrupt()
@@ -200,20 +209,23 @@ class Levels(Iterator[Level]):
         Raises:
             StopIteration: the search has ended.
         """
-        if self._status is Status.RUNNING:
-            index = len(self._levels)
-            self._status = stopping.before_level(self._rules, index, self._nstarts, self._size(index)) or Status.RUNNING
-            if self._status is Status.MAX_TIME and not index:
-                self._status = Status.RUNNING  # at least one chunk, so that there is a point to return
+        if self._status is Status.RUNNING and self._levels:  # level 0 always begins, so that there is a point to return
+            size = self._size(len(self._levels))
+            status = stopping.before_level(self._rules, len(self._levels), self._nstarts, size)
+            self._status = status or (self._limit(self._streams) if self._streams else Status.RUNNING)
         if self._status is not Status.RUNNING:
             self._end()
             raise StopIteration
         try:
             with self._interrupt:
-                level = self._search_level(len(self._levels))
+                return self._next_level()
         except BaseException:
             self._display.close()
             raise
+
+    def _next_level(self) -> Level:
+        """Searches a level, asks the stopping rule and the callback."""
+        level = self._search_level(len(self._levels))
         self._levels.append(level)
         self._display.end(level)
         if self._status is Status.RUNNING:
@@ -226,6 +238,8 @@ class Levels(Iterator[Level]):
             except StopIteration:
                 if self._status is Status.RUNNING:
                     self._status = Status.CALLBACK
+        if self._interrupt.asked and self._status is Status.RUNNING:
+            self._status = Status.INTERRUPTED
         if self._status is not Status.RUNNING:
             self._end()
         return level
@@ -254,6 +268,8 @@ class Levels(Iterator[Level]):
                 if not out_of_memory or self._lanes == 1:
                     raise
                 self._lanes //= 2
+                if self._streams is not None:
+                    self._spent = self._streams.nfev, self._streams.ticks
                 self._streams = None
                 self._archive, self._best, self._nstarts = before
 
@@ -264,6 +280,7 @@ class Levels(Iterator[Level]):
             engine = sweep.engine(self._problem, self._lanes, lambda: self._display.compiling(self._lanes))
             self._compile_time += time.perf_counter() - began
             self._streams = Streams(engine, devices.threads(), self._region, self._problem.args)
+            self._streams.nfev, self._streams.ticks = self._spent
         return self._streams
 
     def _run_level(self, index: int, streams: Streams) -> Level:
@@ -281,8 +298,11 @@ class Levels(Iterator[Level]):
                 count = min(streams.room, allowed - dealt)
                 streams.deal(self._points(index, dealt, count), base + dealt)
                 dealt += count
-            left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
-            ended = streams.run(rules, ticks(streams.engine.tick_time), left, drain=dealt == allowed)
+            most = ticks(streams.engine.tick_time)
+            if self._rules.max_evals is not None:
+                left = self._rules.max_evals - streams.nfev
+                most = min(most, max(left // streams.evaluations_a_tick, 1))
+            ended = streams.run(rules, most, drain=dealt == allowed)
             done += self._collect(ended, counts)
             self._display.update(done, self._best[0])
             if dealt == allowed and not streams.busy:
@@ -300,7 +320,7 @@ class Levels(Iterator[Level]):
             nstarts=done,
             nfev=streams.nfev - nfev,
             time=seconds,
-            next_time=seconds * self._size(index + 1) / max(done, 1),
+            next_time=seconds * (min(self._size(index + 1), MOST_STARTS) / max(done, 1)),
             spacing=self._sequence.spacing(index, starts_done, free),
             complete=done == size and not counts[LocalStatus.CUT],
             statuses={LocalStatus(i): int(c) for i, c in enumerate(counts) if c},
@@ -365,23 +385,27 @@ class Levels(Iterator[Level]):
                 jac = self._gradient(self._streams)
             nfev = self._streams.nfev
             efficiency = nfev / max(self._streams.ticks, 1)
+        searched = sum(count for level in self._levels for status, count in level.statuses.items() if status not in BAD)
+        chosen = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED)
+        status = self._status if searched or chosen else Status.NO_FINITE_VALUE
         merged = minima.merge(self._archive, problem.lower, self._region.width, rules.fatol, rules.frtol)
         fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
+        distinct = [Minimum(unflatten(mx), float(f), int(c), LocalStatus(int(s))) for mx, f, c, s in fields]
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         return Result(
             x=unflatten(x),
             fun=fun if found else math.nan,
             jac=unflatten(jac),
             aux=sweep.auxiliary(problem, unflatten(x)) if problem.has_aux else None,
-            success=found and self._status in (Status.SAME, Status.TARGET),
-            status=self._status if found or self._status is not Status.SAME else Status.NO_FINITE_VALUE,
-            message=self._status.format(same=rules.same, most=f"{starts.AFFORDABLE:,}"),
+            success=found and status in (Status.SAME, Status.TARGET),
+            status=status,
+            message=status.value,
             nit=len(self._levels),
             nfev=nfev,
             njev=nfev,
             nstarts=self._nstarts,
             levels=list(self._levels),
-            minima=[Minimum(unflatten(mx), float(f), int(c), LocalStatus(int(s))) for mx, f, c, s in fields],
+            minima=distinct,
             lane_efficiency=efficiency,
             time=ended - self._began,
             compile_time=self._compile_time,

@@ -119,6 +119,7 @@ class Objective:
         """What a compiled program depends on, apart from the function."""
         avals = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(self.args))
         return (
+            x64(),
             self.structure.treedef,
             self.structure.shapes,
             self.structure.dtype,
@@ -139,7 +140,7 @@ def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool) -
         raise TypeError(f"`fun` must be a function fun(x, *args); got {type(fun).__name__}.")
     structure, lower, upper = read_bounds(bounds, x0)
     args = read_args(args)
-    is_open = read_open(open, structure)
+    is_open = read_open(open, structure) & (upper > lower)
     starts = read_starts(x0, structure, lower, upper, is_open)
     problem = Objective(fun, structure, lower, upper, is_open, args, bool(has_aux), 0.0)
     costs = Weakly(fun).cache
@@ -332,6 +333,11 @@ def _inner_jaxprs(params: dict[str, Any]) -> list[Any]:
     return found
 
 
+def x64() -> bool:
+    """Whether JAX computes in float64 in this thread."""
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+
 class Weakly:
     """A function held weakly: `ref()` is the function, and `cache` lives as long as the function does.
 
@@ -375,8 +381,10 @@ def _dtype(leaves: list[Any], x0: Any) -> np.dtype:
     arrays = [leaf for leaf in [*jax.tree.leaves(x0), *leaves] if isinstance(leaf, np.ndarray | np.generic | jax.Array)]
     arrays = [leaf for leaf in arrays if jnp.issubdtype(leaf.dtype, jnp.floating)]
     default = jax.dtypes.canonicalize_dtype(float)
-    first = jax.dtypes.canonicalize_dtype(arrays[0].dtype) if arrays else default
-    return np.dtype(first)
+    dtype = np.dtype(jax.dtypes.canonicalize_dtype(arrays[0].dtype) if arrays else default)
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"`x0` and `bounds` must be float32 or float64; got {dtype}.")
+    return dtype
 
 
 def _default(side: np.ndarray) -> np.ndarray:

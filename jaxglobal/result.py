@@ -14,7 +14,7 @@ class Status(enum.StrEnum):
     """Why a search ended; the value is the message."""
 
     RUNNING = "the search has not ended"
-    SAME = "the best value was the same in {same} levels in a row"
+    SAME = "the best value was the same in as many levels in a row as `same` asks for"
     TARGET = "the target was reached"
     CALLBACK = "the callback ended the search"
     MAX_TIME = "max_time was reached; the best value so far may not be the global minimum: allow more time"
@@ -22,7 +22,7 @@ class Status(enum.StrEnum):
     MAX_STARTS = "max_starts was reached; the best value so far may not be the global minimum: allow more starts"
     MAX_EVALS = "max_evals was reached; the best value so far may not be the global minimum: allow more evaluations"
     TOO_LARGE = (
-        "the next level would bring the local searches above {most} and no limit was given: "
+        "the next level would bring the local searches above 131,072 and no limit was given: "
         "set max_time, max_levels, max_starts or max_evals to go on"
     )
     NO_FINITE_VALUE = (

@@ -66,6 +66,8 @@ class Grid:
 
     def spacing(self, level: int, done: int, n: int) -> float:
         """1 / 2^(level+1) for a whole level. Estimate for a level cut short: the cells whose side the starts filled."""
+        if n == 0:
+            return 0.0
         filled = level if done >= self.size(level, n) else int(math.log2(max(done, 1)) / n)
         return 0.5 ** (filled + 1) if filled == level else 0.5**filled
 
@@ -95,11 +97,11 @@ class Sobol:
 
     def size(self, level: int, n: int) -> int:
         """1, then `first`, and twice as many each level."""
-        return self.first << (level - 1) if level else 1
+        return self.first << (level - 1) if level and n else 1
 
     def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
         """Points of the sequence, (count, n)."""
-        if level == 0:
+        if level == 0 or n == 0:
             return np.full((count, n), 0.5)
         blocks = range(first // _BLOCK, -(-(first + count) // _BLOCK))
         ends = [
@@ -121,7 +123,7 @@ class Sobol:
 
     def spacing(self, level: int, done: int, n: int) -> float:
         """An estimate: twice the distance of a grid of as many points, as measured for 2 to 8 variables."""
-        return min(0.5, max(done, 1) ** (-1 / n))
+        return min(0.5, max(done, 1) ** (-1 / n)) if n else 0.0
 
 
 def affordable(n: int, seed: int) -> Starts:

@@ -38,7 +38,7 @@ class Rules:
 
     def __post_init__(self):
         """Raises ValueError or TypeError for a rule that makes no sense."""
-        for name, least in (("same", 2), ("max_levels", 1), ("max_starts", 1), ("max_evals", 1)):
+        for name, least in (("same", 1), ("max_levels", 1), ("max_starts", 1), ("max_evals", 1)):
             value = getattr(self, name)
             if value is None and name != "same":
                 continue
@@ -52,7 +52,9 @@ class Rules:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float | np.number):
                 raise TypeError(f"`{name}` must be a number; got {value!r}.")
-            if math.isnan(value) or (name != "target" and value < 0):
+            if math.isnan(value):
+                raise ValueError(f"`{name}` must be a number; got {value}.")
+            if name != "target" and value < 0:
                 raise ValueError(f"`{name}` must be a number of at least 0; got {value}.")
 
     @property

@@ -1,8 +1,9 @@
 """The lanes of several threads, each with a queue of its own, and how a block of starts is dealt to them.
 
 A stream is a set of lanes with a queue. All streams run one chunk at a time, side by side; starts are dealt again
-whenever all queues are empty. What a stream is given depends on counts alone, not on clocks, so that a limit on
-evaluations cuts the same searches in every run.
+whenever all queues are empty. All streams have made the same number of ticks, but for those that wait for starts, and
+what a stream is given depends on counts alone: so a limit on evaluations cuts the same searches in every run, however
+the clock divided it into chunks.
 """
 
 import dataclasses
@@ -16,10 +17,9 @@ import numpy as np
 
 from jaxglobal.bfgs import Region
 from jaxglobal.bfgs import Rules as LocalRules
+from jaxglobal.objective import x64
 from jaxglobal.result import LocalStatus
 from jaxglobal.sweep import Chunk, Engine, Queue, State
-
-UNBOUNDED = 2**30  # evaluations of a chunk without a limit
 
 
 class Ended(NamedTuple):
@@ -86,6 +86,12 @@ class Streams:
         return self.engine.queue * len(self.streams) if hungry else 0
 
     @property
+    def evaluations_a_tick(self) -> int:
+        """The most evaluations that the next tick can take: one for each search at work or waiting, one a lane."""
+        at_work = (int(np.sum(s.owners >= 0)) + s.count - s.first for s in self.streams)
+        return sum(min(searches, self.engine.lanes) for searches in at_work)
+
+    @property
     def busy(self) -> bool:
         """Whether anything is left to do."""
         return any(stream.busy for stream in self.streams)
@@ -101,15 +107,14 @@ class Streams:
             stream.numbers = first_number + part
             stream.first, stream.count = 0, len(part)
 
-    def run(self, rules: LocalRules, max_ticks: int, max_nfev: int | None, drain: bool) -> Ended:
+    def run(self, rules: LocalRules, max_ticks: int, drain: bool) -> Ended:
         """Runs a chunk on every busy stream; returns the searches that ended.
 
-        rules: of the local searches. max_ticks: of each stream. max_nfev: evaluations that are left, None for no
-        limit. drain: whether no more starts will be dealt.
+        rules: of the local searches. max_ticks: of each stream. drain: whether no more starts will be dealt.
         """
         busy = [stream for stream in self.streams if stream.busy]
-        share = UNBOUNDED if max_nfev is None else min(-(-max_nfev // len(busy)), UNBOUNDED)
-        run = functools.partial(self._run, rules=rules, max_ticks=max_ticks, max_nfev=share, drain=drain)
+        # JAX's settings belong to a thread: that of the caller holds in the pool too.
+        run = functools.partial(self._run, rules=rules, max_ticks=max_ticks, drain=drain, precise=x64())
         began = time.perf_counter()
         outcomes = list(thread_pool(len(self.streams)).map(run, busy)) if len(busy) > 1 else [run(busy[0])]
         seconds = time.perf_counter() - began
@@ -120,12 +125,13 @@ class Streams:
         return join([ended for ended, _, _ in outcomes])
 
     def _run(
-        self, stream: Stream, rules: LocalRules, max_ticks: int, max_nfev: int, drain: bool
+        self, stream: Stream, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
     ) -> tuple[Ended, int, int]:
         engine = self.engine
         first, count = np.int32(stream.first), np.int32(stream.count)
-        queue = Queue(stream.starts, first, count, np.bool_(drain), np.int32(max_ticks), np.int32(max_nfev))
-        out: Chunk = engine.call(stream.state, queue, self.region, rules, self.args)
+        queue = Queue(stream.starts, first, count, np.bool_(drain), np.int32(max_ticks))
+        with jax.enable_x64(precise):
+            out: Chunk = engine.call(stream.state, queue, self.region, rules, self.args)
         results, slot = np.asarray(out.results), np.asarray(out.state.slot)
         owners = np.concatenate([stream.numbers, np.full(engine.queue - len(stream.numbers), -1), stream.owners, [-1]])
         rows = np.flatnonzero(results[:, engine.n + 1])
@@ -147,15 +153,15 @@ class Streams:
         return join(ended)
 
     def gradient(self, x: np.ndarray, rules: LocalRules) -> np.ndarray:
-        """The gradient at x, (n,), by one more evaluation of the compiled program; zero for fixed variables."""
+        """The gradient at x, (n,), by one more evaluation; zero for fixed variables, NaN where it is not finite."""
         stream, n = self._idle(), self.engine.n
         stream.starts[0] = x
-        queue = Queue(stream.starts, np.int32(0), np.int32(1), np.bool_(True), np.int32(1), np.int32(UNBOUNDED))
+        queue = Queue(stream.starts, np.int32(0), np.int32(1), np.bool_(True), np.int32(1))
         out: Chunk = self.engine.call(stream.state, queue, self.region, rules, self.args)
         self.nfev += 1
         self.ticks += self.engine.lanes
         lanes = out.state.lanes
-        if not np.isfinite(np.asarray(lanes.best_f)[0, 0]):
+        if np.asarray(lanes.status)[0, 0] in (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT):
             return np.full(n, np.nan, x.dtype)
         width = np.asarray(self.region.width)
         return np.asarray(lanes.g)[:, 0] / np.where(width > 0, width, 1)

@@ -37,8 +37,6 @@ class Queue(NamedTuple):
     drain: Any
     """Whether no more starts follow: run until the last lane is done, instead of until a lane is idle."""
     max_ticks: Any
-    max_nfev: Any
-    """Evaluations after which the chunk ends."""
 
 
 class State(NamedTuple):
@@ -54,8 +52,8 @@ class Chunk(NamedTuple):
 
     state: State
     results: jax.Array
-    """(S + L, n + 3) One row a local search that ended: its best x, f, status and nfev; status 0 where none ended. Row
-    s is that of start s, row S + l that of the search that lane l brought into the chunk."""
+    """(S + L, n + 2) One row a local search that ended: its best x, f and status; status 0 where none ended. Row s
+    is that of start s, row S + l that of the search that lane l brought into the chunk."""
     first: jax.Array
     """Starts of the queue that were taken so far."""
     ticks: jax.Array
@@ -141,7 +139,7 @@ def compile_chunk(run: Callable[..., Chunk], objective: Objective, lanes: int, s
 
     number, whole = like((), dtype), like((), np.int32)
     state = State(lane_shapes(n, lanes, dtype), like((lanes,), np.int32))
-    queue = Queue(like((size, n), dtype), whole, whole, like((), np.bool_), whole, whole)
+    queue = Queue(like((size, n), dtype), whole, whole, like((), np.bool_), whole)
     region = Region(*(like((n,), dtype) for _ in Region._fields))
     rules = LocalRules(number, number, number, whole, number)
     jitted = jax.jit(run, donate_argnums=0)
@@ -161,20 +159,20 @@ def chunk(value: Callable[..., jax.Array], platform: str, state: State, queue: Q
         """Writes the rows of the lanes that are done, and gives them the next starts."""
         lane, slot, results, first, _ = searches
         done = (lane.status[0] != LocalStatus.RUNNING) & (slot != idle)
-        row = [lane.best_x, lane.best_f, lane.status.astype(results.dtype), lane.nfev.astype(results.dtype)]
+        row = [lane.best_x, lane.best_f, lane.status.astype(results.dtype)]
         results = results.at[jnp.where(done, slot, idle)].set(jnp.concatenate(row).T, mode="drop")
         free = done | (slot == idle)
         following = first + jnp.cumsum(free, dtype=jnp.int32) - 1
         taken = free & (following < queue.count)
         slot = jnp.where(free, jnp.where(taken, following, idle), slot)
         start = queue.starts[jnp.where(taken, following, 0)].T
+        hit = jnp.any(done & (lane.status[0] == LocalStatus.TARGET_REACHED))
         lane = lane._replace(
             trial=jnp.where(taken, start, lane.trial),
             nfev=jnp.where(taken, 0, lane.nfev),
             status=jnp.where(taken, LocalStatus.RUNNING, lane.status),
         )
         first = first + jnp.sum(taken, dtype=jnp.int32)
-        hit = jnp.any(done & (lane.status[0] == LocalStatus.TARGET_REACHED))
         busy = jnp.sum(slot != idle, dtype=jnp.int32)
         starved = (busy < lanes) & ~queue.drain
         return lane, slot, results, first, (busy, (busy > 0) & ~starved & ~hit)
@@ -190,13 +188,13 @@ def chunk(value: Callable[..., jax.Array], platform: str, state: State, queue: Q
         return searches[0]._replace(H=lane.H), *searches[1:], ticks + 1, nfev + busy
 
     def goes_on(carry):
-        (_, go), ticks, nfev = carry[-3:]
-        return go & (ticks < queue.max_ticks) & (nfev < queue.max_nfev)
+        (_, go), ticks, _ = carry[-3:]
+        return go & (ticks < queue.max_ticks)
 
     # A search that comes from the chunk before writes to the row of its lane.
     slot = jnp.where(state.slot == idle, idle, size + jnp.arange(lanes, dtype=jnp.int32))
     zero = jnp.zeros((), jnp.int32)
-    results = jnp.zeros((idle, n + 3), state.lanes.x.dtype)
+    results = jnp.zeros((idle, n + 2), state.lanes.x.dtype)
     searches = settle((state.lanes, slot, results, queue.first, (zero, jnp.array(False))))
     lane, slot, results, first, _, ticks, nfev = lax.while_loop(goes_on, tick, (*searches, zero, zero))
     return Chunk(State(lane, slot), results, first, ticks, nfev)

@@ -124,16 +124,19 @@ WRONG = [
     (dict(args=("text",)), TypeError, "`args` must be pytrees of arrays and numbers; got str"),
     (dict(open=[True]), ValueError, "`open` must be True, False, booleans"),
     (dict(open=3), ValueError, "`open` must be True, False, booleans"),
-    (dict(same=1), ValueError, "`same` must be at least 2; got 1."),
+    (dict(same=0), ValueError, "`same` must be at least 1; got 0."),
     (dict(max_levels=0), ValueError, "`max_levels` must be at least 1; got 0."),
     (dict(max_levels=2.5), TypeError, "`max_levels` must be a whole number; got 2.5."),
     (dict(max_time=-1), ValueError, "`max_time` must be a number of at least 0; got -1."),
     (dict(max_time="soon"), TypeError, "`max_time` must be a number; got 'soon'."),
-    (dict(fatol=float("nan")), ValueError, "`fatol` must be a number of at least 0; got nan."),
+    (dict(fatol=float("nan")), ValueError, "`fatol` must be a number; got nan."),
     (dict(lanes=0), ValueError, '`lanes` must be "auto" or a whole number of at least 1; got 0.'),
     (dict(local="bfgs"), TypeError, '`local` must be "auto" or a jaxglobal.BFGS; got '),
     (dict(starts="grid"), TypeError, '`starts` must be "auto", a jaxglobal.Grid'),
     (dict(starts=jg.Grid), TypeError, '`starts` must be "auto", a jaxglobal.Grid'),
+    (dict(target=float("nan")), ValueError, "`target` must be a number; got nan."),
+    (dict(seed=-1), ValueError, "`seed` must be a whole number of at least 0; got -1."),
+    (dict(x0=jnp.zeros(2, jnp.bfloat16)), TypeError, "`x0` and `bounds` must be float32 or float64; got bfloat16."),
     (dict(callback=3), TypeError, "`callback` must be a function callback(level); got int."),
     (dict(progress="bar"), ValueError, '`progress` must be "auto", True or False'),
 ]
@@ -186,3 +189,11 @@ def test_nan_everywhere():
     assert result.status is jg.Status.NO_FINITE_VALUE and np.isnan(result.fun) and not result.success
     assert result.minima == [] and "check fun" in result.message
     assert result.nit == 4
+    for options in ({"max_levels": 2}, {"max_starts": 3}, {"max_evals": 5}, {"same": 9}):
+        result = solve(lambda x: jnp.sum(x) * jnp.nan, **options)
+        assert result.status is jg.Status.NO_FINITE_VALUE and result.message == result.status.value
+
+
+def test_gradient_nan_everywhere_is_no_success():
+    result = solve(lambda x: 1 + jnp.sum(jnp.sqrt(0 * x)))
+    assert result.status is jg.Status.NO_FINITE_VALUE and not result.success and result.fun == 1

@@ -31,7 +31,7 @@ def endless(**options):
 def test_same_counts_the_first_of_the_equal_levels():
     result = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)], same=3, progress=False)
     assert result.status is jg.Status.SAME and result.success and result.nit == 3
-    assert "3 levels in a row" in result.message
+    assert "in a row" in result.message and result.message == result.status.value
 
 
 def test_max_levels():
@@ -81,6 +81,13 @@ def test_target_stops_at_once():
     check_counts(result)
 
 
+def test_target_stops_within_a_tick():
+    starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (20000, 2))
+    result = endless(x0=starts, target=1e-3, lanes=16)
+    hits = sum(level.statuses.get(LocalStatus.TARGET_REACHED, 0) for level in result.levels)
+    assert result.status is jg.Status.TARGET and 1 <= hits <= 16 * os.cpu_count()
+
+
 def test_limits_together_the_first_one_binds():
     assert endless(max_levels=4, max_starts=10).status is jg.Status.MAX_STARTS
     assert endless(max_levels=2, max_starts=1000).status is jg.Status.MAX_LEVELS
@@ -126,6 +133,28 @@ def test_result_does_not_change_by_being_looked_at():
     search = jg.levels(rastrigin, BOX, max_levels=2, progress=False)
     list(search)
     assert search.result.nfev == search.result.nfev
+
+
+def test_ctrl_c_in_the_callback_loses_nothing():
+    def callback(level):
+        if level.index == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    result = endless(callback=callback)
+    assert result.status is jg.Status.INTERRUPTED and result.nit == 2 and np.isfinite(result.fun)
+
+
+def test_time_spent_in_the_callback_counts():
+    result = endless(max_time=0.2, callback=lambda level: time.sleep(0.25))
+    assert result.status is jg.Status.MAX_TIME and result.nit == 1
+
+
+def test_max_evals_does_not_depend_on_the_clock(monkeypatch):
+    results = []
+    for length in (1e-4, 0.03, 1.0):
+        monkeypatch.setattr("jaxglobal.driver.CHUNK_TIME", length)
+        results.append(endless(max_evals=20000, lanes=16))
+    assert len({(r.nfev, r.nstarts, r.fun, len(r.minima)) for r in results}) == 1
 
 
 def test_ctrl_c_ends_the_search_with_its_status():

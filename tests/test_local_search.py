@@ -104,6 +104,8 @@ def test_fixed_variable_stays_and_grid_ignores_it():
 def test_all_variables_fixed():
     result = jg.minimize(lambda x: jnp.sum(x), [(1.0, 1.0), (2.0, 2.0)], progress=False)
     assert result.fun == 3.0 and result.success
+    sobol = jg.minimize(lambda x: jnp.sum(x), [(1.0, 1.0)] * 2, x0=[1.0, 1.0], starts=jg.Sobol(), progress=False)
+    assert sobol.fun == 2.0
 
 
 def test_open_box_lets_the_search_leave_on_the_open_side_alone():
@@ -115,6 +117,8 @@ def test_open_box_lets_the_search_leave_on_the_open_side_alone():
     check_minimum(jg.minimize(fun, bounds, open=[True, False], progress=False), 4, [3, -1])
     above = jg.Box(np.zeros(2, bool), np.ones(2, bool))
     check_minimum(jg.minimize(fun, bounds, open=above, progress=False), 4, [3, -1])
+    with pytest.raises(ValueError, match="`x0` must lie inside the bounds"):
+        jg.minimize(fun, [(-1, 1), (0.5, 0.5)], x0=[0.0, 0.0], open=True, progress=False)
 
 
 # Cases from peers' issue threads. Each names the thread.
@@ -213,7 +217,7 @@ def test_finite_value_with_a_nan_gradient_is_no_convergence():  # PyAutoFit PR14
 
 def test_value_with_an_infinite_gradient_at_the_bound():
     result = jg.minimize(lambda x: jnp.sqrt(1 - x[0]), [(0, 1)], progress=False)
-    assert result.fun == 0 and result.x[0] == 1
+    assert result.fun == 0 and result.x[0] == 1 and np.isnan(result.jac[0])
 
 
 def test_the_best_among_nans_is_found():  # PyAutoFit PR1410

@@ -235,11 +235,22 @@ assert str(result.x.dtype) == 'float32' and result.fun < 1e-4, result
     run(code)
 
 
-def test_without_jit_and_with_debug_nans(x64):
+def test_with_debug_nans(x64):
     if not x64:
         return
     with jax.debug_nans(True):
         assert jg.minimize(lambda x: jnp.sum((x - 0.5) ** 2), [(0, 1)], progress=False).fun < 1e-9
+
+
+def test_x64_in_a_context_holds_on_all_threads():
+    code = """
+import jax, jaxglobal as jg
+with jax.enable_x64(True):
+    result = jg.minimize(jg.problems.himmelblau, [(-5, 5.1)] * 2, lanes=16, max_levels=4, progress=False)
+assert str(result.x.dtype) == "float64" and result.fun < 1e-12, result
+assert str(jg.minimize(jg.problems.himmelblau, [(-5, 5.1)] * 2, progress=False).x.dtype) == "float32"
+"""
+    run(code)
 
 
 @pytest.mark.slow
