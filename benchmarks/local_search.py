@@ -200,7 +200,7 @@ def main() -> None:
         for method, (make, count) in PEERS.items():
             if options.quick and method != "optimistix BFGS":
                 continue
-            count = min(count, 2**9) if "fit" in name else count  # a peer's batch waits for its slowest search
+            count = min(count, 2**7) if "fit" in name else count  # a peer's batch waits for its slowest search
             us, size, tolerance, equal = peer(make, fun, args, bounds, starts[:count], gradient)
             mark = "" if equal else "*"
             print(
@@ -208,6 +208,8 @@ def main() -> None:
             )
             rows.append({"problem": name, "method": method, "us": us, "ratio": us / own, "gradient": size,
                          "tolerance": tolerance, "equal": equal})  # fmt: skip
+        if not options.only:
+            save("local_search_quick" if options.quick else "local_search", rows, starts=STARTS)
         if not options.quick:
             us, xs = scipy_loop(fun, args, bounds, starts[:64])
             size = float(np.median(gradients(fun, args, bounds, xs)))

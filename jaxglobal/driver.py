@@ -193,6 +193,7 @@ class Levels(Iterator[Level]):
         self._search = search
         self._archive = minima.empty(problem.structure.n, dtype)
         self._best: tuple[float, int, np.ndarray] = (math.inf, 0, (lower + (upper - lower) / 2).astype(dtype))
+        self._best_status = LocalStatus.RUNNING
         self._jac: tuple[int, np.ndarray] | None = None
         self._levels: list[Level] = []
         self._nstarts = 0
@@ -351,6 +352,7 @@ class Levels(Iterator[Level]):
             found = float(ended.f[i]), int(ended.start[i])
             if found < self._best[:2]:
                 self._best = *found, ended.x[i].copy()
+                self._best_status = LocalStatus(int(ended.status[i]))
         return len(ended.f)
 
     def _limit(self, streams: Streams) -> Status:
@@ -391,6 +393,8 @@ class Levels(Iterator[Level]):
         merged = minima.merge(self._archive, problem.lower, self._region.width, rules.fatol, rules.frtol)
         fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
         distinct = [Minimum(unflatten(mx), float(f), int(c), LocalStatus(int(s))) for mx, f, c, s in fields]
+        if distinct and distinct[0].fun != fun:  # more equal cells than the archive keeps
+            distinct.insert(0, Minimum(unflatten(x), fun, 1, self._best_status))
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         return Result(
             x=unflatten(x),

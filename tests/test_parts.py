@@ -235,6 +235,16 @@ assert str(result.x.dtype) == 'float32' and result.fun < 1e-4, result
     run(code)
 
 
+def test_the_example_of_the_readme(capsys):
+    text = (PACKAGE.parent / "README.md").read_text()
+    blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "SAME" in capsys.readouterr().out
+    assert "@" not in text.replace("@ ", "")
+
+
 def test_with_debug_nans(x64):
     if not x64:
         return
