@@ -14,7 +14,9 @@ Differs from [LO]:
    non-smooth function converges too.
 2. Within the rounding error of f the decrease is judged by slopes, as in [HZ] 4.2: the difference of two values that
    agree to the last bits says nothing, the slopes still do.
-3. The slope is that of the projected path: a variable that the box stopped no longer counts.
+3. A trial above the best point of this line search so far is too long, even if it lies below the start: the search
+   does not leave a basin that it has seen for a worse one.
+4. The slope is that of the projected path: a variable that the box stopped no longer counts.
 """
 
 from typing import NamedTuple
@@ -60,7 +62,7 @@ def judge(bracket: Bracket, f0, slope0, f, slope, model, noise) -> tuple[jax.Arr
     a = bracket.step
     clear = f <= f0 + ARMIJO * model
     by_slope = (f <= f0 + noise) & (slope <= (2 * ARMIJO - 1) * slope0)
-    decreased = clear | by_slope
+    decreased = (clear | by_slope) & (f <= bracket.f_low + noise)
     accept = decreased & (slope >= CURVATURE * slope0)
 
     # Too long: the minimum of the cubic through the values and slopes at `low` and at the trial, [NW] 3.59.

@@ -297,6 +297,19 @@ def test_sobol_starts_where_a_grid_is_not_affordable():
     check_minimum(other, 0, [0.3] * 8)
 
 
+def test_every_minimum_is_one(x64):
+    """A line search that looks into other basins does not report what it saw on the way."""
+
+    def ripples(x):
+        return 0.1 * jnp.sum(x**2) + 0.3 * x[0] - jnp.cos(3 * x[0]) * jnp.cos(2 * x[1])
+
+    result = jg.minimize(ripples, [(-4, 5), (-5, 4)], progress=False)
+    for minimum in result.minima:
+        g, x = jax.grad(ripples)(jnp.asarray(minimum.x)), minimum.x
+        held = ((x <= [-4, -5]) & (g > 0)) | ((x >= [5, 4]) & (g < 0))
+        assert np.all(held | (np.abs(g) < (1e-4 if x64 else 2e-2))), minimum
+
+
 def test_own_sequence_of_starts():
     class Diagonal:
         def size(self, level, n):
