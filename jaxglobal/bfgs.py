@@ -45,6 +45,7 @@ NOISE = 4.0  # rounding error of f, in eps of its size
 FORGET = 0.5  # the size of f that sets the noise may fall by this factor an iteration; [HZ] 4.1 has 0.7
 DOUBTED = 1e-3  # a promised decrease below this share of abs(f) is doubted where the gradient is large
 SUPERLINEAR = 0.25  # a search whose steps shrink faster than this is about to converge
+LONGEST_LAST_STEP = 1e-5  # of the box: in float32 eps^0.6 would end a search inside a long valley
 LONGEST_FIRST_STEP = 0.25  # of the box; found with shifted classic functions, where it loses none at the least cost
 GUESS_STEP = 0.1  # the first step from a user's own guess, in units of the box
 UNROLLED = 64  # up to so many variables a sum over them is a chain of additions, which XLA fuses and vectorises
@@ -84,7 +85,7 @@ class BFGS:
         ftol: converged when the quasi-Newton model promises a decrease of less than this times abs(fun); at least ten
             eps of the dtype.
         xtol: converged when the quasi-Newton step is shorter than this in every variable, in units of the box; None
-            takes eps^0.6, which is 4e-10 in float64 and 7e-5 in float32.
+            takes eps^0.6, at most 1e-5: 4e-10 in float64 and 1e-5 in float32.
         first_step: length of the first trial step, in units of the box. None takes the spacing of the level, but at
             most a quarter: a search looks about in its own cell first; and a tenth where your own guesses are searched.
         max_nfev: evaluations of one local search.
@@ -120,7 +121,7 @@ class BFGS:
         eps = float(jnp.finfo(dtype).eps)
         numbers: dict[str, Any] = {
             "ftol": np.asarray(max(self.ftol, 10 * eps), dtype),
-            "xtol": np.asarray(eps**0.6 if self.xtol is None else self.xtol, dtype),
+            "xtol": np.asarray(min(eps**0.6, LONGEST_LAST_STEP) if self.xtol is None else self.xtol, dtype),
             "first_step": np.asarray(first_step, dtype),
             "max_nfev": np.int32(min(self.max_nfev, 2**31 - 1)),
             "target": np.asarray(-math.inf if target is None else target, dtype),
