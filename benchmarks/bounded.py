@@ -10,12 +10,12 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-import numpy as np  # noqa: E402
-import sif2jax  # noqa: E402
-from common import save  # noqa: E402
-from scipy.optimize import minimize  # noqa: E402
+import numpy as np
+import sif2jax
+from common import save
+from scipy.optimize import minimize
 
-import jaxglobal as jg  # noqa: E402
+import jaxglobal as jg
 
 MOST_VARIABLES = 50
 

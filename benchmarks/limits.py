@@ -11,12 +11,12 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from common import random_starts, save, seconds  # noqa: E402
+import jax.numpy as jnp
+import numpy as np
+from common import random_starts, save, seconds
 
-import jaxglobal as jg  # noqa: E402
-from jaxglobal.problems import rastrigin  # noqa: E402
+import jaxglobal as jg
+from jaxglobal.problems import rastrigin
 
 COLD = """
 import time

@@ -19,13 +19,13 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from common import fit_problem, random_starts, save, seconds  # noqa: E402
+import jax.numpy as jnp
+import numpy as np
+from common import fit_problem, random_starts, save, seconds
 
-import jaxglobal as jg  # noqa: E402
-from jaxglobal import bfgs, devices, objective, streams, sweep  # noqa: E402
-from jaxglobal.problems import rastrigin, rosenbrock  # noqa: E402
+import jaxglobal as jg
+from jaxglobal import bfgs, devices, objective, streams, sweep
+from jaxglobal.problems import rastrigin, rosenbrock
 
 STARTS = 2**14
 TOLERANCES = [10.0**-k for k in range(3, 13)]
