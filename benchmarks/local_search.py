@@ -24,7 +24,7 @@ import numpy as np
 from common import fit_problem, random_starts, save, seconds
 
 import jaxglobal as jg
-from jaxglobal import bfgs, devices, objective, streams, sweep
+from jaxglobal import bfgs, devices, minima, objective, streams, sweep
 from jaxglobal.problems import rastrigin, rosenbrock
 
 STARTS = 2**14
@@ -61,9 +61,8 @@ def ours(fun, bounds, args, starts):
         result = call()
         times.append(time.perf_counter() - began)
     problem, points = objective.check(fun, bounds, args, starts, False, False)
-    region = bfgs.Region(problem.lower, problem.upper, problem.upper - problem.lower)
     engine = sweep.engine(problem, devices.choose_lanes(problem), lambda: None)
-    lanes = streams.Streams(engine, 1, region, problem.args)
+    lanes = streams.Streams(engine, 1, sweep.region(problem), problem.args)
     rules = bfgs.BFGS().rules(problem.structure.dtype, None)
     parts, dealt = [], 0
     while dealt < len(points) or lanes.busy:
@@ -72,7 +71,7 @@ def ours(fun, bounds, args, starts):
             lanes.deal(points[dealt : dealt + count], dealt)
             dealt += count
         parts.append(lanes.run(rules, 2**16, dealt == len(points)))
-    return float(np.median(times)), streams.join(parts).x, result, engine.lanes
+    return float(np.median(times)), minima.join(parts).x, result, engine.lanes
 
 
 def floor(fun, args, starts, lanes, nfev) -> float:

@@ -14,11 +14,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import bfgs, devices, minima, objective, starts, stopping, sweep
+from jaxglobal import bfgs, devices, found, objective, starts, stopping, sweep
 from jaxglobal import progress as display
 from jaxglobal.interrupt import Interrupt
-from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
-from jaxglobal.streams import Ended, Streams
+from jaxglobal.minima import Ended
+from jaxglobal.result import Level, LocalStatus, Result, Status
+from jaxglobal.streams import Streams
 
 CHUNK_TIME = 0.03  # seconds between two looks at the clock
 FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
@@ -182,21 +183,10 @@ class Levels(Iterator[Level]):
         """See `levels`, which checks the arguments."""
         self._began, self._problem, self._guesses, self._sequence = began, problem, guesses, sequence
         self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
-        lower, upper, dtype = problem.lower, problem.upper, problem.structure.dtype
-        infinite = np.asarray(np.inf, dtype)
-        sides: dict[str, Any] = {
-            "lower": np.where(problem.open[0], -infinite, lower),
-            "upper": np.where(problem.open[1], infinite, upper),
-            "width": upper - lower,
-        }
-        self._region = bfgs.Region(**sides)
         self._search = search
-        self._archive = minima.empty(problem.structure.n, dtype)
-        self._best: tuple[float, int, np.ndarray] = (math.inf, 0, (lower + (upper - lower) / 2).astype(dtype))
-        self._best_status = LocalStatus.RUNNING
+        self._found = found.nothing(problem)
         self._jac: tuple[int, np.ndarray] | None = None
         self._levels: list[Level] = []
-        self._nstarts = 0
         self._status = Status.RUNNING
         self._streams: Streams | None = None
         self._spent = 0, 0  # evaluations and ticks of streams that ran out of memory
@@ -212,7 +202,7 @@ class Levels(Iterator[Level]):
         """
         if self._status is Status.RUNNING and self._levels:  # level 0 always begins, so that there is a point to return
             size = self._size(len(self._levels))
-            status = stopping.before_level(self._rules, len(self._levels), self._nstarts, size)
+            status = stopping.before_level(self._rules, len(self._levels), self._found.searches, size)
             self._status = status or (self._limit(self._streams) if self._streams else Status.RUNNING)
         if self._status is not Status.RUNNING:
             self._end()
@@ -259,7 +249,7 @@ class Levels(Iterator[Level]):
 
     def _search_level(self, index: int) -> Level:
         """Searches a level; where memory runs out, once more with half the lanes."""
-        before = self._archive, self._best, self._nstarts
+        before = self._found
         while True:
             try:
                 streams = self._ready()
@@ -272,7 +262,7 @@ class Levels(Iterator[Level]):
                 if self._streams is not None:
                     self._spent = self._streams.nfev, self._streams.ticks
                 self._streams = None
-                self._archive, self._best, self._nstarts = before
+                self._found = before
 
     def _ready(self) -> Streams:
         """The streams, with the program compiled at the first use."""
@@ -280,16 +270,16 @@ class Levels(Iterator[Level]):
             began = time.perf_counter()
             engine = sweep.engine(self._problem, self._lanes, lambda: self._display.compiling(self._lanes))
             self._compile_time += time.perf_counter() - began
-            self._streams = Streams(engine, devices.threads(), self._region, self._problem.args)
+            self._streams = Streams(engine, devices.threads(), sweep.region(self._problem), self._problem.args)
             self._streams.nfev, self._streams.ticks = self._spent
         return self._streams
 
     def _run_level(self, index: int, streams: Streams) -> Level:
         """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
         began, size = time.perf_counter(), self._size(index)
-        allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - self._nstarts)
+        allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - self._found.searches)
         counts = np.zeros(len(LocalStatus), np.int64)
-        nfev, base, dealt, done = streams.nfev, self._nstarts, 0, 0
+        nfev, base, dealt, done = streams.nfev, self._found.searches, 0, 0
         free = int(np.sum(self._problem.free))
         spacing = bfgs.GUESS_STEP if self._own(index) else self._sequence.spacing(index, size, free)
         rules = self._local(spacing)
@@ -305,7 +295,7 @@ class Levels(Iterator[Level]):
                 most = min(most, max(left // streams.evaluations_a_tick, 1))
             ended = streams.run(rules, most, drain=dealt == allowed)
             done += self._collect(ended, counts)
-            self._display.update(done, self._best[0])
+            self._display.update(done, self._found.f)
             if dealt == allowed and not streams.busy:
                 break
             self._status = self._limit(streams)
@@ -316,8 +306,8 @@ class Levels(Iterator[Level]):
         seconds, starts_done = time.perf_counter() - began, max(done - self._own(index), 0)
         return Level(
             index=index,
-            x=self._problem.structure.unflatten(self._best[2]),
-            fun=self._best[0] if math.isfinite(self._best[0]) else math.nan,
+            x=self._problem.structure.unflatten(self._found.x),
+            fun=self._found.f if math.isfinite(self._found.f) else math.nan,
             nstarts=done,
             nfev=streams.nfev - nfev,
             time=seconds,
@@ -330,29 +320,16 @@ class Levels(Iterator[Level]):
     def _points(self, index: int, first: int, count: int) -> np.ndarray:
         """Starts first, ..., first + count - 1 of the level, in the user's coordinates; the user's own come first."""
         own = self._guesses[first : first + count] if index == 0 else self._guesses[:0]
-        first = max(first - self._own(index), 0)
-        problem, count = self._problem, count - len(own)
+        first, count = max(first - self._own(index), 0), count - len(own)
         if not count:
             return own
-        points = np.broadcast_to(problem.lower, (count, problem.structure.n)).copy()
-        unit = self._sequence.points(index, first, count, int(np.sum(problem.free)))
-        low, high = problem.lower[problem.free], problem.upper[problem.free]
-        points[:, problem.free] = np.clip(low + (high - low) * unit, low, high)
-        return np.concatenate([own, points]).astype(problem.structure.dtype)
+        unit = self._sequence.points(index, first, count, int(np.sum(self._problem.free)))
+        return np.concatenate([own, self._problem.place(unit)])
 
     def _collect(self, ended: Ended, counts: np.ndarray) -> int:
-        """Takes in local searches that ended; returns how many."""
+        """Takes in local searches that ended, and counts them by status; returns how many."""
         counts += np.bincount(ended.status, minlength=len(counts))
-        self._nstarts += len(ended.f)
-        lower, width = self._problem.lower, self._region.width
-        self._archive = minima.add(self._archive, *ended, lower, width, self._rules.fatol)
-        if len(ended.f):
-            lowest = np.flatnonzero(ended.f == np.min(ended.f))
-            i = lowest[np.argmin(ended.start[lowest])]
-            found = float(ended.f[i]), int(ended.start[i])
-            if found < self._best[:2]:
-                self._best = *found, ended.x[i].copy()
-                self._best_status = LocalStatus(int(ended.status[i]))
+        self._found = found.collect(self._found, ended, self._problem, self._rules.fatol)
         return len(ended.f)
 
     def _limit(self, streams: Streams) -> Status:
@@ -360,7 +337,10 @@ class Levels(Iterator[Level]):
         if self._interrupt.asked:
             return Status.INTERRUPTED
         elapsed = time.perf_counter() - self._began
-        return stopping.within_level(self._rules, self._nstarts, streams.nfev, elapsed, self._best[0]) or Status.RUNNING
+        return (
+            stopping.within_level(self._rules, self._found.searches, streams.nfev, elapsed, self._found.f)
+            or Status.RUNNING
+        )
 
     def _end(self) -> None:
         if self._ended_at is None:
@@ -369,47 +349,39 @@ class Levels(Iterator[Level]):
 
     def _gradient(self, streams: Streams) -> np.ndarray:
         """The gradient at the best point, evaluated once for each best point that is looked at."""
-        number = self._best[1]
-        if self._jac is None or self._jac[0] != number:
-            self._jac = number, streams.gradient(self._best[2], self._local())
+        if self._jac is None or self._jac[0] != self._found.start:
+            self._jac = self._found.start, streams.gradient(self._found.x, self._local())
         return self._jac[1]
 
     @property
     def result(self) -> Result:
         """What has been found so far."""
-        problem, rules = self._problem, self._rules
-        unflatten = problem.structure.unflatten
-        fun, _, x = self._best
-        found = math.isfinite(fun)
-        nfev, efficiency, jac = 0, 0.0, np.full_like(x, np.nan)
+        problem, rules, best = self._problem, self._rules, self._found
+        finite = math.isfinite(best.f)
+        nfev, efficiency, jac = 0, 0.0, np.full_like(best.x, np.nan)
         if self._streams is not None:
-            if found:
-                jac = self._gradient(self._streams)
+            jac = self._gradient(self._streams) if finite else jac
             nfev = self._streams.nfev
             efficiency = nfev / max(self._streams.ticks, 1)
-        searched = sum(count for level in self._levels for status, count in level.statuses.items() if status not in BAD)
-        chosen = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED)
-        status = self._status if searched or chosen else Status.NO_FINITE_VALUE
-        merged = minima.merge(self._archive, problem.lower, self._region.width, rules.fatol, rules.frtol)
-        fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
-        distinct = [Minimum(unflatten(mx), float(f), int(c), LocalStatus(int(s))) for mx, f, c, s in fields]
-        if distinct and distinct[0].fun != fun:  # more equal cells than the archive keeps
-            distinct.insert(0, Minimum(unflatten(x), fun, 1, self._best_status))
+        begun = sum(count for level in self._levels for status, count in level.statuses.items() if status not in BAD)
+        asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED)
+        status = self._status if begun or asked else Status.NO_FINITE_VALUE
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
+        x = problem.structure.unflatten(best.x)
         return Result(
-            x=unflatten(x),
-            fun=fun if found else math.nan,
-            jac=unflatten(jac),
-            aux=sweep.auxiliary(problem, unflatten(x)) if problem.has_aux else None,
-            success=found and status in (Status.SAME, Status.TARGET),
+            x=x,
+            fun=best.f if finite else math.nan,
+            jac=problem.structure.unflatten(jac),
+            aux=sweep.auxiliary(problem, x) if problem.has_aux else None,
+            success=finite and status in (Status.SAME, Status.TARGET),
             status=status,
             message=status.value,
             nit=len(self._levels),
             nfev=nfev,
             njev=nfev,
-            nstarts=self._nstarts,
+            nstarts=best.searches,
             levels=list(self._levels),
-            minima=distinct,
+            minima=found.distinct_minima(best, problem, rules.fatol, rules.frtol),
             lane_efficiency=efficiency,
             time=ended - self._began,
             compile_time=self._compile_time,

@@ -16,6 +16,19 @@ VALUE_BITS = 20  # bits of f that count, for the lattice; 12 in float32
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth, The Art of Computer Programming 3, 6.4
 
 
+class Ended(NamedTuple):
+    """Local searches that ended."""
+
+    x: np.ndarray
+    """(k, n) The best point of each."""
+    f: np.ndarray
+    """(k,) Its value, +inf where none was finite."""
+    start: np.ndarray
+    """(k,) The number of the search."""
+    status: np.ndarray
+    """(k,) LocalStatus."""
+
+
 class Archive(NamedTuple):
     """The best cells, in the order of the lattice value, then of the cell's key."""
 
@@ -43,8 +56,14 @@ def empty(n: int, dtype: np.dtype) -> Archive:
     )
 
 
-def add(archive: Archive, x, f, start, status, lower, width, fatol: float) -> Archive:
-    """The archive with the ends of more local searches, x (k, n), f, start, status (k,); non-finite f are dropped."""
+def join(parts: list[Ended]) -> Ended:
+    """Searches of several streams in one."""
+    return Ended(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+
+def add(archive: Archive, ended: Ended, lower, width, fatol: float) -> Archive:
+    """The archive with the ends of more local searches; those without a finite value are dropped."""
+    x, f, start, status = ended
     finite = np.isfinite(f)
     if not np.all(finite):
         x, f, start, status = x[finite], f[finite], start[finite], status[finite]

@@ -6,10 +6,8 @@ that this takes also gives an estimate of its cost, from which the number of lan
 
 import dataclasses
 import functools
-import inspect
 import itertools
 import math
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,26 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend import core
 
-WHILE_TRIPS = 32  # a while loop is assumed to run so many times, as its length is not known
-TRANSCENDENTAL = 20  # cost of an exp, sin, ... in multiplications
-_DEAR = {
-    "exp",
-    "exp2",
-    "log",
-    "log1p",
-    "expm1",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "logistic",
-    "pow",
-    "erf",
-    "lgamma",
-    "atan2",
-}
+from jaxglobal.cost import jaxpr_cost
+from jaxglobal.weakly import Weakly
 
 
 class Box(NamedTuple):
@@ -113,6 +94,13 @@ class Objective:
     def free(self) -> np.ndarray:
         """(n,) Whether the variable is not fixed by equal bounds."""
         return self.upper > self.lower
+
+    def place(self, unit: np.ndarray) -> np.ndarray:
+        """Points of the unit box of the free variables, (k, m), as points of the user's box, (k, n)."""
+        points = np.broadcast_to(self.lower, (len(unit), self.structure.n)).copy()
+        low, high = self.lower[self.free], self.upper[self.free]
+        points[:, self.free] = np.clip(low + (high - low) * unit, low, high)
+        return points
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -305,63 +293,9 @@ def trace_cost(fun: Callable[..., Any], structure: Structure, args: tuple[Any, .
     return 3 * jaxpr_cost(jaxpr.jaxpr)  # reverse mode takes two to four times the work of the value
 
 
-def jaxpr_cost(jaxpr: Any) -> float:
-    """A rough count of the multiplications in a jaxpr; loops of unknown length count `WHILE_TRIPS` times."""
-    cost = 0.0
-    for eqn in jaxpr.eqns:
-        inner = [jaxpr_cost(j) for j in _inner_jaxprs(eqn.params)]
-        if inner:
-            trips = eqn.params.get("length", WHILE_TRIPS if eqn.primitive.name == "while" else 1)
-            cost += trips * sum(inner)
-            continue
-        size = max((math.prod(getattr(v.aval, "shape", ())) for v in (*eqn.invars, *eqn.outvars)), default=1)
-        if eqn.primitive.name == "dot_general":
-            (contracted, _), _ = eqn.params["dimension_numbers"]
-            size = math.prod(eqn.outvars[0].aval.shape) * math.prod(eqn.invars[0].aval.shape[i] for i in contracted)
-        cost += size * (TRANSCENDENTAL if eqn.primitive.name in _DEAR else 1)
-    return cost
-
-
-def _inner_jaxprs(params: dict[str, Any]) -> list[Any]:
-    found = []
-    for value in params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
-                found.append(item.jaxpr)
-            elif isinstance(item, core.Jaxpr):
-                found.append(item)
-    return found
-
-
 def x64() -> bool:
     """Whether JAX computes in float64 in this thread."""
     return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-
-
-class Weakly:
-    """A function held weakly: `ref()` is the function, and `cache` lives as long as the function does.
-
-    Two looks at the same method of the same object share a cache. A function that cannot be held weakly is held
-    strongly and has a cache of its own each time.
-    """
-
-    _caches: dict[tuple[int, int], tuple[Any, dict[Any, Any]]] = {}
-
-    def __init__(self, fun: Callable[..., Any]):
-        """Finds the cache of the function, or begins one."""
-        self.ref: Callable[[], Any]
-        self.cache: dict[Any, Any]
-        method = inspect.ismethod(fun)
-        owner, name = (fun.__self__, id(fun.__func__)) if method else (fun, 0)
-        key = (id(owner), name)
-        try:
-            caches = Weakly._caches
-            alive = weakref.ref(owner, lambda _: caches.pop(key, None))
-        except TypeError:
-            self.ref, self.cache = lambda: fun, {}
-            return
-        self.ref = weakref.WeakMethod(fun) if inspect.ismethod(fun) else alive
-        self.cache = caches.setdefault(key, (alive, {}))[1]
 
 
 def _real(name: str, leaf: Any) -> None:

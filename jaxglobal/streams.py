@@ -10,29 +10,17 @@ import dataclasses
 import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
+from jaxglobal import minima
 from jaxglobal.bfgs import Region
 from jaxglobal.bfgs import Rules as LocalRules
 from jaxglobal.objective import x64
 from jaxglobal.result import LocalStatus
 from jaxglobal.sweep import Chunk, Engine, Queue, State
-
-
-class Ended(NamedTuple):
-    """Local searches that ended."""
-
-    x: np.ndarray
-    """(k, n) The best point of each."""
-    f: np.ndarray
-    """(k,) Its value, +inf where none was finite."""
-    start: np.ndarray
-    """(k,) The number of the search."""
-    status: np.ndarray
-    """(k,) LocalStatus."""
 
 
 @dataclasses.dataclass
@@ -107,7 +95,7 @@ class Streams:
             stream.numbers = first_number + part
             stream.first, stream.count = 0, len(part)
 
-    def run(self, rules: LocalRules, max_ticks: int, drain: bool) -> Ended:
+    def run(self, rules: LocalRules, max_ticks: int, drain: bool) -> minima.Ended:
         """Runs a chunk on every busy stream; returns the searches that ended.
 
         rules: of the local searches. max_ticks: of each stream. drain: whether no more starts will be dealt.
@@ -122,11 +110,11 @@ class Streams:
         self.ticks += sum(ticks) * self.engine.lanes
         self.nfev += sum(nfev for _, _, nfev in outcomes)
         self.engine.tick_time = seconds / max(1, *ticks)
-        return join([ended for ended, _, _ in outcomes])
+        return minima.join([ended for ended, _, _ in outcomes])
 
     def _run(
         self, stream: Stream, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
-    ) -> tuple[Ended, int, int]:
+    ) -> tuple[minima.Ended, int, int]:
         engine = self.engine
         first, count = np.int32(stream.first), np.int32(stream.count)
         queue = Queue(stream.starts, first, count, np.bool_(drain), np.int32(max_ticks))
@@ -138,9 +126,9 @@ class Streams:
         ended = results[rows]
         stream.state, stream.first, stream.owners = out.state, int(out.first), owners[slot]
         x, f, status = ended[:, : engine.n], ended[:, engine.n], ended[:, engine.n + 1].astype(np.int64)
-        return Ended(x, f, owners[rows], status), int(out.ticks), int(out.nfev)
+        return minima.Ended(x, f, owners[rows], status), int(out.ticks), int(out.nfev)
 
-    def cut(self) -> Ended:
+    def cut(self) -> minima.Ended:
         """Ends the searches at work where they are; starts that wait are dropped."""
         ended = []
         for stream in self.streams:
@@ -148,9 +136,9 @@ class Streams:
             lanes = stream.state.lanes
             status = np.full(len(at_work), int(LocalStatus.CUT))
             x, f = np.asarray(lanes.best_x)[:, at_work].T, np.asarray(lanes.best_f)[0, at_work]
-            ended.append(Ended(x, f, stream.owners[at_work], status))
+            ended.append(minima.Ended(x, f, stream.owners[at_work], status))
         self.streams = [self._idle() for _ in self.streams]
-        return join(ended)
+        return minima.join(ended)
 
     def gradient(self, x: np.ndarray, rules: LocalRules) -> np.ndarray:
         """The gradient at x, (n,), by one more evaluation; zero for fixed variables, NaN where it is not finite."""
@@ -165,8 +153,3 @@ class Streams:
             return np.full(n, np.nan, x.dtype)
         width = np.asarray(self.region.width)
         return np.asarray(lanes.g)[:, 0] / np.where(width > 0, width, 1)
-
-
-def join(parts: list[Ended]) -> Ended:
-    """Searches of several streams in one."""
-    return Ended(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))

@@ -9,7 +9,6 @@ shapes. Lanes are the last axis of every array.
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,8 +20,9 @@ from jax import lax
 from jaxglobal import bfgs
 from jaxglobal.bfgs import Lane, Region
 from jaxglobal.bfgs import Rules as LocalRules
-from jaxglobal.objective import Objective, Weakly, flat_function
+from jaxglobal.objective import Objective, flat_function
 from jaxglobal.result import LocalStatus
+from jaxglobal.weakly import Weakly
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
 
@@ -71,7 +71,6 @@ class Engine:
         n: the number of variables.
         dtype: of x.
         call: (state, queue, region, rules, args) -> Chunk. Gives up the memory of the state.
-        compile_time: seconds that tracing and compiling took.
         tick_time: seconds that a tick took when last measured, 0 before.
     """
 
@@ -80,7 +79,6 @@ class Engine:
     n: int
     dtype: np.dtype
     call: Callable[..., Any]
-    compile_time: float
     tick_time: float = 0.0
 
     def idle(self) -> State:
@@ -101,6 +99,15 @@ def queue_size(n: int, lanes: int) -> int:
     return max(1 << max(QUEUED // n, 1).bit_length() - 1, 2 * lanes)
 
 
+def region(objective: Objective) -> Region:
+    """Where the local searches of the objective may go."""
+    infinite = np.asarray(np.inf, objective.structure.dtype)
+    lower: Any = np.where(objective.open[0], -infinite, objective.lower)
+    upper: Any = np.where(objective.open[1], infinite, objective.upper)
+    width: Any = objective.upper - objective.lower
+    return Region(lower, upper, width)
+
+
 def engine(objective: Objective, lanes: int, before_compile: Callable[[], None]) -> Engine:
     """The engine of the objective with so many lanes, compiled if this is its first use."""
     held = Weakly(objective.fun)
@@ -108,7 +115,6 @@ def engine(objective: Objective, lanes: int, before_compile: Callable[[], None])
     key = (lanes, objective.key)
     if key not in held.cache:
         before_compile()
-        began = time.perf_counter()
         structure, has_aux, platform = objective.structure, objective.has_aux, jax.default_backend()
 
         def run(state, queue, region, rules, args):
@@ -116,8 +122,7 @@ def engine(objective: Objective, lanes: int, before_compile: Callable[[], None])
             return chunk(flat_function(held.ref(), structure, has_aux), platform, state, queue, region, rules, args)
 
         size = queue_size(n, lanes)
-        call = compile_chunk(run, objective, lanes, size)
-        held.cache[key] = Engine(lanes, size, n, dtype, call, time.perf_counter() - began)
+        held.cache[key] = Engine(lanes, size, n, dtype, compile_chunk(run, objective, lanes, size))
     return held.cache[key]
 
 

@@ -20,9 +20,9 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result problems objective starts linesearch bfgs interrupt".split(),
+    "result problems cost weakly objective starts linesearch bfgs interrupt".split(),
     "sweep minima stopping devices progress".split(),
-    ["streams"],
+    ["found", "streams"],
     ["driver"],
     ["__init__", "__main__"],
 ]
@@ -88,7 +88,7 @@ def test_minima_do_not_depend_on_the_order_of_completion(seed):
     for order in (np.arange(500), rng.permutation(500)):
         archive = minima.empty(2, np.dtype(float))
         for part in np.array_split(order, rng.integers(1, 20)):
-            archive = minima.add(archive, x[part], f[part], start[part], status[part], lower, width, 1e-8)
+            archive = minima.add(archive, minima.Ended(x[part], f[part], start[part], status[part]), lower, width, 1e-8)
         outcomes.append(minima.merge(archive, lower, width, 1e-8, 1e-8))
     for a, b in zip(*outcomes, strict=True):
         assert np.array_equal(a, b)
@@ -104,7 +104,7 @@ def test_archive_is_bounded_and_keeps_exact_counts(monkeypatch):
     for part in np.array_split(np.arange(5000), 50):
         w = which[part]
         x, f = w[:, None] / 100.0, w.astype(float)
-        archive = minima.add(archive, x, f, part, np.ones(len(part), int), np.zeros(1), np.ones(1), 1e-8)
+        archive = minima.add(archive, minima.Ended(x, f, part, np.ones(len(part), int)), np.zeros(1), np.ones(1), 1e-8)
     assert len(archive.f) == 8 and archive.f.tolist() == list(range(8))
     assert archive.searches.tolist() == [int(np.sum(which == k)) for k in range(8)]
     assert archive.start.tolist() == [int(np.argmax(which == k)) for k in range(8)]
@@ -112,7 +112,9 @@ def test_archive_is_bounded_and_keeps_exact_counts(monkeypatch):
 
 def test_non_finite_values_are_no_minima():
     x, f = np.zeros((3, 1)), np.array([np.inf, np.nan, 1.0])
-    archive = minima.add(minima.empty(1, np.dtype(float)), x, f, np.arange(3), np.ones(3, int), 0.0, np.ones(1), 1e-8)
+    archive = minima.add(
+        minima.empty(1, np.dtype(float)), minima.Ended(x, f, np.arange(3), np.ones(3, int)), 0.0, np.ones(1), 1e-8
+    )
     assert archive.f.tolist() == [1.0]
 
 
