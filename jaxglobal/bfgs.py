@@ -58,12 +58,14 @@ class Rules(NamedTuple):
     """Converged when the quasi-Newton model promises a decrease of less than this times abs(f)."""
     xtol: jax.Array
     """Converged when the quasi-Newton step is shorter than this in every variable, in units of the box."""
-    first_step: jax.Array
-    """Length of the first trial step, in units of the box."""
+    first_step: Any
+    """Length of the first trial step, in units of the box, () or (1,); None until the engine sets that of each lane."""
     max_nfev: jax.Array
     """Evaluations of one local search."""
     target: jax.Array
     """A value at or below this ends the search."""
+    noise: jax.Array
+    """Error of a value, beyond the rounding error."""
 
 
 class Region(NamedTuple):
@@ -75,6 +77,16 @@ class Region(NamedTuple):
     """+inf where the variable is open."""
     width: jax.Array
     """The unit of length of each variable: the width of the box. Zero fixes the variable."""
+
+
+def region(lower: Any, upper: Any, open: np.ndarray) -> Region:
+    """Where the local searches may go. lower, upper: (..., n), concrete or traced. open: (2, n)."""
+    xp = np if isinstance(lower, np.ndarray) else jnp
+    infinite = np.asarray(np.inf, lower.dtype)
+    below, above = (np.broadcast_to(side, lower.shape) for side in open)
+    low: Any = xp.where(below, -infinite, lower)
+    high: Any = xp.where(above, infinite, upper)
+    return Region(low, high, upper - lower)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,18 +127,31 @@ class BFGS:
         if self.max_nfev < 1:
             raise ValueError(f"`max_nfev` must be at least 1; got {self.max_nfev}.")
 
-    def rules(self, dtype: np.dtype, target: float | None, spacing: float = GUESS_STEP) -> Rules:
-        """The options as numbers of the dtype, for a level of this spacing."""
-        first_step = min(spacing, LONGEST_FIRST_STEP) if self.first_step is None else self.first_step
+    def step(self, spacing: float = GUESS_STEP) -> float:
+        """The first step of searches whose starts are so far apart, in units of the box."""
+        return min(spacing, LONGEST_FIRST_STEP) if self.first_step is None else self.first_step
+
+    def rules(self, dtype: np.dtype, target: float | None, noise: float = 0.0) -> Rules:
+        """The options as numbers of the dtype, the first step apart. noise: error of a value."""
         eps = float(jnp.finfo(dtype).eps)
         numbers: dict[str, Any] = {
             "ftol": np.asarray(max(self.ftol, 10 * eps), dtype),
             "xtol": np.asarray(min(eps**0.6, LONGEST_LAST_STEP) if self.xtol is None else self.xtol, dtype),
-            "first_step": np.asarray(first_step, dtype),
+            "first_step": None,
             "max_nfev": np.int32(min(self.max_nfev, 2**31 - 1)),
             "target": np.asarray(-math.inf if target is None else target, dtype),
+            "noise": np.asarray(noise, dtype),
         }
         return Rules(**numbers)
+
+
+def read(given: Any) -> BFGS:
+    """The local search for `local=`."""
+    if isinstance(given, str) and given == "auto":
+        return BFGS()
+    if isinstance(given, BFGS):
+        return given
+    raise TypeError(f'`local` must be "auto" or a jaxglobal.BFGS; got {given!r}.')
 
 
 class Lane(NamedTuple):
@@ -224,11 +249,12 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
     ))  # fmt: skip
 
     size = jnp.where(begins, jnp.abs(f), jnp.maximum(jnp.abs(f), FORGET * lane.size))
-    noise = NOISE * eps * jnp.maximum(jnp.abs(lane.f), lane.size)
+    noise = NOISE * eps * jnp.maximum(jnp.abs(lane.f), lane.size) + rules.noise
     accept, bracket = linesearch.judge(lane.bracket, lane.f, lane.slope, f, slope, model, noise)
     accept = (accept | fresh) & finite
     lost = ~accept & (
-        (bracket.trials >= linesearch.MAX_TRIALS) | (-lane.slope * bracket.step < NOISE * eps * jnp.abs(lane.f))
+        (bracket.trials >= linesearch.MAX_TRIALS)
+        | (-lane.slope * bracket.step < NOISE * eps * jnp.abs(lane.f) + rules.noise)
     )
 
     # The BFGS update H + s c' - rho u s', with u = H y and c = (1 + rho y'u) rho s - rho u, [NW] 6.17; v = H q.
@@ -268,10 +294,10 @@ def advance(lane: Lane, f, g, region: Region, rules: Rules, once: Callable = lam
 
     # The end.
     predicted = -0.5 * slope
-    near = (predicted <= rules.ftol * jnp.abs(f)) | (p_max <= rules.xtol)
+    near = (predicted <= rules.ftol * jnp.abs(f) + rules.noise) | (p_max <= rules.xtol)
     modelled = accept & (updates > 0)
     converged = modelled & near & (p_max <= SUPERLINEAR * moved)
-    exact = modelled & (predicted <= eps * jnp.abs(f))
+    exact = modelled & (predicted <= eps * jnp.abs(f) + rules.noise)
     doubted = (
         (converged | exact)
         & (q_max > jnp.abs(f))

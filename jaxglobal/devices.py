@@ -5,11 +5,10 @@ decisions.
 """
 
 import os
+from typing import Any
 
 import jax
 import numpy as np
-
-from jaxglobal.objective import Objective
 
 CPU_CACHE = 2**18  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
 CPU_TICK = 1e6  # multiplications in a tick (about 0.3 ms): more lanes would only make the tail of a level longer
@@ -18,16 +17,27 @@ MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 
 
-def choose_lanes(objective: Objective) -> int:
-    """The number of lanes of one thread or device: 1 for a dear objective, else a power of two from 16."""
-    n, itemsize = objective.structure.n, objective.structure.dtype.itemsize
-    memory = (n * n + 12 * n + 16) * itemsize
+def read_lanes(given: Any, n: int, dtype: np.dtype, cost: float) -> int:
+    """The number of lanes for `lanes=`; the rest as for `choose_lanes`."""
+    if isinstance(given, str) and given == "auto":
+        return choose_lanes(n, dtype, cost)
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+        raise ValueError(f'`lanes` must be "auto" or a whole number of at least 1; got {given!r}.')
+    return int(given)
+
+
+def choose_lanes(n: int, dtype: np.dtype, cost: float) -> int:
+    """The number of lanes of one thread or device: 1 for a dear objective, else a power of two from 16.
+
+    n: variables. cost: of one value with its gradient, in multiplications.
+    """
+    memory = (n * n + 12 * n + 16) * dtype.itemsize
     backend = jax.default_backend()
     if backend != "cpu":
         return _power_of_two(min(ACCELERATOR_MEMORY / memory, MOST_LANES.get(backend, MOST_LANES["gpu"])))
-    if objective.cost >= CPU_ALONE:
+    if cost >= CPU_ALONE:
         return 1
-    return _power_of_two(min(CPU_CACHE / memory, CPU_TICK / max(objective.cost, 1), MOST_LANES["cpu"]))
+    return _power_of_two(min(CPU_CACHE / memory, CPU_TICK / max(cost, 1), MOST_LANES["cpu"]))
 
 
 def threads() -> int:

@@ -6,6 +6,7 @@ level.
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,17 +15,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import bfgs, devices, found, objective, starts, stopping, sweep
+from jaxglobal import bfgs, devices, found, objective, polish, stopping, sweep
+from jaxglobal import checkpoint as checkpoints
 from jaxglobal import progress as display
+from jaxglobal import starts as sequences
+from jaxglobal.found import Found
+from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
-from jaxglobal.result import Level, LocalStatus, Result, Status
+from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.streams import Streams
 
-CHUNK_TIME = 0.03  # seconds between two looks at the clock
-FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
-MOST_TICKS = 2**16
-BAD = (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT)  # searches that could not begin
+POLISHED = (Status.SAME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)  # no limit on time or evaluations
+PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
@@ -50,6 +53,7 @@ def minimize(
     open: Any = False,
     callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
+    checkpoint: Any = None,
 ) -> Result:
     """The global minimum of a JAX function in a box.
 
@@ -80,6 +84,8 @@ def minimize(
             variables, or a `jaxglobal.Box` of two masks, one for each side.
         callback: called with each `Level`; raising `StopIteration` in it ends the search.
         progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
+        checkpoint: a file in which the whole state is kept, written about once a second and at the end. The same call
+            goes on from it and gives the same answer as one that was not interrupted; `max_time` counts anew.
 
     Returns:
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
@@ -124,6 +130,7 @@ def levels(
     open: Any = False,
     callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
+    checkpoint: Any = None,
 ) -> "Levels":
     """The search of `minimize` as an iterator of `Level` records; the arguments are those of `minimize`.
 
@@ -141,58 +148,116 @@ def levels(
     """
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
-    if local != "auto" and not isinstance(local, bfgs.BFGS):
-        raise TypeError(f'`local` must be "auto" or a jaxglobal.BFGS; got {local!r}.')
-    if lanes != "auto" and (isinstance(lanes, bool) or not isinstance(lanes, int | np.integer) or lanes < 1):
-        raise ValueError(f'`lanes` must be "auto" or a whole number of at least 1; got {lanes!r}.')
+    search = bfgs.read(local)
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
     shown = display.show(progress)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"`seed` must be a whole number of at least 0; got {seed!r}.")
-    problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux)
+    if isinstance(fun, Host):
+        with jax.enable_x64(True):
+            problem, guesses = objective.check_box(bounds, x0, open)
+    else:
+        problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux)
     if target is not None:  # as the lanes will see it
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
-    sequence = choose_starts(starts, problem, seed)
-    search = bfgs.BFGS() if local == "auto" else local
-    width = devices.choose_lanes(problem) if lanes == "auto" else int(lanes)
-    return Levels(began, problem, guesses, sequence, search, rules, width, callback, shown)
+    sequence = sequences.read(starts, int(np.sum(problem.free)), seed)
+    if isinstance(fun, Host):
+        if has_aux:
+            raise ValueError("`has_aux` must be False for a host function; got True.")
+        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, args), fun.noise
+    else:
+        width = devices.read_lanes(lanes, problem.structure.n, problem.structure.dtype, problem.closed.cost)
+        open_streams, noise = compiled(problem, shown), 0.0
+    function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
+    options = (sequence, search, width, noise, bool(has_aux))
+    kept = keep(checkpoint, function, args, problem, guesses, rules, options)
+    return Levels(began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept)
 
 
-def choose_starts(given: Any, problem: objective.Objective, seed: int) -> starts.Starts:
-    """The sequence of starts for `starts=`."""
-    if isinstance(given, str) and given == "auto":
-        return starts.affordable(int(np.sum(problem.free)), seed)
-    if isinstance(given, starts.Starts) and not isinstance(given, type):
-        return given
-    raise TypeError(
-        f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.'
+def keep(
+    path: Any, function: Any, args: Any, problem: objective.Objective, guesses: Any, rules: stopping.Rules, options: Any
+) -> checkpoints.Checkpoint | None:
+    """The checkpoint at the path, if there is one, for a search of these parts."""
+    if path is None:
+        return None
+    parts = checkpoints.fingerprint(
+        function=function,
+        args=args,
+        bounds=(problem.lower, problem.upper, problem.open, str(problem.structure)),
+        x0=guesses,
+        options=(dataclasses.asdict(dataclasses.replace(rules, max_time=None)), options, devices.threads()),
     )
+    return checkpoints.Checkpoint(path, parts)
 
 
-def ticks(tick_time: float) -> int:
-    """Ticks of the next chunk, so many that it takes about `CHUNK_TIME`."""
-    return int(min(max(CHUNK_TIME / tick_time, 1), MOST_TICKS)) if tick_time else FIRST_TICKS
+def by_host(host: Host, problem: objective.Objective, args: Any) -> Callable[[int], HostLanes]:
+    """Opens the lanes of a function that is not JAX."""
+    region = bfgs.region(problem.lower, problem.upper, problem.open)
+    given = args if isinstance(args, tuple) else (args,)
+    return lambda lanes: HostLanes(host, problem.structure, lambda _: given, lanes, region)
+
+
+def compiled(problem: objective.Objective, shown: display.Silent) -> Callable[[int], Streams]:
+    """Opens the lanes of the compiled program of a JAX function."""
+
+    def open_streams(lanes: int) -> Streams:
+        one = sweep.one_problem(problem)
+        engine = sweep.engine(problem.closed, one, lanes, lambda: shown.compiling(lanes))
+        return Streams(engine, devices.threads(), one)
+
+    return open_streams
+
+
+@dataclasses.dataclass
+class Underway:
+    """A level that has begun: what the search keeps beside the lanes.
+
+    Attributes:
+        index: of the level.
+        dealt: starts dealt to the lanes.
+        done: local searches that ended.
+        counts: of them by `LocalStatus`.
+        nfev: evaluations when the level began.
+        seconds: that the level has taken so far.
+    """
+
+    index: int
+    dealt: int
+    done: int
+    counts: np.ndarray
+    nfev: int
+    seconds: float = 0.0
 
 
 class Levels(Iterator[Level]):
     """A running search: iterate over it for its levels; `result` is what it has found so far."""
 
-    def __init__(self, began, problem, guesses, sequence, search, rules, lanes, callback, shown):
-        """See `levels`, which checks the arguments."""
+    def __init__(
+        self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
+        checkpoint=None,
+    ):  # fmt: skip
+        """See `levels`, which checks the arguments. open_streams: of so many lanes. noise: error of a value."""
+        self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
         self._began, self._problem, self._guesses, self._sequence = began, problem, guesses, sequence
         self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
         self._search = search
         self._found = found.nothing(problem)
         self._jac: tuple[int, np.ndarray] | None = None
         self._levels: list[Level] = []
+        self._level: Underway | None = None
         self._status = Status.RUNNING
-        self._streams: Streams | None = None
+        self._streams: Any = None
         self._spent = 0, 0  # evaluations and ticks of streams that ran out of memory
         self._compile_time = 0.0
         self._ended_at: float | None = None
         self._interrupt = Interrupt()
+        self._cancelled = False
+        self._course = self._steps()
+        self._paused = False
+        self._kept: dict[str, np.ndarray] | None = None  # a checkpoint that the streams have not yet taken over
+        self._calls: Calls | None = None
+        if checkpoint is not None:
+            self._load(checkpoint)
 
     def __next__(self) -> Level:
         """Searches the next level.
@@ -200,23 +265,63 @@ class Levels(Iterator[Level]):
         Raises:
             StopIteration: the search has ended.
         """
-        if self._status is Status.RUNNING and self._levels:  # level 0 always begins, so that there is a point to return
-            size = self._size(len(self._levels))
-            status = stopping.before_level(self._rules, len(self._levels), self._found.searches, size)
-            self._status = status or (self._limit(self._streams) if self._streams else Status.RUNNING)
-        if self._status is not Status.RUNNING:
-            self._end()
-            raise StopIteration
         try:
             with self._interrupt:
-                return self._next_level()
+                for level in self._course:
+                    if level is not None:
+                        return level
         except BaseException:
             self._display.close()
             raise
+        raise StopIteration
 
-    def _next_level(self) -> Level:
-        """Searches a level, asks the stopping rule and the callback."""
-        level = self._search_level(len(self._levels))
+    def step(self) -> Level | None:
+        """Runs one chunk of the lanes; the level, if it has ended with it."""
+        return next(self._course, None)
+
+    def save(self) -> None:
+        """Writes the checkpoint now.
+
+        Raises:
+            ValueError: the search has none.
+        """
+        if self._checkpoint is None:
+            raise ValueError("`checkpoint` must be given for the search to be saved; got None.")
+        if self._ended_at is None and self._streams is not None:
+            self._save(at_once=True)
+
+    def cancel(self) -> None:
+        """Ends the search with the next chunk; to be called from any thread."""
+        self._cancelled = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether the search has ended."""
+        return self._ended_at is not None
+
+    def _steps(self) -> Iterator[Level | None]:
+        """The search: yields each level that has ended, and None between the chunks of the lanes."""
+        while self._goes_on():
+            for _ in self._search_level():
+                self._save(at_once=False)
+                yield None
+            yield self._end_level()
+        self._end()
+
+    def _goes_on(self) -> bool:
+        """Whether another level begins, or goes on."""
+        if (
+            self._status is Status.RUNNING and self._levels and self._level is None
+        ):  # level 0 begins whatever the limits
+            size = self._size(len(self._levels))
+            status = stopping.before_level(self._rules, len(self._levels), self._found.searches, size)
+            self._status = status or (self._limit(self._streams) if self._streams else Status.RUNNING)
+        return self._status is Status.RUNNING
+
+    def _end_level(self) -> Level:
+        """Records the level, asks the stopping rule and the callback."""
+        level = self._record()
+        self._level = None
         self._levels.append(level)
         self._display.end(level)
         if self._status is Status.RUNNING:
@@ -239,24 +344,29 @@ class Levels(Iterator[Level]):
         """The user's own starts among those of the level."""
         return len(self._guesses) if index == 0 else 0
 
-    def _local(self, spacing: float = bfgs.GUESS_STEP) -> bfgs.Rules:
-        """The rules of the local searches of a level."""
-        return self._search.rules(self._problem.structure.dtype, self._rules.target, spacing)
+    @property
+    def _local(self) -> bfgs.Rules:
+        """The rules of the local searches."""
+        return self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
 
     def _size(self, index: int) -> int:
         """Starts of the level, the user's own included."""
         return self._own(index) + self._sequence.size(index, int(np.sum(self._problem.free)))
 
-    def _search_level(self, index: int) -> Level:
-        """Searches a level; where memory runs out, once more with half the lanes."""
-        before = self._found
+    def _search_level(self) -> Iterator[None]:
+        """Searches a level, or the rest of it; where memory runs out, once more with half the lanes."""
+        before, level = self._found, self._level
         while True:
             try:
                 streams = self._ready()
-                return self._run_level(index, streams)
+                self._level = level or Underway(
+                    len(self._levels), 0, 0, np.zeros(len(LocalStatus), np.int64), streams.nfev
+                )
+                yield from self._run_level(self._level, streams)
+                return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
                 out_of_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
-                if not out_of_memory or self._lanes == 1:
+                if not out_of_memory or self._lanes == 1 or level is not None:
                     raise
                 self._lanes //= 2
                 if self._streams is not None:
@@ -264,57 +374,69 @@ class Levels(Iterator[Level]):
                 self._streams = None
                 self._found = before
 
-    def _ready(self) -> Streams:
+    def _ready(self) -> Any:
         """The streams, with the program compiled at the first use."""
         if self._streams is None:
             began = time.perf_counter()
-            engine = sweep.engine(self._problem, self._lanes, lambda: self._display.compiling(self._lanes))
+            self._streams = self._open(self._lanes)
             self._compile_time += time.perf_counter() - began
-            self._streams = Streams(engine, devices.threads(), sweep.region(self._problem), self._problem.args)
             self._streams.nfev, self._streams.ticks = self._spent
+            if self._kept is not None:
+                self._streams.load(self._kept)
+                self._kept = None
         return self._streams
 
-    def _run_level(self, index: int, streams: Streams) -> Level:
+    def _run_level(self, level: Underway, streams: Any) -> Iterator[None]:
         """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
-        began, size = time.perf_counter(), self._size(index)
-        allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - self._found.searches)
-        counts = np.zeros(len(LocalStatus), np.int64)
-        nfev, base, dealt, done = streams.nfev, self._found.searches, 0, 0
-        free = int(np.sum(self._problem.free))
-        spacing = bfgs.GUESS_STEP if self._own(index) else self._sequence.spacing(index, size, free)
-        rules = self._local(spacing)
-        self._display.begin(index, allowed)
+        size, rules = self._size(level.index), self._local
+        before = self._found.searches - level.done
+        allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
+        first_step = self._search.step(self._spacing(level.index))
+        began, earlier = time.perf_counter(), level.seconds
+        self._display.begin(level.index, allowed)
         while self._status is Status.RUNNING:
-            if dealt < allowed and streams.room:
-                count = min(streams.room, allowed - dealt)
-                streams.deal(self._points(index, dealt, count), base + dealt)
-                dealt += count
-            most = ticks(streams.engine.tick_time)
-            if self._rules.max_evals is not None:
-                left = self._rules.max_evals - streams.nfev
-                most = min(most, max(left // streams.evaluations_a_tick, 1))
-            ended = streams.run(rules, most, drain=dealt == allowed)
-            done += self._collect(ended, counts)
-            self._display.update(done, self._found.f)
-            if dealt == allowed and not streams.busy:
+            if level.dealt < allowed and streams.room:
+                count = min(streams.room, allowed - level.dealt)
+                number = before + level.dealt + np.arange(count)
+                streams.deal(self._points(level.index, level.dealt, count), first_step, number)
+                level.dealt += count
+            left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
+            self._collect(streams.run(rules, level.dealt == allowed, left), level)
+            level.seconds = earlier + time.perf_counter() - began
+            self._display.update(level.done, self._found.f)
+            if level.dealt == allowed and not streams.busy:
                 break
             self._status = self._limit(streams)
+            yield
         if streams.busy:
-            done += self._collect(streams.cut(), counts)
+            if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
+                self._save(at_once=True)
+                self._paused = True
+            self._collect(streams.cut(), level)
         if self._status is Status.RUNNING:
             self._status = self._limit(streams)
-        seconds, starts_done = time.perf_counter() - began, max(done - self._own(index), 0)
+        level.seconds = earlier + time.perf_counter() - began
+
+    def _spacing(self, index: int) -> float:
+        """The spacing of a level, or that of the user's own starts."""
+        free = int(np.sum(self._problem.free))
+        return bfgs.GUESS_STEP if self._own(index) else self._sequence.spacing(index, self._size(index), free)
+
+    def _record(self) -> Level:
+        """The level that has just ended."""
+        level: Any = self._level
+        size, free = self._size(level.index), int(np.sum(self._problem.free))
         return Level(
-            index=index,
+            index=level.index,
             x=self._problem.structure.unflatten(self._found.x),
             fun=self._found.f if math.isfinite(self._found.f) else math.nan,
-            nstarts=done,
-            nfev=streams.nfev - nfev,
-            time=seconds,
-            next_time=seconds * (min(self._size(index + 1), MOST_STARTS) / max(done, 1)),
-            spacing=self._sequence.spacing(index, starts_done, free),
-            complete=done == size and not counts[LocalStatus.CUT],
-            statuses={LocalStatus(i): int(c) for i, c in enumerate(counts) if c},
+            nstarts=level.done,
+            nfev=self._streams.nfev - level.nfev,
+            time=level.seconds,
+            next_time=level.seconds * (min(self._size(level.index + 1), MOST_STARTS) / max(level.done, 1)),
+            spacing=self._sequence.spacing(level.index, max(level.done - self._own(level.index), 0), free),
+            complete=level.done == size and not level.counts[LocalStatus.CUT],
+            statuses={LocalStatus(i): int(c) for i, c in enumerate(level.counts) if c},
         )
 
     def _points(self, index: int, first: int, count: int) -> np.ndarray:
@@ -326,16 +448,18 @@ class Levels(Iterator[Level]):
         unit = self._sequence.points(index, first, count, int(np.sum(self._problem.free)))
         return np.concatenate([own, self._problem.place(unit)])
 
-    def _collect(self, ended: Ended, counts: np.ndarray) -> int:
-        """Takes in local searches that ended, and counts them by status; returns how many."""
-        counts += np.bincount(ended.status, minlength=len(counts))
+    def _collect(self, ended: Ended, level: Underway) -> None:
+        """Takes in local searches that ended, and counts them by status."""
+        level.counts += np.bincount(ended.status, minlength=len(level.counts))
+        level.done += len(ended.f)
         self._found = found.collect(self._found, ended, self._problem, self._rules.fatol)
-        return len(ended.f)
 
     def _limit(self, streams: Streams) -> Status:
         """The limit that has been reached, or RUNNING."""
         if self._interrupt.asked:
             return Status.INTERRUPTED
+        if self._cancelled:
+            return Status.CANCELLED
         elapsed = time.perf_counter() - self._began
         return (
             stopping.within_level(self._rules, self._found.searches, streams.nfev, elapsed, self._found.f)
@@ -343,28 +467,91 @@ class Levels(Iterator[Level]):
         )
 
     def _end(self) -> None:
-        if self._ended_at is None:
-            self._ended_at = time.perf_counter()
-            self._display.close()
+        """Ends the search: polishes the best point, and writes the last checkpoint."""
+        if self._ended_at is not None:
+            return
+        if self._kept is not None:
+            self._ready()
+        exact = isinstance(self._streams, Streams)  # others have no evaluation to spare, or an inexact gradient
+        if exact and self._status in POLISHED and math.isfinite(self._found.f):
+            self._polish(self._streams)
+        self._ended_at = time.perf_counter()
+        self._display.close()
+        if self._checkpoint is not None and not self._paused and self._streams is not None:
+            if self._status not in PAUSES and math.isfinite(self._found.f):
+                self._gradient(self._streams)
+            self._save(at_once=True)
 
-    def _gradient(self, streams: Streams) -> np.ndarray:
+    def _save(self, at_once: bool) -> None:
+        """Writes the checkpoint, if there is one, at once or if it is due. A search that was stopped can go on."""
+        if self._checkpoint is None or not (at_once or self._checkpoint.due):
+            return
+        found_state, found_arrays = checkpoints.pack_found(self._found)
+        levels_state, levels_arrays = checkpoints.pack_levels(self._levels, self._problem.structure)
+        calls = getattr(self._streams, "calls", None)
+        state = {
+            "found": found_state,
+            "levels": levels_state,
+            "level": None if self._level is None else {**vars(self._level), "counts": self._level.counts.tolist()},
+            "lanes": self._lanes,
+            "status": (Status.RUNNING if self._status in PAUSES else self._status).name,
+            "calls": None if calls is None else dataclasses.asdict(calls),
+        }
+        jac = {} if self._jac is None else {"jac": self._jac[1], "jac_of": np.array(self._jac[0])}
+        self._checkpoint.write(state, found_arrays | levels_arrays | jac | self._streams.save())
+
+    def _load(self, checkpoint: checkpoints.Checkpoint) -> None:
+        """Goes on from the checkpoint, if there is one; if that search had ended, so has this one."""
+        kept = checkpoint.read()
+        if kept is None:
+            return
+        state, arrays = kept
+        self._found = checkpoints.unpack_found(self._found, state["found"], arrays)
+        self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._problem.structure)
+        if state["level"] is not None:
+            self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
+        self._lanes, self._status = state["lanes"], Status[state["status"]]
+        self._calls = None if state["calls"] is None else Calls(**state["calls"])
+        self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])
+        self._jac = (int(arrays["jac_of"]), arrays["jac"]) if "jac" in arrays else None
+        self._kept = arrays
+        if self._status is not Status.RUNNING:
+            self._ended_at = time.perf_counter()
+
+    def _polish(self, streams: Streams) -> None:
+        """Takes the best point to its last digits, where that costs little beside the search."""
+        if polish.affordable(int(np.sum(self._problem.free)), streams.nfev):
+            evaluate = functools.partial(streams.evaluate, rules=self._local)
+            x, f, g = polish.polish(evaluate, self._found.x, streams.problems.region)
+            self._found = found.polished(self._found, x, f)
+            self._jac = self._found.start, g
+
+    def _gradient(self, streams: Any) -> np.ndarray:
         """The gradient at the best point, evaluated once for each best point that is looked at."""
         if self._jac is None or self._jac[0] != self._found.start:
-            self._jac = self._found.start, streams.gradient(self._found.x, self._local())
+            self._jac = self._found.start, streams.gradient(self._found.x, self._local)
         return self._jac[1]
+
+    @property
+    def _best(self) -> Found:
+        """What has been found, an evaluation of a search that goes on included where these are told one by one."""
+        told = getattr(self._streams, "best", None)
+        if told is not None and told[0] < self._found.f:
+            return self._found._replace(f=told[0], x=told[1], status=LocalStatus.RUNNING)
+        return self._found
 
     @property
     def result(self) -> Result:
         """What has been found so far."""
-        problem, rules, best = self._problem, self._rules, self._found
+        problem, rules, best = self._problem, self._rules, self._best
         finite = math.isfinite(best.f)
-        nfev, efficiency, jac = 0, 0.0, np.full_like(best.x, np.nan)
-        if self._streams is not None:
-            jac = self._gradient(self._streams) if finite else jac
-            nfev = self._streams.nfev
-            efficiency = nfev / max(self._streams.ticks, 1)
-        begun = sum(count for level in self._levels for status, count in level.statuses.items() if status not in BAD)
-        asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED)
+        jac = np.full_like(best.x, np.nan)
+        if finite and (self._streams is not None or self._jac is not None):
+            jac = self._gradient(self._streams)
+        nfev, spent = self._spent if self._streams is None else (self._streams.nfev, self._streams.ticks)
+        ended_as = [item for level in self._levels for item in level.statuses.items()]
+        begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
+        asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
         status = self._status if begun or asked else Status.NO_FINITE_VALUE
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         x = problem.structure.unflatten(best.x)
@@ -372,17 +559,18 @@ class Levels(Iterator[Level]):
             x=x,
             fun=best.f if finite else math.nan,
             jac=problem.structure.unflatten(jac),
-            aux=sweep.auxiliary(problem, x) if problem.has_aux else None,
+            aux=sweep.auxiliary(problem, best.x) if problem.has_aux else None,
             success=finite and status in (Status.SAME, Status.TARGET),
             status=status,
             message=status.value,
             nit=len(self._levels),
             nfev=nfev,
             njev=nfev,
+            calls=getattr(self._streams, "calls", self._calls),
             nstarts=best.searches,
             levels=list(self._levels),
             minima=found.distinct_minima(best, problem, rules.fatol, rules.frtol),
-            lane_efficiency=efficiency,
+            lane_efficiency=nfev / max(spent, 1),
             time=ended - self._began,
             compile_time=self._compile_time,
         )

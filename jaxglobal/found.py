@@ -47,6 +47,14 @@ def collect(found: Found, ended: minima.Ended, problem: Objective, fatol: float)
     return found._replace(searches=found.searches + len(ended.f), archive=archive)
 
 
+def polished(found: Found, x: np.ndarray, f: float) -> Found:
+    """The same with the best point at x. Its value f is the same within the rounding error, of which no rise counts."""
+    f = min(f, found.f)
+    archive, mine = found.archive, found.archive.start == found.start
+    places, values = np.where(mine[:, None], x, archive.x), np.where(mine, f, archive.f).astype(archive.f.dtype)
+    return found._replace(x=x, f=f, archive=archive._replace(x=places, f=values))
+
+
 def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:
     """The distinct minima, best first."""
     unflatten = problem.structure.unflatten

@@ -27,6 +27,10 @@ class Ended(NamedTuple):
     """(k,) The number of the search."""
     status: np.ndarray
     """(k,) LocalStatus."""
+    nfev: np.ndarray
+    """(k,) Its evaluations."""
+    problem: np.ndarray
+    """(k,) The problem that it belongs to; 0 where there is one."""
 
 
 class Archive(NamedTuple):
@@ -63,7 +67,7 @@ def join(parts: list[Ended]) -> Ended:
 
 def add(archive: Archive, ended: Ended, lower, width, fatol: float) -> Archive:
     """The archive with the ends of more local searches; those without a finite value are dropped."""
-    x, f, start, status = ended
+    x, f, start, status = ended[:4]
     finite = np.isfinite(f)
     if not np.all(finite):
         x, f, start, status = x[finite], f[finite], start[finite], status[finite]

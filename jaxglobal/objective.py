@@ -1,14 +1,10 @@
 """What the user gave, checked, and turned into one function of a flat array in a box.
 
-Everything that can be wrong with the arguments is found here, before anything compiles. The one trace of the objective
-that this takes also gives an estimate of its cost, from which the number of lanes is chosen.
+Everything that can be wrong with the arguments is found here, before anything compiles.
 """
 
 import dataclasses
-import functools
-import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxglobal.cost import jaxpr_cost
-from jaxglobal.weakly import Weakly
+from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close, is_traced
 
 
 class Box(NamedTuple):
@@ -37,63 +32,33 @@ class Box(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Structure:
-    """How the user's x is laid out, and how it becomes a flat array and back."""
-
-    treedef: Any
-    shapes: tuple[tuple[int, ...], ...]
-    dtype: np.dtype
-
-    @property
-    def n(self) -> int:
-        """The number of variables."""
-        return sum(math.prod(shape) for shape in self.shapes)
-
-    def flatten(self, x: Any) -> np.ndarray:
-        """The variables of a concrete x, one after another, (n,)."""
-        leaves = [np.ravel(np.asarray(leaf, self.dtype)) for leaf in jax.tree.leaves(x)]
-        return np.concatenate(leaves) if leaves else np.zeros(0, self.dtype)
-
-    def unflatten(self, flat: Any) -> Any:
-        """The user's structure for a flat (n,) array, concrete or traced."""
-        parts = [flat[part].reshape(shape) for part, shape in zip(self.parts, self.shapes, strict=True)]
-        return jax.tree.unflatten(self.treedef, parts)
-
-    @functools.cached_property
-    def parts(self) -> list[slice]:
-        """Where each leaf lies in the flat array."""
-        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
-        return [slice(end - math.prod(shape), end) for end, shape in zip(ends, self.shapes, strict=True)]
-
-
-@dataclasses.dataclass(frozen=True)
 class Objective:
-    """A checked problem. Arrays are flat NumPy arrays of the dtype of x.
+    """A checked problem. Bounds are flat arrays of the dtype of x: NumPy arrays unless they are traced.
 
     Attributes:
-        fun: the user's function.
-        structure: the layout of its x.
+        structure: the layout of x.
         lower: (n,) lower bounds of the starts.
         upper: (n,) upper bounds of the starts.
+        free: (n,) whether a variable may move: not where the bounds are equal. All may where they are traced.
         open: (2, n) whether local searches may leave the box, below and above.
         args: a pytree of arrays.
         has_aux: whether fun returns a pair (value, auxiliary output).
-        cost: estimate of the cost of one value with its gradient, in multiplications.
+        closed: the function.
     """
 
-    fun: Callable[..., Any]
     structure: Structure
-    lower: np.ndarray
-    upper: np.ndarray
+    lower: Any
+    upper: Any
+    free: np.ndarray
     open: np.ndarray
     args: tuple[Any, ...]
     has_aux: bool
-    cost: float
+    closed: Closed
 
     @property
-    def free(self) -> np.ndarray:
-        """(n,) Whether the variable is not fixed by equal bounds."""
-        return self.upper > self.lower
+    def leaves(self) -> list[Any]:
+        """What the function takes beside x: the leaves of the args, and traced values that it closes over."""
+        return [*jax.tree.leaves(self.args), *self.closed.captured]
 
     def place(self, unit: np.ndarray) -> np.ndarray:
         """Points of the unit box of the free variables, (k, m), as points of the user's box, (k, n)."""
@@ -102,23 +67,13 @@ class Objective:
         points[:, self.free] = np.clip(low + (high - low) * unit, low, high)
         return points
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What a compiled program depends on, apart from the function."""
-        avals = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(self.args))
-        return (
-            x64(),
-            self.structure.treedef,
-            self.structure.shapes,
-            self.structure.dtype,
-            jax.tree.structure(self.args),
-            avals,
-            self.has_aux,
-        )
 
-
-def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool) -> tuple[Objective, np.ndarray]:
+def check(
+    fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, traceable: bool = False
+) -> tuple[Objective, Any]:
     """The checked problem, and the user's own starts as a (k, n) array.
+
+    traceable: whether bounds, args, x0 and what fun closes over may be traced.
 
     Raises:
         TypeError: an argument of the wrong kind.
@@ -126,19 +81,38 @@ def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool) -
     """
     if not callable(fun):
         raise TypeError(f"`fun` must be a function fun(x, *args); got {type(fun).__name__}.")
-    structure, lower, upper = read_bounds(bounds, x0)
-    args = read_args(args)
-    is_open = read_open(open, structure) & (upper > lower)
-    starts = read_starts(x0, structure, lower, upper, is_open)
-    problem = Objective(fun, structure, lower, upper, is_open, args, bool(has_aux), 0.0)
-    costs = Weakly(fun).cache
-    if problem.key not in costs:
-        costs[problem.key] = trace_cost(fun, structure, args, has_aux)
-    return dataclasses.replace(problem, cost=costs[problem.key]), starts
+    problem, starts = check_box(bounds, x0, open, traceable)
+    args = read_args(args, traceable)
+    closed = close(fun, problem.structure, args, bool(has_aux))
+    if closed.captured and not traceable:
+        raise TypeError("`fun` must not close over a traced array: call argmin instead.")
+    return dataclasses.replace(problem, args=args, has_aux=bool(has_aux), closed=closed), starts
 
 
-def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray]:
-    """The layout of x, the lower and the upper bounds, from pairs, `scipy.optimize.Bounds` or a `Box`."""
+def check_box(bounds: Any, x0: Any, open: Any, traceable: bool = False) -> tuple[Objective, Any]:
+    """A problem without a function, and the user's own starts; see `check`."""
+    structure, lower, upper = read_bounds(bounds, x0, traceable)
+    free = np.ones(structure.n, bool) if is_traced((lower, upper)) else upper > lower
+    is_open = read_open(open, structure) & free
+    starts = read_starts(x0, structure, lower, upper, is_open, traceable)
+    return Objective(structure, lower, upper, free, is_open, (), False, NO_FUNCTION), starts
+
+
+def read_bounds(bounds: Any, x0: Any, traceable: bool = False) -> tuple[Structure, Any, Any]:
+    """The layout of x, the lower and the upper bounds, from pairs, `scipy.optimize.Bounds` or a `Box`.
+
+    Traced bounds, where they are `traceable`, are checked for their shapes alone.
+    """
+    lower, upper = read_sides(bounds, x0)
+    structure = read_structure(lower, upper, x0, traceable)
+    low, high = structure.flatten(lower), structure.flatten(upper)
+    if not is_traced((low, high)):
+        check_sides(low, high)
+    return structure, low, high
+
+
+def read_sides(bounds: Any, x0: Any) -> tuple[Any, Any]:
+    """The lower and the upper bounds as pytrees of the structure of x."""
     if isinstance(bounds, Box):
         lower, upper = bounds
     elif hasattr(bounds, "lb") and hasattr(bounds, "ub"):
@@ -146,6 +120,11 @@ def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray
         if x0 is not None and lower.size == 1:
             lower, upper = (np.broadcast_to(b, np.shape(x0)[-1:]) for b in (lower, upper))
         lower, upper = _default(np.atleast_1d(lower)), _default(np.atleast_1d(upper))
+    elif is_traced(bounds):
+        pairs = jnp.asarray(bounds, jax.dtypes.canonicalize_dtype(float))
+        if pairs.ndim != 2 or pairs.shape[1] != 2:
+            raise ValueError(f"`bounds` must be pairs (low, high); got a traced array of shape {pairs.shape}.")
+        lower, upper = pairs[:, 0], pairs[:, 1]
     else:
         expected = "`bounds` must be pairs (low, high), a scipy.optimize.Bounds or a jaxglobal.Box"
         if isinstance(bounds, str) or not isinstance(bounds, Sequence | np.ndarray | jax.Array):
@@ -159,13 +138,18 @@ def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray
         if not np.can_cast(pairs.dtype, float):
             raise TypeError(f"`bounds` must be real numbers; got {_brief(bounds)}.")
         lower, upper = _default(pairs[:, 0]), _default(pairs[:, 1])
+    return lower, upper
+
+
+def read_structure(lower: Any, upper: Any, x0: Any, traceable: bool) -> Structure:
+    """The layout of x that both sides share."""
     leaves, treedef = jax.tree.flatten(lower)
     upper_leaves, upper_treedef = jax.tree.flatten(upper)
     if treedef != upper_treedef:
         raise ValueError(f"`upper` must have the structure of `lower`, {treedef}; got {upper_treedef}.")
     for name, side in (("lower", leaves), ("upper", upper_leaves)):
         for leaf in side:
-            _real(f"`{name}`", leaf)
+            _real(f"`{name}`", leaf, traceable)
     shapes = tuple(np.shape(leaf) for leaf in leaves)
     upper_shapes = tuple(np.shape(leaf) for leaf in upper_leaves)
     if shapes != upper_shapes:
@@ -173,7 +157,11 @@ def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray
     structure = Structure(treedef, shapes, _dtype(leaves + upper_leaves, x0))
     if structure.n == 0:
         raise ValueError("`bounds` must have at least one variable; got none.")
-    low, high = structure.flatten(lower), structure.flatten(upper)
+    return structure
+
+
+def check_sides(low: np.ndarray, high: np.ndarray) -> None:
+    """Raises unless the bounds, (n,), are finite and in order."""
     for name, side in (("lower", low), ("upper", high)):
         if not np.all(np.isfinite(side)):
             i = int(np.argmin(np.isfinite(side)))
@@ -188,18 +176,15 @@ def read_bounds(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray, np.ndarray
         )
     if not np.all(np.isfinite(high - low)):
         i = int(np.argmin(np.isfinite(high - low)))
-        raise ValueError(
-            f"`upper` - `lower` must not overflow in {structure.dtype}; got {low[i]}, {high[i]} at index {i}."
-        )
-    return structure, low, high
+        raise ValueError(f"`upper` - `lower` must not overflow in {low.dtype}; got {low[i]}, {high[i]} at index {i}.")
 
 
-def read_args(args: Any) -> tuple[Any, ...]:
+def read_args(args: Any, traceable: bool = False) -> tuple[Any, ...]:
     """The args as a tuple of pytrees of arrays; a single argument need not be in a tuple, as in SciPy."""
     args = args if isinstance(args, tuple) else (args,)
 
     def as_array(leaf):
-        if isinstance(leaf, Tracer):
+        if isinstance(leaf, Tracer) and not traceable:
             raise TypeError("`args` must be concrete; got a traced array: call minimize outside jit, vmap and grad.")
         try:
             return jnp.asarray(leaf)
@@ -231,31 +216,32 @@ def read_open(open: Any, structure: Structure) -> np.ndarray:
     return np.broadcast_to(np.concatenate([np.ravel(leaf) for leaf in leaves]), (2, structure.n))
 
 
-def read_starts(x0: Any, structure: Structure, lower: np.ndarray, upper: np.ndarray, is_open: np.ndarray) -> np.ndarray:
+def read_starts(x0: Any, structure: Structure, lower: Any, upper: Any, is_open: np.ndarray, traceable=False) -> Any:
     """The user's own starts, (k, n), from one point or several along a leading axis of every leaf."""
     if x0 is None:
         return np.zeros((0, structure.n), structure.dtype)
     leaves, treedef = jax.tree.flatten(x0)
     if treedef != structure.treedef and len(structure.shapes) == 1 and isinstance(x0, list | tuple):
         try:
-            leaves, treedef = [np.array(x0, structure.dtype)], structure.treedef
+            leaves, treedef = [(jnp if is_traced(x0) else np).array(x0, structure.dtype)], structure.treedef
         except (TypeError, ValueError):
             raise ValueError(f"`x0` must be one point or several of {structure.n} numbers; got {_brief(x0)}.") from None
     if treedef != structure.treedef:
         raise ValueError(f"`x0` must have the structure of the bounds, {structure.treedef}; got {treedef}.")
     for leaf in leaves:
-        _real("`x0`", leaf)
+        _real("`x0`", leaf, traceable)
     shapes = tuple(np.shape(leaf) for leaf in leaves)
     if shapes == structure.shapes:
         points = structure.flatten(leaves)[None]
     elif len({shape[:1] for shape in shapes}) == 1 and tuple(shape[1:] for shape in shapes) == structure.shapes:
-        k = shapes[0][0]
-        points = np.concatenate([np.reshape(np.asarray(leaf, structure.dtype), (k, -1)) for leaf in leaves], axis=1)
+        points = structure.flatten(leaves, axes=1)
     else:
         raise ValueError(
             f"`x0` must have shapes {list(structure.shapes)}, or these with a leading axis of several starts; "
             f"got {list(shapes)}."
         )
+    if is_traced((points, lower, upper)):
+        return points
     wrong = ~np.isfinite(points) | (~is_open[0] & (points < lower)) | (~is_open[1] & (points > upper))
     if np.any(wrong):
         row, i = np.argwhere(wrong)[0]
@@ -265,44 +251,11 @@ def read_starts(x0: Any, structure: Structure, lower: np.ndarray, upper: np.ndar
     return points
 
 
-def flat_function(fun: Callable[..., Any], structure: Structure, has_aux: bool) -> Callable[..., Any]:
-    """The user's function as f(x, args) -> value, for a flat x, in the dtype of x."""
-
-    def value(x: jax.Array, args: tuple[Any, ...]) -> jax.Array:
-        out = fun(structure.unflatten(x), *args)
-        return jnp.asarray(out[0] if has_aux else out).astype(structure.dtype)
-
-    return value
-
-
-def trace_cost(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], has_aux: bool) -> float:
-    """Traces the function once; checks what it returns; returns the estimate of its cost with its gradient."""
-    leaves = [jax.ShapeDtypeStruct(shape, structure.dtype) for shape in structure.shapes]
-    x = jax.tree.unflatten(structure.treedef, leaves)
-    jaxpr, out = jax.make_jaxpr(fun, return_shape=True)(x, *args)
-    if has_aux:
-        if not isinstance(out, tuple) or len(out) != 2:
-            raise TypeError(f"`fun` must return a pair (value, aux) with has_aux=True; got {_describe(out)}.")
-        out = out[0]
-    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
-    if shape is None or dtype is None or shape != ():
-        hint = "; has_aux=True takes a pair (value, aux)" if isinstance(out, tuple) and len(out) == 2 else ""
-        raise TypeError(f"`fun` must return a scalar; got {_describe(out)}{hint}.")
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"`fun` must return a real floating-point scalar; got {dtype}.")
-    return 3 * jaxpr_cost(jaxpr.jaxpr)  # reverse mode takes two to four times the work of the value
-
-
-def x64() -> bool:
-    """Whether JAX computes in float64 in this thread."""
-    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-
-
-def _real(name: str, leaf: Any) -> None:
-    """Raises unless the leaf is a Python number or a real floating-point array."""
+def _real(name: str, leaf: Any, traceable: bool = False) -> None:
+    """Raises unless the leaf is a Python number or a real floating-point array, and concrete unless `traceable`."""
     if isinstance(leaf, bool) or not isinstance(leaf, int | float | np.ndarray | np.generic | jax.Array):
         raise TypeError(f"{name} must be real floating-point numbers; got {type(leaf).__name__}.")
-    if isinstance(leaf, Tracer):
+    if isinstance(leaf, Tracer) and not traceable:
         raise TypeError(
             f"{name} must be concrete numbers; got a traced array: call minimize outside jit, vmap and grad."
         )
@@ -323,11 +276,6 @@ def _dtype(leaves: list[Any], x0: Any) -> np.dtype:
 
 def _default(side: np.ndarray) -> np.ndarray:
     return np.asarray(side, jax.dtypes.canonicalize_dtype(float))
-
-
-def _describe(out: Any) -> str:
-    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
-    return f"shape {shape}, {dtype}" if shape is not None else f"{type(out).__name__}"
 
 
 def _brief(value: Any) -> str:

@@ -25,12 +25,19 @@ class Silent:
     def end(self, level: Level) -> None:
         """A level has ended."""
 
+    def problems(self, done: int, total: int) -> None:
+        """So many problems of a search for many have stopped."""
+
     def close(self) -> None:
         """The search has ended."""
 
 
 class Lines(Silent):
-    """A line a level, for a log."""
+    """A line a level, or a line for each tenth of many problems, for a log."""
+
+    def __init__(self):
+        """No problem has stopped."""
+        self._tenths = 0
 
     def compiling(self, lanes: int) -> None:
         """Says so."""
@@ -40,6 +47,12 @@ class Lines(Silent):
         """The level in one line."""
         print(f"jaxglobal: {level!r}", file=sys.stderr, flush=True)
 
+    def problems(self, done: int, total: int) -> None:
+        """How many are done."""
+        if 10 * done // total > self._tenths:
+            self._tenths = 10 * done // total
+            print(f"jaxglobal: {done:,} of {total:,} problems", file=sys.stderr, flush=True)
+
 
 class Bar(Silent):
     """A live bar of tqdm: level, starts done, best value, time, and the estimate for the next level."""
@@ -47,11 +60,11 @@ class Bar(Silent):
     def __init__(self, tqdm: Any, delay: float):
         """delay: seconds before the bar appears."""
         self._tqdm, self._shown_from, self._bar = tqdm, time.perf_counter() + delay, None
-        self._title, self._total, self._next = "", 0, ""
+        self._title, self._total, self._next, self._unit = "", 0, "", " starts"
 
     def _show(self) -> Any:
         if self._bar is None and time.perf_counter() >= self._shown_from:
-            self._bar = self._tqdm(total=self._total, desc=self._title, unit=" starts", leave=False, mininterval=0.1)
+            self._bar = self._tqdm(total=self._total, desc=self._title, unit=self._unit, leave=False, mininterval=0.1)
         return self._bar
 
     def compiling(self, lanes: int) -> None:
@@ -76,6 +89,18 @@ class Bar(Silent):
     def end(self, level: Level) -> None:
         """Keeps the estimate for the next level."""
         self._next = f", next level about {duration(level.next_time)}"
+
+    def problems(self, done: int, total: int) -> None:
+        """Moves the bar, which counts problems."""
+        if self._unit != " problems":
+            self._title, self._total, self._unit = "", total, " problems"
+            if self._bar is not None:
+                self._bar.unit = self._unit
+                self._bar.reset(total=total)
+                self._bar.set_description(self._title)
+        bar = self._show()
+        if bar is not None:
+            bar.update(done - bar.n)
 
     def close(self) -> None:
         """Removes the bar."""

@@ -1,5 +1,6 @@
 """What a search returns: why it and its local searches ended, its levels, its minima, and how they print."""
 
+import collections
 import dataclasses
 import enum
 import html
@@ -45,6 +46,8 @@ class LocalStatus(enum.IntEnum):
     TARGET_REACHED = 6
     CUT = 7
 
+
+NOT_BEGUN = (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT)  # searches that could not begin
 
 MEANING = {
     LocalStatus.RUNNING: "the local search has not ended",
@@ -116,6 +119,29 @@ class Minimum:
         return f"Minimum(fun={self.fun:.10g}, x={_short(self.x)}, count={self.count:,}, status={self.status.name})"
 
 
+@dataclasses.dataclass
+class Calls:
+    """What became of the calls of a function that is not JAX.
+
+    Attributes:
+        made: calls, of the function and of its gradient.
+        failed: calls that raised, or returned no number.
+        timed_out: calls that took longer than the time-out.
+        died: calls whose worker died.
+        traceback: of the first failure.
+    """
+
+    made: int = 0
+    failed: int = 0
+    timed_out: int = 0
+    died: int = 0
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        """On one line."""
+        return f"{self.made:,} ({self.failed:,} failed, {self.timed_out:,} timed out, {self.died:,} workers died)"
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """The outcome of a global search. SciPy's names where SciPy has one.
@@ -131,6 +157,7 @@ class Result:
         nit: levels, a level that was cut short included.
         nfev: evaluations, each a value together with its gradient.
         njev: the same number.
+        calls: what became of the calls of a function that is not JAX (see `jaxglobal.host`), None for one that is.
         nstarts: local searches.
         levels: a record for each level.
         minima: distinct local minima, best first.
@@ -149,6 +176,7 @@ class Result:
     nit: int
     nfev: int
     njev: int
+    calls: Calls | None
     nstarts: int
     levels: list[Level]
     minima: list[Minimum]
@@ -165,6 +193,7 @@ class Result:
             ("levels", f"{self.nit}"),
             ("searches", f"{self.nstarts:,}"),
             ("evaluations", f"{self.nfev:,} (lanes {100 * self.lane_efficiency:.0f} % busy)"),
+            *([] if self.calls is None else [("calls", str(self.calls))]),
             ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
             ("minima", f"{len(self.minima)} distinct"),
         ]
@@ -179,9 +208,6 @@ class Result:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in self._rows()
-        )
         minima = "".join(
             f"<tr><td>{m.fun:.12g}</td><td>{m.count:,}</td><td>{html.escape(_short(m.x))}</td>"
             f"<td>{m.status.name}</td></tr>"
@@ -190,7 +216,80 @@ class Result:
         more = len(self.minima) - SHOWN
         note = f"<p>and {more} more</p>" if more > 0 else ""
         head = "<tr><th>fun</th><th>count</th><th>x</th><th>status</th></tr>"
-        return f"<table>{rows}</table><table>{head}{minima}</table>{note}"
+        return f"{_table(self._rows())}<table>{head}{minima}</table>{note}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The outcome of many global searches: every array has a leading axis of problems.
+
+    Attributes:
+        x: the best points, in the user's structure.
+        fun: (P,) their values; NaN where no value was finite.
+        jac: the gradients there, in the user's structure; NaN for a function that is not JAX.
+        aux: the auxiliary outputs of fun at `x`, None without `has_aux`.
+        success: (P,) whether a finite value was found, and the end came by `same` or `target`.
+        status: (P,) of `Status`: why each search ended.
+        nit: (P,) levels that were searched to their end.
+        nfev: (P,) evaluations, each a value together with its gradient.
+        njev: (P,) the same numbers.
+        calls: what became of the calls of a function that is not JAX, None for one that is.
+        nstarts: (P,) local searches.
+        singular: (P,) the Hessian at x is singular, nearly so, or not positive; see `Argmin`.
+        touching: (P,) a variable is about to reach or to leave a bound.
+        tied: (P,) another search ended elsewhere at the same value.
+        lane_efficiency: share of the evaluations that were spent on a search, not on an idle lane.
+        time: seconds from the call to the result, compilation included.
+        compile_time: seconds of these for tracing and compiling.
+    """
+
+    x: Any
+    fun: np.ndarray
+    jac: Any
+    aux: Any
+    success: np.ndarray
+    status: np.ndarray
+    nit: np.ndarray
+    nfev: np.ndarray
+    njev: np.ndarray
+    calls: Calls | None
+    nstarts: np.ndarray
+    singular: np.ndarray
+    touching: np.ndarray
+    tied: np.ndarray
+    lane_efficiency: float
+    time: float
+    compile_time: float
+
+    def __len__(self) -> int:
+        """The number of problems."""
+        return len(self.fun)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        counts = collections.Counter(self.status.tolist())
+        rows = [("problems", f"{len(self):,}, {int(np.sum(self.success)):,} successful")]
+        rows += [(f"{count:,}", f"{status.name}: {status.value}") for status, count in counts.most_common()]
+        if np.any(np.isfinite(self.fun)):
+            low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1])
+            rows.append(("fun", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"))
+        return [
+            *rows,
+            ("searches", f"{int(np.sum(self.nstarts)):,}"),
+            ("evaluations", f"{int(np.sum(self.nfev)):,} (lanes {100 * self.lane_efficiency:.0f} % busy)"),
+            ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
+        ]
+
+    def __repr__(self) -> str:
+        """The essentials."""
+        return "\n".join(f"{name:>12}: {value}" for name, value in self._rows())
+
+    def _repr_html_(self) -> str:
+        return _table(self._rows())
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    cells = (f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
+    return f"<table>{''.join(cells)}</table>"
 
 
 def duration(seconds: float) -> str:

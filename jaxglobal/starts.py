@@ -7,7 +7,7 @@ A sequence is an object with three methods, `size`, `points` and `spacing`; a us
 import dataclasses
 import math
 import warnings
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -124,6 +124,19 @@ class Sobol:
     def spacing(self, level: int, done: int, n: int) -> float:
         """An estimate: twice the distance of a grid of as many points, as measured for 2 to 8 variables."""
         return min(0.5, max(done, 1) ** (-1 / n)) if n else 0.0
+
+
+def read(given: Any, n: int, seed: int) -> Starts:
+    """The sequence for `starts=`, for n free variables."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0; got {seed!r}.")
+    if isinstance(given, str) and given == "auto":
+        return affordable(n, seed)
+    if isinstance(given, Starts) and not isinstance(given, type):
+        return given
+    raise TypeError(
+        f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.'
+    )
 
 
 def affordable(n: int, seed: int) -> Starts:

@@ -92,5 +92,11 @@ def after_level(rules: Rules, best: Sequence[float], eps: float) -> Status | Non
         return None
     if not np.any(np.isfinite(last)):
         return Status.NO_FINITE_VALUE
-    tolerance = max(rules.fatol + rules.frtol * abs(last[-1]), ROUNDING * eps * abs(last[-1]))
-    return Status.SAME if last[0] - last[-1] <= tolerance else None
+    return Status.SAME if settled(rules, last, eps) else None
+
+
+def settled(rules: Rules, best: np.ndarray, eps: float) -> np.ndarray:
+    """Whether the best values after levels in a row, (..., same), are the same."""
+    first, last = best[..., 0], best[..., -1]
+    with np.errstate(invalid="ignore"):
+        return first - last <= np.maximum(rules.fatol + rules.frtol * np.abs(last), ROUNDING * eps * np.abs(last))

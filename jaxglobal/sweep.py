@@ -5,6 +5,8 @@ done writes its row of results and takes the next start of the queue in the same
 ticks in one compiled call; between chunks the driver looks at clocks and limits. Bounds, args, tolerances, the starts
 and all limits are traced, so that one compilation serves every level and every later call with the same function and
 shapes. Lanes are the last axis of every array.
+
+The lanes can serve many problems at once: a start names its problem, and its lane looks up the bounds and args of that.
 """
 
 import dataclasses
@@ -20,11 +22,18 @@ from jax import lax
 from jaxglobal import bfgs
 from jaxglobal.bfgs import Lane, Region
 from jaxglobal.bfgs import Rules as LocalRules
-from jaxglobal.objective import Objective, flat_function
+from jaxglobal.closed import Closed
+from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus
-from jaxglobal.weakly import Weakly
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
+
+
+class Problems(NamedTuple):
+    """One problem, or many of the same shapes; a leaf that differs between them has a leading axis."""
+
+    region: Region
+    args: list[Any]
 
 
 class Queue(NamedTuple):
@@ -32,6 +41,10 @@ class Queue(NamedTuple):
 
     starts: jax.Array | np.ndarray
     """(S, n) Starts in the user's coordinates, of which `first`, ..., `count` - 1 wait."""
+    first_step: jax.Array | np.ndarray
+    """(S,) The first step of the search from each, in units of the box."""
+    problem: jax.Array | np.ndarray
+    """(S,) The problem of each; 0 where there is one."""
     first: Any
     count: Any
     drain: Any
@@ -44,7 +57,11 @@ class State(NamedTuple):
 
     lanes: Lane
     slot: jax.Array
-    """(L,) Row of results that the lane will write; `rows` where it is idle."""
+    """(L,) Row of results that the lane will write; S + L where it is idle."""
+    first_step: jax.Array
+    """(L,) The first step of its search."""
+    problem: jax.Array
+    """(L,) The problem of its search."""
 
 
 class Chunk(NamedTuple):
@@ -52,8 +69,8 @@ class Chunk(NamedTuple):
 
     state: State
     results: jax.Array
-    """(S + L, n + 2) One row a local search that ended: its best x, f and status; status 0 where none ended. Row s
-    is that of start s, row S + l that of the search that lane l brought into the chunk."""
+    """(S + L, n + 3) One row a local search that ended: its best x, f, status and evaluations; status 0 where none
+    ended. Row s is that of start s, row S + l that of the search that lane l brought into the chunk."""
     first: jax.Array
     """Starts of the queue that were taken so far."""
     ticks: jax.Array
@@ -70,7 +87,7 @@ class Engine:
         queue: S, the size of the queue.
         n: the number of variables.
         dtype: of x.
-        call: (state, queue, region, rules, args) -> Chunk. Gives up the memory of the state.
+        call: (state, queue, problems, rules) -> Chunk. Gives up the memory of the state.
         tick_time: seconds that a tick took when last measured, 0 before.
     """
 
@@ -83,9 +100,16 @@ class Engine:
 
     def idle(self) -> State:
         """Lanes without a start."""
-        lanes = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(self.n, self.lanes, self.dtype))
-        slot: Any = np.full(self.lanes, self.queue + self.lanes, np.int32)
-        return State(lanes, slot)
+        return idle_state(self.n, self.lanes, self.queue, self.dtype)
+
+
+def idle_state(n: int, lanes: int, queue: int, dtype: np.dtype) -> State:
+    """Lanes without a start, for a queue of this size."""
+    lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(n, lanes, dtype))
+    slot: Any = np.full(lanes, queue + lanes, np.int32)
+    first_step: Any = np.zeros(lanes, dtype)
+    problem: Any = np.zeros(lanes, np.int32)
+    return State(lane, slot, first_step, problem)
 
 
 @functools.cache
@@ -99,98 +123,119 @@ def queue_size(n: int, lanes: int) -> int:
     return max(1 << max(QUEUED // n, 1).bit_length() - 1, 2 * lanes)
 
 
-def region(objective: Objective) -> Region:
-    """Where the local searches of the objective may go."""
-    infinite = np.asarray(np.inf, objective.structure.dtype)
-    lower: Any = np.where(objective.open[0], -infinite, objective.lower)
-    upper: Any = np.where(objective.open[1], infinite, objective.upper)
-    width: Any = objective.upper - objective.lower
-    return Region(lower, upper, width)
+def one_problem(objective: Objective) -> Problems:
+    """The objective as the only problem."""
+    return Problems(bfgs.region(objective.lower, objective.upper, objective.open), objective.leaves)
 
 
-def engine(objective: Objective, lanes: int, before_compile: Callable[[], None]) -> Engine:
-    """The engine of the objective with so many lanes, compiled if this is its first use."""
-    held = Weakly(objective.fun)
-    n, dtype = objective.structure.n, objective.structure.dtype
-    key = (lanes, objective.key)
-    if key not in held.cache:
+def engine(
+    closed: Closed,
+    problems: Problems,
+    lanes: int,
+    before_compile: Callable[[], None],
+    own: tuple[bool, ...] = (),
+) -> Engine:
+    """The engine of the function with so many lanes, compiled if this is its first use.
+
+    problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
+    """
+    n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
+    shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(problems))
+    own = own or (False,) * len(shapes)
+    key = ("engine", lanes, own, shapes)
+    if key not in closed.programs:
         before_compile()
-        structure, has_aux, platform = objective.structure, objective.has_aux, jax.default_backend()
-
-        def run(state, queue, region, rules, args):
-            # The function is looked up while tracing, so that the compiled program does not keep it alive.
-            return chunk(flat_function(held.ref(), structure, has_aux), platform, state, queue, region, rules, args)
-
         size = queue_size(n, lanes)
-        held.cache[key] = Engine(lanes, size, n, dtype, compile_chunk(run, objective, lanes, size))
-    return held.cache[key]
+        run = functools.partial(chunk, closed.value, jax.default_backend(), own)
+        closed.programs[key] = Engine(lanes, size, n, dtype, compile_chunk(run, n, dtype, lanes, size, problems))
+    return closed.programs[key]
 
 
 def auxiliary(objective: Objective, x: Any) -> Any:
-    """The auxiliary output of the function at x, in the user's structure."""
-    held = Weakly(objective.fun)
-    key = ("aux", objective.key)
-    if key not in held.cache:
-        held.cache[key] = jax.jit(lambda x, args: held.ref()(x, *args)[1])
-    return held.cache[key](x, objective.args)
+    """The auxiliary output of the function at x, (n,)."""
+    closed = objective.closed
+    if "auxiliary" not in closed.programs:
+        closed.programs["auxiliary"] = jax.jit(closed.auxiliary)
+    return closed.programs["auxiliary"](x, objective.leaves)
 
 
-def compile_chunk(run: Callable[..., Chunk], objective: Objective, lanes: int, size: int) -> Callable[..., Chunk]:
-    """Compiles `run` for the shapes of the objective."""
-    n, dtype = objective.structure.n, objective.structure.dtype
+def compile_chunk(
+    run: Callable[..., Chunk], n: int, dtype: np.dtype, lanes: int, size: int, problems: Problems
+) -> Callable[..., Chunk]:
+    """Compiles `run` for lanes, a queue and problems of these shapes."""
 
     def like(shape: tuple[int, ...], kind: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, kind)
 
     number, whole = like((), dtype), like((), np.int32)
-    state = State(lane_shapes(n, lanes, dtype), like((lanes,), np.int32))
-    queue = Queue(like((size, n), dtype), whole, whole, like((), np.bool_), whole)
-    region = Region(*(like((n,), dtype) for _ in Region._fields))
-    rules = LocalRules(number, number, number, whole, number)
+    state = State(lane_shapes(n, lanes, dtype), *(like((lanes,), kind) for kind in (np.int32, dtype, np.int32)))
+    queue = Queue(
+        like((size, n), dtype), like((size,), dtype), like((size,), np.int32), whole, whole, like((), np.bool_), whole
+    )
+    rules = LocalRules(number, number, None, whole, number, number)
     jitted = jax.jit(run, donate_argnums=0)
-    return jitted.lower(state, queue, region, rules, objective.args).compile()
+    return jitted.lower(state, queue, problems, rules).compile()
 
 
-def chunk(value: Callable[..., jax.Array], platform: str, state: State, queue: Queue, region, rules, args) -> Chunk:
-    """Runs the lanes for a bounded number of ticks. value: f(x, args) for one x of shape (n,)."""
+def chunk(
+    value: Callable[..., jax.Array],
+    platform: str,
+    own: tuple[bool, ...],
+    state: State,
+    queue: Queue,
+    problems: Problems,
+    rules: LocalRules,
+) -> Chunk:
+    """Runs the lanes for a bounded number of ticks.
+
+    value: f(x, args) for one x of shape (n,), args a list of arrays. own: which leaves of the problems have an axis of
+    problems.
+    """
     size, n = queue.starts.shape
     lanes = state.slot.shape[0]
     idle = size + lanes
-    once = evaluator(platform, queue.max_ticks >= 0)
-    evaluate = jax.vmap(jax.value_and_grad(value), in_axes=(-1, None), out_axes=(0, -1))
-    region = Region(*(side[:, None] for side in region))
+    leaves, sides = jax.tree.leaves(problems), len(Region._fields)
+    axes = [0 if differs else None for differs in own[sides:]]
+    evaluate = jax.vmap(jax.value_and_grad(value), in_axes=(-1, axes), out_axes=(0, -1))
 
     def settle(searches):
         """Writes the rows of the lanes that are done, and gives them the next starts."""
-        lane, slot, results, first, _ = searches
+        (lane, slot, first_step, problem), results, first, _ = searches
         done = (lane.status[0] != LocalStatus.RUNNING) & (slot != idle)
-        row = [lane.best_x, lane.best_f, lane.status.astype(results.dtype)]
+        row = [lane.best_x, lane.best_f, lane.status.astype(results.dtype), lane.nfev.astype(results.dtype)]
         results = results.at[jnp.where(done, slot, idle)].set(jnp.concatenate(row).T, mode="drop")
         free = done | (slot == idle)
         following = first + jnp.cumsum(free, dtype=jnp.int32) - 1
         taken = free & (following < queue.count)
         slot = jnp.where(free, jnp.where(taken, following, idle), slot)
-        start = queue.starts[jnp.where(taken, following, 0)].T
-        hit = jnp.any(done & (lane.status[0] == LocalStatus.TARGET_REACHED))
+        following = jnp.where(taken, following, 0)
+        # With many problems, one that has reached the target does not stop the others.
+        hit = jnp.any(done & (lane.status[0] == LocalStatus.TARGET_REACHED) & (not any(own)))
         lane = lane._replace(
-            trial=jnp.where(taken, start, lane.trial),
+            trial=jnp.where(taken, queue.starts[following].T, lane.trial),
             nfev=jnp.where(taken, 0, lane.nfev),
             status=jnp.where(taken, LocalStatus.RUNNING, lane.status),
         )
+        first_step = jnp.where(taken, queue.first_step[following], first_step)
+        problem = jnp.where(taken, queue.problem[following], problem)
         first = first + jnp.sum(taken, dtype=jnp.int32)
         busy = jnp.sum(slot != idle, dtype=jnp.int32)
         starved = (busy < lanes) & ~queue.drain
-        return lane, slot, results, first, (busy, (busy > 0) & ~starved & ~hit)
+        return State(lane, slot, first_step, problem), results, first, (busy, (busy > 0) & ~starved & ~hit)
 
     def tick(carry):
-        lane, slot, results, first, (busy, _), ticks, nfev = carry
-        f, g = once(lambda: evaluate(lane.trial, args), like=(lane.f[0], lane.g))
-        lane = bfgs.advance(lane, f[None], g, region, rules, once)
-        done = (lane.status[0] != LocalStatus.RUNNING) & (slot != idle)
+        state, results, first, (busy, _), ticks, nfev = carry
+        once = evaluator(platform, ticks >= 0)
+        lane = state.lanes
+        data = [leaf[state.problem] if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
+        region = Region(*(data[i].T if own[i] else data[i][:, None] for i in range(sides)))
+        f, g = once(lambda: evaluate(lane.trial, data[sides:]), like=(lane.f[0], lane.g))
+        lane = bfgs.advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), once)
+        done = (lane.status[0] != LocalStatus.RUNNING) & (state.slot != idle)
         # H stays out of the branch, as a new search does not read it: passing it through would copy it.
-        searches = (lane._replace(H=None), slot, results, first, (busy, jnp.array(True)))
-        searches = lax.cond(jnp.any(done), settle, lambda unchanged: unchanged, searches)
-        return searches[0]._replace(H=lane.H), *searches[1:], ticks + 1, nfev + busy
+        searches = (state._replace(lanes=lane._replace(H=None)), results, first, (busy, jnp.array(True)))
+        state, *searches = lax.cond(jnp.any(done), settle, lambda unchanged: unchanged, searches)
+        return state._replace(lanes=state.lanes._replace(H=lane.H)), *searches, ticks + 1, nfev + busy
 
     def goes_on(carry):
         (_, go), ticks, _ = carry[-3:]
@@ -199,10 +244,10 @@ def chunk(value: Callable[..., jax.Array], platform: str, state: State, queue: Q
     # A search that comes from the chunk before writes to the row of its lane.
     slot = jnp.where(state.slot == idle, idle, size + jnp.arange(lanes, dtype=jnp.int32))
     zero = jnp.zeros((), jnp.int32)
-    results = jnp.zeros((idle, n + 2), state.lanes.x.dtype)
-    searches = settle((state.lanes, slot, results, queue.first, (zero, jnp.array(False))))
-    lane, slot, results, first, _, ticks, nfev = lax.while_loop(goes_on, tick, (*searches, zero, zero))
-    return Chunk(State(lane, slot), results, first, ticks, nfev)
+    results = jnp.zeros((idle, n + 3), state.lanes.x.dtype)
+    searches = settle((state._replace(slot=slot), results, queue.first, (zero, jnp.array(False))))
+    state, results, first, _, ticks, nfev = lax.while_loop(goes_on, tick, (*searches, zero, zero))
+    return Chunk(state, results, first, ticks, nfev)
 
 
 def evaluator(platform: str, always: jax.Array) -> Callable[..., Any]:

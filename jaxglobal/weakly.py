@@ -5,28 +5,20 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+_caches: dict[tuple[int, int], tuple[Any, dict[Any, Any]]] = {}
 
-class Weakly:
-    """A function held weakly: `ref()` is the function, and `cache` lives as long as the function does.
 
-    Two looks at the same method of the same object share a cache. A function that cannot be held weakly is held
-    strongly and has a cache of its own each time.
+def cache_of(fun: Callable[..., Any]) -> dict[Any, Any]:
+    """What is kept as long as the function lives; nothing in it may refer to the function.
+
+    Two looks at the same method of the same object share a cache. A function that cannot be referred to weakly has a
+    new cache each time.
     """
-
-    _caches: dict[tuple[int, int], tuple[Any, dict[Any, Any]]] = {}
-
-    def __init__(self, fun: Callable[..., Any]):
-        """Finds the cache of the function, or begins one."""
-        self.ref: Callable[[], Any]
-        self.cache: dict[Any, Any]
-        method = inspect.ismethod(fun)
-        owner, name = (fun.__self__, id(fun.__func__)) if method else (fun, 0)
-        key = (id(owner), name)
-        try:
-            caches = Weakly._caches
-            alive = weakref.ref(owner, lambda _: caches.pop(key, None))
-        except TypeError:
-            self.ref, self.cache = lambda: fun, {}
-            return
-        self.ref = weakref.WeakMethod(fun) if inspect.ismethod(fun) else alive
-        self.cache = caches.setdefault(key, (alive, {}))[1]
+    method = inspect.ismethod(fun)
+    owner, name = (fun.__self__, id(fun.__func__)) if method else (fun, 0)
+    key = (id(owner), name)
+    try:
+        alive = weakref.ref(owner, lambda _: _caches.pop(key, None))
+    except TypeError:
+        return {}
+    return _caches.setdefault(key, (alive, {}))[1]

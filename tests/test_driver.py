@@ -152,7 +152,7 @@ def test_time_spent_in_the_callback_counts():
 def test_max_evals_does_not_depend_on_the_clock(monkeypatch):
     results = []
     for length in (1e-4, 0.03, 1.0):
-        monkeypatch.setattr("jaxglobal.driver.CHUNK_TIME", length)
+        monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", length)
         results.append(endless(max_evals=20000, lanes=16))
     assert len({(r.nfev, r.nstarts, r.fun, len(r.minima)) for r in results}) == 1
 
@@ -269,11 +269,11 @@ def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
 
     engines, real = [], sweep.engine
 
-    def engine(objective, lanes, before_compile):
+    def engine(closed, problems, lanes, before_compile):
         engines.append(lanes)
         if lanes > 32:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-        return real(objective, lanes, before_compile)
+        return real(closed, problems, lanes, before_compile)
 
     monkeypatch.setattr(sweep, "engine", engine)
     result = jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)] * 2, lanes=128, progress=False)

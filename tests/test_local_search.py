@@ -17,7 +17,8 @@ def search(fun, x0, lower, upper, max_nfev=1000, **options):
     """One local search, advanced evaluation by evaluation in Python; returns the last lane and all trial points."""
     x0, lower, upper = (jnp.asarray(v, float) for v in (x0, lower, upper))
     region = bfgs.Region(lower, upper, upper - lower)
-    rules = bfgs.BFGS(max_nfev=max_nfev, **options).rules(x0.dtype, None)
+    options = bfgs.BFGS(max_nfev=max_nfev, **options)
+    rules = options.rules(x0.dtype, None)._replace(first_step=jnp.asarray(options.step(), x0.dtype))
     value_and_grad, advance = jax.jit(jax.value_and_grad(fun)), jax.jit(bfgs.advance)
     lane, trials = bfgs.begin(x0), []
     while lane.status[0] == LocalStatus.RUNNING:

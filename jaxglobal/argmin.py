@@ -1,0 +1,187 @@
+"""argmin: the global minimiser as a pure function, inside jit, vmap, grad and scan.
+
+The search is the primal of a `custom_jvp` whose rule is the implicit function theorem (implicit.py): one rule for
+forward and reverse mode, of any order. Inside it a `custom_vmap` sends a batch to the shared lanes of one program
+(batch.py), where plain vmap would run every lane until the slowest problem ends.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_batching import custom_vmap
+
+from jaxglobal import batch, bfgs, devices, implicit, objective
+from jaxglobal import starts as sequences
+from jaxglobal.objective import Objective
+
+
+class Argmin(NamedTuple):
+    """The answer of `argmin`. Under vmap every leaf has a leading axis.
+
+    Attributes:
+        x: the minimiser, in the user's structure; differentiable.
+        fun: its value; differentiable. NaN where no value was finite.
+        status: a `LocalStatus` as a number, of the local search that found it.
+        nfev: evaluations of the local searches (a value with its gradient).
+        nstarts: local searches.
+        aux: the auxiliary output of fun at x, None without `has_aux`; differentiable.
+        singular: the Hessian of the free variables is singular, nearly so, or not positive: the derivative of x is the
+            least-norm one, or means little. Not looked at for more than 256 variables.
+        touching: a variable is about to reach or to leave a bound: the derivative of x is about to jump.
+        tied: another search ended elsewhere at the same value: x is about to jump.
+    """
+
+    x: Any
+    fun: jax.Array
+    status: jax.Array
+    nfev: jax.Array
+    nstarts: int
+    aux: Any
+    singular: jax.Array
+    touching: jax.Array
+    tied: jax.Array
+
+
+def argmin(
+    fun: Callable[..., Any],
+    bounds: Any,
+    args: Any = (),
+    levels: int = 3,
+    *,
+    x0: Any = None,
+    starts: Any = "auto",
+    local: Any = "auto",
+    lanes: int | str = "auto",
+    seed: int = 0,
+    has_aux: bool = False,
+    open: Any = False,
+) -> Argmin:
+    """The global minimum of a function in a box, as a pure function of args and bounds.
+
+    Every start of the first `levels` levels is searched from, and the best minimiser is polished by Newton steps. Works
+    inside jit, vmap (the problems share the lanes of one program), scan, and under grad, jacfwd, jacrev and hessian:
+    x and fun are differentiable in args, in the bounds, and in whatever traced values fun closes over. The derivative
+    of x comes from the implicit function theorem at the minimiser, a variable at a bound moving with it; that of fun
+    from the envelope theorem. They need fun to be twice differentiable.
+
+    Where the minimiser jumps there is no derivative: see `Argmin.tied`, `touching` and `singular`.
+
+    Args:
+        fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
+        bounds: pairs (low, high), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees; may be traced. A traced
+            box that is upside down gives NaN.
+        args: further arguments of fun, pytrees of arrays; may be traced.
+        levels: levels of starts; 3 is levels 0, 1, 2. At most 2^17 starts.
+        x0: your own guess, or several along a leading axis; may be traced.
+        starts: as for `minimize`.
+        local: as for `minimize`.
+        lanes: local searches side by side.
+        seed: of starts that are scrambled.
+        has_aux: fun returns a pair (value, auxiliary output).
+        open: as for `minimize`.
+
+    Returns:
+        An `Argmin`.
+
+    Raises:
+        TypeError: an argument of the wrong kind, before anything compiles.
+        ValueError: an argument of the wrong shape or value, likewise.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jaxglobal as jg
+        >>> def fun(x, a):
+        ...     return jnp.sum((x**2 - a) ** 2 + 0.1 * x)
+        >>> best = lambda a: jg.argmin(fun, [(-3, 3)], a).x[0]
+        >>> round(float(best(2.0)), 2), round(float(jax.grad(best)(2.0)), 2)
+        (-1.42, -0.35)
+    """
+    problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux, traceable=True)
+    plan = make_plan(problem, len(guesses), levels, starts, local, lanes, seed)
+    box = jnp.stack([problem.lower, problem.upper])
+    answer = solver(problem, plan)(box, jnp.asarray(guesses), *problem.leaves)
+    nstarts = len(plan.first_step)
+    aux = problem.closed.auxiliary(answer.x, problem.leaves) if has_aux else None
+    return Argmin(
+        x=problem.structure.unflatten(answer.x),
+        fun=jnp.where(jnp.isfinite(answer.f), answer.f, jnp.nan),
+        status=answer.status,
+        nfev=answer.nfev,
+        nstarts=nstarts,
+        aux=aux,
+        singular=answer.singular,
+        touching=answer.touching,
+        tied=answer.tied,
+    )
+
+
+def make_plan(
+    problem: Objective, guesses: int, levels: int, starts: Any, local: Any, lanes: int | str, seed: int
+) -> batch.Plan:
+    """The starts and the numbers of the program. guesses: how many starts are the user's own."""
+    if isinstance(levels, bool) or not isinstance(levels, int | np.integer):
+        raise TypeError(f"`levels` must be a whole number; got {levels!r}.")
+    if levels < 1:
+        raise ValueError(f"`levels` must be at least 1; got {levels}.")
+    n, free = problem.structure.n, int(np.sum(problem.free))
+    sequence, search = sequences.read(starts, free, seed), bfgs.read(local)
+    sizes = [sequence.size(level, free) for level in range(levels)]
+    if sum(sizes) > sequences.AFFORDABLE:
+        raise ValueError(f"`levels` must have at most {sequences.AFFORDABLE:,} starts; got {levels} of {sum(sizes):,}.")
+    unit = np.full((sum(sizes), n), 0.5)
+    unit[:, problem.free] = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])
+    steps = [np.full(size, search.step(sequence.spacing(k, size, free))) for k, size in enumerate(sizes)]
+    first_step = np.concatenate([np.full(guesses, search.step()), *steps])
+    width = devices.read_lanes(lanes, n, problem.structure.dtype, problem.closed.cost)
+    rules = search.rules(problem.structure.dtype, None)
+    return batch.Plan(problem.closed.value, jax.default_backend(), unit, first_step, problem.open, rules, width)
+
+
+def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
+    """solve(box, guesses, *leaves) -> the answer to one problem, differentiable; compiled once for a plan."""
+    arrays = hashlib.sha256(
+        b"".join(np.ascontiguousarray(a).tobytes() for a in (plan.unit, plan.first_step, plan.open))
+    )
+    numbers = tuple(None if rule is None else rule.item() for rule in plan.rules)
+    key = (plan.platform, plan.lanes, numbers, arrays.digest())
+    programs = problem.closed.programs
+    if key not in programs:
+
+        def find(*operands):
+            return jax.tree.map(lambda leaf: leaf[0], batched(plan, (False,) * len(operands))(*operands))
+
+        programs[key] = jax.jit(implicit.differentiable(plan.value, plan.open, find))
+    return programs[key]
+
+
+def batched(plan: batch.Plan, own: tuple[bool, ...]) -> Callable[..., batch.Answer]:
+    """The search for problems that differ in the operands that `own` names; vmap makes them more problems."""
+
+    @custom_vmap
+    def solve(*operands):
+        return batch.search(plan, own, *operands)
+
+    @solve.def_vmap
+    def rule(size, mapped, *operands):
+        (count,) = {leaf.shape[int(new)] for leaf, new, old in zip(operands, mapped, own, strict=True) if old} or {1}
+        merged = [
+            _merge(leaf, size, count, new, old) if new or old else leaf
+            for leaf, new, old in zip(operands, mapped, own, strict=True)
+        ]
+        either = tuple(new or old for new, old in zip(mapped, own, strict=True))
+        answer = batched(plan, either)(*merged)
+        split = jax.tree.map(lambda leaf: leaf.reshape(size, count, *leaf.shape[1:]), answer)
+        return split, jax.tree.map(lambda _: True, split)
+
+    return solve
+
+
+def _merge(leaf: jax.Array, size: int, count: int, mapped: bool, own: bool) -> jax.Array:
+    """An operand of `count` problems, for each of `size` batches of them, with one axis of size * count problems."""
+    leaf = leaf if mapped else leaf[None]
+    leaf = leaf if own else leaf[:, None]
+    shape = leaf.shape[2:]
+    return jnp.broadcast_to(leaf, (size, count, *shape)).reshape(size * count, *shape)

@@ -1,0 +1,145 @@
+"""Checkpoints: the whole state of a search in one file, written atomically, from which the same call goes on.
+
+A file is an uncompressed NumPy archive (.npz): arrays by name, and one JSON text of everything else. No pickle is
+written or read. It belongs to a fingerprint, the hashes of everything that decides the course of a search; a file of
+another one is refused, one that is no complete archive is ignored.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import time
+import warnings
+import zipfile
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal import minima
+from jaxglobal.result import Level, LocalStatus
+
+FORMAT = 1
+EVERY = 1.0  # seconds between two writes
+
+
+class Checkpoint:
+    """Where the state of a search is kept."""
+
+    def __init__(self, path: Any, fingerprint: dict[str, str]):
+        """Checks the path.
+
+        Raises:
+            TypeError: it is no path.
+            ValueError: it cannot be written.
+        """
+        try:
+            self.path = pathlib.Path(path)
+        except TypeError:
+            raise TypeError(f"`checkpoint` must be a path; got {type(path).__name__}.") from None
+        self._fingerprint, self._written = fingerprint, time.monotonic()
+        # A name of its own, so that two searches by mistake at one path do not mix their halves.
+        self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            if self.path.is_dir():
+                raise IsADirectoryError("it is a directory")
+            self._draft.touch()
+            self._draft.unlink()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ValueError(f"`checkpoint` must be a file that can be written; got {self.path}: {reason}.") from None
+
+    def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """The state in the file, None where there is none.
+
+        Raises:
+            ValueError: it is that of another search.
+        """
+        try:
+            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            state = json.loads(str(arrays.pop("state")))
+            theirs = state["fingerprint"]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            warnings.warn(f"{self.path} is no complete checkpoint and is ignored: {error}", stacklevel=4)
+            return None
+        different = [name for name, digest in self._fingerprint.items() if theirs.get(name) != digest]
+        if different:
+            raise ValueError(
+                f"`checkpoint` must be the file of this search; {self.path} has another {', '.join(different)}: "
+                "give the same arguments, or another path."
+            )
+        return state, arrays
+
+    def write(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Replaces the file in one step: whoever reads it sees the old state or the new one."""
+        text = json.dumps({**state, "fingerprint": self._fingerprint})
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, state=np.array(text), **arrays)
+        with open(self._draft, "wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self._draft, self.path)
+        self._written = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last write is long enough ago."""
+        return time.monotonic() - self._written >= EVERY
+
+
+def fingerprint(**parts: Any) -> dict[str, str]:
+    """A hash of each part: of the bytes of arrays, and of the text of everything else, without addresses."""
+
+    def digest(part: Any) -> str:
+        leaves, treedef = jax.tree.flatten(part)
+        total = hashlib.sha256(str(treedef).encode())
+        for leaf in leaves:
+            if isinstance(leaf, np.ndarray | np.generic | jax.Array):
+                array = np.asarray(leaf)
+                total.update(f"{array.dtype}{array.shape}".encode())
+                total.update(np.ascontiguousarray(array).tobytes())
+            else:
+                total.update(re.sub(r"0x[0-9a-f]+", "", f"{type(leaf).__name__} {leaf}").encode())
+        return total.hexdigest()
+
+    return {"format": str(FORMAT)} | {name: digest(part) for name, part in parts.items()}
+
+
+def pack_found(found: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What has been found, as state and arrays."""
+    arrays = {f"archive_{name}": np.asarray(field) for name, field in found.archive._asdict().items()}
+    state = {"f": found.f, "start": found.start, "status": int(found.status), "searches": found.searches}
+    return state, {"x": np.asarray(found.x), **arrays}
+
+
+def unpack_found(found: Any, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """The inverse of `pack_found`; found: an empty one."""
+    archive = minima.Archive(*(arrays[f"archive_{name}"] for name in minima.Archive._fields))
+    return found._replace(**{**state, "status": LocalStatus(state["status"])}, x=arrays["x"], archive=archive)
+
+
+def pack_levels(levels: list[Level], structure: Any) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """The records of the levels."""
+    state = []
+    for level in levels:
+        fields = {f.name: getattr(level, f.name) for f in dataclasses.fields(level) if f.name != "x"}
+        state.append({**fields, "statuses": {str(int(k)): v for k, v in level.statuses.items()}})
+    x = np.array([structure.flatten(level.x) for level in levels], structure.dtype).reshape(-1, structure.n)
+    return state, {"levels_x": x}
+
+
+def unpack_levels(state: list[dict[str, Any]], arrays: dict[str, np.ndarray], structure: Any) -> list[Level]:
+    """The inverse of `pack_levels`."""
+    levels = []
+    for fields, x in zip(state, arrays["levels_x"], strict=True):
+        statuses = {LocalStatus(int(k)): v for k, v in fields["statuses"].items()}
+        levels.append(Level(**{**fields, "statuses": statuses, "x": structure.unflatten(x)}))
+    return levels

@@ -1,0 +1,155 @@
+"""The user's function as one of flat arrays: traced once, and closing over nothing that is traced.
+
+Every program is made from this one trace. Traced values that the function closes over are handed in beside its args, so
+that they can be batched and differentiated like these. The trace also tells what an evaluation costs, from which the
+number of lanes is chosen.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from jaxglobal.cost import jaxpr_cost
+from jaxglobal.weakly import cache_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """How the user's x is laid out, and how it becomes a flat array and back."""
+
+    treedef: Any
+    shapes: tuple[tuple[int, ...], ...]
+    dtype: np.dtype
+
+    @property
+    def n(self) -> int:
+        """The number of variables."""
+        return sum(math.prod(shape) for shape in self.shapes)
+
+    def flatten(self, x: Any, axes: int = 0) -> Any:
+        """The variables of x, one after another, (n,): a NumPy array unless x is traced.
+
+        axes: so many leading axes of every leaf are kept.
+        """
+        xp: Any = jnp if is_traced(x) else np
+        leaves = [xp.asarray(leaf, self.dtype) for leaf in jax.tree.leaves(x)]
+        leaves = [leaf.reshape(*leaf.shape[:axes], -1) for leaf in leaves]
+        return xp.concatenate(leaves, axis=-1) if leaves else np.zeros(0, self.dtype)
+
+    def unflatten(self, flat: Any) -> Any:
+        """The user's structure for a flat (..., n) array, concrete or traced."""
+        axes = flat.shape[:-1]
+        parts = [flat[..., part].reshape((*axes, *shape)) for part, shape in zip(self.parts, self.shapes, strict=True)]
+        return jax.tree.unflatten(self.treedef, parts)
+
+    @functools.cached_property
+    def parts(self) -> list[slice]:
+        """Where each leaf lies in the flat array."""
+        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
+        return [slice(end - math.prod(shape), end) for end, shape in zip(ends, self.shapes, strict=True)]
+
+
+class Closed(NamedTuple):
+    """A function of flat arrays.
+
+    Attributes:
+        value: f(x, leaves), x of shape (n,), leaves those of the args and then the captured values.
+        auxiliary: aux(x, leaves), the auxiliary output, where there is one.
+        captured: traced values that the user's function closes over.
+        cost: estimate of the cost of one value with its gradient, in multiplications.
+        programs: where programs of this function are kept.
+        identity: identity() says which function this is: the text of its jaxpr, and the arrays that it closes over.
+    """
+
+    value: Callable[..., jax.Array]
+    auxiliary: Callable[..., Any]
+    captured: list[Any]
+    cost: float
+    programs: dict[Any, Any]
+    identity: Callable[[], Any]
+
+
+def _none(*_: Any) -> Any:
+    raise TypeError("this problem has no JAX function")
+
+
+NO_FUNCTION = Closed(_none, _none, [], math.inf, {}, lambda: None)  # where somebody else evaluates
+
+
+def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], has_aux: bool) -> Closed:
+    """The function for an x of this layout and args of these shapes, traced at the first use.
+
+    It is traced again each time where it closes over traced values.
+    """
+    known = cache_of(fun)
+    avals = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(args))
+    layout = (structure.treedef, structure.shapes, structure.dtype)
+    key = (x64(), layout, jax.tree.structure(args), avals, has_aux)
+    if key in known:
+        return known[key]
+    x = jax.tree.unflatten(structure.treedef, [jax.ShapeDtypeStruct(s, structure.dtype) for s in structure.shapes])
+    jaxpr, output = jax.make_jaxpr(fun, return_shape=True)(x, *args)
+    check_output(output, has_aux)
+    where = [i for i, const in enumerate(jaxpr.consts) if is_traced(const)]
+    captured = [jaxpr.consts[i] for i in where]
+    fixed = [None if i in where else const for i, const in enumerate(jaxpr.consts)]
+    body, n_args, treedef = jaxpr.jaxpr, len(avals), jax.tree.structure(output)
+
+    def outputs(x, leaves):
+        consts = list(fixed)
+        for i, const in zip(where, leaves[n_args:], strict=True):
+            consts[i] = const
+        parts = jax.tree.leaves(structure.unflatten(x))
+        return jax.tree.unflatten(treedef, jaxpr_as_fun(ClosedJaxpr(body, consts))(*parts, *leaves[:n_args]))
+
+    def value(x, leaves):
+        out = outputs(x, leaves)
+        return jnp.asarray(out[0] if has_aux else out).astype(structure.dtype)
+
+    def auxiliary(x, leaves):
+        return outputs(x, leaves)[1]
+
+    cost = 3 * jaxpr_cost(body)  # reverse mode takes two to four times the work of the value
+    closed = Closed(value, auxiliary, captured, cost, {}, lambda: (str(body), fixed))
+    if not captured:
+        known[key] = closed
+    return closed
+
+
+def check_output(output: Any, has_aux: bool) -> None:
+    """Raises unless these shapes are what an objective returns."""
+    out = output
+    if has_aux:
+        if not isinstance(out, tuple) or len(out) != 2:
+            raise TypeError(f"`fun` must return a pair (value, aux) with has_aux=True; got {_describe(out)}.")
+        out = out[0]
+    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
+    if shape is None or dtype is None or shape != ():
+        hint = "; has_aux=True takes a pair (value, aux)" if isinstance(out, tuple) and len(out) == 2 else ""
+        raise TypeError(f"`fun` must return a scalar; got {_describe(out)}{hint}.")
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"`fun` must return a real floating-point scalar; got {dtype}.")
+
+
+def x64() -> bool:
+    """Whether JAX computes in float64 in this thread."""
+    return jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+
+def is_traced(tree: Any) -> bool:
+    """Whether any leaf is traced."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def _describe(out: Any) -> str:
+    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
+    return f"shape {shape}, {dtype}" if shape is not None else f"{type(out).__name__}"

@@ -1,0 +1,181 @@
+"""The derivatives of a finished search: no search is made again."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxglobal import batch, bfgs, family, implicit, objective
+from jaxglobal.closed import Structure
+from jaxglobal.objective import Box
+from jaxglobal.result import Result, Results
+
+
+class Derivative(NamedTuple):
+    """How a minimiser and its value move; of many problems, every leaf has a leading axis of these.
+
+    Attributes:
+        x: the Jacobian of x with respect to args: the structure of x, each leaf with the structure of args, shapes
+            x.shape + arg.shape; None for an arg that is no floating-point number.
+        fun: the gradient of the value with respect to args, in their structure.
+        x_bounds: the Jacobian of x with respect to the bounds: a `Box` of the lower and the upper ones, as `x`.
+        fun_bounds: the gradient of the value with respect to the bounds, a `Box`.
+        singular: the Hessian of the free variables is singular, nearly so, or not positive: `x` is the least-norm
+            answer, or means little.
+        touching: a variable is about to reach or to leave a bound, where `x` jumps.
+        tied: another minimiser has the same value: x itself is about to jump.
+    """
+
+    x: Any
+    fun: Any
+    x_bounds: Box
+    fun_bounds: Box
+    singular: Any
+    touching: Any
+    tied: Any
+
+
+def derivative(
+    result: Result | Results,
+    fun: Callable[..., Any],
+    bounds: Any,
+    args: Any = (),
+    *,
+    has_aux: bool = False,
+    open: Any = False,
+    bounds_axis: Any = "auto",
+) -> Derivative:
+    """The derivatives of the minimiser and of the minimum of a finished search, without searching again.
+
+    The point is polished by Newton steps, and the implicit function theorem gives the rest; fun must be twice
+    differentiable. To differentiate through a search, inside a larger program, use `argmin`.
+
+    Args:
+        result: what `minimize`, or `minimize_many`, returned.
+        fun: the function that was minimised; this and the other arguments as in that call.
+        bounds: its bounds.
+        args: its further arguments.
+        has_aux: fun returns a pair (value, auxiliary output).
+        open: which sides of the box were open.
+        bounds_axis: as for `minimize_many`.
+
+    Returns:
+        A `Derivative`.
+
+    Raises:
+        TypeError: an argument of the wrong kind.
+        ValueError: an argument of the wrong shape or value.
+
+    Example:
+        >>> import jaxglobal as jg
+        >>> def fun(x, a):
+        ...     return ((x - a) ** 2).sum() + a
+        >>> result = jg.minimize(fun, [(-3, 4)], 2.0)
+        >>> d = jg.derivative(result, fun, [(-3, 4)], 2.0)
+        >>> round(float(d.x[0][0]), 6), round(float(d.fun[0]), 6)
+        (1.0, 1.0)
+    """
+    if not isinstance(result, Result | Results):
+        raise TypeError(f"`result` must be what minimize or minimize_many returned; got {type(result).__name__}.")
+    if isinstance(result, Results):
+        several = family.check(fun, bounds, args, None, open, has_aux, bounds_axis)
+        box, leaves, problem = several.box, several.leaves, several
+        count, own = several.count, (several.box.ndim == 3, *(True for _ in leaves))
+    else:
+        problem, _ = objective.check(fun, bounds, args, None, open, has_aux)
+        box, leaves = np.stack([problem.lower, problem.upper]), problem.leaves
+        count, own = None, (False,) * (1 + len(leaves))
+    x = read_x(result.x, problem.structure, count)
+    programs = problem.closed.programs
+    key = ("derivative", problem.open.tobytes(), own)
+    if key not in programs:
+        one = functools.partial(differentiate, problem.closed.value, problem.open)
+        programs[key] = jax.jit(one if count is None else functools.partial(for_each, one, own))
+    (to_box, *to_args), (f_to_box, *f_to_args), singular, touching = programs[key](x, box, *leaves)
+    structure, treedef = problem.structure, jax.tree.structure(problem.args)
+    axes = 0 if count is None else 1
+
+    def bounds_of(flat):  # (..., 2, n)
+        return Box(*(structure.unflatten(flat[..., side, :]) for side in range(2)))
+
+    return Derivative(
+        x=rows(structure, to_args, axes, lambda parts: jax.tree.unflatten(treedef, parts)),
+        fun=jax.tree.unflatten(treedef, f_to_args),
+        x_bounds=rows(structure, [to_box], axes, lambda parts: bounds_of(parts[0])),
+        fun_bounds=bounds_of(f_to_box),
+        singular=singular,
+        touching=touching,
+        tied=result.tied if isinstance(result, Results) else is_tied(result),
+    )
+
+
+def differentiate(value: Callable[..., jax.Array], open: np.ndarray, x: jax.Array, box: jax.Array, *leaves: jax.Array):
+    """The rows of the Jacobian of x, those of the gradient of the value, and the doubts, for one problem.
+
+    Each list has an entry for the box, (2, n), and for each leaf, None where that is no floating-point number.
+    """
+    where = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+    def polish(box, x, *leaves):
+        region = bfgs.region(box[0], box[1], open)
+        polished = implicit.polish(lambda x: value(x, list(leaves)), x, jnp.zeros((), x.dtype), region)
+        return polished._replace(g=None)
+
+    solve = implicit.differentiable(value, open, polish)
+
+    def answer(box, real):
+        given = list(leaves)
+        for i, leaf in zip(where, real, strict=True):
+            given[i] = leaf
+        found = solve(box, x, *given)
+        return (found.x, found.f), found
+
+    (to_x, to_f), found = jax.jacrev(answer, argnums=(0, 1), has_aux=True)(box, [leaves[i] for i in where])
+
+    def spread(jacobian):
+        parts: list[Any] = [None] * len(leaves)
+        for i, part in zip(where, jacobian[1], strict=True):
+            parts[i] = part
+        return [jacobian[0], *parts]
+
+    return spread(to_x), spread(to_f), found.singular, found.touching
+
+
+def for_each(one: Callable[..., Any], own: tuple[bool, ...], x: jax.Array, *operands: jax.Array):
+    """`one` for every problem, some at a time."""
+    mine = [operand for operand, differs in zip(operands, own, strict=True) if differs]
+
+    def call(case):
+        left = iter(case[1:])
+        return one(case[0], *(next(left) if differs else op for op, differs in zip(operands, own, strict=True)))
+
+    return lax.map(call, (x, *mine), batch_size=batch.POLISHED_AT_ONCE)
+
+
+def rows(structure: Structure, jacobian: list[Any], axes: int, arrange: Callable[[list[Any]], Any]) -> Any:
+    """The rows of a Jacobian, which follow `axes` leading axes, in the structure of x; `arrange` orders the columns."""
+    leaves = []
+    for part, shape in zip(structure.parts, structure.shapes, strict=True):
+        cut = [None if J is None else J[(*[slice(None)] * axes, part)] for J in jacobian]
+        whole = [None if J is None else J.reshape(*J.shape[:axes], *shape, *J.shape[axes + 1 :]) for J in cut]
+        leaves.append(arrange(whole))
+    return jax.tree.unflatten(structure.treedef, leaves)
+
+
+def read_x(x: Any, structure: Structure, count: int | None) -> np.ndarray:
+    """The minimisers, (n,) or (P, n)."""
+    lead = () if count is None else (count,)
+    shapes, expected = [np.shape(leaf) for leaf in jax.tree.leaves(x)], [(*lead, *s) for s in structure.shapes]
+    if jax.tree.structure(x) != structure.treedef or shapes != expected:
+        raise ValueError(f"`result` must be that of these bounds and args, x of shapes {expected}; got {shapes}.")
+    return structure.flatten(x, axes=len(lead))
+
+
+def is_tied(result: Result) -> bool:
+    """Whether a second minimum has the same value."""
+    best = result.minima[:2]
+    return len(best) == 2 and best[1].fun - result.fun <= batch.SAME * (1 + abs(result.fun))

@@ -1,0 +1,196 @@
+"""Checkpoints: whatever kills a search, the same call ends as if nothing had happened."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import simulators
+
+import jaxglobal as jg
+from jaxglobal.checkpoint import Checkpoint
+
+BOX = [(-4.0, 5.12)] * 2
+
+
+class Killed(BaseException):
+    """Stands for kill -9, just after a write."""
+
+
+@pytest.fixture
+def deadly(monkeypatch):
+    """Writes after every chunk; the writes after which the search is killed."""
+    write, writes, kills = Checkpoint.write, [], set()
+
+    def write_and_die(self, *state):
+        write(self, *state)
+        writes.append(1)
+        if len(writes) in kills:
+            raise Killed
+
+    monkeypatch.setattr(Checkpoint, "write", write_and_die)
+    monkeypatch.setattr("jaxglobal.checkpoint.EVERY", 0.0)
+    monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 1e-3)
+    return kills
+
+
+def until_done(call):
+    """Calls until it is not killed; how often it was."""
+    for kills in range(100):
+        try:
+            return call(), kills
+        except Killed:
+            pass
+    raise AssertionError("killed for ever")
+
+
+def check_same(a, b):
+    """Bit for bit, times and counts of calls apart."""
+    assert np.array_equal(a.x, b.x) and a.fun == b.fun and np.array_equal(a.jac, b.jac) and a.status is b.status
+    assert (a.nfev, a.nstarts, a.nit, a.lane_efficiency) == (b.nfev, b.nstarts, b.nit, b.lane_efficiency)
+    assert [level.statuses for level in a.levels] == [level.statuses for level in b.levels]
+    assert [level.fun for level in a.levels] == [level.fun for level in b.levels]
+    assert [(m.fun, m.count, m.status) for m in a.minima] == [(m.fun, m.count, m.status) for m in b.minima]
+    assert all(np.array_equal(m.x, k.x) for m, k in zip(a.minima, b.minima, strict=True))
+
+
+@pytest.mark.parametrize("problem", ["rastrigin", "bukin6", "eggholder"])
+def test_killed_again_and_again(problem, deadly, tmp_path):
+    function = getattr(jg.problems, problem)
+    options = dict(max_levels=7, same=50, progress=False)
+    plain = jg.minimize(function, BOX, **options)
+    deadly |= {1, 2, 5, 6, 9, 12, 20}
+    result, kills = until_done(lambda: jg.minimize(function, BOX, checkpoint=tmp_path / "search.npz", **options))
+    assert kills >= 3
+    check_same(result, plain)
+    # A finished file returns at once, and compiles nothing.
+    again = jg.minimize(function, BOX, checkpoint=tmp_path / "search.npz", **options)
+    check_same(again, plain)
+    assert again.compile_time == 0 and again.time < 0.5
+
+
+def test_own_starts_pytrees_and_limits(deadly, tmp_path):
+    box = jg.Box({"u": jnp.zeros(2) - 3, "v": -1.0}, {"u": jnp.zeros(2) + 3, "v": 2.0})
+    fun = lambda x, a: jnp.sum((x["u"] ** 2 - a) ** 2 + 0.3 * x["u"]) + (x["v"] - a) ** 2  # noqa: E731
+    x0 = {"u": jnp.ones((3, 2)), "v": jnp.zeros(3)}
+    for number, limit in enumerate((dict(max_evals=3000), dict(max_starts=200), dict(target=-1.0), dict())):
+        options = dict(x0=x0, progress=False, max_levels=4) | limit
+        plain = jg.minimize(fun, box, 1.5, **options)
+        deadly.clear()
+        deadly |= {10 * number + k for k in (1, 3, 4)}
+        options["checkpoint"] = tmp_path / f"{number}.npz"
+        result, _ = until_done(lambda options=options: jg.minimize(fun, box, 1.5, **options))
+        assert result.status is plain.status and result.nstarts == plain.nstarts
+        if "target" not in limit:  # which searches are cut then depends on the clock
+            assert result.nfev == plain.nfev and np.array_equal(result.x["u"], plain.x["u"])
+
+
+def test_stopped_by_time_and_continued(tmp_path):
+    options = dict(max_levels=8, same=50, progress=False)
+    plain = jg.minimize(jg.problems.eggholder, [(-512, 512)] * 2, **options)
+    for _ in range(200):
+        part = jg.minimize(
+            jg.problems.eggholder, [(-512, 512)] * 2, checkpoint=tmp_path / "c.npz", max_time=0.02, **options
+        )
+        if part.status is not jg.Status.MAX_TIME:
+            break
+    check_same(part, plain)
+
+
+def test_a_host_function_and_a_search_by_hand(deadly, tmp_path):
+    options = dict(max_levels=3, progress=False)
+    plain = jg.minimize(jg.host(simulators.himmelblau), BOX, **options)
+    deadly |= {2, 5, 8}
+    path = tmp_path / "host.npz"
+    result, kills = until_done(lambda: jg.minimize(jg.host(simulators.himmelblau), BOX, checkpoint=path, **options))
+    assert kills and result.nfev == plain.nfev and np.array_equal(result.x, plain.x)
+    assert jg.minimize(jg.host(simulators.himmelblau), BOX, checkpoint=path, **options).calls == result.calls
+
+    def by_hand(path):
+        search = jg.Search(BOX, max_levels=3, checkpoint=path)
+        while len(points := search.ask(16)):
+            values = [simulators.both(x) for x in points.x]
+            search.tell([f for f, _ in values], np.array([g for _, g in values]), points.ids)
+            search.save()
+        return search.result()
+
+    deadly.clear()
+    plain = by_hand(tmp_path / "plain.npz")
+    deadly |= set(range(1, 400, 7))
+    result, kills = until_done(lambda: by_hand(tmp_path / "hand.npz"))
+    assert kills and result.nfev == plain.nfev and np.array_equal(result.x, plain.x)
+    with pytest.raises(ValueError, match="`checkpoint` must be given for the search to be saved; got None"):
+        jg.Search(BOX).save()
+
+
+KILLED = """
+import jax; jax.config.update("jax_enable_x64", True)
+import sys, jaxglobal as jg
+result = jg.minimize(jg.problems.bukin6, [(-15, 3)] * 2, max_levels=9, same=50, progress=False, checkpoint=sys.argv[1])
+print(result.nfev, result.nstarts, result.fun.hex(), [float(v).hex() for v in result.x])
+"""
+
+
+@pytest.mark.slow
+def test_kill_9(tmp_path, monkeypatch):
+    """A process is killed at any moment, a write included, and the last one tells the same as an undisturbed one."""
+
+    def start(name):
+        return subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / name)], stdout=subprocess.PIPE, text=True)
+
+    began = time.perf_counter()
+    plain, _ = start("plain.npz").communicate()
+    taken = time.perf_counter() - began
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        process = start("killed.npz")
+        try:
+            process.wait(taken * rng.uniform(0.4, 0.95))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
+    assert start("killed.npz").communicate()[0] == plain != ""
+
+
+def test_a_file_of_another_search_is_refused(tmp_path):
+    path = tmp_path / "c.npz"
+    fun = lambda x, a: jnp.sum((x - a) ** 2)  # noqa: E731
+    options = dict(max_levels=2, progress=False, checkpoint=path)
+    jg.minimize(fun, BOX, 1.0, **options)
+    for other, what in (
+        (lambda: jg.minimize(fun, BOX, 2.0, **options), "args"),
+        (lambda: jg.minimize(fun, [(-4, 5)] * 2, 1.0, **options), "bounds"),
+        (lambda: jg.minimize(lambda x, a: jnp.sum((x - a) ** 4), BOX, 1.0, **options), "function"),
+        (lambda: jg.minimize(fun, BOX, 1.0, same=3, **options), "options"),
+        (lambda: jg.minimize(jg.host(simulators.himmelblau), BOX, 1.0, **options), "function"),
+    ):
+        with pytest.raises(ValueError, match=f"`checkpoint` must be the file of this search; .* has another .*{what}"):
+            other()
+    # The same function, made anew, and a longer time are the same search.
+    assert jg.minimize(lambda x, a: jnp.sum((x - a) ** 2), BOX, 1.0, max_time=9.0, **options).compile_time == 0
+
+
+def test_half_a_file_is_ignored(tmp_path):
+    path, fun = tmp_path / "c.npz", lambda x: jnp.sum((x - 1) ** 2)
+    plain = jg.minimize(fun, BOX, max_levels=2, progress=False, checkpoint=path)
+    whole = path.read_bytes()
+    for half in (whole[: len(whole) // 2], b"", b"text", whole[:-200] + bytes(200)):
+        path.write_bytes(half)
+        with pytest.warns(UserWarning, match="is no complete checkpoint and is ignored"):
+            result = jg.minimize(fun, BOX, max_levels=2, progress=False, checkpoint=path)
+        assert np.array_equal(result.x, plain.x)
+    path.write_bytes(whole)
+    assert jg.minimize(fun, BOX, max_levels=2, progress=False, checkpoint=path).fun == plain.fun
+
+
+def test_a_path_that_cannot_be_written(tmp_path):
+    for path in (tmp_path / "no" / "c.npz", tmp_path):
+        with pytest.raises(ValueError, match=re.escape(f"`checkpoint` must be a file that can be written; got {path}")):
+            jg.minimize(lambda x: jnp.sum(x**2), BOX, checkpoint=path, progress=False)
+    with pytest.raises(TypeError, match="`checkpoint` must be a path; got int"):
+        jg.minimize(lambda x: jnp.sum(x**2), BOX, checkpoint=3, progress=False)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,266 @@
+"""Objectives that are not JAX: in this thread, in pools, all points at once; failures; ask and tell."""
+
+import concurrent.futures as futures
+import multiprocessing
+import re
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import simulators
+from simulators import gradient, himmelblau
+
+import jaxglobal as jg
+
+BOX = [(-5.0, 5.0)] * 2
+MINIMA = np.array([[3, 2], [-2.805118, 3.131312], [-3.779310, -3.283186], [3.584428, -1.848126]])
+
+
+def solve(fun, bounds=BOX, **options):
+    return jg.minimize(fun, bounds, **({"progress": False, "max_levels": 3} | options))
+
+
+def check(result):
+    assert result.fun < 1e-6, result
+    assert np.min(np.max(np.abs(MINIMA - result.x), axis=1)) < 1e-4
+    assert len(result.minima) == 4 and result.x.dtype == np.float64
+    assert np.max(np.abs(result.jac)) < 1e-2
+    assert result.nfev == result.njev > 0 and result.calls.made > 0
+
+
+@pytest.mark.parametrize(
+    ("fun", "options"),
+    [
+        (himmelblau, {}),
+        (himmelblau, {"jac": "2-point"}),
+        (himmelblau, {"jac": gradient}),
+        (simulators.both, {"jac": True}),
+        (simulators.many, {"vectorized": True}),
+        (simulators.many_both, {"vectorized": True, "jac": True}),
+        (simulators.many, {"vectorized": True, "jac": lambda X: np.stack([gradient(x) for x in X])}),
+    ],
+    ids=["3-point", "2-point", "jac", "both", "vectorized", "vectorized both", "vectorized jac"],
+)
+def test_every_kind_of_gradient(fun, options):
+    result = solve(jg.host(fun, **options))
+    check(result)
+    assert (result.calls.failed, result.calls.timed_out, result.calls.died) == (0, 0, 0)
+    if options == {"jac": True}:
+        assert result.calls.made == result.nfev
+    if options == {}:
+        assert result.calls.made == 5 * result.nfev
+
+
+def test_threads_processes_and_a_cluster_find_the_same():
+    alone = solve(jg.host(himmelblau))
+    with futures.ThreadPoolExecutor(4) as threads:
+        several = [
+            solve(jg.host(himmelblau, executor=threads)),
+            solve(jg.host(himmelblau, executor=threads, workers=3)),
+        ]
+    with jg.host(himmelblau, workers=2) as processes:
+        several += [solve(processes), solve(processes, lanes=16)]
+    with futures.ThreadPoolExecutor(2) as threads:
+        several.append(solve(jg.host(simulators.many, executor=threads, vectorized=True)))
+    for result in several:
+        check(result)
+        assert np.allclose(result.x, alone.x, rtol=0, atol=1e-7) and result.nstarts == alone.nstarts
+    assert np.array_equal(several[0].x, several[1].x) and several[0].nfev == several[1].nfev
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_dask_cluster():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            check(solve(jg.host(himmelblau, executor=client.get_executor())))
+
+
+def test_the_pool_lives_as_long_as_the_function():
+    with jg.host(simulators.process, jac=lambda x: np.zeros(2), workers=2) as pid:
+        seen = {solve(pid, max_levels=2).fun for _ in range(2)} | {solve(pid, max_levels=1).fun}
+        assert seen <= {float(child.pid) for child in multiprocessing.active_children()}
+    assert not multiprocessing.active_children()
+    with pytest.raises(ValueError, match="`fun` must be an open host function; this one has been closed"):
+        solve(pid)
+
+
+def test_failures_are_counted_and_the_search_goes_on():
+    calls = []
+
+    def fails(x):
+        calls.append(1)
+        if len(calls) % 20 == 7:
+            raise RuntimeError("out of luck")
+        return himmelblau(x) if len(calls) % 31 else float("nan")
+
+    result = solve(jg.host(fails), max_levels=4)
+    assert result.fun < 1e-6 and result.calls.made == len(calls)
+    assert result.calls.failed == len([k for k in range(1, len(calls) + 1) if k % 20 == 7])
+    assert "RuntimeError: out of luck" in result.calls.traceback and "failed" in repr(result)
+
+
+@pytest.mark.slow
+def test_hanging_and_dying_workers_are_replaced():
+    with jg.host(simulators.unreliable, workers=4, timeout=0.5) as unreliable:
+        result = solve(unreliable)
+        assert result.fun < 1e-4
+        assert result.calls.failed >= result.calls.made // 40 > 0 and result.calls.timed_out >= 1
+    with jg.host(simulators.suicidal, workers=2) as suicidal:
+        result = solve(suicidal)
+        assert result.fun < 1e-4 and result.calls.died >= 2
+    assert not multiprocessing.active_children()
+
+
+def test_a_start_that_fails_ends_its_search():
+    def half(x):
+        if x[0] > 0:
+            raise ArithmeticError("outside the model")
+        return himmelblau(x)
+
+    result = solve(jg.host(half))
+    assert result.fun < 1e-6 and result.x[0] <= 0
+    assert result.levels[0].statuses.keys() | result.levels[1].statuses.keys() >= {jg.LocalStatus.NONFINITE_VALUE}
+    nothing = solve(jg.host(lambda x: 1 / 0), max_levels=2)
+    assert nothing.status is jg.Status.NO_FINITE_VALUE and np.isnan(nothing.fun)
+
+
+def test_bounds_hold_for_differences_too():
+    seen = []
+
+    def fun(x):
+        seen.append(x.copy())
+        return float(np.sum((x - np.array([2.0, -3.0, 0.1])) ** 2))
+
+    result = solve(jg.host(fun), [(-1, 1)] * 3)
+    np.testing.assert_allclose(result.x, [1, -1, 0.1], atol=1e-6)
+    assert np.all(np.abs(seen) <= 1)
+
+
+def test_pytrees_args_fixed_variables_limits_and_float64():
+    def fun(x, a):
+        return float((x["u"] - a) ** 2 + np.sum(x["v"] ** 2))
+
+    box = jg.Box({"u": 0.0, "v": np.array([0.5, -1.0])}, {"u": 2.0, "v": np.array([0.5, 1.0])})
+    result = solve(jg.host(fun), box, args=1.5)
+    np.testing.assert_allclose(result.x["u"], 1.5, atol=1e-6)
+    np.testing.assert_allclose(result.x["v"], [0.5, 0], atol=1e-6)
+    assert result.jac["v"][0] == 0
+    limited = solve(jg.host(himmelblau), max_levels=None, max_evals=50)
+    assert limited.status is jg.Status.MAX_EVALS and 50 <= limited.nfev <= 70 and limited.fun < 200
+    began = time.perf_counter()
+    timed = solve(jg.host(simulators.sleepy), max_levels=None, max_time=0.5)
+    assert timed.status is jg.Status.MAX_TIME and time.perf_counter() - began < 3 and np.isfinite(timed.fun)
+    assert solve(jg.host(himmelblau), target=1.0, max_levels=None).status is jg.Status.TARGET
+
+
+def test_noise():
+    rng = np.random.default_rng(0)
+
+    def noisy(x):
+        return himmelblau(x) + 1e-4 * rng.standard_normal()
+
+    result = solve(jg.host(noisy, noise=3e-4), max_levels=4)
+    assert np.min(np.max(np.abs(MINIMA - result.x), axis=1)) < 0.02
+    assert result.nfev < 60 * result.nstarts
+
+
+@pytest.mark.parametrize(
+    ("fun", "options", "error", "message"),
+    [
+        (3, {}, TypeError, "`fun` must be a function fun(x, *args); got int."),
+        (himmelblau, {"workers": 0}, ValueError, "`workers` must be a whole number of at least 1; got 0."),
+        (himmelblau, {"jac": "4-point"}, ValueError, '`jac` must be a function, True, "2-point" or "3-point"'),
+        (himmelblau, {"executor": 4}, TypeError, "`executor` must have a method `submit`; got int."),
+        (himmelblau, {"timeout": -1}, ValueError, "`timeout` must be a positive number; got -1."),
+        (himmelblau, {"noise": -1}, ValueError, "`noise` must be a number of at least 0; got -1."),
+        (lambda x: None, {}, TypeError, "`fun` must return one real number; got NoneType."),
+        (lambda x: x, {}, TypeError, "`fun` must return one real number; got shape (2,), float64."),
+        (lambda x: 1j * x[0], {}, TypeError, "`fun` must return one real number; got shape (), complex128."),
+        (himmelblau, {"jac": True}, TypeError, "`fun` must return (value, gradient) with jac=True; got float."),
+        (himmelblau, {"jac": lambda x: 1.0}, TypeError, "the gradient must have the shapes of x, [(2,)]; got [()]."),
+        (lambda x: 1.0, {"vectorized": True}, TypeError, "`fun` must return an array of"),
+    ],
+    ids=lambda v: v[:40] if isinstance(v, str) else "",
+)
+def test_wrong_arguments(fun, options, error, message):
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        solve(jg.host(fun, **options))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_closed_executor_and_auxiliary_outputs():
+    executor = futures.ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(ValueError, match="`executor` must be open; it takes no calls"):
+        solve(jg.host(himmelblau, executor=executor))
+    with pytest.raises(ValueError, match="`has_aux` must be False for a host function; got True"):
+        solve(jg.host(himmelblau), has_aux=True)
+
+
+def test_a_jax_function_works_with_a_hint():
+    with pytest.warns(UserWarning, match="`fun` returned a JAX array: without host") as caught:
+        result = solve(jg.host(lambda x: jnp.sum((jnp.asarray(x) - 1) ** 2)), max_levels=1)
+    assert len(caught) == 1
+    np.testing.assert_allclose(result.x, 1, atol=1e-2)
+
+
+def told(search, k):
+    """Evaluates k points at a time until none is asked."""
+    while len(points := search.ask(k)):
+        search.tell([himmelblau(x) for x in points.x], np.array([gradient(x) for x in points.x]), points.ids)
+    return search.result()
+
+
+def test_ask_and_tell_in_any_order():
+    plain = solve(jg.host(himmelblau, jac=gradient), max_levels=4)
+    results = [told(jg.Search(BOX, max_levels=4), k) for k in (1, 3, 16, 100)]
+    for result in results:
+        assert np.array_equal(result.x, plain.x) and (result.nfev, result.nstarts) == (plain.nfev, plain.nstarts)
+        assert [m.count for m in result.minima] == [m.count for m in plain.minima]
+        assert result.status is plain.status is jg.Status.SAME
+
+
+def test_answers_that_come_late_and_partly():
+    plain = told(jg.Search(BOX, max_levels=4), 16)
+    search, rng, waiting = jg.Search(BOX, max_levels=4), np.random.default_rng(1), []
+    while not search.done:
+        points = search.ask(16)
+        waiting += zip(points.ids, points.x, strict=True)
+        rng.shuffle(waiting)
+        answered, waiting = waiting[: 1 + len(waiting) // 3], waiting[1 + len(waiting) // 3 :]
+        ids, xs = zip(*answered, strict=True)
+        search.tell([himmelblau(x) for x in xs], np.array([gradient(x) for x in xs]), ids)
+        assert search.result().fun <= min(himmelblau(x) for x in xs)
+    assert np.array_equal(search.result().x, plain.x) and search.result().nfev == plain.nfev
+
+
+def test_one_point_at_a_time():
+    search = jg.Search(jg.Box({"a": -1.0}, {"a": 3.0}), target=1e-8)
+    while (x := search.ask()) is not None:
+        search.tell((x["a"] - 2) ** 2, {"a": 2 * (x["a"] - 2)})
+    assert search.done and search.result().status is jg.Status.TARGET and abs(search.result().x["a"] - 2) < 1e-4
+    failing = jg.Search(BOX, max_levels=2)
+    while (x := failing.ask()) is not None:
+        failing.tell(np.nan, np.full(2, np.nan))
+    assert failing.result().status is jg.Status.NO_FINITE_VALUE
+
+
+def test_wrong_answers():
+    search = jg.Search(BOX)
+    with pytest.raises(ValueError, match="`k` must be a whole number of at least 1; got 0"):
+        search.ask(0)
+    points = search.ask(4)
+    with pytest.raises(ValueError, match="`f` must be 1 real values, one a point; got shape"):
+        search.tell([1.0, 2.0], np.zeros((2, 2)), points.ids)
+    with pytest.raises(ValueError, match=re.escape("`g` must have the shapes [(2,)]; got [(3,)]")):
+        search.tell(1.0, np.zeros(3), points.ids)
+    with pytest.raises(ValueError, match="`ids` must be those of points that were asked; got 99"):
+        search.tell(1.0, np.zeros(2), 99)
+    search.tell(1.0, np.ones(2), points.ids)
+    with pytest.raises(ValueError, match="`ids` must be told once; one of them has been told before"):
+        search.tell(1.0, np.ones(2), points.ids)
+    with pytest.raises(ValueError, match="`ids` must say which points these are"):
+        jg.Search(BOX).tell(1.0, np.ones(2))
