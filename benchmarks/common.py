@@ -42,15 +42,17 @@ def random_starts(bounds: Any, count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(low, high, (count, len(low)))
 
 
+def timed(run: Callable[[], Any]) -> float:
+    """Wall-clock seconds of one call whose result is waited for."""
+    began = time.perf_counter()
+    jax.block_until_ready(run())
+    return time.perf_counter() - began
+
+
 def seconds(run: Callable[[], Any], repeats: int = 3) -> float:
     """Median wall-clock time of a call whose result is waited for; the first call, which compiles, is not counted."""
-    jax.block_until_ready(run())
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        jax.block_until_ready(run())
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    timed(run)
+    return statistics.median(timed(run) for _ in range(repeats))
 
 
 def machine() -> dict[str, Any]:

@@ -21,7 +21,12 @@ def local_search(rows) -> None:
         mine = [row for row in rows if row["problem"] == problem][::-1]
         colours = [BLUE if row["method"] == "jaxglobal" else GREY for row in mine]
         bars = axis.barh([row["method"] for row in mine], [row["us"] for row in mine], color=colours)
-        axis.bar_label(bars, [f"{row['us']:.3g}" for row in mine], padding=3, fontsize=8)
+        axis.bar_label(
+            bars,
+            [f"{row['us']:,.0f}" if row["us"] >= 100 else f"{row['us']:.3g}" for row in mine],
+            padding=3,
+            fontsize=8,
+        )
         axis.set(xscale="log", title=problem)
         axis.set_xlim(right=12 * max(row["us"] for row in mine))
         axis.spines[["top", "right"]].set_visible(False)
@@ -55,7 +60,7 @@ def bounded(rows) -> None:
     axis.set(yscale="symlog", xscale="log", xlabel="variables", ylabel="(jaxglobal - SciPy) / (1 + |SciPy|)")
     axis.set_yscale("symlog", linthresh=1e-9)
     axis.axhline(0, color=GREY, lw=0.8)
-    axis.set_title("one search from the given start; below 0 is better")
+    axis.set_title("one search from the given start; below 0 is better", fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(RESULTS / "bounded.png", dpi=110)
 
