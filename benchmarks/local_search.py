@@ -57,9 +57,8 @@ def search_ends(fun, bounds, args, starts) -> tuple[np.ndarray, int]:
     """Where the local searches end, (N, n), and the number of lanes."""
     problem, points = objective.check(fun, bounds, args, starts, False, False)
     one, options = sweep.one_problem(problem), bfgs.BFGS()
-    engine = sweep.engine(
-        problem.closed, one, devices.choose_lanes(len(bounds), starts.dtype, problem.closed.cost), lambda: None
-    )
+    width = devices.choose_lanes(options.numbers(len(bounds)), starts.dtype, problem.closed.cost)
+    engine = sweep.engine(problem.closed, options.program, one, width, lambda: None)
     lanes, rules = streams.Streams(engine, 1, one), options.rules(problem.structure.dtype, None)
     parts, dealt = [], 0
     while dealt < len(points) or lanes.busy:

@@ -13,7 +13,9 @@ from jaxglobal.derivative import Derivative as Derivative
 from jaxglobal.derivative import derivative as derivative
 from jaxglobal.driver import levels as levels
 from jaxglobal.driver import minimize as minimize
+from jaxglobal.first_order import Optax as Optax
 from jaxglobal.host import host as host
+from jaxglobal.lbfgs import LBFGS as LBFGS
 from jaxglobal.many import minimize_many as minimize_many
 from jaxglobal.objective import Box as Box
 from jaxglobal.result import Level as Level

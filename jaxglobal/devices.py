@@ -17,21 +17,21 @@ MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 
 
-def read_lanes(given: Any, n: int, dtype: np.dtype, cost: float) -> int:
+def read_lanes(given: Any, numbers: int, dtype: np.dtype, cost: float) -> int:
     """The number of lanes for `lanes=`; the rest as for `choose_lanes`."""
     if isinstance(given, str) and given == "auto":
-        return choose_lanes(n, dtype, cost)
+        return choose_lanes(numbers, dtype, cost)
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise ValueError(f'`lanes` must be "auto" or a whole number of at least 1; got {given!r}.')
     return int(given)
 
 
-def choose_lanes(n: int, dtype: np.dtype, cost: float) -> int:
+def choose_lanes(numbers: int, dtype: np.dtype, cost: float) -> int:
     """The number of lanes of one thread or device: 1 for a dear objective, else a power of two from 16.
 
-    n: variables. cost: of one value with its gradient, in multiplications.
+    numbers: that a lane holds. cost: of one value with its gradient, in multiplications.
     """
-    memory = (n * n + 12 * n + 16) * dtype.itemsize
+    memory = numbers * dtype.itemsize
     backend = jax.default_backend()
     if backend != "cpu":
         return _power_of_two(min(ACCELERATOR_MEMORY / memory, MOST_LANES.get(backend, MOST_LANES["gpu"])))

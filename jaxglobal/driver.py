@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import bfgs, devices, found, objective, polish, stopping, sweep
 from jaxglobal import checkpoint as checkpoints
+from jaxglobal import descent, devices, found, methods, objective, polish, stopping, sweep
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
+from jaxglobal.descent import Program
 from jaxglobal.found import Found
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
@@ -68,7 +69,8 @@ def minimize(
         x0: your own guess, or several along a leading axis: searched first, with level 0.
         starts: "auto" (a grid where four levels of it are affordable, else Sobol points), `jaxglobal.Grid()`,
             `jaxglobal.Sobol()` or an object of your own with their three methods.
-        local: "auto" or `jaxglobal.BFGS(...)`.
+        local: `jaxglobal.BFGS(...)`, `jaxglobal.LBFGS(...)` for many variables, `jaxglobal.Optax(...)` for large or
+            noisy models; "auto" takes one of the first two by the number of variables.
         same: stop after so many levels in a row with the same best value.
         fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype).
         frtol: see fatol.
@@ -148,7 +150,6 @@ def levels(
     """
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
-    search = bfgs.read(local)
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
     shown = display.show(progress)
@@ -161,15 +162,18 @@ def levels(
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
     sequence = sequences.read(starts, int(np.sum(problem.free)), seed)
+    search = methods.read(local, problem.structure.n)
     if isinstance(fun, Host):
         if has_aux:
             raise ValueError("`has_aux` must be False for a host function; got True.")
-        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, args), fun.noise
+        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args), fun.noise
     else:
-        width = devices.read_lanes(lanes, problem.structure.n, problem.structure.dtype, problem.closed.cost)
-        open_streams, noise = compiled(problem, shown), 0.0
+        width = devices.read_lanes(
+            lanes, search.numbers(problem.structure.n), problem.structure.dtype, problem.closed.cost
+        )
+        open_streams, noise = compiled(problem, search.program, shown), 0.0
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
-    options = (sequence, search, width, noise, bool(has_aux))
+    options = (sequence, search.identity, width, noise, bool(has_aux))
     kept = keep(checkpoint, function, args, problem, guesses, rules, options)
     return Levels(began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept)
 
@@ -190,19 +194,19 @@ def keep(
     return checkpoints.Checkpoint(path, parts)
 
 
-def by_host(host: Host, problem: objective.Objective, args: Any) -> Callable[[int], HostLanes]:
+def by_host(host: Host, problem: objective.Objective, program: Program, args: Any) -> Callable[[int], HostLanes]:
     """Opens the lanes of a function that is not JAX."""
-    region = bfgs.region(problem.lower, problem.upper, problem.open)
+    region = descent.region(problem.lower, problem.upper, problem.open)
     given = args if isinstance(args, tuple) else (args,)
-    return lambda lanes: HostLanes(host, problem.structure, lambda _: given, lanes, region)
+    return lambda lanes: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 
 
-def compiled(problem: objective.Objective, shown: display.Silent) -> Callable[[int], Streams]:
+def compiled(problem: objective.Objective, program: Program, shown: display.Silent) -> Callable[[int], Streams]:
     """Opens the lanes of the compiled program of a JAX function."""
 
     def open_streams(lanes: int) -> Streams:
         one = sweep.one_problem(problem)
-        engine = sweep.engine(problem.closed, one, lanes, lambda: shown.compiling(lanes))
+        engine = sweep.engine(problem.closed, program, one, lanes, lambda: shown.compiling(lanes))
         return Streams(engine, devices.threads(), one)
 
     return open_streams
@@ -345,7 +349,7 @@ class Levels(Iterator[Level]):
         return len(self._guesses) if index == 0 else 0
 
     @property
-    def _local(self) -> bfgs.Rules:
+    def _local(self) -> descent.Rules:
         """The rules of the local searches."""
         return self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
 
@@ -420,7 +424,7 @@ class Levels(Iterator[Level]):
     def _spacing(self, index: int) -> float:
         """The spacing of a level, or that of the user's own starts."""
         free = int(np.sum(self._problem.free))
-        return bfgs.GUESS_STEP if self._own(index) else self._sequence.spacing(index, self._size(index), free)
+        return descent.GUESS_STEP if self._own(index) else self._sequence.spacing(index, self._size(index), free)
 
     def _record(self) -> Level:
         """The level that has just ended."""

@@ -18,9 +18,9 @@ import numpy as np
 
 from jaxglobal import devices, minima
 from jaxglobal.asked import AskedLanes
-from jaxglobal.bfgs import Region
-from jaxglobal.bfgs import Rules as LocalRules
 from jaxglobal.closed import Structure
+from jaxglobal.descent import Program, Region
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.differences import NEEDED, Differences, steps
 from jaxglobal.result import Calls
 from jaxglobal.streams import CHUNK_TIME
@@ -218,9 +218,9 @@ class HostLanes(AskedLanes):
     """
 
     def __init__(self, host: Host, structure: Structure, arguments: Callable[[int], tuple], lanes: int, region: Region,
-                 own: bool = False):  # fmt: skip
+                 program: Program, own: bool = False):  # fmt: skip
         """arguments: of the problem of this number."""
-        super().__init__(lanes, region, own)
+        super().__init__(lanes, region, program, own)
         self._host, self._structure, self._arguments = host, structure, arguments
         self._workers = host.open()
         self.calls = Calls()

@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import batch, bfgs, devices, family, implicit, stopping, sweep
+from jaxglobal import batch, descent, devices, family, implicit, methods, stopping, sweep
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
-from jaxglobal.bfgs import BFGS
+from jaxglobal.descent import Local
 from jaxglobal.family import Family
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
@@ -102,15 +102,16 @@ def minimize_many(
     """
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
-    search = bfgs.read(local)
     shown = display.show(progress)
     problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis)
     structure = problems.structure
+    search = methods.read(local, structure.n)
     sequence = sequences.read(starts, int(np.sum(problems.free)), seed)
     host = fun if isinstance(fun, Host) else None
     if host is not None and has_aux:
         raise ValueError("`has_aux` must be False for a host function; got True.")
-    width = host.lanes(lanes) if host else devices.read_lanes(lanes, structure.n, structure.dtype, problems.closed.cost)
+    numbers, cost = search.numbers(structure.n), problems.closed.cost
+    width = host.lanes(lanes) if host else devices.read_lanes(lanes, numbers, structure.dtype, cost)
     run = Run(began, problems, sequence, search, rules, width, shown, host)
     try:
         run.search()
@@ -132,7 +133,7 @@ class Run:
         began: float,
         problems: Family,
         sequence: Starts,
-        search: BFGS,
+        search: Local,
         rules: stopping.Rules,
         lanes: int,
         shown: display.Silent,
@@ -166,7 +167,7 @@ class Run:
         own_box = problems.box.ndim == 3
         self._table = [np.empty((slots, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
         self._boxes = np.repeat(problems.box[:1], slots, axis=0) if own_box else problems.box
-        self._own = (own_box,) * len(bfgs.Region._fields) + (True,) * len(leaves)
+        self._own = (own_box,) * len(descent.Region._fields) + (True,) * len(leaves)
         # The tasks: level, the slots of its problems, the starts dealt so far.
         self._tasks: collections.deque[list[Any]] = collections.deque()
 
@@ -195,14 +196,15 @@ class Run:
 
     def _compile(self) -> Any:
         """The lanes: of the compiled program, or of the host."""
+        program = self._options.program
         if self._host is not None:
             of_slot = lambda slot: jax.tree.unflatten(jax.tree.structure(self._problems.args), self._row(slot))  # noqa: E731
             region, own_box = self._in_slots().region, self._boxes.ndim == 3
-            return HostLanes(self._host, self._problems.structure, of_slot, self._lanes, region, own_box)
+            return HostLanes(self._host, self._problems.structure, of_slot, self._lanes, region, program, own_box)
         began = time.perf_counter()
         in_slots, lanes = self._in_slots(), self._lanes
         compiling = lambda: self._display.compiling(lanes)  # noqa: E731
-        engine = sweep.engine(self._problems.closed, in_slots, lanes, compiling, self._own)
+        engine = sweep.engine(self._problems.closed, program, in_slots, lanes, compiling, self._own)
         self._compile_time += time.perf_counter() - began
         return Streams(engine, devices.threads(), in_slots, lockstep=False)
 
@@ -212,7 +214,7 @@ class Run:
 
     def _in_slots(self) -> sweep.Problems:
         """The problems of the slots, as the lanes see them."""
-        region = bfgs.region(self._boxes[..., 0, :], self._boxes[..., 1, :], self._problems.open)
+        region = descent.region(self._boxes[..., 0, :], self._boxes[..., 1, :], self._problems.open)
         return sweep.Problems(region, list(self._table))
 
     def _admit(self) -> bool:
@@ -375,7 +377,7 @@ class Run:
         if key not in closed.programs:
 
             def polish(x, f, box, leaves):
-                region = bfgs.region(box[..., 0, :], box[..., 1, :], problems.open)
+                region = descent.region(box[..., 0, :], box[..., 1, :], problems.open)
                 polished = batch.polish_all(closed.value, x, f, sweep.Problems(region, leaves), self._own)
                 return polished, jax.vmap(closed.auxiliary)(polished.x, leaves) if has_aux else None
 

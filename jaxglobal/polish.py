@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxglobal.bfgs import Region
+from jaxglobal.descent import Region
 
 STEPS = 4  # at most; the second usually reaches the rounding error
 LONGEST = 0.01  # a step beyond this, in units of the box, is not a polish
@@ -69,7 +69,7 @@ def hessian(evaluate, x: np.ndarray, free: np.ndarray, lower, upper, width) -> n
 
 
 def outward(x, g, lower, upper, width) -> np.ndarray:
-    """Whether a step against g would leave the region, as in `bfgs.outward`."""
+    """Whether a step against g would leave the region, as in `descent.outward`."""
     return ((x <= lower) & (g > 0)) | ((x >= upper) & (g < 0)) | (width <= 0)
 
 

@@ -16,8 +16,8 @@ import jax
 import numpy as np
 
 from jaxglobal import minima
-from jaxglobal.bfgs import Rules as LocalRules
 from jaxglobal.closed import x64
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import NOT_BEGUN, LocalStatus
 from jaxglobal.sweep import Chunk, Engine, Problems, Queue, State
 

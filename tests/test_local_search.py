@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxglobal as jg
-from jaxglobal import bfgs
+from jaxglobal import bfgs, descent
 from jaxglobal.result import LocalStatus
 
 
 def search(fun, x0, lower, upper, max_nfev=1000, **options):
     """One local search, advanced evaluation by evaluation in Python; returns the last lane and all trial points."""
     x0, lower, upper = (jnp.asarray(v, float) for v in (x0, lower, upper))
-    region = bfgs.Region(lower, upper, upper - lower)
+    region = descent.Region(lower, upper, upper - lower)
     options = bfgs.BFGS(max_nfev=max_nfev, **options)
     rules = options.rules(x0.dtype, None)._replace(first_step=jnp.asarray(options.step(), x0.dtype))
-    value_and_grad, advance = jax.jit(jax.value_and_grad(fun)), jax.jit(bfgs.advance)
-    lane, trials = bfgs.begin(x0), []
+    value_and_grad, advance = jax.jit(jax.value_and_grad(fun)), jax.jit(options.program.advance)
+    lane, trials = options.program.begin(x0), []
     while lane.status[0] == LocalStatus.RUNNING:
         trials.append(np.asarray(lane.trial))
         f, g = value_and_grad(lane.trial)

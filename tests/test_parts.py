@@ -20,7 +20,8 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
+    "result problems cost weakly closed objective starts descent linesearch quasi_newton".split(),
+    "bfgs lbfgs first_order methods interrupt".split(),
     "sweep minima stopping devices progress implicit batch polish".split(),
     ["found", "streams"],
     "asked differences workers host checkpoint".split(),
