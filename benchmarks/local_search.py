@@ -53,10 +53,10 @@ def gradients(fun, args, bounds, xs) -> np.ndarray:
     return np.max(np.where(held, 0, np.abs(g * (high - low))), axis=1)
 
 
-def search_ends(fun, bounds, args, starts) -> tuple[np.ndarray, int]:
+def search_ends(fun, bounds, args, starts, options=None) -> tuple[np.ndarray, int]:
     """Where the local searches end, (N, n), and the number of lanes."""
     problem, points = objective.check(fun, bounds, args, starts, False, False)
-    one, options = sweep.one_problem(problem), bfgs.BFGS()
+    one, options = sweep.one_problem(problem), options or bfgs.BFGS()
     width = devices.choose_lanes(options.numbers(len(bounds)), starts.dtype, problem.closed.cost)
     engine = sweep.engine(problem.closed, options.program, one, width, lambda: None)
     lanes, rules = streams.Streams(engine, 1, one), options.rules(problem.structure.dtype, None)

@@ -24,6 +24,7 @@ from jaxglobal.found import Found
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
+from jaxglobal.precise import evaluator
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.streams import Streams
 
@@ -167,15 +168,19 @@ def levels(
         if has_aux:
             raise ValueError("`has_aux` must be False for a host function; got True.")
         width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args), fun.noise
+        precise = None
     else:
         width = devices.read_lanes(
             lanes, search.numbers(problem.structure.n), problem.structure.dtype, problem.closed.cost
         )
         open_streams, noise = compiled(problem, search.program, shown), 0.0
+        precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
     options = (sequence, search.identity, width, noise, bool(has_aux))
     kept = keep(checkpoint, function, args, problem, guesses, rules, options)
-    return Levels(began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept)
+    return Levels(
+        began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise
+    )
 
 
 def keep(
@@ -238,9 +243,14 @@ class Levels(Iterator[Level]):
 
     def __init__(
         self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None,
+        checkpoint=None, precise=None,
     ):  # fmt: skip
-        """See `levels`, which checks the arguments. open_streams: of so many lanes. noise: error of a value."""
+        """See `levels`, which checks the arguments.
+
+        open_streams: of so many lanes. noise: error of a value. precise: the objective in float64, if it has one; see
+        `precise.evaluator`.
+        """
+        self._precise = precise
         self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
         self._began, self._problem, self._guesses, self._sequence = began, problem, guesses, sequence
         self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
@@ -523,12 +533,32 @@ class Levels(Iterator[Level]):
             self._ended_at = time.perf_counter()
 
     def _polish(self, streams: Streams) -> None:
-        """Takes the best point to its last digits, where that costs little beside the search."""
-        if polish.affordable(int(np.sum(self._problem.free)), streams.nfev):
+        """Takes the best few minima to their last digits, where that costs little beside the search."""
+        left = math.inf if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
+        count = polish.affordable(int(np.sum(self._problem.free)), streams.nfev, left)
+        if not count:
+            return
+
+        def spend(nfev: int, ticks: int) -> None:
+            streams.nfev, streams.ticks = streams.nfev + nfev, streams.ticks + ticks
+
+        evaluate, dtype = None, self._problem.structure.dtype
+        hurried = self._rules.max_time is not None and self._left() < self._compile_time
+        if dtype == np.float32 and self._precise is not None and not hurried:
+            began = time.perf_counter()
+            evaluate = self._precise(lanes=self._lanes, spend=spend)
+            self._compile_time += time.perf_counter() - began
+        if evaluate is None:
             evaluate = functools.partial(streams.evaluate, rules=self._local)
-            x, f, g = polish.polish(evaluate, self._found.x, streams.problems.region)
-            self._found = found.polished(self._found, x, f)
-            self._jac = self._found.start, g
+        else:
+            dtype = np.dtype(np.float64)
+        self._found, g = found.polished(self._found, self._problem, self._rules, evaluate, dtype, count)
+        self._jac = None if g is None else (self._found.start, g)
+
+    def _left(self) -> float:
+        """Seconds that max_time leaves."""
+        limit = math.inf if self._rules.max_time is None else self._rules.max_time
+        return limit - (time.perf_counter() - self._began)
 
     def _gradient(self, streams: Any) -> np.ndarray:
         """The gradient at the best point, evaluated once for each best point that is looked at."""

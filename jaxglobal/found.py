@@ -1,11 +1,14 @@
 """What the local searches have found so far: the best point, and the archive of minima."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal import minima
+from jaxglobal import minima, polish, stopping
+from jaxglobal.descent import Region
+from jaxglobal.descent import region as region_of
 from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus, Minimum
 
@@ -47,12 +50,50 @@ def collect(found: Found, ended: minima.Ended, problem: Objective, fatol: float)
     return found._replace(searches=found.searches + len(ended.f), archive=archive)
 
 
-def polished(found: Found, x: np.ndarray, f: float) -> Found:
-    """The same with the best point at x. Its value f is the same within the rounding error, of which no rise counts."""
-    f = min(f, found.f)
-    archive, mine = found.archive, found.archive.start == found.start
-    places, values = np.where(mine[:, None], x, archive.x), np.where(mine, f, archive.f).astype(archive.f.dtype)
-    return found._replace(x=x, f=f, archive=archive._replace(x=places, f=values))
+def polished(
+    found: Found, problem: Objective, rules: stopping.Rules, evaluate: Callable[..., Any], dtype: np.dtype, count: int
+) -> tuple[Found, np.ndarray | None]:
+    """The same with the best few minima to their last digits, and the gradient at the best.
+
+    evaluate: as for `polish.polish`, in this dtype. count: minima that may be polished.
+
+    In the dtype of the search a value is the same as before within the rounding error, of which no rise counts. In a
+    higher precision it is the value at x, rounded once, and a minimum that is not polished is not better than those
+    that are: what it seemed to be better was rounding.
+    """
+    lower, upper, own = problem.lower, problem.upper, problem.structure.dtype
+    archive = minima.merge(found.archive, lower, upper - lower, rules.fatol, rules.frtol)
+    if not len(archive.f) or archive.f[0] != found.f:  # the best value has more cells than the archive keeps
+        archive = minima.Archive(*map(np.concatenate, zip(of_best(found, rules.fatol), archive, strict=True)))
+    sides: Any = (np.asarray(side, dtype) for side in region_of(lower, upper, problem.open))
+    region = Region(*sides)
+    x, f, gradients = archive.x.copy(), archive.f.copy(), {}
+    for i in range(min(count, polish.FEW, len(f))):
+        place, value, g = polish.polish(evaluate, x[i].astype(dtype), region)
+        if not math.isfinite(value):
+            continue
+        if dtype == own:
+            value = min(value, f[i])
+        else:
+            place = place.astype(own).astype(dtype)
+            (value,), (g,) = evaluate(place[None])
+        x[i], f[i], gradients[int(archive.start[i])] = place, value, g.astype(own)
+    if dtype != own and gradients:
+        f[len(gradients) :] = np.maximum(f[len(gradients) :], np.min(f[: len(gradients)]))
+    archive = archive._replace(x=x, f=f)
+    best = np.lexsort((archive.start, f))[0]
+    start = int(archive.start[best])
+    found = found._replace(
+        f=float(f[best]), start=start, x=x[best], status=LocalStatus(int(archive.status[best])), archive=archive
+    )
+    return found, gradients.get(start)
+
+
+def of_best(found: Found, fatol: float) -> minima.Archive:
+    """The best point as an archive of its own."""
+    f = np.array([found.f], found.x.dtype)
+    whole = (np.array([number], np.int64) for number in (found.start, found.status, 1))
+    return minima.Archive(minima.lattice_value(f, fatol), np.zeros(1, np.uint64), found.x[None], f, *whole)
 
 
 def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:

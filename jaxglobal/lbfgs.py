@@ -82,8 +82,8 @@ class LBFGS(Options):
     """The bounded L-BFGS local search, for many variables, with its options.
 
     It has the line search, the treatment of bounds and the ends of `BFGS`, and keeps the last few pairs of a step and a
-    change of the gradient instead of a matrix: 2 memory n numbers a lane, not n^2. `local="auto"` takes it from
-    `jaxglobal.methods.MATRIX` variables on.
+    change of the gradient instead of a matrix: 2 memory n numbers a lane, not n^2. `local="auto"` takes it for
+    more than 64 variables.
 
     Attributes:
         ftol: as for `BFGS`.

@@ -22,7 +22,7 @@ PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
     "result problems cost weakly closed objective starts descent linesearch quasi_newton".split(),
     "bfgs lbfgs first_order methods interrupt".split(),
-    "sweep minima stopping devices progress implicit batch polish".split(),
+    "sweep minima stopping devices progress implicit batch polish precise".split(),
     ["found", "streams"],
     "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),
