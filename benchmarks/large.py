@@ -10,6 +10,7 @@ last and with lanes first. memory: each number of variables in a process of its 
 """
 
 import argparse
+import pathlib
 import subprocess
 import sys
 import time
@@ -29,8 +30,9 @@ import jaxglobal as jg
 from jaxglobal import quasi_newton, sweep
 from jaxglobal.lbfgs import Pairs
 
-SEARCHES = 64
-PAIRS = 5  # of calls, timed in turn
+HERE = pathlib.Path(__file__).parent
+SEARCHES = 32
+PAIRS = 3  # of calls, timed in turn
 
 
 def separable(x):
@@ -59,7 +61,7 @@ def processor_seconds(run: Callable[[], Any]) -> float:
 
 def crossover(most: int) -> list[dict[str, Any]]:
     rows = []
-    for n in (n for n in (10, 20, 30, 50, 80, 120, 200, 400, 800) if n <= most):
+    for n in (n for n in (10, 20, 30, 50, 65, 80, 120, 200) if n <= most):
         for name, (fun, bound) in FUNCTIONS.items():
             bounds = [bound] * n
             starts = random_starts(bounds, SEARCHES)
@@ -133,10 +135,11 @@ MEMORY = """
 import pathlib, sys, time
 import jax
 jax.config.update("jax_enable_x64", True)
+from large import chain
 import jaxglobal as jg
-n, box = int(sys.argv[1]), [(-2.0, 2.5)] * int(sys.argv[1])
+n = int(sys.argv[1])
 began = time.perf_counter()
-result = jg.minimize(jg.problems.rosenbrock, box, max_starts=4, max_levels=2, progress=False)
+result = jg.minimize(chain, [(-1.0, 1.5)] * n, max_starts=4, max_levels=2, progress=False)
 taken = time.perf_counter() - began
 peak = int(pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
 print(taken, peak, result.fun, result.nfev, result.compile_time)
@@ -147,7 +150,7 @@ def memory(most: int) -> list[dict[str, Any]]:
     rows = []
     for n in (n for n in (1000, 10_000, 100_000) if n <= most):
         call = [sys.executable, "-c", MEMORY, str(n)]
-        out = subprocess.run(call, capture_output=True, text=True, check=True).stdout
+        out = subprocess.run(call, capture_output=True, text=True, check=True, cwd=HERE).stdout
         taken, peak, fun, nfev, compiling = map(float, out.split())
         rows.append(
             {"n": n, "seconds": taken, "peak_gib": peak, "fun": fun, "nfev": nfev, "compile_seconds": compiling}

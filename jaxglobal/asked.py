@@ -18,7 +18,8 @@ from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import LocalStatus
 from jaxglobal.sweep import lane_shapes
 
-WAITING = 2**12  # starts in the queue
+WAITING = 2**12  # starts in the queue, at most
+NUMBERS = 2**22  # in these starts, at most; never fewer than lanes
 
 
 class Asked(NamedTuple):
@@ -80,7 +81,7 @@ class AskedLanes:
     @property
     def room(self) -> int:
         """Starts that can be dealt: none unless the queue is empty."""
-        return 0 if self.queue else WAITING
+        return 0 if self.queue else min(WAITING, max(NUMBERS // self.n, self.lanes))
 
     @property
     def busy(self) -> bool:
