@@ -92,8 +92,8 @@ def minimize(
 
     Where no limit on time, evaluations or the value ended the search, the best few minima are polished by Newton steps,
     as long as that takes at most a tenth of its evaluations. After a search in float32 this is done in float64, at the
-    cost of one more trace and one more compilation of fun (kept for later calls): x and fun come back in float32, rounded
-    once, while the levels keep the values as they were found.
+    cost of one more trace and one more compilation of fun (kept for later calls): x and fun come back in float32,
+    rounded once, while the levels keep the values as they were found.
 
     Returns:
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
