@@ -9,9 +9,10 @@ Differs from [NW] algorithms 7.4 and 7.5:
 2. The pairs lie newest first and move up by one, instead of going round in a ring, since each lane has its own age: a
    ring would gather and scatter in every lane.
 
-The recursion is that of `optax.scale_by_lbfgs`, written anew because that one takes the pairs itself, from all
-variables (those that a bound stopped too) and without a test of the curvature, and takes longer in lanes
-(`python benchmarks/large.py --part direction`).
+The recursion is that of `optax.scale_by_lbfgs`, written anew because that one takes the pairs itself: as differences of
+what it is given, with the gradient of a variable in y when a bound has just stopped it, and without a test of the
+curvature. It also updates at every call, while a lane here has trials that are no step. What each takes in lanes is
+measured by `python benchmarks/large.py --part direction`.
 """
 
 import dataclasses
