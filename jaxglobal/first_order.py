@@ -66,14 +66,16 @@ class Steps:
 
         # The transformation sees x and its steps in units of the box.
         unit = x / jnp.where(width > 0, width, 1)
-        memory = choose_by_lane(seen.begins[0], self.start(unit), lane.memory)
+        fresh = self.start(unit)
+        memory = choose_by_lane(seen.begins[0], fresh, lane.memory)
         update = optax.with_extra_args_support(self.transformation).update
         steps, after = each_lane(lambda g, memory, x, f: update(g, memory, x, value=f, grad=g), x)(
             g, memory, unit, f[0]
         )
         after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, memory)
         steps = jnp.where(jnp.isfinite(steps), steps, 0).astype(x.dtype)
-        # A bad trial is no step: the next one is half as far from the last good point.
+        # A bad trial is no step: the next one is half as far from the last good point, and the transformation begins
+        # anew there, as its momentum would lead to bad trials again.
         back = lane.x + (lane.trial - lane.x) / 2
         trial = jnp.where(finite, jnp.clip(x + steps * width, lower, upper), back)
 
@@ -86,7 +88,7 @@ class Steps:
             x=x,
             f=f_x,
             g=g_x,
-            memory=choose_by_lane(finite[0], after, memory),
+            memory=choose_by_lane(finite[0], after, fresh),
             best_x=jnp.where(seen.better, lane.trial, lane.best_x),
             best_f=seen.best_f,
             nfev=nfev,

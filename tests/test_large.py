@@ -71,7 +71,7 @@ def test_every_trial_is_inside_and_bad_values_are_no_steps(method):
         trials.append(np.asarray(lane.trial))
         f, g = value_and_grad(lane.trial)
         lane = advance(lane, f[None], g, region, rules)
-    check_inside(np.array(trials), lower, upper)
+    check_inside(np.array(trials), np.asarray(lower), np.asarray(upper))
     assert len(trials) == lane.nfev[0] and np.all(np.array(trials)[:, 2] == 0.25)
     np.testing.assert_allclose(lane.best_x, [0.45, 1.0, 0.25], atol=2e-2)
     bad = advance(local.program.begin(jnp.array([0.9, 0.0, 0.25])), jnp.array([jnp.nan]), jnp.zeros(3), region, rules)
