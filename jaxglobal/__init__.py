@@ -4,6 +4,7 @@ Start at `minimize`; `driver.py` is the loop behind it.
 """
 
 from jaxglobal import problems as problems
+from jaxglobal.adaptive import Adaptive as Adaptive
 from jaxglobal.argmin import Argmin as Argmin
 from jaxglobal.argmin import argmin as argmin
 from jaxglobal.asynchronous import alevels as alevels
@@ -26,6 +27,7 @@ from jaxglobal.result import Results as Results
 from jaxglobal.result import Status as Status
 from jaxglobal.search import Search as Search
 from jaxglobal.starts import Grid as Grid
+from jaxglobal.starts import Halves as Halves
 from jaxglobal.starts import Sobol as Sobol
 
 __version__ = "0.1.0"

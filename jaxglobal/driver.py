@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal import adaptive, dealing, descent, devices, found, methods, objective, polish, stopping, sweep
 from jaxglobal import checkpoint as checkpoints
-from jaxglobal import descent, devices, found, methods, objective, polish, stopping, sweep
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
+from jaxglobal.adaptive import Adaptive
 from jaxglobal.descent import Program
 from jaxglobal.found import Found
 from jaxglobal.host import Host, HostLanes
@@ -167,7 +168,9 @@ def levels(
     if target is not None:  # as the lanes will see it
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
-    sequence = sequences.read(starts, int(np.sum(problem.free)), seed)
+    plain = isinstance(fun, Host)  # without a gradient a point costs as much as several, too much to look at first
+    read = sequences.read if plain else adaptive.read
+    sequence = read(starts, int(np.sum(problem.free)), seed)
     search = methods.read(local, problem.structure.n)
     if isinstance(fun, Host):
         if has_aux:
@@ -175,10 +178,10 @@ def levels(
         width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args), fun.noise
         precise = None
     else:
-        width = devices.read_lanes(
-            lanes, search.numbers(problem.structure.n), problem.structure.dtype, problem.closed.cost
-        )
-        open_streams, noise = compiled(problem, search.program, shown), 0.0
+        numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
+        width = devices.read_lanes(lanes, numbers, problem.structure.dtype, cost)
+        blocks = isinstance(sequence, Adaptive) and len(guesses) < sweep.BLOCK_QUEUE
+        open_streams, noise = compiled(problem, search.program, shown, blocks), 0.0
         precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
     options = (sequence, search.identity, width, noise, bool(has_aux))
@@ -211,12 +214,14 @@ def by_host(host: Host, problem: objective.Objective, program: Program, args: An
     return lambda lanes: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 
 
-def compiled(problem: objective.Objective, program: Program, shown: display.Silent) -> Callable[[int], Streams]:
-    """Opens the lanes of the compiled program of a JAX function."""
+def compiled(
+    problem: objective.Objective, program: Program, shown: display.Silent, blocks: bool
+) -> Callable[[int], Streams]:
+    """Opens the lanes of the compiled program of a JAX function. blocks: whether the starts come in small blocks."""
 
     def open_streams(lanes: int) -> Streams:
         one = sweep.one_problem(problem)
-        engine = sweep.engine(problem.closed, program, one, lanes, lambda: shown.compiling(lanes))
+        engine = sweep.engine(problem.closed, program, one, lanes, lambda: shown.compiling(lanes), blocks=blocks)
         return Streams(engine, devices.threads(), one)
 
     return open_streams
@@ -257,7 +262,8 @@ class Levels(Iterator[Level]):
         """
         self._precise = precise
         self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
-        self._began, self._problem, self._guesses, self._sequence = began, problem, guesses, sequence
+        self._began, self._problem = began, problem
+        self._dealer = dealing.dealer(problem, guesses, sequence, search)
         self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
         self._search = search
         self._found = found.nothing(problem)
@@ -332,7 +338,7 @@ class Levels(Iterator[Level]):
         if (
             self._status is Status.RUNNING and self._levels and self._level is None
         ):  # level 0 begins whatever the limits
-            size = self._size(len(self._levels))
+            size = self._dealer.size(len(self._levels))
             status = stopping.before_level(self._rules, len(self._levels), self._found.searches, size)
             self._status = status or (self._limit(self._streams) if self._streams else Status.RUNNING)
         return self._status is Status.RUNNING
@@ -359,22 +365,14 @@ class Levels(Iterator[Level]):
             self._end()
         return level
 
-    def _own(self, index: int) -> int:
-        """The user's own starts among those of the level."""
-        return len(self._guesses) if index == 0 else 0
-
     @property
     def _local(self) -> descent.Rules:
         """The rules of the local searches."""
         return self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
 
-    def _size(self, index: int) -> int:
-        """Starts of the level, the user's own included."""
-        return self._own(index) + self._sequence.size(index, int(np.sum(self._problem.free)))
-
     def _search_level(self) -> Iterator[None]:
         """Searches a level, or the rest of it; where memory runs out, once more with half the lanes."""
-        before, level = self._found, self._level
+        before, level, dealt = self._found, self._level, self._dealer.save()
         while True:
             try:
                 streams = self._ready()
@@ -392,6 +390,7 @@ class Levels(Iterator[Level]):
                     self._spent = self._streams.nfev, self._streams.ticks
                 self._streams = None
                 self._found = before
+                self._dealer.load(dealt)
 
     def _ready(self) -> Any:
         """The streams, with the program compiled at the first use."""
@@ -407,24 +406,19 @@ class Levels(Iterator[Level]):
 
     def _run_level(self, level: Underway, streams: Any) -> Iterator[None]:
         """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
-        size, rules = self._size(level.index), self._local
-        before = self._found.searches - level.done
+        dealer, rules = self._dealer, self._local
+        size, before = dealer.size(level.index), self._found.searches - level.done
         allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
-        first_step = self._search.step(self._spacing(level.index))
         began, earlier = time.perf_counter(), level.seconds
         self._display.begin(level.index, allowed)
         while self._status is Status.RUNNING:
-            if level.dealt < allowed and streams.room:
-                count = min(streams.room, allowed - level.dealt)
-                number = before + level.dealt + np.arange(count)
-                streams.deal(self._points(level.index, level.dealt, count), first_step, number)
-                level.dealt += count
+            level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
+            if not streams.busy:
+                break
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
-            self._collect(streams.run(rules, level.dealt == allowed, left), level)
+            self._collect(streams.run(dealer.rules(rules), dealer.drains(level.dealt, allowed), left), level)
             level.seconds = earlier + time.perf_counter() - began
             self._display.update(level.done, self._found.f)
-            if level.dealt == allowed and not streams.busy:
-                break
             self._status = self._limit(streams)
             yield
         if streams.busy:
@@ -436,15 +430,10 @@ class Levels(Iterator[Level]):
             self._status = self._limit(streams)
         level.seconds = earlier + time.perf_counter() - began
 
-    def _spacing(self, index: int) -> float:
-        """The spacing of a level, or that of the user's own starts."""
-        free = int(np.sum(self._problem.free))
-        return descent.GUESS_STEP if self._own(index) else self._sequence.spacing(index, self._size(index), free)
-
     def _record(self) -> Level:
         """The level that has just ended."""
         level: Any = self._level
-        size, free = self._size(level.index), int(np.sum(self._problem.free))
+        size, following = (self._dealer.size(index) for index in (level.index, level.index + 1))
         return Level(
             index=level.index,
             x=self._problem.structure.unflatten(self._found.x),
@@ -452,26 +441,20 @@ class Levels(Iterator[Level]):
             nstarts=level.done,
             nfev=self._streams.nfev - level.nfev,
             time=level.seconds,
-            next_time=level.seconds * (min(self._size(level.index + 1), MOST_STARTS) / max(level.done, 1)),
-            spacing=self._sequence.spacing(level.index, max(level.done - self._own(level.index), 0), free),
+            next_time=level.seconds * (min(following, MOST_STARTS) / max(level.done, 1)),
+            spacing=self._dealer.spacing(level.index, level.done),
             complete=level.done == size and not level.counts[LocalStatus.CUT],
             statuses={LocalStatus(i): int(c) for i, c in enumerate(level.counts) if c},
         )
 
-    def _points(self, index: int, first: int, count: int) -> np.ndarray:
-        """Starts first, ..., first + count - 1 of the level, in the user's coordinates; the user's own come first."""
-        own = self._guesses[first : first + count] if index == 0 else self._guesses[:0]
-        first, count = max(first - self._own(index), 0), count - len(own)
-        if not count:
-            return own
-        unit = self._sequence.points(index, first, count, int(np.sum(self._problem.free)))
-        return np.concatenate([own, self._problem.place(unit)])
-
     def _collect(self, ended: Ended, level: Underway) -> None:
         """Takes in local searches that ended, and counts them by status."""
-        level.counts += np.bincount(ended.status, minlength=len(level.counts))
-        level.done += len(ended.f)
-        self._found = found.collect(self._found, ended, self._problem, self._rules.fatol)
+        if self._dealer.take(level.index, ended):
+            level.counts += np.bincount(ended.status, minlength=len(level.counts))
+            level.done += len(ended.f)
+            self._found = found.collect(self._found, ended, self._problem, self._rules.fatol)
+        else:
+            self._found = found.improve(self._found, ended)
 
     def _limit(self, streams: Streams) -> Status:
         """The limit that has been reached, or RUNNING."""
@@ -517,7 +500,7 @@ class Levels(Iterator[Level]):
             "calls": None if calls is None else dataclasses.asdict(calls),
         }
         jac = {} if self._jac is None else {"jac": self._jac[1], "jac_of": np.array(self._jac[0])}
-        self._checkpoint.write(state, found_arrays | levels_arrays | jac | self._streams.save())
+        self._checkpoint.write(state, found_arrays | levels_arrays | jac | self._dealer.save() | self._streams.save())
 
     def _load(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Goes on from the checkpoint, if there is one; if that search had ended, so has this one."""
@@ -530,6 +513,7 @@ class Levels(Iterator[Level]):
         if state["level"] is not None:
             self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
         self._lanes, self._status = state["lanes"], Status[state["status"]]
+        self._dealer.load(arrays)
         self._calls = None if state["calls"] is None else Calls(**state["calls"])
         self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])
         self._jac = (int(arrays["jac_of"]), arrays["jac"]) if "jac" in arrays else None

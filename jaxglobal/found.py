@@ -42,12 +42,19 @@ def collect(found: Found, ended: minima.Ended, problem: Objective, fatol: float)
     if not len(ended.f):
         return found
     archive = minima.add(found.archive, ended, problem.lower, problem.upper - problem.lower, fatol)
+    return improve(found, ended)._replace(searches=found.searches + len(ended.f), archive=archive)
+
+
+def improve(found: Found, ended: minima.Ended) -> Found:
+    """What has been found once these points have been evaluated too, which count for no minimum."""
+    if not len(ended.f):
+        return found
     lowest = np.flatnonzero(ended.f == np.min(ended.f))
     i = lowest[np.argmin(ended.start[lowest])]
     f, start = float(ended.f[i]), int(ended.start[i])
     if (f, start) < (found.f, found.start):
-        found = found._replace(f=f, start=start, x=ended.x[i].copy(), status=LocalStatus(int(ended.status[i])))
-    return found._replace(searches=found.searches + len(ended.f), archive=archive)
+        return found._replace(f=f, start=start, x=ended.x[i].copy(), status=LocalStatus(int(ended.status[i])))
+    return found
 
 
 def polished(

@@ -13,6 +13,7 @@ import numpy as np
 
 AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
 NEEDED = 4  # levels of a grid that the default stopping rule takes at least
+JUMP = 8  # a level that has more than so many times the starts of the one before is too large a step
 _BLOCK = 2**20  # points of one Sobol sequence; a larger level has several, scrambled anew
 SOBOL_VARIABLES = 21_201  # direction numbers of Joe & Kuo end there
 _WORD = 64  # bits of a start's index; a level of more starts is never visited to its end
@@ -57,13 +58,7 @@ class Grid:
 
     def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
         """Cell centres, (count, n)."""
-        index = np.arange(count, dtype=np.uint64) + np.uint64(first)
-        cell = np.zeros((n, count), np.uint64)
-        for bit in range(min(level * n, _WORD)):
-            significance, coordinate = level - 1 - bit // n, bit % n
-            cell[coordinate] |= ((index >> np.uint64(bit)) & np.uint64(1)) << np.uint64(significance)
-        cell ^= np.uint64((1 << level) // 3)
-        return (cell.T + 0.5) / 2.0**level
+        return _cells(np.full(n, level), first, count) if n else np.zeros((count, 0))
 
     def spacing(self, level: int, done: int, n: int) -> float:
         """1 / 2^(level+1) for a whole level. Estimate for a level cut short: the cells whose side the starts filled."""
@@ -71,6 +66,68 @@ class Grid:
             return 0.0
         filled = level if done >= self.size(level, n) else int(math.log2(max(done, 1)) / n)
         return 0.5 ** (filled + 1) if filled == level else 0.5**filled
+
+
+@dataclasses.dataclass(frozen=True)
+class Halves:
+    """A grid that is refined a few axes at a time, for some more variables than a whole grid can fill.
+
+    Level k has `factor`^k starts, the centres of cells of equal size: the splits of the axes into halves are dealt out
+    in turn, so that no side of a cell is more than twice another. The order within a level is that of `Grid`.
+
+    Attributes:
+        factor: starts of a level for each of the level before, a power of two.
+
+    Example:
+        >>> Halves(2).points(1, 0, 2, 2).tolist()
+        [[0.25, 0.5], [0.75, 0.5]]
+    """
+
+    factor: int = 4
+
+    def __post_init__(self):
+        """Checks the factor."""
+        if (
+            isinstance(self.factor, bool)
+            or not isinstance(self.factor, int)
+            or self.factor < 2
+            or self.factor & (self.factor - 1)
+        ):
+            raise ValueError(f"`factor` must be a power of two; got {self.factor!r}.")
+
+    def _splits(self, level: int, n: int) -> np.ndarray:
+        """How often each axis has been halved, (n,)."""
+        bits = level * (self.factor.bit_length() - 1)
+        return bits // n + (np.arange(n) < bits % n)
+
+    def size(self, level: int, n: int) -> int:
+        """factor^level."""
+        return self.factor**level if n else 1
+
+    def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
+        """Cell centres, (count, n)."""
+        if n == 0:
+            return np.zeros((count, 0))
+        return _cells(self._splits(level, n), first, count)
+
+    def spacing(self, level: int, done: int, n: int) -> float:
+        """Half the longest side of a cell for a whole level, an estimate for a level cut short."""
+        if n == 0:
+            return 0.0
+        if done >= self.size(level, n):
+            return 0.5 ** (int(np.min(self._splits(level, n))) + 1)
+        return 0.5 ** int(math.log2(max(done, 1)) / n)
+
+
+def _cells(splits: np.ndarray, first: int, count: int) -> np.ndarray:
+    """The centres of the cells that so many halvings of each axis, (n,), make; (count, n), in a spread-out order."""
+    index = np.arange(count, dtype=np.uint64) + np.uint64(first)
+    cell = np.zeros((len(splits), count), np.uint64)
+    order = [(turn, axis) for turn in range(int(np.max(splits))) for axis in range(len(splits)) if turn < splits[axis]]
+    for bit, (turn, axis) in enumerate(order[:_WORD]):
+        cell[axis] |= ((index >> np.uint64(bit)) & np.uint64(1)) << np.uint64(int(splits[axis]) - 1 - turn)
+    cell ^= (np.uint64(1) << splits.astype(np.uint64)[:, None]) // np.uint64(3)
+    return ((cell + 0.5) / 2.0 ** splits[:, None]).T
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,3 +206,9 @@ def affordable(n: int, seed: int) -> Starts:
     grid = Grid()
     needed = sum(grid.size(level, n) for level in range(NEEDED))
     return grid if needed <= AFFORDABLE else Sobol(seed=seed)
+
+
+def cover(n: int, seed: int) -> Starts:
+    """The cover of a sequence that learns: as `affordable`, but `Halves` where a whole level is too large a step."""
+    sequence = affordable(n, seed)
+    return Halves() if isinstance(sequence, Grid) and 2**n > JUMP else sequence

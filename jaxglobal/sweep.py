@@ -27,6 +27,7 @@ from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
+BLOCK_QUEUE = 2**10  # starts of a chunk where they come in blocks
 
 
 class Problems(NamedTuple):
@@ -138,18 +139,20 @@ def engine(
     lanes: int,
     before_compile: Callable[[], None],
     own: tuple[bool, ...] = (),
+    blocks: bool = False,
 ) -> Engine:
     """The engine of the function with so many lanes, compiled if this is its first use.
 
     problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
+    blocks: whether the starts come in small blocks, for which a large queue would be a burden.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(problems))
     own = own or (False,) * len(shapes)
-    key = ("engine", program, lanes, own, shapes)
+    key = ("engine", program, lanes, own, shapes, blocks)
     if key not in closed.programs:
         before_compile()
-        size = queue_size(n, lanes)
+        size = min(queue_size(n, lanes), max(BLOCK_QUEUE, 2 * lanes)) if blocks else queue_size(n, lanes)
         run = functools.partial(chunk, closed.value, program, jax.default_backend(), own)
         call = compile_chunk(run, program, n, dtype, lanes, size, problems)
         closed.programs[key] = Engine(program, lanes, size, n, dtype, call)

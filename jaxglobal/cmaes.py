@@ -1,0 +1,124 @@
+"""The evolution strategy CMA-ES: a normal distribution that moves, grows and turns towards the better of its samples.
+
+Where a function is so rugged that its slope tells nothing beyond the next wrinkle, or has no slope at all, the ranking
+of values at distant points still does. `begin` makes an `Evolution`, `sample` draws its next points, `tell` takes their
+values. It is scale-free, and invariant under rotations and under monotone maps of f.
+
+[H] N. Hansen, The CMA evolution strategy: a tutorial (2016), arXiv:1604.00772, appendix A.
+[AH] A. Auger and N. Hansen, A restart CMA evolution strategy with increasing population size, CEC (2005).
+
+Differs from [H]:
+1. Bounds: a sample outside the unit box is reflected at its faces where it is evaluated; the distribution is not told.
+2. Ends where the best values of many generations, or the distribution itself, have shrunk to rounding, as in [AH].
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+WIDTH = 0.25  # standard deviation at first, in units of the box; [H] has 0.3 of it
+FLAT = 1e-11  # values that differ by so much of their size have settled, and a distribution of this width has shrunk
+CONDITION = 1e7  # ratio of the axes of the distribution beyond which it has degenerated, [AH]
+LARGEST_GROWTH = 1.5  # of the step in one generation
+
+
+class Evolution(NamedTuple):
+    """The distribution N(mean, step^2 C) in the unit box, n variables."""
+
+    mean: np.ndarray
+    """(n,)"""
+    step: np.ndarray
+    """()"""
+    C: np.ndarray
+    """(n, n)"""
+    path_c: np.ndarray
+    """(n,) The path of C, p_c in [H]."""
+    path_s: np.ndarray
+    """(n,) The path of the step, p_sigma."""
+    size: np.ndarray
+    """() Points of a generation, lambda."""
+    best: np.ndarray
+    """(g,) The best value of each generation so far."""
+    x: np.ndarray
+    """(n,) The best point so far."""
+    f: np.ndarray
+    """() Its value."""
+
+
+def begin(mean: np.ndarray, size: int) -> Evolution:
+    """A round distribution about the mean, (n,)."""
+    n = len(mean)
+    nothing = np.zeros(n)
+    return Evolution(
+        mean, np.array(WIDTH), np.eye(n), nothing, nothing, np.array(size), np.zeros(0), mean, np.array(np.inf)
+    )
+
+
+def default_size(n: int) -> int:
+    """Points of a generation, [H] eq. 48."""
+    return 4 + int(3 * math.log(n))
+
+
+def axes(evolution: Evolution) -> tuple[np.ndarray, np.ndarray]:
+    """The principal axes of C, (n, n) in columns, and their lengths, (n,)."""
+    squares, turn = np.linalg.eigh((evolution.C + evolution.C.T) / 2)
+    return turn, np.sqrt(np.maximum(squares, np.finfo(float).tiny))
+
+
+def sample(evolution: Evolution, rng: np.random.Generator) -> np.ndarray:
+    """The points of the next generation, (size, n); some may lie outside the unit box."""
+    turn, lengths = axes(evolution)
+    normal = rng.standard_normal((int(evolution.size), len(evolution.mean)))
+    return evolution.mean + evolution.step * (normal * lengths) @ turn.T
+
+
+def tell(evolution: Evolution, points: np.ndarray, f: np.ndarray, inside: np.ndarray) -> Evolution:
+    """The distribution after its generation, (size, n), has these values. inside: the points where it was evaluated."""
+    n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best) + 1
+    mu = size // 2
+    w = math.log((size + 1) / 2) - np.log(np.arange(1, mu + 1))  # eq. 49
+    w /= np.sum(w)
+    mu_eff = 1 / np.sum(w**2)
+    c_s = (mu_eff + 2) / (n + mu_eff + 5)  # eq. 55
+    d_s = 1 + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_s
+    c_c = (4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n)  # eq. 56
+    c_1 = 2 / ((n + 1.3) ** 2 + mu_eff)  # eq. 57
+    c_mu = min(1 - c_1, 2 * (mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))  # eq. 58
+    expected = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n))  # of the length of a normal vector
+
+    order = np.argsort(f, kind="stable")
+    turn, lengths = axes(evolution)
+    y = (points[order[:mu]] - evolution.mean) / evolution.step
+    move = w @ y
+    path_s = (1 - c_s) * evolution.path_s + math.sqrt(c_s * (2 - c_s) * mu_eff) * (turn @ ((turn.T @ move) / lengths))
+    length = float(np.linalg.norm(path_s))
+    steady = length / math.sqrt(1 - (1 - c_s) ** (2 * generation)) < (1.4 + 2 / (n + 1)) * expected
+    path_c = (1 - c_c) * evolution.path_c + steady * math.sqrt(c_c * (2 - c_c) * mu_eff) * move
+    C = (1 - c_1 - c_mu + (1 - steady) * c_1 * c_c * (2 - c_c)) * evolution.C
+    C = C + c_1 * np.outer(path_c, path_c) + c_mu * (y.T * w) @ y  # eq. 47
+    growth = min(math.exp((c_s / d_s) * (length / expected - 1)), LARGEST_GROWTH)
+    lowest = order[0]
+    better = f[lowest] < evolution.f
+    return Evolution(
+        mean=evolution.mean + evolution.step * move,
+        step=evolution.step * growth,
+        C=C,
+        path_c=path_c,
+        path_s=path_s,
+        size=evolution.size,
+        best=np.append(evolution.best, f[lowest]),
+        x=inside[lowest] if better else evolution.x,
+        f=np.asarray(f[lowest] if better else evolution.f),
+    )
+
+
+def ended(evolution: Evolution) -> bool:
+    """Whether nothing more is to be expected of the distribution."""
+    n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best)
+    recent = evolution.best[-int(10 + 30 * n / size) :]
+    settled = generation > len(recent) and np.ptp(recent) <= FLAT * (1 + abs(recent[-1]))
+    _, lengths = axes(evolution)
+    shrunk = evolution.step * np.max(lengths) < FLAT
+    degenerate = np.max(lengths) > CONDITION * np.min(lengths)
+    return bool(settled or shrunk or degenerate or generation > 100 + 150 * (n + 3) ** 2 / math.sqrt(size))

@@ -1,0 +1,170 @@
+"""How the starts of a level reach the lanes: as many as there is room for, or block by block.
+
+A block of a sequence that learns waits for what the block before has found.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from jaxglobal import adaptive, descent
+from jaxglobal.descent import Local
+from jaxglobal.descent import Rules as LocalRules
+from jaxglobal.minima import Ended, join
+from jaxglobal.objective import Objective
+from jaxglobal.starts import Starts
+
+
+class Dealer:
+    """Deals starts that depend on no earlier find.
+
+    Attributes:
+        number: of the next point that is dealt.
+    """
+
+    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local):
+        """guesses: (k, n) the user's own starts, which come first in level 0."""
+        self.problem, self.guesses, self.sequence, self.search = problem, guesses, sequence, search
+        self.free = int(np.sum(problem.free))
+        self.number = 0
+
+    def own(self, level: int) -> int:
+        """The user's own starts among those of the level."""
+        return len(self.guesses) if level == 0 else 0
+
+    def size(self, level: int) -> int:
+        """Starts of the level, the user's own included."""
+        return self.own(level) + self.sequence.size(level, self.free)
+
+    def spacing(self, level: int, done: int) -> float:
+        """Of the level once so many searches have ended."""
+        return self.sequence.spacing(level, max(done - self.own(level), 0), self.free)
+
+    def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
+        """Deals starts of the level to the streams, if they have room; returns how many.
+
+        dealt: of the level so far. allowed: how many starts of it may be searched from.
+        """
+        count = min(streams.room, allowed - dealt)
+        if not count:
+            return 0
+        own = self.own(level)
+        spacing = (
+            descent.GUESS_STEP if own else self.sequence.spacing(level, self.sequence.size(level, self.free), self.free)
+        )
+        streams.deal(self.points(level, dealt, count), self.search.step(spacing), self.number + np.arange(count))
+        self.number += count
+        return count
+
+    def points(self, level: int, first: int, count: int) -> np.ndarray:
+        """Starts first, ..., first + count - 1 of the level, in the user's coordinates; the user's own come first."""
+        own = self.guesses[first : first + count] if level == 0 else self.guesses[:0]
+        first, count = max(first - self.own(level), 0), count - len(own)
+        if not count:
+            return own
+        unit = self.sequence.points(level, first, count, self.free)
+        return np.concatenate([own, self.problem.place(unit)])
+
+    def rules(self, rules: LocalRules) -> LocalRules:
+        """The rules of the points in the lanes."""
+        return rules
+
+    def drains(self, dealt: int, allowed: int) -> bool:
+        """Whether the lanes are to finish what they have before more is dealt."""
+        return dealt == allowed
+
+    def take(self, level: int, ended: Ended) -> bool:
+        """Learns from what has ended; whether these were local searches, or points that were evaluated only."""
+        return True
+
+    def save(self) -> dict[str, np.ndarray]:
+        """Everything that decides the next starts, as arrays."""
+        return {"number": np.array(self.number)}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
+        self.number = int(arrays["number"])
+
+
+class GuidedDealer(Dealer):
+    """Deals the blocks of a guide (adaptive.py), each when the one before has ended; level 0 as it comes."""
+
+    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local):
+        """See `Dealer`."""
+        super().__init__(problem, guesses, sequence, search)
+        self._guide = adaptive.Guide(sequence, self.free)
+        self._ended: list[Ended] = []  # of the block
+        self._x, self._first_step = np.zeros((0, self.free)), np.zeros(0)
+        self._searched, self._sent = True, 0
+
+    def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
+        """See `Dealer`; counts the starts of local searches alone."""
+        if level == 0:
+            return super().deal(level, dealt, allowed, streams)
+        if self._guide.level != level:
+            self._guide.enter(level, *self._results())
+        if self._sent == len(self._x) and not streams.busy:
+            block = self._guide.next(dealt, allowed - dealt, streams.nfev)
+            if block is None:
+                return 0
+            given = self.search.first_step
+            self._x, self._searched, self._sent = block.x, block.searched, 0
+            self._first_step = block.first_step if given is None else np.full(len(block.x), given)
+        count = min(streams.room, len(self._x) - self._sent)
+        if not count:
+            return 0
+        part = slice(self._sent, self._sent + count)
+        streams.deal(self.problem.place(self._x[part]), self._first_step[part], self.number + np.arange(count))
+        self.number += count
+        self._sent += count
+        return count if self._searched else 0
+
+    def rules(self, rules: LocalRules) -> LocalRules:
+        """One evaluation where the points are not searched from."""
+        return rules if self._searched else rules._replace(max_nfev=np.int32(1))
+
+    def drains(self, dealt: int, allowed: int) -> bool:
+        """As soon as the block has been dealt."""
+        return self._sent == len(self._x)
+
+    def take(self, level: int, ended: Ended) -> bool:
+        """See `Dealer`."""
+        self._ended.append(ended)
+        if level and sum(len(part.f) for part in self._ended) == len(self._x):
+            searched = self._searched
+            self._guide.take(*self._results())
+            return searched
+        return self._searched
+
+    def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ends in the unit box, (k, n), values and evaluations of what has ended, in the order of the starts."""
+        if not self._ended:
+            return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64)
+        ended = join(self._ended)
+        order = np.argsort(ended.start)
+        lower, width = self.problem.lower, self.problem.upper - self.problem.lower
+        x = ((ended.x - lower) / np.where(width > 0, width, 1))[order][:, self.problem.free]
+        self._ended = []
+        return x.astype(np.float64), ended.f[order].astype(np.float64), ended.nfev[order]
+
+    def save(self) -> dict[str, np.ndarray]:
+        """See `Dealer`."""
+        ended = {} if not self._ended else {f"ended_{k}": v for k, v in join(self._ended)._asdict().items()}
+        block = {"block_x": self._x, "block_step": self._first_step, "block": np.array([self._searched, self._sent])}
+        return super().save() | ended | block | self._guide.save()
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """See `Dealer`."""
+        super().load(arrays)
+        self._ended = []
+        if "ended_x" in arrays:
+            self._ended = [Ended(*(arrays[f"ended_{name}"] for name in Ended._fields))]
+        self._x, self._first_step = arrays["block_x"], arrays["block_step"]
+        self._searched, self._sent = bool(arrays["block"][0]), int(arrays["block"][1])
+        self._guide.load(arrays)
+
+
+def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local) -> Dealer:
+    """The dealer for a sequence."""
+    guided = isinstance(sequence, adaptive.Adaptive) and np.any(problem.free)
+    return (GuidedDealer if guided else Dealer)(problem, guesses, sequence, search)

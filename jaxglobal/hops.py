@@ -1,0 +1,225 @@
+"""Starts made from what was found: hops from the best minima, in batches, at scales that adapt.
+
+A pool keeps the best distinct points at which local searches ended. A hop is a start near one of them, and the search
+from it ends in a neighbouring basin: basin hopping [WD], here from many minima at once. Four kinds of hops, each the
+cure for another landscape; how often each is taken, and how far it reaches, follows from what it has yielded for its
+cost (`Habits`). Beside them coordinates are exchanged between minima, by their values alone.
+
+What each kind is for, found by leaving it out (24 BBOB functions in 2, 5 and 10 variables, instances 0 to 2):
+- all: a normal step in all variables, at a log-uniform scale. Nested wrinkles (Schaffer F7, Weierstrass, Katsuura).
+- few: the same in one or two variables. Rastrigin, Schwefel: a funnel that is not round.
+- difference: the difference of two minima added to a third, as in differential evolution [SP]. Minima on a lattice, and
+  plateaus: its steps have the scale and the shape of the pool.
+- blend: a normal sample with the mean and the covariance of the best minima [LL]. Rotated Rastrigin, Lunacek: where the
+  minima lie around a common centre, their mean is better than each of them.
+- exchange: one coordinate of the best point taken from another minimum, evaluated but not searched from, and all that
+  lower f put together. Separable functions, which it solves several times sooner (Rastrigin, Schwefel).
+Of several candidates for a hop, drawn alike, the search begins from the lowest: that costs one evaluation each and a
+search takes ten to thirty. Four of them solved more than one or eight.
+
+[WD] D. Wales and J. Doye, Global optimization by basin-hopping, J. Phys. Chem. A 101 (1997).
+[SP] R. Storn and K. Price, Differential evolution, J. Global Optim. 11 (1997).
+[LL] P. Larranaga and J. Lozano (eds.), Estimation of distribution algorithms, Kluwer (2002).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+KINDS = ("all", "few", "difference", "blend")
+POOL = 64  # points in the pool
+SCALES = np.linspace(-6.0, -0.3, 13)  # decimal logarithms of the bins of the scale, in units of the box
+SAME_PLACE = 1e-9  # two points so near are one, in units of the box
+SAME_BASIN = 1e-3  # ... and so near if their values agree
+SAME_VALUE = 1e-9  # of the size of f, and of the range of the pool
+CANDIDATES = 4  # for each hop
+FROM_BEST = 0.5  # share of the hops from the best point; the others are from the few best
+RANK = 8 / 3  # mean rank of the other parents
+FORGET = 0.9  # the weight that a yield keeps from round to round
+LEAST_KIND = 0.1  # share of the hops that is spread evenly over the kinds
+LEAST_SCALE = 0.3  # ... over the scales
+RECORD, GOOD = 1.0, 0.1  # yield of a new best value, and of one among the best eight
+WIDER = 1.2  # a blend is so much wider than the minima that it is made of
+SWEEP = 4  # exchanges a variable at first
+LONGEST_SWEEP = 32
+
+
+class Pool(NamedTuple):
+    """The best distinct points so far, best first, newest first among equals; n free variables."""
+
+    x: np.ndarray
+    """(m, n) In the unit box."""
+    f: np.ndarray
+    """(m,)"""
+    born: np.ndarray
+    """(m,) When each entered, in searches."""
+    seen: np.ndarray
+    """() Searches so far."""
+
+
+class Habits(NamedTuple):
+    """What the kinds of hops, and their scales, have yielded for their cost; older rounds count less."""
+
+    gain: np.ndarray
+    """(kinds,)"""
+    cost: np.ndarray
+    """(kinds,)"""
+    scale_gain: np.ndarray
+    """(kinds, bins)"""
+    scale_cost: np.ndarray
+    """(kinds, bins)"""
+    sweep: np.ndarray
+    """() Exchanges a variable of the next round."""
+
+
+class Hops(NamedTuple):
+    """Hops to be made, each with its candidates."""
+
+    x: np.ndarray
+    """(k, CANDIDATES, n) In the unit box."""
+    first_step: np.ndarray
+    """(k,) Of the search from it, in units of the box."""
+    kind: np.ndarray
+    """(k,)"""
+    bin: np.ndarray
+    """(k,) Of its scale."""
+
+
+def empty(n: int) -> Pool:
+    """No point yet."""
+    return Pool(np.zeros((0, n)), np.zeros(0), np.zeros(0, np.int64), np.zeros((), np.int64))
+
+
+def fresh() -> Habits:
+    """Nothing known: every kind and scale has yielded a little."""
+    kinds, bins = len(KINDS), len(SCALES) - 1
+    return Habits(
+        np.full(kinds, 0.5), np.full(kinds, 4.0), np.full((kinds, bins), 0.2), np.ones((kinds, bins)), np.array(SWEEP)
+    )
+
+
+def enter(pool: Pool, x: np.ndarray, f: np.ndarray) -> Pool:
+    """The pool with the ends of more searches, (k, n) and (k,), in their order."""
+    seen = int(pool.seen)
+    finite = np.flatnonzero(np.isfinite(f))
+    for i in finite[np.argsort(f[finite], kind="stable")[:POOL]]:
+        span = np.abs(f[i]) + (pool.f[-1] - pool.f[0] if len(pool.f) else 0.0)
+        apart = np.max(np.abs(pool.x - x[i]), axis=1, initial=0.0)
+        same = (apart < SAME_BASIN) & (np.abs(pool.f - f[i]) <= SAME_VALUE * span)
+        known = np.flatnonzero(same | (apart < SAME_PLACE))
+        if len(known):
+            if f[i] < pool.f[known[0]]:
+                pool.x[known[0]], pool.f[known[0]] = x[i], f[i]
+            continue
+        pool = Pool(
+            np.vstack([pool.x, x[i]]), np.append(pool.f, f[i]), np.append(pool.born, seen + i), np.asarray(pool.seen)
+        )
+    order = np.lexsort((-pool.born, pool.f))[:POOL]
+    return Pool(pool.x[order], pool.f[order], pool.born[order], np.asarray(seen + len(f)))
+
+
+def reflect(x: np.ndarray) -> np.ndarray:
+    """Points outside the unit box reflected at its faces."""
+    return 1 - np.abs(x % 2 - 1)
+
+
+def parents(pool: Pool, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count,) The best point, or one of the few best."""
+    rank = np.minimum(rng.exponential(RANK, count).astype(np.int64), len(pool.f) - 1)
+    return np.where(rng.random(count) < FROM_BEST, 0, rank)
+
+
+def propose(pool: Pool, habits: Habits, count: int, rng: np.random.Generator) -> Hops:
+    """So many hops."""
+    n, kinds, bins = pool.x.shape[1], len(KINDS), len(SCALES) - 1
+    kind = rng.choice(kinds, count, p=shares(habits.gain / habits.cost, LEAST_KIND))
+    each = [shares(gain / cost, LEAST_SCALE) for gain, cost in zip(habits.scale_gain, habits.scale_cost, strict=True)]
+    bin = np.array([rng.choice(bins, p=each[k]) for k in kind], np.int64).reshape(count)
+    scale = 10 ** rng.uniform(SCALES[bin], SCALES[bin + 1])
+    # Every candidate of a hop is drawn alike.
+    parent = np.repeat(pool.x[parents(pool, count, rng)], CANDIDATES, axis=0)
+    of, reach = np.repeat(kind, CANDIDATES), np.repeat(scale, CANDIDATES)
+    normal = rng.standard_normal((len(of), n))
+    x = parent + reach[:, None] * normal * np.where((of == 1)[:, None], few(len(of), n, rng), 1)
+    for k, move in ((2, difference), (3, blend)):
+        mine = np.flatnonzero(of == k)
+        x[mine], reach[mine] = move(pool, parent[mine], rng)
+    first_step = np.max(reach.reshape(count, CANDIDATES), axis=1, initial=0.0) / 4
+    return Hops(reflect(x).reshape(count, CANDIDATES, n), first_step, kind, bin)
+
+
+def shares(yields: np.ndarray, least: float) -> np.ndarray:
+    """Probabilities in proportion to the yields, of which a share is even."""
+    p = least / len(yields) + (1 - least) * yields / np.sum(yields)
+    return p / np.sum(p)
+
+
+def few(count: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, n) Masks of one or two variables."""
+    rank = np.argsort(rng.random((count, n)), axis=1)
+    return rank < np.where(rng.random(count) < 0.5, 1, 2)[:, None]
+
+
+def difference(pool: Pool, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Parents, (k, n), moved by differences of two of the best points; and how far the searches may look, (k,)."""
+    k = len(parent)
+    among = np.minimum(rng.choice([4, 8, 24], k), len(pool.f))
+    one, other = ((rng.random(k) * among).astype(np.int64) for _ in range(2))
+    move = rng.choice([0.5, 1.0, 1.0], k)[:, None] * (pool.x[one] - pool.x[other])
+    reach = 0.1 * np.max(np.abs(move), axis=1)
+    return parent + move + 0.05 * reach[:, None] * rng.standard_normal(parent.shape), reach
+
+
+def blend(pool: Pool, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Samples with the mean and covariance of the best points, the better ones weighing more, as in [LL]."""
+    k, n = parent.shape
+    m = len(pool.f)
+    among = np.minimum(rng.choice([4, 2 * n, 4 * n], k), m)[:, None]
+    rank = np.arange(1, m + 1)[None, :]
+    w = np.where(rank <= among, np.log(among + 1) - np.log(np.minimum(rank, among)), 0)
+    w /= np.sum(w, axis=1, keepdims=True)
+    mean, z = w @ pool.x, rng.standard_normal((k, m)) * np.sqrt(w)
+    move = z @ pool.x - np.sum(z, axis=1, keepdims=True) * mean
+    return mean + WIDER * move, 0.1 * np.max(np.abs(move), axis=1, initial=0.0)
+
+
+def exchanges(pool: Pool, habits: Habits, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points that differ from the best in one coordinate, (k, n), which another point of the pool has; and which."""
+    n = pool.x.shape[1]
+    axis = np.arange(int(habits.sweep) * n) % n
+    donor = rng.integers(len(pool.f), size=len(axis))
+    value = pool.x[donor, axis]
+    _, first = np.unique(np.stack([axis, value]), axis=1, return_index=True)
+    first = np.sort(first[np.abs(value - pool.x[0, axis])[first] > SAME_PLACE])
+    x = np.repeat(pool.x[:1], len(first), axis=0)
+    x[np.arange(len(first)), axis[first]] = value[first]
+    return x, axis[first]
+
+
+def combine(pool: Pool, x: np.ndarray, axis: np.ndarray, f: np.ndarray) -> np.ndarray:
+    """All exchanges that lower f put together, and the best of them alone, (2, n); (0, n) where none does."""
+    lowest = pool.x[0].copy()
+    better = np.flatnonzero(f < pool.f[0])
+    for i in better[np.argsort(-f[better], kind="stable")]:  # the best of a variable comes last
+        lowest[axis[i]] = x[i, axis[i]]
+    return np.stack([lowest, x[np.argmin(f)]]) if len(better) else x[:0]
+
+
+def learn(
+    habits: Habits, pool: Pool, kind: np.ndarray, bin: np.ndarray, f: np.ndarray, nfev: np.ndarray, swept: bool
+) -> Habits:
+    """The habits after a round. pool: before it. nfev: of each hop's search. swept: whether an exchange lowered f."""
+    rounding = 4 * np.finfo(float).eps * np.abs(pool.f[0])
+    gain = np.where(f < pool.f[0] - rounding, RECORD, np.where(f < pool.f[min(7, len(pool.f) - 1)], GOOD, 0))
+    cost = (nfev + CANDIDATES) / 10
+    gains, costs = np.full_like(habits.scale_gain, 0.01), np.full_like(habits.scale_cost, 0.1)
+    np.add.at(gains, (kind, bin), gain)
+    np.add.at(costs, (kind, bin), cost)
+    kinds = len(KINDS)
+    return Habits(
+        FORGET * habits.gain + np.bincount(kind, gain, kinds) + 0.02,
+        FORGET * habits.cost + np.bincount(kind, cost, kinds) + 0.1,
+        FORGET * habits.scale_gain + gains,
+        FORGET * habits.scale_cost + costs,
+        np.asarray(min(2 * int(habits.sweep), LONGEST_SWEEP) if swept else max(int(habits.sweep) // 2, 1)),
+    )
