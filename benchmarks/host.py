@@ -5,7 +5,7 @@
 1. An objective that sleeps 20 ms, 2-D Himmelblau, differences, levels 0 to 3: 8 processes against this thread alone.
 2. What `host` and `Search` add to a function that costs nothing, at 256 lanes; its own time is taken off.
 3. An `aminimize` that would run for minutes: from `cancel` until it has stopped; how late a ticker is beside two.
-4. What is found through threads, a Dask cluster and a vectorized function, and by processes that raise, hang and die.
+4. What is found through threads, a Dask cluster and a vectorized function.
 5. kill -9 at random moments until done, on three problems: whether the results agree bit for bit, how many evaluations
    were made again.
 """
@@ -13,10 +13,7 @@
 import argparse
 import asyncio
 import concurrent.futures as futures
-import multiprocessing
-import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
@@ -33,7 +30,6 @@ from common import save
 import jaxglobal as jg
 
 BOX = [(-5.0, 5.0)] * 2
-CALLS: list[int] = []  # of this process
 
 
 def himmelblau(x) -> float:
@@ -70,24 +66,12 @@ def workers(levels: int) -> dict:
     return report("8 workers against 1", alone / several, 5, "x", seconds=several, alone=alone, same=bool(same))
 
 
-def unreliable(x) -> float:
-    """One call in twenty raises, one in a hundred hangs, and each process kills itself once."""
-    CALLS.append(1)
-    if len(CALLS) == 130:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if len(CALLS) % 100 == 50:
-        time.sleep(600)
-    if len(CALLS) % 20 == 7:
-        raise RuntimeError("the simulator has failed")
-    return himmelblau(x)
-
-
 def himmelblaus(points):
     return np.array([himmelblau(x) for x in points])
 
 
 def everywhere() -> list[dict]:
-    """The value found through threads, a Dask cluster, a vectorized function, and by processes that fail."""
+    """The value found through threads, a Dask cluster and a vectorized function."""
     import distributed
 
     def solve(host):
@@ -100,14 +84,7 @@ def everywhere() -> list[dict]:
             dask = solve(jg.host(himmelblau, executor=client.get_executor()))
     rows.append(report("found by a Dask cluster", dask.fun, 1e-6, ""))
     rows.append(report("found by a vectorized function", solve(jg.host(himmelblaus, vectorized=True)).fun, 1e-6, ""))
-    with jg.host(unreliable, workers=4, timeout=0.5) as host:
-        result = solve(host)
-    calls = {name: count for name, count in vars(result.calls).items() if name != "traceback"}
-    left = len(multiprocessing.active_children())
-    return [
-        *rows,
-        report("found by processes that fail, hang and die", result.fun, 1e-6, "", left_running=left, **calls),
-    ]
+    return rows
 
 
 def overheads() -> list[dict]:
