@@ -116,7 +116,7 @@ class BFGS:
         """Raises ValueError for an option that makes no sense."""
         for name in ("ftol", "xtol", "first_step"):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, int | float | np.number):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number)):
                 raise TypeError(f"`{name}` must be a number; got {value!r}.")
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be a finite number of at least 0; got {value}.")

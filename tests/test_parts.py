@@ -242,7 +242,8 @@ assert str(result.x.dtype) == 'float32' and result.fun < 1e-4, result
     run(code)
 
 
-def test_the_example_of_the_readme(capsys):
+def test_the_example_of_the_readme(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # an example writes a checkpoint
     text = (PACKAGE.parent / "README.md").read_text()
     blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
     assert blocks
