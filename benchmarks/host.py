@@ -5,12 +5,14 @@
 1. An objective that sleeps 20 ms, 2-D Himmelblau, differences, levels 0 to 3: 8 processes against this thread alone.
 2. What `host` and `Search` add to a function that costs nothing, at 256 lanes; its own time is taken off.
 3. An `aminimize` that would run for minutes: from `cancel` until it has stopped; how late a ticker is beside two.
-4. kill -9 at random moments until done, on three problems: whether the results agree bit for bit, how many evaluations
+4. What is found through threads, a Dask cluster and a vectorized function.
+5. kill -9 at random moments until done, on three problems: whether the results agree bit for bit, how many evaluations
    were made again.
 """
 
 import argparse
 import asyncio
+import concurrent.futures as futures
 import pathlib
 import subprocess
 import sys
@@ -62,6 +64,27 @@ def workers(levels: int) -> dict:
     alone, plain = run(jg.host(sleepy, workers=1))
     same = abs(found.fun - plain.fun) < 1e-8 and len(found.minima) == len(plain.minima)
     return report("8 workers against 1", alone / several, 5, "x", seconds=several, alone=alone, same=bool(same))
+
+
+def himmelblaus(points):
+    return np.array([himmelblau(x) for x in points])
+
+
+def everywhere() -> list[dict]:
+    """The value found through threads, a Dask cluster and a vectorized function."""
+    import distributed
+
+    def solve(host):
+        return jg.minimize(host, BOX, max_levels=3, progress=False)
+
+    with futures.ThreadPoolExecutor(8) as threads:
+        rows = [report("found by threads", solve(jg.host(himmelblau, executor=threads)).fun, 1e-6, "")]
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            dask = solve(jg.host(himmelblau, executor=client.get_executor()))
+    rows.append(report("found by a Dask cluster", dask.fun, 1e-6, ""))
+    rows.append(report("found by a vectorized function", solve(jg.host(himmelblaus, vectorized=True)).fun, 1e-6, ""))
+    return rows
 
 
 def overheads() -> list[dict]:
@@ -182,7 +205,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer levels and kills")
     quick = parser.parse_args().quick
-    rows = [workers(3 if quick else 4), *overheads(), *asyncio.run(event_loop()), *killed(2 if quick else 20)]
+    rows = [
+        workers(3 if quick else 4),
+        *everywhere(),
+        *overheads(),
+        *asyncio.run(event_loop()),
+        *killed(2 if quick else 20),
+    ]
     if not quick:
         save("host", rows)
 

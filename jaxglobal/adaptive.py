@@ -9,8 +9,8 @@ What was measured (24 BBOB functions, 3 instances, 10^4 D evaluations; functions
 - searches from Sobol points alone: 18 and 13; a quarter of them from the cover, the others hops: 24 and 19;
 - with candidates evaluated first: 24 and 21; with the evolution strategy at a third of the evaluations: 24 and 22.
 
-The cover is never left out, so that every basin is hit in the end, and of the points of a cell of the cover one in
-four is chosen at random, so that a basin with a high rim is, too. Screening a cover by its neighbours is the idea of
+The cover is never left out, so that every basin is hit in the end, and from every second cell a random point is
+chosen, so that a basin with a high rim is, too. Screening a cover by its neighbours is the idea of
 [RT], here with cells of a coarser grid in place of a radius.
 
 [RT] A. Rinnooy Kan and G. Timmer, Stochastic global optimization methods II, Math. Program. 39 (1987).
@@ -28,16 +28,17 @@ from jaxglobal.cmaes import Evolution
 from jaxglobal.hops import Habits, Pool
 from jaxglobal.starts import Starts
 
+MOST = 100  # variables; beyond, a round would cost more than its searches
 SEARCHED = 8  # points of the cover for each local search of a level
 FEWEST = 3  # local searches of level 1; at least twice as many in each level after it
 COVER = 4  # one local search in so many begins at the cover
-AT_RANDOM = 4  # one cell in so many is searched from a random point of it instead of the lowest
+AT_RANDOM = 2  # one cell in so many is searched from a random point of it instead of the lowest
 ROUND = 16  # local searches of a round, at least
 ROUNDS = 16  # of a level, at most, before its rounds grow
 LARGEST_ROUND = 4096
 EVOLVE_FROM = 4  # the level from which on the evolution strategy takes part
 EVOLVE = 1 / 3  # its share of the evaluations
-GENERATIONS = 16  # of a round, at most, so that a cheap function does not wait for this module
+GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
 SCREEN, SEARCH, EVOLVE_NEXT = range(3)  # what a round does next
@@ -124,6 +125,8 @@ class Course(NamedTuple):
     kind: np.ndarray
     bin: np.ndarray
     """(k,) Of the hops of the round."""
+    parent: np.ndarray
+    """() Of the exchanges: its place in the pool."""
     axis: np.ndarray
     """(k,) Of the exchanges of the round."""
     swept: np.ndarray
@@ -135,8 +138,8 @@ def begin(n: int) -> Course:
     zero, none, whole = np.zeros((), np.int64), np.zeros((0, n)), np.zeros(0, np.int64)
     nobody = cmaes.begin(np.full(n, 0.5), 0)
     return Course(
-        hops.empty(n), hops.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, none, none, zero, zero, np.zeros(0),
-        whole, whole, whole, np.zeros((), bool),
+        hops.empty(n), hops.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, none, none, zero, zero,
+        np.zeros(0), whole, whole, zero, whole, np.zeros((), bool),
     )  # fmt: skip
 
 
@@ -176,7 +179,7 @@ class Guide:
         course = self.course
         if course.step == EVOLVE_NEXT:
             due = self.level >= EVOLVE_FROM and course.evolved < EVOLVE * nfev
-            if due and course.generations < GENERATIONS:
+            if due and course.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.course = course._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
         if self.course.step == SCREEN:
@@ -209,7 +212,9 @@ class Guide:
         first, end = points * done // size, points * min(done + whole, size) // size
         cover = self.sequence.cover.points(level, first, end - first, n)
         hopped = hops.propose(course.pool, course.habits, count - cells, rng) if known else None
-        exchanged, axis = hops.exchanges(course.pool, course.habits, rng) if known else (cover[:0], course.axis[:0])
+        parent, exchanged, axis = 0, cover[:0], course.axis[:0]
+        if known:
+            parent, exchanged, axis = hops.exchanges(course.pool, course.habits, rng)
         spacing = min(self.sequence.cover.spacing(level, points, n), COVER_STEP)
         candidates = [cover] if hopped is None else [cover, hopped.x.reshape(-1, n)]
         nothing = np.zeros(0, np.int64)
@@ -220,6 +225,7 @@ class Guide:
             first_step=np.append(np.full(min(cells, len(cover)), spacing), [] if hopped is None else hopped.first_step),
             kind=nothing if hopped is None else hopped.kind,
             bin=nothing if hopped is None else hopped.bin,
+            parent=np.asarray(parent),
             axis=axis,
         )
         return Block(self.course.x, np.ones(len(self.course.x)), False)
@@ -237,7 +243,9 @@ class Guide:
             lowest = np.argmin(f[covered:split].reshape(slots, hops.CANDIDATES), axis=1)
             chosen = np.append(chosen, covered + hops.CANDIDATES * np.arange(slots) + lowest)
         x, first_step = course.x[np.asarray(chosen, np.int64)], course.first_step.copy()
-        swept = hops.combine(course.pool, course.x[split:], course.axis, f[split:]) if len(course.axis) else x[:0]
+        swept = x[:0]
+        if len(course.axis):
+            swept = hops.combine(course.pool, int(course.parent), course.x[split:], course.axis, f[split:])
         ends = course.pending
         if int(course.evolution.size) and len(course.pool.f) and course.evolution.f < course.pool.f[0]:
             ends = np.concatenate([course.evolution.x[None], ends])
@@ -280,4 +288,4 @@ class Guide:
 def read(given: Any, n: int, seed: int) -> Starts:
     """The sequence for `starts=`, for n free variables."""
     sequence = starts.read(given, n, seed)
-    return Adaptive(starts.cover(n, seed), seed) if isinstance(given, str) else sequence
+    return Adaptive(starts.cover(n, seed), seed) if isinstance(given, str) and n <= MOST else sequence

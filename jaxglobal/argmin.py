@@ -16,6 +16,7 @@ from jax.custom_batching import custom_vmap
 
 from jaxglobal import batch, devices, implicit, methods, objective
 from jaxglobal import starts as sequences
+from jaxglobal.host import refuse
 from jaxglobal.objective import Objective
 
 
@@ -99,6 +100,7 @@ def argmin(
         >>> round(float(best(2.0)), 2), round(float(jax.grad(best)(2.0)), 2)
         (-1.42, -0.35)
     """
+    refuse(fun)
     problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux, traceable=True)
     plan = make_plan(problem, len(guesses), levels, starts, local, lanes, seed)
     box = jnp.stack([problem.lower, problem.upper])

@@ -193,7 +193,8 @@ class AskedLanes:
         starts, first_step, number, problem = (np.array(field) for field in fields)
         f, x, g = self.best or (np.inf, np.zeros(self.n), np.zeros(self.n))
         arrays = {
-            "spent": np.array([self.nfev, self.ticks]), "at_work": self.at_work, "first_step": self.first_step,
+            "spent": np.array([self.nfev, self.ticks]), "serial": np.array(self._serial),
+            "at_work": self.at_work, "first_step": self.first_step,
             "told": self._told, "f": self._f, "g": self._g, "best_f": np.array(f), "best_x": x, "best_g": g,
             "starts": starts.reshape(-1, self.n), "steps": first_step, "numbers": number, "problems": problem,
         }  # fmt: skip
@@ -202,6 +203,7 @@ class AskedLanes:
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         self.nfev, self.ticks = (int(number) for number in arrays["spent"])
+        self._serial = int(arrays["serial"])  # so that an answer to an earlier process is known as one, and dropped
         self.at_work, self.first_step = arrays["at_work"].copy(), arrays["first_step"].copy()
         self._told, self._f, self._g = (arrays[name].copy() for name in ("told", "f", "g"))
         self._ids = np.where(self._told, 0, -1)

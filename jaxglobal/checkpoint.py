@@ -66,7 +66,7 @@ class Checkpoint:
             theirs = state["fingerprint"]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             warnings.warn(f"{self.path} is no complete checkpoint and is ignored: {error}", stacklevel=4)
             return None
         different = [name for name, digest in self._fingerprint.items() if theirs.get(name) != digest]

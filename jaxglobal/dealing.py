@@ -107,9 +107,8 @@ class GuidedDealer(Dealer):
             block = self._guide.next(dealt, allowed - dealt, streams.nfev)
             if block is None:
                 return 0
-            given = self.search.first_step
             self._x, self._searched, self._sent = block.x, block.searched, 0
-            self._first_step = block.first_step if given is None else np.full(len(block.x), given)
+            self._first_step = np.clip(block.first_step, self.search.step(0.0), self.search.step(1.0))
         count = min(streams.room, len(self._x) - self._sent)
         if not count:
             return 0

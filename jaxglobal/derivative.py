@@ -11,6 +11,7 @@ from jax import lax
 
 from jaxglobal import batch, descent, family, implicit, objective
 from jaxglobal.closed import Structure
+from jaxglobal.host import refuse
 from jaxglobal.objective import Box
 from jaxglobal.result import Result, Results
 
@@ -81,6 +82,7 @@ def derivative(
     """
     if not isinstance(result, Result | Results):
         raise TypeError(f"`result` must be what minimize or minimize_many returned; got {type(result).__name__}.")
+    refuse(fun)
     if isinstance(result, Results):
         several = family.check(fun, bounds, args, None, open, has_aux, bounds_axis)
         box, leaves, problem = several.box, several.leaves, several

@@ -109,7 +109,7 @@ def check_options(options: Any, tolerances: tuple[str, ...], counts: tuple[str, 
     """Raises TypeError or ValueError for an option of a local search that makes no sense."""
     for name in tolerances:
         value = getattr(options, name)
-        if value is not None and not isinstance(value, int | float | np.number):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number)):
             raise TypeError(f"`{name}` must be a number; got {value!r}.")
         if value is not None and not 0 <= value < math.inf:
             raise ValueError(f"`{name}` must be a finite number of at least 0; got {value}.")

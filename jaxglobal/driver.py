@@ -157,8 +157,7 @@ def levels(
     """
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
+    check_callback(callback)
     shown = display.show(progress)
     if isinstance(fun, Host):
         with jax.enable_x64(True):
@@ -189,6 +188,12 @@ def levels(
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise
     )
+
+
+def check_callback(callback: Any) -> None:
+    """Raises unless it is a function, or None."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
 
 
 def keep(

@@ -127,7 +127,11 @@ def differ(bounds: Any, count: int) -> bool:
 
 def read_box(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray]:
     """The layout of x and the bounds that all problems share, (2, n)."""
-    first = None if x0 is None else jax.tree.map(lambda leaf: np.asarray(leaf)[0], x0)
+
+    def of_first(leaf):  # a leaf without the axis is refused when the guesses are read
+        return np.asarray(leaf)[0] if np.ndim(leaf) and np.size(leaf) else leaf
+
+    first = None if x0 is None else jax.tree.map(of_first, x0)
     structure, lower, upper = objective.read_bounds(bounds, first)
     return structure, np.stack([lower, upper])
 
@@ -139,7 +143,11 @@ def read_boxes(bounds: Any, x0: Any, count: int) -> tuple[Structure, np.ndarray]
     elif hasattr(bounds, "lb"):
         lower, upper = np.asarray(bounds.lb), np.asarray(bounds.ub)
     else:
-        pairs = np.asarray(bounds)
+        pairs: Any = None
+        try:
+            pairs = np.asarray(bounds)
+        except ValueError:  # rows of different lengths
+            pairs = np.empty(0)
         if pairs.ndim != 3 or pairs.shape[2] != 2:
             raise ValueError(
                 "`bounds` of each problem must be an array (problems, variables, 2), a scipy.optimize.Bounds or a "

@@ -12,7 +12,7 @@ What each kind is for, found by leaving it out (24 BBOB functions in 2, 5 and 10
   plateaus: its steps have the scale and the shape of the pool.
 - blend: a normal sample with the mean and the covariance of the best minima [LL]. Rotated Rastrigin, Lunacek: where the
   minima lie around a common centre, their mean is better than each of them.
-- exchange: one coordinate of the best point taken from another minimum, evaluated but not searched from, and all that
+- exchange: one coordinate of a minimum taken from another one, evaluated but not searched from, and all that
   lower f put together. Separable functions, which it solves several times sooner (Rastrigin, Schwefel).
 Of several candidates for a hop, drawn alike, the search begins from the lowest: that costs one evaluation each and a
 search takes ten to thirty. Four of them solved more than one or eight.
@@ -131,10 +131,10 @@ def parents(pool: Pool, count: int, rng: np.random.Generator) -> np.ndarray:
 
 def propose(pool: Pool, habits: Habits, count: int, rng: np.random.Generator) -> Hops:
     """So many hops."""
-    n, kinds, bins = pool.x.shape[1], len(KINDS), len(SCALES) - 1
+    n, kinds = pool.x.shape[1], len(KINDS)
     kind = rng.choice(kinds, count, p=shares(habits.gain / habits.cost, LEAST_KIND))
     each = [shares(gain / cost, LEAST_SCALE) for gain, cost in zip(habits.scale_gain, habits.scale_cost, strict=True)]
-    bin = np.array([rng.choice(bins, p=each[k]) for k in kind], np.int64).reshape(count)
+    bin = np.sum(rng.random(count)[:, None] > np.cumsum(each, axis=1)[kind, :-1], axis=1)
     scale = 10 ** rng.uniform(SCALES[bin], SCALES[bin + 1])
     # Every candidate of a hop is drawn alike.
     parent = np.repeat(pool.x[parents(pool, count, rng)], CANDIDATES, axis=0)
@@ -183,23 +183,24 @@ def blend(pool: Pool, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.
     return mean + WIDER * move, 0.1 * np.max(np.abs(move), axis=1, initial=0.0)
 
 
-def exchanges(pool: Pool, habits: Habits, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Points that differ from the best in one coordinate, (k, n), which another point of the pool has; and which."""
+def exchanges(pool: Pool, habits: Habits, rng: np.random.Generator) -> tuple[int, np.ndarray, np.ndarray]:
+    """Points with one coordinate of another point: the place of their parent, (k, n), and which coordinate, (k,)."""
     n = pool.x.shape[1]
+    parent = int(parents(pool, 1, rng)[0])
     axis = np.arange(int(habits.sweep) * n) % n
     donor = rng.integers(len(pool.f), size=len(axis))
     value = pool.x[donor, axis]
     _, first = np.unique(np.stack([axis, value]), axis=1, return_index=True)
-    first = np.sort(first[np.abs(value - pool.x[0, axis])[first] > SAME_PLACE])
-    x = np.repeat(pool.x[:1], len(first), axis=0)
+    first = np.sort(first[np.abs(value - pool.x[parent, axis])[first] > SAME_PLACE])
+    x = np.repeat(pool.x[parent][None], len(first), axis=0)
     x[np.arange(len(first)), axis[first]] = value[first]
-    return x, axis[first]
+    return parent, x, axis[first]
 
 
-def combine(pool: Pool, x: np.ndarray, axis: np.ndarray, f: np.ndarray) -> np.ndarray:
+def combine(pool: Pool, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndarray) -> np.ndarray:
     """All exchanges that lower f put together, and the best of them alone, (2, n); (0, n) where none does."""
-    lowest = pool.x[0].copy()
-    better = np.flatnonzero(f < pool.f[0])
+    lowest = pool.x[parent].copy()
+    better = np.flatnonzero(f < pool.f[parent])
     for i in better[np.argsort(-f[better], kind="stable")]:  # the best of a variable comes last
         lowest[axis[i]] = x[i, axis[i]]
     return np.stack([lowest, x[np.argmin(f)]]) if len(better) else x[:0]

@@ -7,6 +7,7 @@ Each call is independent: a slow one holds back its own lane alone.
 import atexit
 import collections
 import math
+import pickle
 import time
 import warnings
 import weakref
@@ -24,7 +25,7 @@ from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.differences import NEEDED, Differences, steps
 from jaxglobal.result import Calls
 from jaxglobal.streams import CHUNK_TIME
-from jaxglobal.workers import Crew, Inline, Pool
+from jaxglobal.workers import Crew, Inline, Pool, Shift
 
 LANES_A_WORKER = 4  # so that no worker waits while the last calls of a gradient end
 FEWEST_LANES = 16
@@ -86,7 +87,7 @@ class Host:
         """See `host`."""
         if not callable(fun):
             raise TypeError(f"`fun` must be a function fun(x, *args); got {type(fun).__name__}.")
-        if not (jac is None or jac is True or callable(jac) or jac in NEEDED):
+        if not (jac is None or jac is True or callable(jac) or isinstance(jac, str) and jac in NEEDED):
             raise ValueError(f'`jac` must be a function, True, "2-point" or "3-point"; got {jac!r}.')
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"`executor` must have a method `submit`; got {type(executor).__name__}.")
@@ -95,9 +96,9 @@ class Host:
         for name, value in (("timeout", timeout), ("step", step)):
             if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
                 raise ValueError(f"`{name}` must be a positive number; got {value!r}.")
-        if not (isinstance(noise, int | float) and 0 <= noise < math.inf):
-            raise ValueError(f"`noise` must be a number of at least 0; got {noise!r}.")
-        self.fun, self.jac, self.vectorized, self.step, self.noise = fun, jac, bool(vectorized), step, float(noise)
+        if tag is not None and not isinstance(tag, str):
+            raise TypeError(f"`tag` must be a string; got {type(tag).__name__}.")
+        self.fun, self.jac, self.vectorized, self.step, self.noise = fun, jac, bool(vectorized), step, read_noise(noise)
         self.name, self.tag = getattr(fun, "__qualname__", type(fun).__qualname__), tag
         self.workers = workers or 1
         self._closed, self._hinted = False, False
@@ -122,7 +123,7 @@ class Host:
         jac = getattr(self.jac, "__qualname__", self.jac)
         return self.name, self.tag, jac, self.vectorized, self.step, self.noise
 
-    def open(self) -> Inline | Pool | Crew:
+    def open(self) -> Inline | Pool:
         """Those who make the calls; processes begin at the first use, and stay.
 
         Raises:
@@ -135,9 +136,11 @@ class Host:
         if self.workers == 1 and self._timeout is None:
             return Inline()
         if self._crew is None:
+            for name, call in (("fun", self.fun), ("jac", self.jac)):
+                check_importable(name, call)
             self._crew = Crew(self.workers, self._timeout)
             atexit.register(_close, weakref.ref(self))
-        return self._crew
+        return Shift(self._crew)
 
     def close(self) -> None:
         """Ends the processes; an executor that was given stays open."""
@@ -159,6 +162,30 @@ class Host:
             warnings.warn(
                 "`fun` returned a JAX array: without host(...) it is compiled and has exact gradients", stacklevel=2
             )
+
+
+def read_noise(noise: Any) -> float:
+    """The error of a value, for `noise=`."""
+    if isinstance(noise, bool) or not (isinstance(noise, int | float) and 0 <= noise < math.inf):
+        raise ValueError(f"`noise` must be a number of at least 0; got {noise!r}.")
+    return float(noise)
+
+
+def check_importable(name: str, call: Any) -> None:
+    """Raises unless a worker can be sent the function."""
+    try:
+        pickle.dumps(call)
+    except Exception as error:  # whatever the object's own way of pickling raises
+        raise TypeError(
+            f"`{name}` must be importable by name to be called in a process, defined at the top of a module; "
+            f"got {getattr(call, '__qualname__', type(call).__name__)}: {error}."
+        ) from None
+
+
+def refuse(fun: Any) -> None:
+    """Raises where a function has to be a JAX one."""
+    if isinstance(fun, Host):
+        raise TypeError("`fun` must be a JAX function here; got a host function, which only a search can call.")
 
 
 def _close(reference: Any) -> None:
@@ -230,7 +257,7 @@ class HostLanes(AskedLanes):
     def run(self, rules: LocalRules, drain: bool, allowed: int | None = None) -> minima.Ended:
         """Advances the lanes whose calls are done, and makes calls for some tens of milliseconds."""
         ended = super().run(rules, drain)
-        asked = self.ask(self.lanes if allowed is None else max(allowed - len(self._points), 1))
+        asked = self.ask(self.lanes if allowed is None else max(allowed - len(self._points), 0))
         for ident, x, problem in zip(asked.ids, asked.x, asked.problem, strict=True):
             self._begin(int(ident), x, int(problem))
         until = time.perf_counter() + CHUNK_TIME
@@ -252,7 +279,8 @@ class HostLanes(AskedLanes):
         self.calls = Calls(made, failed, timed_out, died, str(arrays["traceback"]))
 
     def cut(self) -> minima.Ended:
-        """Ends the searches where they are; calls under way are not waited for."""
+        """Ends the searches where they are; calls under way are not waited for, those that wait are not made."""
+        self._workers.close()
         self._points.clear()
         self._tasks.clear()
         return super().cut()
@@ -380,4 +408,7 @@ class HostLanes(AskedLanes):
         shapes, expected = [np.shape(leaf) for leaf in jax.tree.leaves(value)], [*self._structure.shapes]
         if shapes != expected:
             raise TypeError(f"the gradient must have the shapes of x, {expected}; got {shapes or 'None'}.")
+        kinds = [np.asarray(leaf).dtype for leaf in jax.tree.leaves(value)]
+        if any(kind.kind not in "biuf" for kind in kinds):
+            raise TypeError(f"the gradient must be real numbers; got {', '.join(map(str, kinds))}.")
         return self._structure.flatten(value)

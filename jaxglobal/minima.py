@@ -137,7 +137,7 @@ def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
         multipliers = (np.arange(1, x.shape[1] + 1, dtype=np.uint64) * _MIX) | np.uint64(1)
         mixed = (cells ^ multipliers) * _MIX
         mixed = (mixed ^ (mixed >> np.uint64(29))) * multipliers
-        return np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64) * _MIX
+        return np.asarray(np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64) * _MIX)
     key = np.zeros(len(x), np.uint64)
     for i in range(x.shape[1]):
         key = (key ^ cells[:, i]) * _MIX

@@ -233,7 +233,11 @@ def read_starts(x0: Any, structure: Structure, lower: Any, upper: Any, is_open: 
     shapes = tuple(np.shape(leaf) for leaf in leaves)
     if shapes == structure.shapes:
         points = structure.flatten(leaves)[None]
-    elif len({shape[:1] for shape in shapes}) == 1 and tuple(shape[1:] for shape in shapes) == structure.shapes:
+    elif (
+        len({shape[:1] for shape in shapes}) == 1
+        and shapes[0][:1] != (0,)
+        and tuple(shape[1:] for shape in shapes) == structure.shapes
+    ):
         points = structure.flatten(leaves, axes=1)
     else:
         raise ValueError(

@@ -11,7 +11,8 @@ from jaxglobal import descent, devices, methods, objective, stopping
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.asked import AskedLanes
-from jaxglobal.driver import Levels, keep
+from jaxglobal.driver import Levels, check_callback, keep
+from jaxglobal.host import read_noise
 from jaxglobal.result import Level, Result
 
 LANES = 16
@@ -84,6 +85,8 @@ class Search:
         """See the class."""
         began = time.perf_counter()
         rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
+        check_callback(callback)
+        noise = read_noise(noise)
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open)
         sequence = sequences.read(starts, int(np.sum(problem.free)), seed)
@@ -98,7 +101,6 @@ class Search:
             lambda _: self._lanes, noise, keep(checkpoint, tag, (), problem, guesses, rules, options),
         )  # fmt: skip
         self._last: np.ndarray | None = None
-        self._single = False
 
     @property
     def done(self) -> bool:
@@ -120,7 +122,7 @@ class Search:
             raise ValueError(f"`k` must be a whole number of at least 1; got {k!r}.")
         self._go_on()
         ids, x, _ = self._lanes.ask(1 if k is None else int(k))
-        self._last, self._single = ids, k is None
+        self._last = ids
         if k is not None:
             return Points(ids, self._structure.unflatten(x))
         return self._structure.unflatten(x[0]) if len(ids) else None
@@ -141,8 +143,9 @@ class Search:
             if self._last is None:
                 raise ValueError("`ids` must say which points these are, as none was asked for since the last tell.")
             ids = self._last
-            self._last = None
         ids, values = np.atleast_1d(np.asarray(ids)), np.atleast_1d(np.asarray(f))
+        if ids.ndim != 1 or (ids.dtype.kind not in "iu" and ids.size):
+            raise ValueError(f"`ids` must be whole numbers, those of asked points; got {ids.dtype}, shape {ids.shape}.")
         if values.shape != ids.shape or values.dtype.kind not in "biuf":
             raise ValueError(
                 f"`f` must be {len(ids)} real values, one a point; got shape {values.shape}, {values.dtype}."
@@ -152,8 +155,11 @@ class Search:
         shapes = [np.shape(leaf) for leaf in jax.tree.leaves(g)]
         if shapes != expected:
             raise ValueError(f"`g` must have the shapes {expected}; got {shapes}.")
+        if any(np.asarray(leaf).dtype.kind not in "biuf" for leaf in jax.tree.leaves(g)):
+            raise ValueError(f"`g` must be real numbers; got {[str(np.asarray(v).dtype) for v in jax.tree.leaves(g)]}.")
         gradients = np.reshape(self._structure.flatten(g, axes=len(lead)), (len(ids), -1))
         self._lanes.tell(ids, values, gradients)
+        self._last = None
 
     def save(self) -> None:
         """Writes the checkpoint now, answers that have been told included.

@@ -151,8 +151,10 @@ class Sobol:
 
     def __post_init__(self):
         """Checks the number of starts."""
-        if self.first < 1 or self.first & (self.first - 1):
-            raise ValueError(f"`first` must be a power of two; got {self.first}.")
+        whole = isinstance(self.first, int | np.integer) and not isinstance(self.first, bool)
+        if not whole or self.first < 1 or self.first & (self.first - 1):
+            raise ValueError(f"`first` must be a power of two; got {self.first!r}.")
+        check_seed(self.seed)
 
     def size(self, level: int, n: int) -> int:
         """1, then `first`, and twice as many each level."""
@@ -190,8 +192,7 @@ class Sobol:
 
 def read(given: Any, n: int, seed: int) -> Starts:
     """The sequence for `starts=`, for n free variables."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"`seed` must be a whole number of at least 0; got {seed!r}.")
+    check_seed(seed)
     if isinstance(given, str) and given == "auto":
         return affordable(n, seed)
     if isinstance(given, Starts) and not isinstance(given, type):
@@ -199,6 +200,12 @@ def read(given: Any, n: int, seed: int) -> Starts:
     raise TypeError(
         f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.'
     )
+
+
+def check_seed(seed: Any) -> None:
+    """Raises unless it is a whole number."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0; got {seed!r}.")
 
 
 def affordable(n: int, seed: int) -> Starts:

@@ -27,7 +27,7 @@ from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
-BLOCK_QUEUE = 2**10  # starts of a chunk where they come in blocks
+BLOCK_QUEUE = 2**12  # starts of a chunk where they come in blocks
 
 
 class Problems(NamedTuple):

@@ -6,12 +6,15 @@ import is what its module imports.
 """
 
 import concurrent.futures as futures
+import dataclasses
 import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -115,95 +118,140 @@ class Pool:
         self._running.clear()
 
 
+@dataclasses.dataclass
+class Member:
+    """A process of a crew.
+
+    Attributes:
+        executor: that holds it.
+        pid: the future of its process id; done once it has started.
+        call: the future of its last call.
+        since: when that call was made, or last seen to wait for the process to start.
+    """
+
+    executor: futures.ProcessPoolExecutor
+    pid: Any
+    call: Any = None
+    since: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether its last call is done."""
+        return self.call is None or self.call.done()
+
+
 class Crew:
-    """Processes of our own, one call each at a time, so that one that hangs or dies takes no other call with it."""
+    """Processes of our own, one call each at a time, so that one that hangs or dies takes no other call with it.
+
+    It serves several searches, also side by side: each holds a `Shift`.
+    """
 
     def __init__(self, workers: int, timeout: float | None):
         """The processes begin at once. They are spawned: a fork would copy JAX's threads in the midst of their work."""
         self._timeout = timeout
         self._context = multiprocessing.get_context("spawn")
-        self._done: queue.SimpleQueue[tuple[int, Any, Any]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._members = [self._hire() for _ in range(workers)]
-        self._running: dict[int, tuple[Any, float]] = {}  # of a member: the key of its call, and since when
+        self._killed: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def _hire(self) -> tuple[futures.ProcessPoolExecutor, Any]:
-        executor = futures.ProcessPoolExecutor(1, mp_context=self._context)
-        return executor, executor.submit(os.getpid)
+    def _hire(self) -> Member:
+        # Ctrl-C in a terminal goes to all processes; it is this one that decides what it means.
+        ignore = signal.SIGINT, signal.SIG_IGN
+        executor = futures.ProcessPoolExecutor(1, self._context, initializer=signal.signal, initargs=ignore)
+        return Member(executor, executor.submit(os.getpid))
 
     @property
     def room(self) -> int:
         """Members without a call."""
-        return len(self._members) - len(self._running)
+        return sum(member.idle for member in self._members)
 
-    def submit(self, key: Any, call: Callable[..., Any], *args: Any) -> None:
-        """Hands the call to an idle member."""
-        member = next(i for i in range(len(self._members)) if i not in self._running)
-        executor = self._members[member][0]
-        self._running[member] = key, time.monotonic()
-        try:
-            future = executor.submit(call, *args)
-        except futures.BrokenExecutor:  # it died while it was idle
-            self._members[member] = self._hire()
-            executor = self._members[member][0]
-            future = executor.submit(call, *args)
-        future.add_done_callback(lambda future: self._done.put((member, executor, future)))
-
-    def outcomes(self, wait: float) -> list[Outcome]:
-        """As `Pool.outcomes`; a member that takes too long is killed and replaced."""
-        done: list[Outcome] = []
-        try:
-            done += self._outcome(*self._done.get(timeout=wait))
-            while True:
-                done += self._outcome(*self._done.get_nowait())
-        except queue.Empty:
-            pass
-        if self._timeout is not None:
-            now = time.monotonic()
-            # A member that is still starting has not begun its call.
-            ready = {i for i in self._running if self._members[i][1].done()}
-            for member in [i for i in ready if now - self._running[i][1] > self._timeout]:
-                key, _ = self._running.pop(member)
-                self._dismiss(member)
-                self._members[member] = self._hire()
-                done.append(Outcome(key, None, "timed out"))
-            for member in self._running.keys() - ready:
-                self._running[member] = self._running[member][0], now
-        return done
-
-    def _outcome(self, member: int, executor: Any, future: Any) -> list[Outcome]:
-        if self._members[member][0] is not executor or member not in self._running:
-            return []  # of a member that has been dismissed
-        key, _ = self._running.pop(member)
-        result = outcome(key, future)
-        if result.error == "died":
-            self._members[member] = self._hire()
-        return [result]
-
-    def _dismiss(self, member: int) -> None:
-        executor, pid = self._members[member]
-        if pid.done() and not pid.cancelled() and pid.exception() is None:
+    def submit(self, call: Callable[..., Any], *args: Any) -> Any:
+        """The future of a call by an idle member; if another search has just taken the last one, by the first."""
+        with self._lock:
+            which = next((i for i, member in enumerate(self._members) if member.idle), 0)
             try:
-                os.kill(pid.result(), getattr(signal, "SIGKILL", signal.SIGTERM))
-            except ProcessLookupError:
-                pass
-        executor.shutdown(wait=False, cancel_futures=True)
+                future = self._members[which].executor.submit(call, *args)
+            except futures.BrokenExecutor:  # it died
+                self._members[which] = self._hire()
+                future = self._members[which].executor.submit(call, *args)
+            self._members[which].call, self._members[which].since = future, time.monotonic()
+        return future
+
+    def kill_late(self) -> None:
+        """Kills and replaces the members whose calls take too long, whoever made them."""
+        if self._timeout is None:
+            return
+        with self._lock:
+            now = time.monotonic()
+            for which, member in enumerate(self._members):
+                if member.idle:
+                    continue
+                if not member.pid.done():
+                    member.since = now
+                elif now - member.since > self._timeout:
+                    self._killed.add(member.call)
+                    kill(member)
+                    self._members[which] = self._hire()
+
+    def was_killed(self, future: Any) -> bool:
+        """Whether the call took too long."""
+        return future in self._killed
 
     def close(self) -> None:
         """Kills the processes that are at work and ends the others."""
-        for member in range(len(self._members)):
-            if member in self._running:
-                self._dismiss(member)
+        members, self._members = self._members, []
+        for member in members:
+            if member.idle:
+                member.executor.shutdown(wait=True, cancel_futures=True)
             else:
-                self._members[member][0].shutdown(wait=True, cancel_futures=True)
-        self._running.clear()
-        self._members = []
+                kill(member)
+
+
+class Shift(Pool):
+    """The calls of one search to a crew."""
+
+    def __init__(self, crew: Crew):
+        """No call yet."""
+        super().__init__(crew, None, None)
+        self._crew = crew
+
+    @property
+    def room(self) -> int:
+        """Calls that can be submitted now."""
+        return self._crew.room
+
+    def outcomes(self, wait: float) -> list[Outcome]:
+        """As `Pool.outcomes`; a member that takes too long is killed and replaced."""
+        self._crew.kill_late()
+        return super().outcomes(wait)
+
+    def _outcome(self, number: int, future: Any) -> list[Outcome]:
+        late = self._crew.was_killed(future)
+        return [
+            Outcome(done.key, None, "timed out") if late and done.error == "died" else done
+            for done in super()._outcome(number, future)
+        ]
+
+
+def kill(member: Member) -> None:
+    """Ends a process at once."""
+    pid = member.pid
+    if pid.done() and not pid.cancelled() and pid.exception() is None:
+        try:
+            os.kill(pid.result(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        except ProcessLookupError:
+            pass
+    member.executor.shutdown(wait=False, cancel_futures=True)
 
 
 def outcome(key: Any, future: Any) -> Outcome:
     """The outcome of a future that is done."""
     try:
+        error = future.exception()  # not raised: an exit or a Ctrl-C in a worker is a failure of its call alone
+    except futures.CancelledError as cancelled:
+        error = cancelled
+    if error is None:
         return Outcome(key, future.result())
-    except (futures.BrokenExecutor, futures.CancelledError) as error:
+    if isinstance(error, futures.BrokenExecutor | futures.CancelledError):
         return Outcome(key, None, "died", f"{type(error).__name__}: {error}")
-    except Exception as error:
-        return Outcome(key, None, "failed", "".join(traceback.format_exception(error)))
+    return Outcome(key, None, "failed", "".join(traceback.format_exception(error)))

@@ -57,3 +57,17 @@ def suicidal(x):
 
 def process(_):
     return float(os.getpid())
+
+
+def distance(x, a):
+    time.sleep(0.03)
+    return float(np.sum((x - a) ** 2))
+
+
+def quits(x):
+    """One call in ten ends as Ctrl-C would end it in a worker."""
+    global CALLS
+    CALLS += 1
+    if CALLS % 10 == 5:
+        raise KeyboardInterrupt
+    return himmelblau(x)

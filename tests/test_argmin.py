@@ -298,6 +298,8 @@ def test_bilevel_regularisation_by_gradient_descent():
         (dict(bounds=jnp.ones((2, 3))), ValueError, "`bounds` must be pairs (low, high)"),
         (dict(fun=lambda x: x), TypeError, "`fun` must return a scalar"),
         (dict(local="newton"), TypeError, '`local` must be "auto", a jaxglobal.BFGS'),
+        (dict(fun=jg.host(float)), TypeError, "`fun` must be a JAX function here; got a host function"),
+        (dict(x0=np.zeros((0, 2))), ValueError, "`x0` must have shapes [(2,)], or these with a leading axis"),
         (dict(x0=[5.0, 0.0]), ValueError, "`x0` must lie inside the bounds"),
     ],
     ids=lambda v: str(v)[:30] if isinstance(v, dict) else "",

@@ -167,8 +167,13 @@ def test_options_of_the_local_search():
     ):
         with pytest.raises(ValueError, match=message):
             jg.BFGS(**options)
-    with pytest.raises(ValueError, match="`first` must be a power of two"):
-        jg.Sobol(first=3)
+    with pytest.raises(TypeError, match="`ftol` must be a number; got True"):
+        jg.BFGS(ftol=True)
+    for first in (3, 4.5):
+        with pytest.raises(ValueError, match="`first` must be a power of two"):
+            jg.Sobol(first=first)
+    with pytest.raises(ValueError, match="`seed` must be a whole number of at least 0; got -1"):
+        jg.Sobol(seed=-1)
 
 
 def test_inside_a_transformation():

@@ -187,6 +187,28 @@ def test_half_a_file_is_ignored(tmp_path):
     assert jg.minimize(fun, BOX, max_levels=2, progress=False, checkpoint=path).fun == plain.fun
 
 
+def test_an_array_file_is_no_checkpoint(tmp_path):
+    path = tmp_path / "c.npy"
+    np.save(path, np.zeros(3))
+    with pytest.warns(UserWarning, match="is no complete checkpoint and is ignored"):
+        jg.minimize(lambda x: jnp.sum(x**2), BOX, max_levels=1, progress=False, checkpoint=path)
+
+
+def test_late_answers_to_an_earlier_process_are_dropped(tmp_path):
+    search = lambda: jg.Search(BOX, max_levels=2, checkpoint=tmp_path / "c.npz")  # noqa: E731
+    before = search()
+    x = before.ask()
+    before.tell(*simulators.both(x))
+    early = before.ask(1)
+    before.save()
+    after = search()
+    again = after.ask(1)
+    assert np.array_equal(again.x, early.x) and again.ids[0] > early.ids[0]
+    after.tell(-1e9, np.ones(2), early.ids)
+    after.tell(*simulators.both(again.x[0]), again.ids)
+    assert after.result().fun > -1e9
+
+
 def test_a_path_that_cannot_be_written(tmp_path):
     for path in (tmp_path / "no" / "c.npz", tmp_path):
         with pytest.raises(ValueError, match=re.escape(f"`checkpoint` must be a file that can be written; got {path}")):

@@ -2,7 +2,9 @@
 
 import concurrent.futures as futures
 import multiprocessing
+import os
 import re
+import signal
 import time
 
 import jax.numpy as jnp
@@ -79,7 +81,7 @@ def test_a_dask_cluster():
 
 
 def test_the_pool_lives_as_long_as_the_function():
-    with jg.host(simulators.process, jac=lambda x: np.zeros(2), workers=2) as pid:
+    with jg.host(simulators.process, jac=np.zeros_like, workers=2) as pid:
         seen = {solve(pid, max_levels=2).fun for _ in range(2)} | {solve(pid, max_levels=1).fun}
         assert seen <= {float(child.pid) for child in multiprocessing.active_children()}
     assert not multiprocessing.active_children()
@@ -112,6 +114,37 @@ def test_hanging_and_dying_workers_are_replaced():
         result = solve(suicidal)
         assert result.fun < 1e-4 and result.calls.died >= 2
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_answers_to_another_search_do_not_count():
+    """Calls that a limit left under way, and those of a search beside it, share the workers."""
+    guesses = np.random.default_rng(0).uniform(-5, 5, (16, 2))
+    with jg.host(simulators.distance, workers=3) as distance:
+        solve(distance, args=(3.0,), max_levels=1)  # the processes have started
+        assert solve(distance, args=(3.0,), x0=guesses, max_time=0.2).status is jg.Status.MAX_TIME
+        with futures.ThreadPoolExecutor(2) as threads:
+            run = lambda a: solve(distance, args=(a,), x0=guesses, max_levels=1)  # noqa: E731
+            both = list(threads.map(run, [-2.0, 1.0], timeout=60))
+    for result, a in zip(both, [-2.0, 1.0], strict=True):
+        assert np.allclose(result.x, a, atol=1e-5) and result.nstarts == 17 and len(result.minima) == 1
+        assert result.calls.made == 5 * result.nfev
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_worker_is_no_ctrl_c_here():
+    with jg.host(simulators.quits, workers=2) as quits:
+        result = solve(quits)
+        assert result.fun < 1e-4 and result.calls.failed >= result.calls.made // 20 > 0
+        assert "KeyboardInterrupt" in result.calls.traceback
+        for child in multiprocessing.active_children():  # as a terminal does, which sends it to every process
+            os.kill(child.pid, signal.SIGINT)
+        assert solve(quits).calls.died == 0
+
+
+def test_a_limit_on_evaluations_makes_no_more_calls():
+    result = solve(jg.host(himmelblau), x0=np.ones((16, 2)), max_evals=40)
+    assert result.status is jg.Status.MAX_EVALS and result.nfev == 40 and result.calls.made == 5 * 40
 
 
 def test_a_start_that_fails_ends_its_search():
@@ -175,6 +208,10 @@ def test_noise():
         (himmelblau, {"jac": "4-point"}, ValueError, '`jac` must be a function, True, "2-point" or "3-point"'),
         (himmelblau, {"executor": 4}, TypeError, "`executor` must have a method `submit`; got int."),
         (himmelblau, {"timeout": -1}, ValueError, "`timeout` must be a positive number; got -1."),
+        (himmelblau, {"tag": 3}, TypeError, "`tag` must be a string; got int."),
+        (himmelblau, {"jac": np.zeros(2)}, ValueError, '`jac` must be a function, True, "2-point" or "3-point"'),
+        (lambda x: 1.0, {"workers": 2}, TypeError, "`fun` must be importable by name to be called in a process"),
+        (himmelblau, {"jac": lambda x: x * 1j}, TypeError, "the gradient must be real numbers; got complex128."),
         (himmelblau, {"noise": -1}, ValueError, "`noise` must be a number of at least 0; got -1."),
         (lambda x: None, {}, TypeError, "`fun` must return one real number; got NoneType."),
         (lambda x: x, {}, TypeError, "`fun` must return one real number; got shape (2,), float64."),
@@ -253,6 +290,10 @@ def test_wrong_answers():
     with pytest.raises(ValueError, match="`k` must be a whole number of at least 1; got 0"):
         search.ask(0)
     points = search.ask(4)
+    with pytest.raises(ValueError, match="`ids` must be whole numbers, those of asked points; got float64"):
+        search.tell(1.0, np.zeros(2), 0.5)
+    with pytest.raises(ValueError, match="`g` must be real numbers; got"):
+        search.tell(1.0, np.zeros(2) * 1j, points.ids)
     with pytest.raises(ValueError, match="`f` must be 1 real values, one a point; got shape"):
         search.tell([1.0, 2.0], np.zeros((2, 2)), points.ids)
     with pytest.raises(ValueError, match=re.escape("`g` must have the shapes [(2,)]; got [(3,)]")):
@@ -264,3 +305,12 @@ def test_wrong_answers():
         search.tell(1.0, np.ones(2), points.ids)
     with pytest.raises(ValueError, match="`ids` must say which points these are"):
         jg.Search(BOX).tell(1.0, np.ones(2))
+    with pytest.raises(TypeError, match=re.escape("`callback` must be a function callback(level); got int")):
+        jg.Search(BOX, callback=3)
+    with pytest.raises(ValueError, match="`noise` must be a number of at least 0; got -1"):
+        jg.Search(BOX, noise=-1)
+    search = jg.Search(BOX)
+    x = search.ask()
+    with pytest.raises(ValueError, match="`g` must have the shapes"):
+        search.tell(1.0, np.ones(3))
+    search.tell(1.0, np.zeros_like(x))  # an answer that was refused can be given again

@@ -238,6 +238,8 @@ def test_a_host_function():
         (dict(bounds=np.zeros((4, 2, 2)) - np.arange(2)), ValueError, "`upper` must be greater than or equal"),
         (dict(bounds=lambda a: [(0, a)]), TypeError, "`bounds` must be pairs (low, high)"),
         (dict(bounds_axis=1), ValueError, '`bounds_axis` must be "auto", None or 0; got 1.'),
+        (dict(bounds=[BOX, BOX[:1]], bounds_axis=0), ValueError, "`bounds` of each problem must be an array"),
+        (dict(x0=1.0), ValueError, "`x0` must have shapes [(4, 2)], or these with a second axis"),
         (dict(x0=np.zeros(2)), ValueError, "`x0` must have shapes [(4, 2)], or these with a second axis"),
         (
             dict(x0=np.full((4, 2), 9.0)),

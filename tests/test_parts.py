@@ -20,10 +20,10 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result problems cost weakly closed objective starts descent linesearch quasi_newton".split(),
+    "result problems cost weakly closed objective starts cmaes hops adaptive descent linesearch quasi_newton".split(),
     "bfgs lbfgs first_order methods interrupt".split(),
     "sweep minima stopping devices progress implicit batch polish precise".split(),
-    ["found", "streams"],
+    ["found", "dealing", "streams"],
     "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),
     ["__init__", "__main__"],
@@ -243,7 +243,8 @@ assert str(result.x.dtype) == 'float32' and result.fun < 1e-4, result
     run(code)
 
 
-def test_the_example_of_the_readme(capsys):
+def test_the_example_of_the_readme(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # an example writes a checkpoint
     text = (PACKAGE.parent / "README.md").read_text()
     blocks = [part.split("```")[0] for part in text.split("```python\n")[1:]]
     assert blocks
