@@ -42,11 +42,16 @@ def collect(found: Found, ended: minima.Ended, problem: Objective, fatol: float)
     if not len(ended.f):
         return found
     archive = minima.add(found.archive, ended, problem.lower, problem.upper - problem.lower, fatol)
-    return improve(found, ended)._replace(searches=found.searches + len(ended.f), archive=archive)
+    return best_of(found, ended)._replace(searches=found.searches + len(ended.f), archive=archive)
 
 
 def improve(found: Found, ended: minima.Ended) -> Found:
-    """What has been found once these points have been evaluated too, which count for no minimum."""
+    """What has been found once these points have been evaluated too: none of them is the end of a search."""
+    return best_of(found, ended._replace(status=np.full_like(ended.status, LocalStatus.RUNNING)))
+
+
+def best_of(found: Found, ended: minima.Ended) -> Found:
+    """The same with the best of these points, if it is better."""
     if not len(ended.f):
         return found
     lowest = np.flatnonzero(ended.f == np.min(ended.f))
@@ -55,6 +60,11 @@ def improve(found: Found, ended: minima.Ended) -> Found:
     if (f, start) < (found.f, found.start):
         return found._replace(f=f, start=start, x=ended.x[i].copy(), status=LocalStatus(int(ended.status[i])))
     return found
+
+
+def count_of_best(found: Found) -> int:
+    """The searches that are known to have ended at the best point."""
+    return int(found.status is not LocalStatus.RUNNING)
 
 
 def polished(
@@ -99,7 +109,7 @@ def polished(
 def of_best(found: Found, fatol: float) -> minima.Archive:
     """The best point as an archive of its own."""
     f = np.array([found.f], found.x.dtype)
-    whole = (np.array([number], np.int64) for number in (found.start, found.status, 1))
+    whole = (np.array([number], np.int64) for number in (found.start, found.status, count_of_best(found)))
     return minima.Archive(minima.lattice_value(f, fatol), np.zeros(1, np.uint64), found.x[None], f, *whole)
 
 
@@ -110,5 +120,5 @@ def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float
     fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
     distinct = [Minimum(unflatten(x), float(f), int(count), LocalStatus(int(s))) for x, f, count, s in fields]
     if distinct and distinct[0].fun != found.f:  # the best value has more cells than the archive keeps
-        distinct.insert(0, Minimum(unflatten(found.x), found.f, 1, found.status))
+        distinct.insert(0, Minimum(unflatten(found.x), found.f, count_of_best(found), found.status))
     return distinct
