@@ -97,12 +97,27 @@ class GuidedDealer(Dealer):
         self._x, self._first_step = np.zeros((0, self.free)), np.zeros(0)
         self._searched, self._sent = True, 0
 
+    def size(self, level: int) -> int:
+        """See `Dealer`; of the levels up to the one after the one under way."""
+        if level == 0:
+            return super().size(level)
+        if self._guide.level == 0:
+            self._guide.add(*self._results()[:2])
+        return self._guide.size(level)
+
+    def spacing(self, level: int, done: int) -> float:
+        """See `Dealer`."""
+        if level == 0:
+            return super().spacing(level, done)
+        cover, share = self._guide.sequence.cover, min(done / self.size(level), 1.0)
+        return cover.spacing(level, int(share * cover.size(level, self.free)), self.free)
+
     def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
         """See `Dealer`; counts the starts of local searches alone."""
         if level == 0:
             return super().deal(level, dealt, allowed, streams)
         if self._guide.level != level:
-            self._guide.enter(level, *self._results())
+            self._guide.enter(level)
         if self._sent == len(self._x) and not streams.busy:
             block = self._guide.next(dealt, allowed - dealt, streams.nfev)
             if block is None:

@@ -416,9 +416,11 @@ class Levels(Iterator[Level]):
         allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
         began, earlier = time.perf_counter(), level.seconds
         self._display.begin(level.index, allowed)
+        finished = False
         while self._status is Status.RUNNING:
             level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
-            if not streams.busy:
+            finished = not streams.busy
+            if finished:
                 break
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
             self._collect(streams.run(dealer.rules(rules), dealer.drains(level.dealt, allowed), left), level)
@@ -426,7 +428,7 @@ class Levels(Iterator[Level]):
             self._display.update(level.done, self._found.f)
             self._status = self._limit(streams)
             yield
-        if streams.busy:
+        if not finished:
             if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
                 self._save(at_once=True)
                 self._paused = True
