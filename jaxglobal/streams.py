@@ -234,6 +234,6 @@ class Streams:
             self.nfev += k
             self.ticks += self.engine.lanes
             bad = np.isin(np.asarray(lanes.status)[0, :k], NOT_BEGUN)
-            values.append(np.asarray(lanes.f)[0, :k])
+            values.append(np.asarray(lanes.best_f)[0, :k])
             gradients.append(np.where(bad, np.nan, np.asarray(lanes.g)[:, :k]).T / np.where(width > 0, width, 1))
         return np.concatenate(values), np.concatenate(gradients)

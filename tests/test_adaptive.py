@@ -29,7 +29,7 @@ def search(fun=lattice, box=BOX, **options):
 def test_the_cover_is_whole_and_searches_are_fewer():
     result, plain = search(), search(starts=jg.Grid())
     assert [level.spacing for level in result.levels] == [level.spacing for level in plain.levels]
-    assert [level.nstarts for level in result.levels] == [1, 3, 6, 12, 32, 128]
+    assert all(level.nstarts < 3 + 4**k for k, level in enumerate(result.levels))
     assert 2 * result.nfev < plain.nfev
     check_counts(result)
     check_minimum(result, 0.0)

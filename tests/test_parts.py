@@ -278,7 +278,7 @@ def test_sixteen_million_starts_in_little_memory():
     code = """
 import pathlib, resource, sys
 import jaxglobal as jg
-search = jg.levels(lambda x: (x**2).sum(), [(-1, 2)] * 2, same=100, max_levels=13, progress=False)
+search = jg.levels(lambda x: (x**2).sum(), [(-1, 2)] * 2, starts=jg.Grid(), same=100, max_levels=13, progress=False)
 for level in search:
     pass
 assert level.nstarts == 2**24 and level.complete
