@@ -15,6 +15,8 @@ from jaxglobal.derivative import derivative as derivative
 from jaxglobal.driver import levels as levels
 from jaxglobal.driver import minimize as minimize
 from jaxglobal.first_order import Optax as Optax
+from jaxglobal.fit import Fit as Fit
+from jaxglobal.fit import curve_fit as curve_fit
 from jaxglobal.host import host as host
 from jaxglobal.lbfgs import LBFGS as LBFGS
 from jaxglobal.many import minimize_many as minimize_many

@@ -117,6 +117,10 @@ class Host:
         """Closes it."""
         self.close()
 
+    def of(self, fun: Callable[..., Any]) -> "Host":
+        """A host like this one, for another function without a gradient of its own."""
+        return Host(fun, None, self._executor, self._limit, False, self._timeout, self.step, self.noise, self.tag)
+
     @property
     def identity(self) -> Any:
         """Which function this is, for a checkpoint."""
