@@ -29,7 +29,7 @@ MOST = 11.0  # digits that NIST certifies
 def digits(found: np.ndarray, certified: np.ndarray) -> float:
     """The fewest digits to which they agree: NIST's log relative error."""
     error = float(np.max(np.abs(np.asarray(found) - certified) / np.abs(certified)))
-    return min(MOST, -np.log10(error)) if 0 < error < np.inf else MOST if error == 0 else float("-inf")
+    return float(min(MOST, -np.log10(error))) if 0 < error < np.inf else MOST if error == 0 else float("-inf")
 
 
 def by_scipy(reference: strd.Reference) -> tuple[float, float, str]:
@@ -59,7 +59,7 @@ def main() -> None:
         scipys = by_scipy(reference)
         scipy_good = scipys[0] >= DIGITS and (scipys[1] >= DIGITS or name == "Lanczos1")
         rows.append(
-            {"name": name, "digits": mine, "good": good, "scipy": scipys[:2], "scipy_good": scipy_good,
+            {"name": name, "digits": mine, "good": bool(good), "scipy": scipys[:2], "scipy_good": bool(scipy_good),
              "error": scipys[2], "levels": fit.result.nit, "searches": fit.result.nstarts, "seconds": taken,
              "compiling": fit.result.compile_time, "status": fit.result.status.name}
         )  # fmt: skip

@@ -17,6 +17,8 @@ from jaxglobal.driver import minimize as minimize
 from jaxglobal.first_order import Optax as Optax
 from jaxglobal.fit import Fit as Fit
 from jaxglobal.fit import curve_fit as curve_fit
+from jaxglobal.fits import Fits as Fits
+from jaxglobal.fits import curve_fit_many as curve_fit_many
 from jaxglobal.host import host as host
 from jaxglobal.lbfgs import LBFGS as LBFGS
 from jaxglobal.many import minimize_many as minimize_many

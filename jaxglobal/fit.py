@@ -300,7 +300,8 @@ def traced(
         return reg.cost(p, jax.tree.unflatten(treedef, leaves))
 
     def find(box, guesses, *leaves):
-        return leastsquares.pure(reg, unit, jax.tree.unflatten(treedef, leaves), box[0], box[1], guesses)
+        sides = (box[0], box[1]) if is_traced((reg.lower, reg.upper)) else (reg.lower, reg.upper)
+        return leastsquares.pure(reg, unit, jax.tree.unflatten(treedef, leaves), *sides, guesses)
 
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
     best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses), *map(jnp.asarray, leaves))

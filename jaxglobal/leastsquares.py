@@ -18,7 +18,7 @@ from jax import lax
 
 from jaxglobal import devices, levenberg, minima, stopping
 from jaxglobal.bfgs import Region
-from jaxglobal.closed import x64
+from jaxglobal.closed import is_traced, x64
 from jaxglobal.minima import Archive, Ended
 from jaxglobal.progress import Silent
 from jaxglobal.regression import Data, Regression
@@ -30,8 +30,11 @@ BLOCK_MEMORY = 2**19  # bytes of the Jacobians of the searches side by side
 FEWEST, MOST = 8, 64  # searches side by side
 SCREENED = 1024  # starts in one call
 SEARCHED = 64  # starts of a level that are searched from, at least
+APART = 10.0  # in units of the box, so that two starts are no neighbours
 SHARE = 32  # and one in so many
 COMPARED = 2048  # starts of a level that are compared with their neighbours: the best so many
+CROWDING = 4  # power by which starts are drawn towards zero
+SIMILAR = 0.1  # of equal fits those count that were found so often beside the one that was found most
 NEAR = 1.01  # times twice the spacing of the level: neighbours of a grid's cell
 TOL, MAX_NFEV = 1e-7, 200  # of a search
 POLISH_TOL, POLISH_NFEV = 1e-14, 1000  # of the last search from each of the best minima
@@ -53,11 +56,13 @@ def region(lower: Any, upper: Any) -> Region:
     return Region(*(jnp.asarray(side)[:, None] for side in (lower, upper, upper - lower)))
 
 
-def descend(regression: Regression, data: Data, p: Any, box: Region, rules: levenberg.Rules) -> levenberg.State:
-    """Searches from p, (n, L), to their ends."""
+def descend(
+    regression: Regression, data: Data, p: Any, box: Region, rules: levenberg.Rules, project: bool = True
+) -> levenberg.State:
+    """Searches from p, (n, L), to their ends; project: with the linear parameters at their best in every step."""
 
     def step(state):
-        return levenberg.advance(state, regression.evaluate(data, state.trial, box), box, rules)
+        return levenberg.advance(state, regression.evaluate(data, state.trial, box, project), box, rules)
 
     return lax.while_loop(lambda state: jnp.any(state.status == 0), step, levenberg.begin(p))
 
@@ -87,12 +92,31 @@ def lanes(regression: Regression, N: int) -> int:
     return int(min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST))
 
 
-def place(regression: Regression, unit: np.ndarray) -> np.ndarray:
-    """Points of the unit box of the searched parameters, (k, m), as parameters, (k, n); the others in the middle."""
+def place(regression: Regression, unit: np.ndarray, crowded: bool = False) -> np.ndarray:
+    """Points of the unit box of the searched parameters, (k, m), as parameters, (k, n); the others in the middle.
+
+    crowded: towards zero, where the box touches or contains it.
+    """
     lower, upper = regression.lower, regression.upper
     whole = np.full((len(unit), regression.structure.n), 0.5)
     whole[:, regression.searched] = unit
-    return np.clip(lower + (upper - lower) * whole, lower, upper).astype(regression.structure.dtype)
+    points = lower + (upper - lower) * whole
+    if crowded:
+        zero = np.clip(0.0, lower, upper)
+        side = np.where(points < zero, lower, upper) - zero
+        share = (points - zero) / np.where(side != 0, side, 1)
+        points = np.where(sizes(regression), zero + side * share**CROWDING, points)
+    return np.clip(points, lower, upper).astype(regression.structure.dtype)
+
+
+def sizes(regression: Regression) -> np.ndarray:
+    """(n,) Which parameters a box at zero leaves the order of magnitude of open."""
+    return (regression.lower <= 0) & (regression.upper >= 0) & regression.free
+
+
+def sheets(regression: Regression) -> tuple[bool, ...]:
+    """In which ways the starts are placed: evenly, and crowded towards zero where that differs."""
+    return (False, True) if np.any(sizes(regression)[regression.searched]) else (False,)
 
 
 def choose(unit: np.ndarray, f: np.ndarray, spacing: float, count: int) -> np.ndarray:
@@ -148,12 +172,14 @@ class Search:
         spacing, status = self._sequence.spacing(index, size, m), None
         count = max(SEARCHED, size // SHARE)
         self._shown.begin(index, min(count, size))
-        unit, p, f = np.zeros((0, m)), self._guesses if index == 0 else self._guesses[:0], np.zeros(0)
+        p = self._guesses if index == 0 else self._guesses[:0]
         f = np.full(len(p), -np.inf)  # the user's own come first
-        unit = np.full((len(p), m), 0.5) + np.arange(len(p))[:, None]  # and are nobody's neighbours
-        for first in range(0, self._sequence.size(index, m), SCREENED):
+        unit = APART * (2.0 + np.arange(len(p))[:, None] + np.zeros(m))  # and are nobody's neighbours
+        blocks = range(0, self._sequence.size(index, m), SCREENED)
+        for sheet, first in [(sheet, first) for sheet in sheets(self._regression) for first in blocks]:
             block = self._sequence.points(index, first, min(SCREENED, self._sequence.size(index, m) - first), m)
-            points = place(self._regression, block)
+            points = place(self._regression, block, sheet)
+            block = block + APART * sheet
             value = np.zeros(len(block))
             if size > count:
                 points, value = self._screen(points)
@@ -253,7 +279,7 @@ class Search:
         return ended
 
     def _polish(self) -> list[Minimum]:
-        """The distinct minima; the best of them to their last digits. Of equal ones the one that most searches found."""
+        """The distinct minima; the best of them to their last digits. See `_chosen`."""
         width = self._box[1] - self._box[0]
         merged = minima.merge(self._archive, self._box[0], width, self.same, self._rules.frtol)
         if not len(merged.f):
@@ -264,7 +290,7 @@ class Search:
         x, f, status = merged.x.copy(), merged.f.copy(), merged.status.copy()
         x[:count][lower], f[:count][lower], status[:count][lower] = ended.x[lower], ended.f[lower], ended.status[lower]
         again = minima.merge(merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol)
-        first = self._most_found(again)
+        first = self._chosen(again)
         order = [first, *(i for i in range(len(again.f)) if i != first)]
         unflatten = self._regression.structure.unflatten
         return [
@@ -272,10 +298,16 @@ class Search:
             for i in order
         ]
 
-    def _most_found(self, archive: Archive) -> int:
-        """The best minimum; of several with the same cost, as where a period has aliases, the most often found."""
-        ties = np.flatnonzero(archive.f <= archive.f[0] + self.same + self._rules.frtol * abs(archive.f[0]))
-        return int(ties[np.argmax(archive.searches[ties])])
+    def _chosen(self, archive: Archive) -> int:
+        """The best minimum; of several with the same cost the first in the order of the searched parameters.
+
+        Equal parts of a sum can change places: so they come out in ascending order. Aliases of a period also fit
+        equally, but are hardly ever found: those do not count.
+        """
+        ties = archive.f <= archive.f[0] + self.same + self._rules.frtol * abs(archive.f[0])
+        ties = np.flatnonzero(ties & (archive.searches >= SIMILAR * np.max(archive.searches[ties])))
+        searched = self._regression.searched
+        return int(ties[np.lexsort(archive.x[ties][:, searched[::-1]].T)[0]]) if len(searched) else 0
 
     def result(self, status: Status, found: list[Minimum]) -> Result:
         """The record of the search."""
@@ -303,11 +335,18 @@ class Search:
         )
 
 
-def pure(regression: Regression, unit: np.ndarray, data: Data, lower: Any, upper: Any, guesses: Any) -> Best:
-    """The best fit from all of these starts, (k, m) in the unit box of the searched parameters, as a traced program."""
+def pure_starts(regression: Regression, unit: np.ndarray, lower: Any, upper: Any) -> Any:
+    """The starts as `place` places them; evenly alone where the box is traced."""
+    if not is_traced((lower, upper)):
+        return jnp.concatenate([jnp.asarray(place(regression, unit, sheet)) for sheet in sheets(regression)])
     whole = np.full((len(unit), regression.structure.n), 0.5)
     whole[:, regression.searched] = unit
-    points = jnp.concatenate([guesses, lower + (upper - lower) * whole.astype(regression.structure.dtype)])
+    return lower + (upper - lower) * whole.astype(regression.structure.dtype)
+
+
+def pure(regression: Regression, unit: np.ndarray, data: Data, lower: Any, upper: Any, guesses: Any) -> Best:
+    """The best fit from all of these starts, (k, m) in the unit box of the searched parameters, as a traced program."""
+    points = jnp.concatenate([guesses, pure_starts(regression, unit, lower, upper)])
     box, floor = region(lower, upper), regression.floor(data)
     state = descend(regression, data, points.T, box, levenberg.Rules(TOL, floor, MAX_NFEV))
     best = state.p[:, jnp.argmin(state.f)][:, None]

@@ -125,17 +125,24 @@ class Regression:
         better = f_best < jnp.where(jnp.isnan(f), jnp.inf, f)
         return p.at[which].set(jnp.where(better, best, z)), jnp.where(better, f_best, f), columns
 
-    def evaluate(self, data: Data, p: Any, region: Region) -> Seen:
-        """The residuals and the Jacobian at the points, (n, L), or at better ones beside them."""
-        p, _, columns = self.project(data, p, region)
-        parts = list(p)
+    def evaluate(self, data: Data, p: Any, region: Region, project: bool = True) -> Seen:
+        """The residuals and the Jacobian at the points, (n, L), or at better ones beside them where they may move."""
+        p, _, columns = self.project(data, p, region) if project else (p, None, {})
+        f = losses.cost(self._loss, self.residuals(data, list(p)), data.scale)
+        return Seen(p, f, *self.jacobian(data, p, columns))
+
+    def jacobian(self, data: Data, p: Any, known: dict[int, Any] | None = None) -> tuple[Any, Any]:
+        """The columns of the Jacobian, (n, N, L), and the residuals, (N, L), as the loss weighs them.
+
+        known: columns that have been computed.
+        """
+        parts, known = list(p), known or {}
         r = self.residuals(data, parts)
-        J = jnp.stack([columns[i] if i in columns else self.column(data, parts, i) for i in range(len(parts))])
-        f = losses.cost(self._loss, r, data.scale)
+        J = jnp.stack([known[i] if i in known else self.column(data, parts, i) for i in range(len(parts))])
         if self.loss == "linear":
-            return Seen(p, f, J, r)
+            return J, r
         by_residual, by_row = losses.weigh(self._loss, r, data.scale)
-        return Seen(p, f, J * by_row[None], r * by_residual)
+        return J * by_row[None], r * by_residual
 
     def cost(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,)."""
