@@ -89,6 +89,7 @@ class Fit:
     _regression: Regression = dataclasses.field(repr=False)
     _bounds: Any = dataclasses.field(repr=False)
     _variance: float = dataclasses.field(repr=False)
+    _call: Callable[[Any, Any], Any] = dataclasses.field(repr=False)
 
     def __iter__(self) -> Iterator[Any]:
         """popt, pcov."""
@@ -137,12 +138,23 @@ class Fit:
         if not 0 < level < 1:
             raise ValueError(f"`level` must be between 0 and 1; got {level}.")
         x = self.data.x if xdata is None else regression.read_x(xdata)
-        y, J = look(self._regression, x, self._regression.structure.flatten(self.popt))
+        p = self._regression.structure.flatten(self.popt)
+        if xdata is None or self._regression.look is not None:
+            y, J = look(self._regression, x, p)
+        else:
+            y, J = map(np.asarray, regression.values_and_jacobian(self._call, x, jnp.asarray(p)))
         with np.errstate(invalid="ignore"):
             variance = np.einsum("ij,jk,ik->i", J, np.asarray(self.pcov, float), J)
         error = np.sqrt(variance + (self._variance if new else 0.0))
         spread = (stdtrit(max(self.dof, 1), 0.5 + level / 2) if self.dof > 0 else np.inf) * error
         return Band(y, y - spread, y + spread, error)
+
+    def on_grid(self, xdata: Any) -> bool:
+        """Whether the model can be evaluated at other abscissae than those of the data."""
+        try:
+            return self.predict(xdata).y.shape == np.shape(xdata)
+        except (TypeError, ValueError):
+            return False
 
     def derivative(self) -> Derivative:
         """How the parameters and the cost move with x, y, and the weights of the data (1 / sigma), in this order.
@@ -269,13 +281,14 @@ def curve_fit(
     if isinstance(model, Host):
         reg = hostfit.regression_of(model, structure, lower, upper, one_by_one, data, loss, covariance)
         result = hostfit.search(model, one_by_one, reg, data, guesses, bounds, rules, starts, seed, progress)
-        return finish(reg, data, bounds, result, absolute_sigma)
+        return finish(reg, data, bounds, result, absolute_sigma, reg.model)
+    called = regression.as_called(model, structure, one_by_one)
     call, programs = regression.read_model(model, structure, one_by_one, x, len(y))
     linear = regression.linear_parameters(call, x, lower, upper, programs)
     reg = Regression(call, structure, lower, upper, linear, loss, covariance, False, programs)
     sequence = sequences.read(starts, len(reg.searched), seed)
     if is_traced((data, lower, upper, guesses)):
-        return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma)
+        return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma, called)
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
     search = leastsquares.Search(reg, data, guesses, sequence, rules, shown, began)
@@ -283,12 +296,13 @@ def curve_fit(
         status, found = search.run()
     finally:
         shown.close()
-    return finish(reg, data, bounds, search.result(status, found), absolute_sigma)
+    return finish(reg, data, bounds, search.result(status, found), absolute_sigma, called)
 
 
 def traced(
-    reg: Regression, data: Data, bounds: Any, guesses: Any, sequence: Any, levels: int | None, absolute_sigma: bool
-) -> Fit:
+    reg: Regression, data: Data, bounds: Any, guesses: Any, sequence: Any, levels: int | None, absolute_sigma: bool,
+    called: Any,
+) -> Fit:  # fmt: skip
     """The fit as a traced program, differentiable by the implicit function theorem."""
     m, structure = len(reg.searched), reg.structure
     levels = leastsquares.PURE_LEVELS if levels is None else levels
@@ -309,10 +323,10 @@ def traced(
     pcov, variance = covariance(reg, data, best.f, y, J, absolute_sigma)
     dof = len(data.y) - int(np.sum(reg.free))
     popt = structure.unflatten(best.x)
-    return Fit(popt, pcov, best.f, data.y - y, dof, [], reg.linear, reg.loss, None, data, reg, bounds, variance)
+    return Fit(popt, pcov, best.f, data.y - y, dof, [], reg.linear, reg.loss, None, data, reg, bounds, variance, called)
 
 
-def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_sigma: bool) -> Fit:
+def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any) -> Fit:
     """The fit that a search has come to."""
     flat = reg.structure.flatten(result.x)
     y, J = look(reg, data.x, flat)
@@ -328,7 +342,7 @@ def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_si
     dof = len(data.y) - int(np.sum(reg.free))
     residuals = ordinates - y
     return Fit(
-        result.x, pcov, result.fun, residuals, dof, fits, reg.linear, reg.loss, result, data, reg, bounds, variance
+        result.x, pcov, result.fun, residuals, dof, fits, reg.linear, reg.loss, result, data, reg, bounds, variance, called
     )  # fmt: skip
 
 

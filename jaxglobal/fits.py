@@ -170,9 +170,9 @@ def curve_fit_many(
     linear = regression.linear_parameters(call, one_x, lower, upper, programs)
     reg = Regression(call, structure, lower, upper, linear, loss, False, own_x, programs)
     sequence = sequences.read(starts, len(reg.searched), seed)
-    unit, near = screened(sequence, len(reg.searched), levels)
+    unit, reach = screened(sequence, len(reg.searched), levels)
     guesses = read_guesses(p0, structure, lower, upper, count)
-    points, near = on_sheets(reg, unit, near)
+    points, near = on_sheets(reg, unit, reach)
     run = Run(reg, x, y, w, own_w, np.asarray(f_scale, structure.dtype), points, near, guesses, searches, shown)
     try:
         p, f, pcov, nfev, status = run.fit(absolute_sigma)
@@ -354,30 +354,38 @@ class Run:
         return state.p.T, state.f, jnp.moveaxis(product, -1, 0), state.nfev, state.status
 
 
-def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The starts of the first levels in the unit box, (G, m), and the neighbours of each, (G, K), -1 for none."""
+def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, float]:
+    """The starts of the first levels in the unit box, (k, m), and how far apart neighbours are."""
     if levels is None:
         sizes = np.cumsum([sequence.size(k, m) for k in range(8)])
         levels = max(int(np.searchsorted(sizes, STARTS, side="right")), 1) if m else 1
     elif isinstance(levels, bool) or not isinstance(levels, int | np.integer) or levels < 1:
         raise ValueError(f"`levels` must be a whole number of at least 1; got {levels!r}.")
     unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
-    reach = 2 * leastsquares.NEAR * sequence.spacing(levels - 1, sequence.size(levels - 1, m), m)
-    apart = np.max(np.abs(unit[:, None] - unit[None]), axis=2, initial=0.0)
-    near = (apart <= reach) & ~np.eye(len(unit), dtype=bool)
-    widest = max(int(np.max(np.sum(near, axis=1))), 1)
-    neighbours = np.full((len(unit), widest), -1)
-    for i, row in enumerate(near):
-        neighbours[i, : np.sum(row)] = np.flatnonzero(row)
-    return unit, neighbours
+    return unit, 2 * leastsquares.NEAR * sequence.spacing(levels - 1, sequence.size(levels - 1, m), m)
 
 
-def on_sheets(reg: Regression, unit: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The starts as parameters, placed in each of the ways of `leastsquares.sheets`, and their neighbours' numbers."""
+def on_sheets(reg: Regression, unit: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """The starts as parameters, (G, n), placed in each of the ways of `leastsquares.sheets`; their neighbours, (G, K).
+
+    Neighbours are near as they are placed; those placed in different ways, if they are near in both. G stands for none.
+    """
     ways = leastsquares.sheets(reg)
     points = np.concatenate([leastsquares.place(reg, unit, way) for way in ways])
-    shifted = [np.where(near < 0, len(points), near + k * len(unit)) for k in range(len(ways))]
-    return points, np.concatenate(shifted)
+    width = np.where(reg.upper > reg.lower, reg.upper - reg.lower, 1)[reg.searched]
+    even = (points - reg.lower)[:, reg.searched] / width
+    crowded = leastsquares.uncrowd(reg, points)[:, reg.searched] / width
+    near_even, near_crowded = (
+        np.max(np.abs(place[:, None] - place[None]), axis=2, initial=0.0) <= reach for place in (even, crowded)
+    )
+    way = np.repeat(np.arange(len(ways)), len(unit))
+    same = way[:, None] == way[None]
+    near = np.where(same, np.where(way[:, None] > 0, near_crowded, near_even), near_even & near_crowded)
+    np.fill_diagonal(near, False)
+    neighbours = np.full((len(points), max(int(np.max(np.sum(near, axis=1))), 1)), len(points))
+    for i, row in enumerate(near):
+        neighbours[i, : np.sum(row)] = np.flatnonzero(row)
+    return points, neighbours
 
 
 def _dot(equation: str, a: Any, b: Any) -> Any:

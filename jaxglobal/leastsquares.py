@@ -109,6 +109,15 @@ def place(regression: Regression, unit: np.ndarray, crowded: bool = False) -> np
     return np.clip(points, lower, upper).astype(regression.structure.dtype)
 
 
+def uncrowd(regression: Regression, points: np.ndarray) -> np.ndarray:
+    """Where `place` would have to put points, (k, n), evenly to have them here when crowded; from the lower bounds."""
+    lower, upper = regression.lower, regression.upper
+    zero = np.clip(0.0, lower, upper)
+    side = np.where(points < zero, lower, upper) - zero
+    share = (points - zero) / np.where(side != 0, side, 1)
+    return np.where(sizes(regression), zero + side * share ** (1 / CROWDING), points) - lower
+
+
 def sizes(regression: Regression) -> np.ndarray:
     """(n,) Which parameters a box at zero leaves the order of magnitude of open."""
     return (regression.lower <= 0) & (regression.upper >= 0) & regression.free

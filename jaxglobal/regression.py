@@ -169,6 +169,16 @@ def read_parameters(bounds: Any, p0: Any) -> tuple[Structure, Any, Any, bool]:
     return structure, lower, upper, not isinstance(bounds, Box)
 
 
+def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[Any, Any], Any]:
+    """The user's model as model(x, parts) -> (N,), for any x."""
+
+    def call(x, parts):
+        out = model(x, *parts) if one_by_one else model(x, structure.unflatten(jnp.stack(parts)))
+        return jnp.ravel(jnp.asarray(out))
+
+    return call
+
+
 def read_model(
     model: Any, structure: Structure, one_by_one: bool, x: Any, N: int, own_x: bool = False
 ) -> tuple[Callable[[Any, Any], Any], dict[Any, Any]]:
@@ -186,13 +196,8 @@ def read_model(
     if key in known:
         return known[key]
     number = jax.ShapeDtypeStruct((), structure.dtype)
-
-    def call(x, parts):
-        out = model(x, *parts) if one_by_one else model(x, structure.unflatten(jnp.stack(parts)))
-        return jnp.ravel(jnp.asarray(out))
-
     try:
-        jaxpr = jax.make_jaxpr(call)(shapes, [number] * n)
+        jaxpr = jax.make_jaxpr(as_called(model, structure, one_by_one))(shapes, [number] * n)
     except TypeError as error:
         if "positional argument" not in str(error):
             raise
