@@ -48,7 +48,9 @@ def by_scipy(reference: strd.Reference) -> tuple[float, float, str]:
 def main() -> None:
     warnings.filterwarnings("ignore")
     rows, names = [], sys.argv[1:] or list(strd.MODELS)
-    print(f"{'':<10} {'parameters':>10} {'deviations':>10} {'levels':>6} {'searches':>8} {'run time':>9}   SciPy's digits")
+    print(
+        f"{'':<10} {'parameters':>10} {'deviations':>10} {'levels':>6} {'searches':>8} {'run time':>9}   SciPy's digits"
+    )
     for name in names:
         reference = strd.read(name)
         began = time.perf_counter()

@@ -34,5 +34,6 @@ from jaxglobal.search import Search as Search
 from jaxglobal.starts import Grid as Grid
 from jaxglobal.starts import Halves as Halves
 from jaxglobal.starts import Sobol as Sobol
+from jaxglobal.versions import show_versions as show_versions
 
 __version__ = "0.1.0"

@@ -17,6 +17,7 @@ from jax.custom_batching import custom_vmap
 from jaxglobal import batch, devices, implicit, methods, objective
 from jaxglobal import starts as sequences
 from jaxglobal.host import refuse
+from jaxglobal.nearest import helps
 from jaxglobal.objective import Objective
 
 
@@ -47,6 +48,7 @@ class Argmin(NamedTuple):
     tied: jax.Array
 
 
+@helps
 def argmin(
     fun: Callable[..., Any],
     bounds: Any,

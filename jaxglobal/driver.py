@@ -26,6 +26,7 @@ from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
 from jaxglobal.precise import evaluator
+from jaxglobal.nearest import helps
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.streams import Streams
 
@@ -34,6 +35,7 @@ PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
+@helps
 def minimize(
     fun: Callable[..., Any],
     bounds: Any,
@@ -117,6 +119,7 @@ def minimize(
     return search.result
 
 
+@helps
 def levels(
     fun: Callable[..., Any],
     bounds: Any,

@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import hostfit, implicit, leastsquares, losses, objective, regression, stopping
+from jaxglobal import hostfit, implicit, leastsquares, regression, stopping
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced
 from jaxglobal.derivative import Derivative, derivative
 from jaxglobal.host import Host
+from jaxglobal.nearest import helps
 from jaxglobal.regression import Data, Regression
 from jaxglobal.result import Result, brief, duration, table
 
@@ -100,7 +101,7 @@ class Fit:
         return 2
 
     def __getitem__(self, index: int) -> Any:
-        """popt or pcov."""
+        """Popt or pcov."""
         return (self.popt, self.pcov)[index]
 
     @property
@@ -205,6 +206,7 @@ class Fit:
         return f"{table(self._rows())}<table><tr><th>cost</th><th>count</th><th>parameters</th></tr>{fits}</table>"
 
 
+@helps
 def curve_fit(
     model: Callable[..., Any],
     xdata: Any,
@@ -269,13 +271,15 @@ def curve_fit(
     began = time.perf_counter()
     regression.check_loss(loss, f_scale)
     if loss == "lad" and absolute_sigma:
-        raise ValueError("`absolute_sigma` must be False with loss='lad': its errors come from the scatter of the data.")
+        raise ValueError(
+            "`absolute_sigma` must be False with loss='lad': its errors come from the scatter of the data."
+        )
     rules = stopping.Rules(same, 0.0, frtol, max_time, max_levels)
     shown = display.show(progress)
     structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
     x, y = regression.read_x(xdata), regression.read_y(ydata, structure.dtype)
     w, covariance = regression.read_sigma(sigma, len(y), structure.dtype)
-    guesses = objective.read_starts(p0, structure, lower, upper, np.zeros((2, structure.n), bool), True)
+    guesses = regression.read_guesses(p0, structure, lower, upper)
     scale = regression.spread(w @ y if covariance else w * y) if loss == "lad" else f_scale
     data = Data(x, y, w, scale if is_traced(scale) else np.asarray(scale, structure.dtype))
     if isinstance(model, Host):

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import devices, leastsquares, levenberg, objective, regression
+from jaxglobal import devices, leastsquares, levenberg, regression
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.fit import curve_fit
 from jaxglobal.host import Host
 from jaxglobal.levenberg import backward, triangular
+from jaxglobal.nearest import helps
 from jaxglobal.regression import Data, Regression
 from jaxglobal.result import LocalStatus, duration, table
 from jaxglobal.streams import thread_pool
@@ -87,6 +88,7 @@ class Fits:
         return table(self._rows())
 
 
+@helps
 def curve_fit_many(
     model: Callable[..., Any],
     xdata: Any,
@@ -435,7 +437,7 @@ def read_guesses(p0: Any, structure: Any, lower: Any, upper: Any, count: int) ->
     """The user's own starts, (P, K, n), K 0 or 1."""
     if p0 is None:
         return np.zeros((count, 0, structure.n), structure.dtype)
-    points = objective.read_starts(p0, structure, lower, upper, np.zeros((2, structure.n), bool))
+    points = regression.read_guesses(p0, structure, lower, upper)
     if len(points) != count:
         raise ValueError(f"`p0` must have a leading axis of {count} data sets, as `ydata`; got {len(points)}.")
     return points[:, None]

@@ -40,7 +40,9 @@ class HostCost:
         """The cost."""
         values = self.values(self.data.x, p)
         if values.shape != self.data.y.shape:
-            raise ValueError(f"`model` must return {len(self.data.y)} real numbers, as many as `ydata`; got {len(values)}.")
+            raise ValueError(
+                f"`model` must return {len(self.data.y)} real numbers, as many as `ydata`; got {len(values)}."
+            )
         r = values - self.data.y
         r = self.data.w @ r if self.covariance else self.data.w * r
         if self.loss == "linear":
@@ -99,7 +101,9 @@ def polish(reg: Regression, data: Data, minimum: Minimum) -> Minimum:
             y, J = reg.look(data.x, at)
             f = losses.cost(losses.LOSSES[reg.loss], reg.whiten(data.w, y - data.y), data.scale)
             r, J = regression.weigh(reg, data, y, J)
-            seen = Seen(jnp.asarray(at)[:, None], jnp.reshape(f, 1), jnp.asarray(J).T[:, :, None], jnp.asarray(r)[:, None])
+            seen = Seen(
+                jnp.asarray(at)[:, None], jnp.reshape(f, 1), jnp.asarray(J).T[:, :, None], jnp.asarray(r)[:, None]
+            )
             state = advance(state, seen, box, rules)
         if not float(state.f[0]) < minimum.fun:
             return minimum

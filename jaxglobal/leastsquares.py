@@ -216,7 +216,9 @@ class Search:
         if ended is not None:
             numbered = ended._replace(start=self._searched + np.arange(len(ended.f)))
             self._archive = minima.add(self._archive, numbered, self._box[0], self._box[1] - self._box[0], self.same)
-            statuses = {LocalStatus(int(s)): int(c) for s, c in zip(*np.unique(ended.status, return_counts=True), strict=True)}
+            statuses = {
+                LocalStatus(int(s)): int(c) for s, c in zip(*np.unique(ended.status, return_counts=True), strict=True)
+            }
         searched = 0 if ended is None else len(ended.f)
         self._searched += searched
         found = bool(len(self._archive.f))
@@ -298,7 +300,9 @@ class Search:
         lower = ended.f < merged.f[:count]
         x, f, status = merged.x.copy(), merged.f.copy(), merged.status.copy()
         x[:count][lower], f[:count][lower], status[:count][lower] = ended.x[lower], ended.f[lower], ended.status[lower]
-        again = minima.merge(merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol)
+        again = minima.merge(
+            merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol
+        )
         first = self._chosen(again)
         order = [first, *(i for i in range(len(again.f)) if i != first)]
         unflatten = self._regression.structure.unflatten

@@ -147,7 +147,7 @@ def advance(state: State, seen: Seen, region: Region, rules: Rules) -> State:
 
 
 def inside(p: jax.Array, step: jax.Array, region: Region) -> jax.Array:
-    """p + step where that is inside, else most of the way to the bound, or on it from close by."""
+    """P + step where that is inside, else most of the way to the bound, or on it from close by."""
     to = p + step
     bound = jnp.where(step < 0, region.lower, region.upper)
     crosses = (to < region.lower) | (to > region.upper)

@@ -22,6 +22,7 @@ from jaxglobal.family import Family
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
+from jaxglobal.nearest import helps
 from jaxglobal.result import NOT_BEGUN, Results, Status
 from jaxglobal.starts import Starts
 from jaxglobal.streams import Streams
@@ -33,6 +34,7 @@ POLISHED = 2**12  # problems polished in one call
 STATUSES = list(Status)
 
 
+@helps
 def minimize_many(
     fun: Callable[..., Any],
     bounds: Any,

@@ -166,9 +166,14 @@ def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
     else:  # a model that is made for its abscissae
         line = np.sort(x)
         order = np.argsort(x)
-        mean, new = (type(band)(*(part[order] for part in band)) for band in (fit.predict(None, level), fit.predict(None, level, True)))
+        mean, new = (
+            type(band)(*(part[order] for part in band))
+            for band in (fit.predict(None, level), fit.predict(None, level, True))
+        )
     ax.fill_between(line, new.lower, new.upper, color=SKY, alpha=0.18, lw=0, label=f"{100 * level:g} % of new data")
-    ax.fill_between(line, mean.lower, mean.upper, color=SKY, alpha=0.5, lw=0, label=f"{100 * level:g} % band of the mean")
+    ax.fill_between(
+        line, mean.lower, mean.upper, color=SKY, alpha=0.5, lw=0, label=f"{100 * level:g} % band of the mean"
+    )
     ax.plot(line, mean.y, color=ORANGE, lw=2, label="best fit", zorder=3)
     if len(fit.fits) > 1:
         second, order = fit.fits[1], np.argsort(x)

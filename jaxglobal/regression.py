@@ -19,6 +19,7 @@ from jaxglobal.bfgs import Region
 from jaxglobal.closed import Structure, is_traced, x64
 from jaxglobal.levenberg import ROUNDING, Seen
 from jaxglobal.losses import LOSSES, Loss
+from jaxglobal.nearest import hint
 from jaxglobal.objective import Box
 from jaxglobal.weakly import cache_of
 
@@ -158,7 +159,8 @@ class Regression:
 def check_loss(loss: Any, f_scale: Any) -> None:
     """Raises unless these say what a residual costs."""
     if not isinstance(loss, str) or loss not in LOSSES:
-        raise ValueError(f"`loss` must be one of {', '.join(map(repr, LOSSES))}; got {loss!r}.")
+        valid = ", ".join(map(repr, LOSSES))
+        raise ValueError(f"`loss` must be one of {valid}; got {loss!r}{hint(loss, LOSSES) or '.'}")
     if isinstance(f_scale, bool) or not isinstance(f_scale, int | float | np.number) or not 0 < f_scale < math.inf:
         raise ValueError(f"`f_scale` must be a positive number; got {f_scale!r}.")
 
@@ -167,6 +169,14 @@ def read_parameters(bounds: Any, p0: Any) -> tuple[Structure, Any, Any, bool]:
     """The layout of the parameters, the bounds, and whether the model takes them one by one."""
     structure, lower, upper = objective.read_bounds(bounds, p0, traceable=True)
     return structure, lower, upper, not isinstance(bounds, Box)
+
+
+def read_guesses(p0: Any, structure: Structure, lower: Any, upper: Any) -> Any:
+    """The user's own guesses, (K, n)."""
+    try:
+        return objective.read_starts(p0, structure, lower, upper, np.zeros((2, structure.n), bool), True)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("`x0`", "`p0`")) from None
 
 
 def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[Any, Any], Any]:

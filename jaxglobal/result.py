@@ -89,6 +89,10 @@ class Level:
     complete: bool
     statuses: dict[LocalStatus, int]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, lists and strings: a row of a table, JSON."""
+        return plain(self)
+
     def __repr__(self) -> str:
         """On one line."""
         cut = "" if self.complete else ", cut short"
@@ -113,6 +117,10 @@ class Minimum:
     fun: float
     count: int
     status: LocalStatus
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, lists and strings: a row of a table, JSON."""
+        return plain(self)
 
     def __repr__(self) -> str:
         """On one line."""
@@ -183,6 +191,18 @@ class Result:
     lane_efficiency: float
     time: float
     compile_time: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, lists and strings: for JSON; `levels` and `minima` are rows, for a pandas DataFrame.
+
+        Example:
+            >>> import jaxglobal as jg
+            >>> result = jg.minimize(lambda x: ((x - 1) ** 2).sum(), [(-3, 4)])
+            >>> rows = result.to_dict()["minima"]  # pandas.DataFrame(rows)
+            >>> sorted(rows[0])
+            ['count', 'fun', 'status', 'x']
+        """
+        return plain(self)
 
     def _rows(self) -> list[tuple[str, str]]:
         return [
@@ -285,6 +305,22 @@ class Results:
 
     def _repr_html_(self) -> str:
         return table(self._rows())
+
+
+def plain(value: Any) -> Any:
+    """The same in Python numbers, lists, dictionaries and strings; a status is its name."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) and not isinstance(key, enum.Enum) else str(plain(key)): plain(part)
+                for key, part in value.items()}  # fmt: skip
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def table(rows: list[tuple[str, str]]) -> str:

@@ -25,12 +25,13 @@ ORDER = [
     "sweep minima stopping devices progress implicit batch polish precise".split(),
     ["found", "dealing", "streams"],
     "result problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
+    "result nearest problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
     ["losses", "levenberg", "separable", "regression"],
     "sweep minima stopping devices progress implicit batch polish".split(),
     ["found", "streams"],
     "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),
-    "leastsquares hostfit fit fits plot".split(),
+    "leastsquares hostfit fit fits plot versions".split(),
     ["__init__", "__main__"],
 ]
 
