@@ -1,0 +1,27 @@
+"""Every Python block of the README and the docs runs; those of a page go on from each other."""
+
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run(page, capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+    names = {}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    assert blocks or page.name in ("api.md", "how.md")
+
+
+def test_every_public_name_is_in_the_api():
+    import jaxglobal as jg
+
+    text = (ROOT / "docs" / "api.md").read_text()
+    public = {name for name in vars(jg) if callable(getattr(jg, name)) and name[0] != "_"}
+    listed = set(re.findall(r"^::: jaxglobal\.(\w+)", text, flags=re.M))
+    assert public <= listed, public - listed
