@@ -344,10 +344,8 @@ def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_si
         for m in result.minima[:LISTED]
     ]
     dof = len(data.y) - int(np.sum(reg.free))
-    residuals = ordinates - y
-    return Fit(
-        result.x, pcov, result.fun, residuals, dof, fits, reg.linear, reg.loss, result, data, reg, bounds, variance, called
-    )  # fmt: skip
+    outcome = result.x, pcov, result.fun, ordinates - y, dof, fits, reg.linear, reg.loss, result
+    return Fit(*outcome, data, reg, bounds, variance, called)
 
 
 def look(reg: Regression, x: Any, p: Any) -> tuple[np.ndarray, np.ndarray]:

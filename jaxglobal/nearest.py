@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def hint(given: object, valid: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" where a valid option is like the given one, else nothing.
+    """A question that names the valid option that is like the given one, or nothing.
 
     >>> hint("hubr", ["huber", "cauchy"])
     "; did you mean 'huber'?"

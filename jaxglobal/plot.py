@@ -1,7 +1,7 @@
 """Pictures of a search: its landscape, its minima, its levels, and a fit with its band.
 
-Needs matplotlib, which is imported when the first picture is drawn. Every function takes the axes to draw on and returns
-them. Lines and text take the colours of the current style, so that the pictures also work on a dark background; the
+Needs matplotlib, which is imported when the first picture is drawn. Every function takes the axes to draw on and
+returns them. Lines and text take the colours of the current style, so that the pictures also work on a dark background; the
 colours of the marks are those of [OI], which the colour-blind can tell apart, and no meaning hangs on colour alone.
 
 [OI] M. Okabe and K. Ito, Color universal design (2008).
@@ -80,7 +80,7 @@ def minima(result: Result, bounds: Any = None, ax: Any = None) -> Any:
 
     Args:
         result: what `minimize` returned, or a `Fit`.
-        bounds: of the search, to draw each variable from its lower to its upper bound; None takes the range of the minima.
+        bounds: of the search, to draw each variable between its bounds; None takes the range of the minima.
         ax: axes to draw on; None makes new ones.
 
     Returns:

@@ -317,7 +317,7 @@ def spread(y: Any) -> Any:
 
 
 def linear_parameters(model: Callable[[Any, Any], Any], x: Any, lower: Any, upper: Any, known: dict[Any, Any]) -> Any:
-    """The parameters in which the model is linear; looked at once for each x and box. None are where these are traced."""
+    """The parameters in which the model is linear, looked at once for each x and box; none where these are traced."""
     if is_traced((x, lower, upper)):
         return ()
     digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in [*jax.tree.leaves(x), lower, upper]))

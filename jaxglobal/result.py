@@ -324,6 +324,7 @@ def plain(value: Any) -> Any:
 
 
 def table(rows: list[tuple[str, str]]) -> str:
+    """Names and values as a table of HTML."""
     cells = (f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
     return f"<table>{''.join(cells)}</table>"
 

@@ -64,8 +64,8 @@ def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, moves: 
 def best_linear(columns: jax.Array, r: jax.Array, z: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
     """The linear parameters, (s, L), that minimise |r + columns dz|^2 in the box, from residuals r at z.
 
-    columns: (s, N, L), or (s, N, 1) where lanes share them. Where the free minimum lies outside, parameters are fixed at
-    the bounds that they cross, in turn: a feasible point, and nearly always the best.
+    columns: (s, N, L), or (s, N, 1) where lanes share them. Where the free minimum lies outside, parameters are fixed
+    at the bounds that they cross, in turn: a feasible point, and nearly always the best.
     """
     R, q, _ = triangular(columns, r)
     low, high = lower - z, upper - z

@@ -84,7 +84,8 @@ def test_least_absolute_deviations_pass_through_as_many_points_as_parameters(x64
     eye = np.eye(len(T))
     solved = scipy.optimize.linprog(
         np.concatenate([np.zeros(2), np.ones(len(T))]),
-        A_ub=np.block([[A, -eye], [-A, -eye]]), b_ub=np.concatenate([y, -y]), bounds=[(None, None)] * 2 + [(0, None)] * len(T),
+        A_ub=np.block([[A, -eye], [-A, -eye]]), b_ub=np.concatenate([y, -y]),
+        bounds=[(None, None)] * 2 + [(0, None)] * len(T),
     )  # fmt: skip
     assert np.sum(np.abs(fit.residuals)) <= solved.fun * (1 + (1e-3 if x64 else 1e-2))
 
