@@ -279,7 +279,7 @@ class Run:
         return Data(x, y.T, w.T if self._own_w else w, scale)
 
     def _first(self, _, x, y, w, scale, lower, upper):
-        """Screens, and searches from the best start for a few steps; further starts that no near one beats, else NaN."""
+        """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
         data, box, reg = self._data(x, y, w, scale), leastsquares.region(lower, upper), self._reg
         shared = reg.loss == "linear" and not reg.own_x and not self._own_w
         points, values = (self._screen_shared if shared else self._screen)(data, box)

@@ -1,8 +1,8 @@
 """Pictures of a search: its landscape, its minima, its levels, and a fit with its band.
 
 Needs matplotlib, which is imported when the first picture is drawn. Every function takes the axes to draw on and
-returns them. Lines and text take the colours of the current style, so that the pictures also work on a dark background; the
-colours of the marks are those of [OI], which the colour-blind can tell apart, and no meaning hangs on colour alone.
+returns them. Lines and text take the colours of the current style, so that the pictures also work on a dark background;
+the colours of the marks are those of [OI], which the colour-blind can tell apart, and no meaning hangs on colour alone.
 
 [OI] M. Okabe and K. Ito, Color universal design (2008).
 """
