@@ -206,7 +206,7 @@ def _curve(ax: Any, values: Any, low: Any, high: Any, starts: Any, found: Any, m
 
 def _surface(ax: Any, values: Any, low: Any, high: Any, starts: Any, found: Any) -> None:
     """A function of two variables: shades by rank, so that every scale can be seen; basins by their borders."""
-    x, y = (np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True))
+    x, y = (a + (b - a) * (np.arange(GRID) + 0.5) / GRID for a, b in zip(low, high, strict=True))
     points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     z = np.asarray(values(points), float).reshape(GRID, GRID)
     shade = np.searchsorted(np.sort(z, axis=None), z) / z.size
@@ -216,10 +216,11 @@ def _surface(ax: Any, values: Any, low: Any, high: Any, starts: Any, found: Any)
     border = np.zeros_like(basin, bool)
     border[:, 1:] |= basin[:, 1:] != basin[:, :-1]
     border[1:] |= basin[1:] != basin[:-1]
-    ax.contour(x, y, border.astype(float), levels=[0.5], colors="white", linewidths=0.5, alpha=0.6)
+    white = np.ones((*border.shape, 4)) * [1, 1, 1, 0.5] * border[..., None]
+    ax.imshow(white, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
     ax.plot(*starts.T, "+", color="white", ms=5, mew=1, label=f"{len(starts)} starts", ls="")
-    ax.plot(*found[1:].T, "o", color=SKY, mec="black", mew=0.6, ms=6, label="local minima")
-    ax.plot(*found[:1].T, "D", color=ORANGE, mec="black", mew=0.8, ms=9, label="global minimum")
+    ax.plot(*found[1:].T, "o", color=SKY, mec="black", mew=0.6, ms=6, label="local minima", clip_on=False)
+    ax.plot(*found[:1].T, "D", color=ORANGE, mec="black", mew=0.8, ms=9, label="global minimum", clip_on=False)
     ax.set(xlabel="x0", ylabel="x1", xlim=extent[:2], ylim=extent[2:])
     handle = ax.get_lines()[0]
     handle.set_path_effects([_outline()])
