@@ -261,7 +261,9 @@ class Search:
     def _screen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The starts, (k, n), with their linear parameters at their best, and the costs."""
         padded = np.resize(points, (SCREENED, points.shape[1])).T
-        p, f = self._compiled(screen_program, padded, self._data, *self._box)(padded, self._data, *self._box)
+        program = self._compiled(screen_program, padded, self._data, *self._box)
+        with jax.disable_jit(False):
+            p, f = program(padded, self._data, *self._box)
         self._nfev += len(points)
         f = np.asarray(f, float)[: len(points)]
         return np.asarray(p).T[: len(points)], np.where(np.isfinite(f), f, np.inf)
@@ -274,7 +276,7 @@ class Search:
         program = self._compiled(search_program, np.zeros((starts.shape[1], self._lanes), dtype), *rest)
 
         def run(part):
-            with jax.enable_x64(precise):
+            with jax.enable_x64(precise), jax.disable_jit(False):
                 padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)
                 state = program(padded, *rest)
                 return Ended(

@@ -163,7 +163,7 @@ class Streams:
     def _run(
         self, stream: Stream, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
     ) -> tuple[minima.Ended, int, int]:
-        with jax.enable_x64(precise):
+        with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
             out: Chunk = self.engine.call(stream.state, stream.queue(max_ticks, drain), self.problems, rules)
         results, slot = np.asarray(out.results), np.asarray(out.state.slot)
         searches = np.concatenate([stream.waiting, stream.at_work, [[-1, -1]]])
@@ -230,7 +230,8 @@ class Streams:
             part, stream = points[first : first + self.engine.lanes], self._idle()
             k = len(part)
             stream.fill(part, 1.0, np.zeros((k, 2), np.int64))
-            lanes = self.engine.call(stream.state, stream.queue(1, True), self.problems, rules).state.lanes
+            with jax.disable_jit(False):
+                lanes = self.engine.call(stream.state, stream.queue(1, True), self.problems, rules).state.lanes
             self.nfev += k
             self.ticks += self.engine.lanes
             bad = np.isin(np.asarray(lanes.status)[0, :k], NOT_BEGUN)

@@ -1,4 +1,4 @@
-"""Every Python block of the README and the docs runs; those of a page go on from each other."""
+"""Every Python block of the docs runs, those of a page go on from each other; those of the README run in test_parts."""
 
 import pathlib
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
