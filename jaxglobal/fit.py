@@ -207,6 +207,7 @@ class Fit:
 
 
 @helps
+@regression.broadcasts
 def curve_fit(
     model: Callable[..., Any],
     xdata: Any,

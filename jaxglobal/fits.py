@@ -89,6 +89,7 @@ class Fits:
 
 
 @helps
+@regression.broadcasts
 def curve_fit_many(
     model: Callable[..., Any],
     xdata: Any,

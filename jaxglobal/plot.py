@@ -41,8 +41,7 @@ def waterfall(result: Result, ax: Any = None) -> Any:
     area = 20 + 200 * np.sqrt(counts / max(np.max(counts, initial=1), 1))
     ax.scatter(places[1:], values[1:], s=area[1:], color=SKY, edgecolor=_ink(ax), lw=0.6, zorder=2)
     ax.scatter(places[:1], values[:1], s=area[:1], color=ORANGE, edgecolor=_ink(ax), lw=0.6, marker="D", zorder=3)
-    for place, value, count in list(zip(places, values, counts, strict=True))[:3]:
-        ax.annotate(f"{count:,.0f} x", (place, value), (8, -10), textcoords="offset points", fontsize="small")
+    ax.annotate(f"found {counts[0]:,.0f} x", (1, values[0]), (10, -4), textcoords="offset points", fontsize="small")
     more = len(result.minima) - len(best)
     ax.set(xlabel=f"minimum, best first{f' ({more} more)' if more > 0 else ''}", ylabel="value")
     ax.set_title("distinct local minima", fontsize="medium")
@@ -138,7 +137,7 @@ def landscape(
         _curve(ax, values, low, high, low + (high - low) * unit, found, [m.fun for m in result.minima[:LISTED]])
     else:
         _surface(ax, values, low, high, low + (high - low) * unit, found)
-    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, 1.13), ncols=3, columnspacing=1)
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, 1.13), ncols=4, columnspacing=1)
     return _tidy(ax)
 
 
@@ -183,7 +182,7 @@ def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
         )  # fmt: skip
     ax.plot(x, y, ".", color=_ink(ax), ms=5, alpha=0.7, label="data", zorder=2)
     ax.set(xlabel="x", ylabel="y")
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1)
     return _tidy(ax)
 
 

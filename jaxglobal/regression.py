@@ -4,10 +4,11 @@ Everything that can be wrong with the arguments of a fit is found here, before a
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,10 @@ from jaxglobal.losses import LOSSES, Loss
 from jaxglobal.nearest import hint
 from jaxglobal.objective import Box
 from jaxglobal.weakly import cache_of
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Data(NamedTuple):
@@ -154,6 +159,17 @@ class Regression:
         """A cost at or below this is rounding error: () or (L,)."""
         eps = jnp.finfo(self.structure.dtype).eps
         return (ROUNDING * eps) ** 2 * jnp.sum(self.whiten(data.w, data.y) ** 2, axis=0)
+
+
+def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, where a user forbids implicit rank promotion too: lanes come last, and what has none broadcasts."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with jax.numpy_rank_promotion("allow"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def check_loss(loss: Any, f_scale: Any) -> None:

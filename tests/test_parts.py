@@ -29,6 +29,7 @@ ORDER = [
     ["losses", "levenberg", "separable", "regression"],
     "sweep minima stopping devices progress implicit batch polish".split(),
     ["found", "streams"],
+    "cmaes hops adaptive dealing".split(),
     "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),
     "leastsquares hostfit fit fits plot versions".split(),
