@@ -24,7 +24,6 @@ from jaxglobal.nearest import hint
 from jaxglobal.objective import Box
 from jaxglobal.weakly import cache_of
 
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
