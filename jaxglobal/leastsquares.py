@@ -8,6 +8,7 @@ sample, as in [RT]. It ends when the best cost has been the same in as many leve
      Mathematical Programming 39 (1987).
 """
 
+import itertools
 import time
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ BLOCK_MEMORY = 2**19  # bytes of the Jacobians of the searches side by side
 FEWEST, MOST = 8, 64  # searches side by side
 SCREENED = 1024  # starts in one call
 SEARCHED = 64  # starts of a level that are searched from, at least
+CLOSE = 1e-4  # relative: parameters that differ by less are no exchange
 APART = 10.0  # in units of the box, so that two starts are no neighbours
 SHARE = 32  # and one in so many
 COMPARED = 2048  # starts of a level that are compared with their neighbours: the best so many
@@ -306,12 +308,39 @@ class Search:
             merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol
         )
         first = self._chosen(again)
+        x, f = self._exchanged(again.x[first], float(again.f[first]))
+        again.x[first], again.f[first] = x, f
         order = [first, *(i for i in range(len(again.f)) if i != first)]
         unflatten = self._regression.structure.unflatten
         return [
             Minimum(unflatten(again.x[i]), float(again.f[i]), int(again.searches[i]), LocalStatus(int(again.status[i])))
             for i in order
         ]
+
+    def _exchanged(self, x: np.ndarray, f: float) -> tuple[np.ndarray, float]:
+        """The fit with equal parts of a sum in ascending order, where exchanging parameters gives an equal fit."""
+        pairs = list(itertools.combinations(self._regression.searched, 2))
+        moves = [(pair,) for pair in pairs]
+        moves += [both for both in itertools.combinations(pairs, 2) if len({*both[0], *both[1]}) == 4]
+        searched = self._regression.searched
+        for _ in range(len(searched)):
+            tried = np.repeat(x[None], len(moves), axis=0)
+            for row, move in zip(tried, moves, strict=True):
+                for i, j in move:
+                    row[[i, j]] = row[[j, i]]
+            inside = np.all((tried >= self._box[0]) & (tried <= self._box[1]), axis=1)
+            earlier = np.array([tuple(row[searched]) < tuple(x[searched]) for row in tried], bool)
+            tried = tried[inside & earlier][: self._lanes]
+            if not len(tried):
+                break
+            ended = self._descend(tried, POLISH_TOL, MAX_NFEV)
+            equal = ended.x[ended.f <= f + self.same + self._rules.frtol * abs(f)]
+            equal = [row for row in equal if tuple(row[searched]) < tuple(x[searched] - CLOSE * np.abs(x[searched]))]
+            if not equal:
+                break
+            x = min(equal, key=lambda row: tuple(row[searched]))
+            f = float(ended.f[np.argmin(np.max(np.abs(ended.x - x), axis=1))])
+        return x, f
 
     def _chosen(self, archive: Archive) -> int:
         """The best minimum; of several with the same cost the first in the order of the searched parameters.
