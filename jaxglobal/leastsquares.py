@@ -142,6 +142,12 @@ def choose(unit: np.ndarray, f: np.ndarray, spacing: float, count: int) -> np.nd
     return order[np.argsort(~lowest, kind="stable")[:count]]
 
 
+def comes_before(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether a is less than b in the first number in which they differ by more than a little."""
+    differ = np.flatnonzero(np.abs(a - b) > CLOSE * (np.abs(a) + np.abs(b)))
+    return bool(len(differ) and a[differ[0]] < b[differ[0]])
+
+
 class Search:
     """A search under way: its levels, and the archive of minima."""
 
@@ -329,16 +335,17 @@ class Search:
                 for i, j in move:
                     row[[i, j]] = row[[j, i]]
             inside = np.all((tried >= self._box[0]) & (tried <= self._box[1]), axis=1)
-            earlier = np.array([tuple(row[searched]) < tuple(x[searched]) for row in tried], bool)
+            earlier = np.array([comes_before(row[searched], x[searched]) for row in tried], bool)
             tried = tried[inside & earlier][: self._lanes]
             if not len(tried):
                 break
             ended = self._descend(tried, POLISH_TOL, MAX_NFEV)
             equal = ended.x[ended.f <= f + self.same + self._rules.frtol * abs(f)]
-            equal = [row for row in equal if tuple(row[searched]) < tuple(x[searched] - CLOSE * np.abs(x[searched]))]
+            equal = [row for row in equal if comes_before(row[searched], x[searched])]
             if not equal:
                 break
-            x = min(equal, key=lambda row: tuple(row[searched]))
+            for row in equal:
+                x = row if comes_before(row[searched], x[searched]) else x
             f = float(ended.f[np.argmin(np.max(np.abs(ended.x - x), axis=1))])
         return x, f
 
@@ -351,7 +358,10 @@ class Search:
         ties = archive.f <= archive.f[0] + self.same + self._rules.frtol * abs(archive.f[0])
         ties = np.flatnonzero(ties & (archive.searches >= SIMILAR * np.max(archive.searches[ties])))
         searched = self._regression.searched
-        return int(ties[np.lexsort(archive.x[ties][:, searched[::-1]].T)[0]]) if len(searched) else 0
+        first = ties[0]
+        for i in ties[1:]:
+            first = i if comes_before(archive.x[i][searched], archive.x[first][searched]) else first
+        return int(first)
 
     def result(self, status: Status, found: list[Minimum]) -> Result:
         """The record of the search."""
