@@ -22,7 +22,7 @@ from jaxglobal.bfgs import Region
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.minima import Archive, Ended
 from jaxglobal.progress import Silent
-from jaxglobal.regression import Data, Regression
+from jaxglobal.regression import Data, Regression, broadcasts
 from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
 from jaxglobal.starts import Starts
 from jaxglobal.streams import thread_pool
@@ -398,6 +398,7 @@ def pure_starts(regression: Regression, unit: np.ndarray, lower: Any, upper: Any
     return lower + (upper - lower) * whole.astype(regression.structure.dtype)
 
 
+@broadcasts
 def pure(regression: Regression, unit: np.ndarray, data: Data, lower: Any, upper: Any, guesses: Any) -> Best:
     """The best fit from all of these starts, (k, m) in the unit box of the searched parameters, as a traced program."""
     points = jnp.concatenate([guesses, pure_starts(regression, unit, lower, upper)])

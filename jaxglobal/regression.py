@@ -196,6 +196,8 @@ def read_guesses(p0: Any, structure: Structure, lower: Any, upper: Any) -> Any:
 
 def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[Any, Any], Any]:
     """The user's model as model(x, parts) -> (N,), for any x."""
+    if not callable(model):
+        raise TypeError(f"`model` must be a function model(x, *parameters); got {type(model).__name__}.")
 
     def call(x, parts):
         out = model(x, *parts) if one_by_one else model(x, structure.unflatten(jnp.stack(parts)))
