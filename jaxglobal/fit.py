@@ -17,6 +17,7 @@ import numpy as np
 from jaxglobal import hostfit, implicit, leastsquares, regression, stopping
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
+from jaxglobal.bfgs import Region
 from jaxglobal.closed import is_traced
 from jaxglobal.derivative import Derivative, derivative
 from jaxglobal.host import Host
@@ -320,7 +321,11 @@ def traced(
 
     def find(box, guesses, *leaves):
         sides = (box[0], box[1]) if is_traced((reg.lower, reg.upper)) else (reg.lower, reg.upper)
-        return leastsquares.pure(reg, unit, jax.tree.unflatten(treedef, leaves), *sides, guesses)
+        best = leastsquares.pure(reg, unit, jax.tree.unflatten(treedef, leaves), *sides, guesses)
+        # The cost is flat to rounding within sqrt(eps): Newton's method on its gradient gives the digits below that.
+        box = Region(box[0], box[1], box[1] - box[0])
+        polished = implicit.polish(lambda p: value(p, leaves), best.x, best.f, box)
+        return best._replace(x=polished.x, f=polished.f)
 
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
     best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses), *map(jnp.asarray, leaves))
