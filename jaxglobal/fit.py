@@ -29,7 +29,8 @@ SHOWN = 6  # local fits that a printed fit lists
 LISTED = 256  # local fits that a fit keeps with their residuals
 
 
-class LocalFit(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class LocalFit:
     """One of the local fits.
 
     Attributes:

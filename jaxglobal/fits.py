@@ -449,8 +449,8 @@ def one_by_one_fits(
 ) -> Fits:
     """The fits of a model that is not a JAX function, one after the other."""
     y = read_many(ydata, np.dtype(float))
-    own_x = has_axis(regression.read_x(xdata), x_axis, *y.shape)
-    _, own_w = read_weights(sigma, *y.shape, np.dtype(float))
+    own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
+    _, own_w = read_weights(sigma, y.shape[0], y.shape[1], np.dtype(float))
     fits = [
         curve_fit(
             model, jax.tree.map(lambda leaf: np.asarray(leaf)[i], xdata) if own_x else xdata, y[i], bounds,  # noqa: B023

@@ -91,6 +91,7 @@ def search(
 
 def polish(reg: Regression, data: Data, minimum: Minimum) -> Minimum:
     """A minimum to the digits that the differences allow."""
+    look: Any = reg.look
     with jax.enable_x64(True):
         p = jnp.asarray(reg.structure.flatten(minimum.x))[:, None]
         box = leastsquares.region(reg.lower, reg.upper)
@@ -98,7 +99,7 @@ def polish(reg: Regression, data: Data, minimum: Minimum) -> Minimum:
         state, advance = levenberg.begin(p), jax.jit(levenberg.advance)
         while int(state.status[0]) == LocalStatus.RUNNING:
             at = np.asarray(state.trial[:, 0])
-            y, J = reg.look(data.x, at)
+            y, J = look(data.x, at)
             f = losses.cost(losses.LOSSES[reg.loss], reg.whiten(data.w, y - data.y), data.scale)
             r, J = regression.weigh(reg, data, y, J)
             seen = Seen(

@@ -287,11 +287,10 @@ class Search:
             with jax.enable_x64(precise), jax.disable_jit(False):
                 padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)
                 state = program(padded, *rest)
-                return Ended(
-                    *(np.asarray(a)[..., : len(part)].T for a in (state.p, state.f)), np.arange(len(part)),
-                    *(np.asarray(a, np.int64)[: len(part)] for a in (state.status, state.nfev)),
-                    np.zeros(len(part), np.int64),
-                ), int(np.max(state.nfev))  # fmt: skip
+                p, f, status, nfev = (np.asarray(a) for a in (state.p, state.f, state.status, state.nfev))
+                k, whole = len(part), np.zeros(len(part), np.int64)
+                ended = Ended(p[:, :k].T, f[:k], whole, status[:k] + whole, nfev[:k] + whole, whole)
+                return ended, int(np.max(nfev))
 
         outcomes = list(thread_pool(devices.threads()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]
         ended = minima.join([end for end, _ in outcomes])

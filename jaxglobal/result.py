@@ -318,8 +318,9 @@ def plain(value: Any) -> Any:
                 for key, part in value.items()}  # fmt: skip
     if isinstance(value, tuple | list):
         return [plain(part) for part in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
+    as_list = getattr(value, "tolist", None)
+    if as_list is not None:
+        return plain(as_list())
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -7,6 +7,7 @@ import sys
 import jax
 
 from jaxglobal import devices
+from jaxglobal.closed import x64
 
 PACKAGES = ("jaxglobal", "jax", "jaxlib", "numpy", "scipy", "optax", "tqdm", "matplotlib")
 
@@ -29,6 +30,6 @@ def show_versions() -> None:
     rows += [
         ("devices", f"{jax.device_count()} x {kinds} ({jax.default_backend()})"),
         ("threads", str(devices.threads())),
-        ("x64", str(bool(jax.config.jax_enable_x64))),
+        ("x64", str(x64())),
     ]
     print("\n".join(f"{name:<12}{value}" for name, value in rows))
