@@ -57,7 +57,7 @@ def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, moves: 
     finite = np.isfinite(here) & np.isfinite(half) & np.isfinite(there)
     size = np.abs(here) + np.abs(half) + np.abs(there)
     with np.errstate(invalid="ignore"):
-        wrong = finite & (np.abs(here + there - 2 * half) > AGREES * np.finfo(points.dtype).eps * size)
+        wrong = finite & (np.abs(here + there - 2 * half) > AGREES * np.finfo(here.dtype).eps * size)
     return bool(np.any(finite) and not np.any(wrong))
 
 
