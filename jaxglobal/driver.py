@@ -25,8 +25,8 @@ from jaxglobal.found import Found
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
-from jaxglobal.precise import evaluator
 from jaxglobal.nearest import helps
+from jaxglobal.precise import evaluator
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.streams import Streams
 

@@ -17,9 +17,9 @@ import numpy as np
 from jaxglobal import hostfit, implicit, leastsquares, regression, stopping
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
-from jaxglobal.bfgs import Region
 from jaxglobal.closed import is_traced
 from jaxglobal.derivative import Derivative, derivative
+from jaxglobal.descent import Region
 from jaxglobal.host import Host
 from jaxglobal.nearest import helps
 from jaxglobal.regression import Data, Regression

@@ -18,8 +18,8 @@ import numpy as np
 from jax import lax
 
 from jaxglobal import devices, levenberg, minima, stopping
-from jaxglobal.bfgs import Region
 from jaxglobal.closed import is_traced, x64
+from jaxglobal.descent import Region
 from jaxglobal.minima import Archive, Ended
 from jaxglobal.progress import Silent
 from jaxglobal.regression import Data, Regression, broadcasts

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxglobal.bfgs import Region, outward
+from jaxglobal.descent import Region, outward
 from jaxglobal.result import LocalStatus
 
 ACCEPTED = 1e-4  # share of the promised decrease that makes a step, as in [M]

@@ -16,8 +16,8 @@ import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
 from jaxglobal import losses, objective, separable
-from jaxglobal.bfgs import Region
 from jaxglobal.closed import Structure, is_traced, x64
+from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
 from jaxglobal.losses import LOSSES, Loss
 from jaxglobal.nearest import hint

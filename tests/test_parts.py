@@ -20,16 +20,11 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result problems cost weakly closed objective starts cmaes hops adaptive descent linesearch quasi_newton".split(),
-    "bfgs lbfgs first_order methods interrupt".split(),
+    "result nearest problems cost weakly closed objective starts cmaes hops adaptive descent".split(),
+    "linesearch quasi_newton bfgs lbfgs first_order methods interrupt".split(),
+    ["losses", "levenberg", "separable", "regression"],
     "sweep minima stopping devices progress implicit batch polish precise".split(),
     ["found", "dealing", "streams"],
-    "result problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
-    "result nearest problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
-    ["losses", "levenberg", "separable", "regression"],
-    "sweep minima stopping devices progress implicit batch polish".split(),
-    ["found", "streams"],
-    "cmaes hops adaptive dealing".split(),
     "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),
     "leastsquares hostfit fit fits plot versions".split(),
