@@ -94,7 +94,7 @@ def report(rows: list[Row], budget: int, order: list[str]) -> None:
             ]
             print(f"{function:30}" + "".join(f"{count:10}" for count in counts))
     print(
-        "\n100D: at the cost nfev + njev of 100 D evaluations, each a value with its gradient; 100D': at the same cost\n"
-        "as nfev + D njev; seconds: of run time, compilation apart, within the budget; cut: runs that were stopped at\n"
-        "a smaller budget so far."
+        "\n100D: at the cost nfev + njev of 100 D evaluations, each a value with its gradient; 100D': at the same\n"
+        "cost as nfev + D njev; seconds: of run time, compilation apart, within the budget (of the others\n"
+        "the time of the processor, if less); cut: runs that were stopped at a smaller budget so far."
     )
