@@ -10,7 +10,7 @@ run the same cost, nfev + njev <= 2 b D: 2 b D values without gradients. One run
 jaxglobal runs with default settings and the target; it may stop by itself before the budget, and then it counts as it
 stands. The others are started anew until the budget is spent (peers.py says how).
 
-A run ends at a value of 1e-8 (the minimum is 0), at the budget, or after --seconds. Results go to
+A run ends at a value of 1e-8 (the minimum is 0), at the budget, or after --seconds (120). Results go to
 benchmarks/results/bbob/<D>d_<method>.json after each run; runs that are there are skipped, runs that were cut at a
 smaller budget are made again, --anew makes all anew. Parts can run side by side if they differ in method or dimension.
 
@@ -100,8 +100,12 @@ class Function:
 
 
 def ours(function: Function, instance: int, factor: int, seconds: float) -> dict:
-    """One run of jaxglobal with default settings. Its hits are known at the ends of levels, and exactly at the last."""
-    result = jg.minimize(
+    """One run of jaxglobal with default settings. Its hits are known at the ends of levels, and exactly at the last.
+
+    A run that compiled is made once more, so that what Python does at a first call is not charged to it either.
+    """
+    run = functools.partial(
+        jg.minimize,
         function.fun,
         BOX * function.n,
         function.leaves(instance),
@@ -111,18 +115,21 @@ def ours(function: Function, instance: int, factor: int, seconds: float) -> dict
         seed=instance,
         progress=False,
     )
+    result = run()
+    compiling = result.compile_time
+    if compiling > 0.05:
+        result = run()
     hits, nfev, spent = [], 0, 0.0
     for level in result.levels:
         nfev, spent = nfev + level.nfev, spent + level.time
         reached = int(np.searchsorted(-TARGETS, -level.fun, side="right")) - 1
         if reached >= 0 and (not hits or reached > hits[-1][0]):
             hits.append((reached, nfev, nfev, round(spent, 5)))
-    run = result.time - result.compile_time
     stopped = {"TARGET": "target", "MAX_EVALS": "budget", "MAX_TIME": "time"}.get(result.status.name, "ended")
     return {
         "nfev": result.nfev, "njev": result.njev, "best": float(result.fun), "stopped": stopped,
-        "seconds": round(run, 5), "hits": hits, "status": result.status.name,
-        "compile_seconds": round(result.compile_time, 3), "code": code(),
+        "seconds": round(result.time - result.compile_time, 5), "hits": hits, "status": result.status.name,
+        "compile_seconds": round(compiling, 3), "code": code(),
     }  # fmt: skip
 
 
@@ -144,7 +151,9 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=10_000, help="evaluations a variable (default: 10000)")
     parser.add_argument("--methods", nargs="+", default=["jaxglobal", "peers"], help=f"jaxglobal, peers, {[*PEERS]}")
     parser.add_argument("--functions", nargs="+", default=[*bbobax.BBOB_PROBLEMS], metavar="NAME")
-    parser.add_argument("--seconds", type=float, default=300.0, help="a run's time limit (default: 300)")
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="time limit of a run, of the others' by the processor's clock"
+    )
     parser.add_argument("--anew", action="store_true", help="drop the rows of these methods and dimensions first")
     parser.add_argument("--report", action="store_true", help="print the tables and run nothing")
     options = parser.parse_args()
@@ -176,10 +185,8 @@ def main() -> None:
                     made += 1
             print(f"{n}-D {name}: {made} runs in {time.perf_counter() - began:.0f} s", flush=True)
         jax.clear_caches()
-    rows = runtimes.read(options.dims)
-    runtimes.report(
-        [row for row in rows if row["instance"] in options.instances], options.budget, list(bbobax.BBOB_PROBLEMS)
-    )
+    rows = [r for r in runtimes.read(options.dims) if r["instance"] in options.instances and r["method"] in methods]
+    runtimes.report(rows, options.budget, list(bbobax.BBOB_PROBLEMS))
 
 
 if __name__ == "__main__":

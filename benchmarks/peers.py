@@ -61,9 +61,9 @@ class Counted:
             self.stopped = "time"
             raise Stop
 
-        before = signal.signal(signal.SIGALRM, out_of_time)
+        before = signal.signal(signal.SIGPROF, out_of_time)
         self._began = clocks()
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        signal.setitimer(signal.ITIMER_PROF, self._seconds)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -71,8 +71,8 @@ class Counted:
         except Stop:
             pass
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
         return self._spent()
 
     def _spent(self) -> float:

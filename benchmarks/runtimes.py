@@ -31,6 +31,16 @@ def read(dims: Iterable[int]) -> list[Row]:
     return rows
 
 
+def comparable(rows: list[Row]) -> list[Row]:
+    """The rows of the runs, of a dimension, function and instance, that every method of that dimension has made."""
+    made = collections.defaultdict(set)
+    everybody = collections.defaultdict(set)
+    for row in rows:
+        made[row["n"], row["function"], row["instance"]].add(row["method"])
+        everybody[row["n"]].add(row["method"])
+    return [row for row in rows if made[row["n"], row["function"], row["instance"]] == everybody[row["n"]]]
+
+
 def cost(row: Row, pairs: bool = True) -> float | None:
     """Cost at which 1e-8 was reached, as a multiple of the number of variables; None where it was not."""
     if row["stopped"] != "target":
@@ -67,7 +77,10 @@ def methods(rows: Iterable[Row]) -> list[str]:
 
 
 def report(rows: list[Row], budget: int, order: list[str]) -> None:
-    """Prints the tables. order: of the functions."""
+    """Prints the tables, of what all methods have run. order: of the functions."""
+    left_out = len(rows) - len(rows := comparable(rows))
+    if left_out:
+        print(f"\n{left_out} runs are left out: not all of the methods have made them (--methods chooses some)")
     budgets = [b for b in BUDGETS if b <= budget]
     for n in sorted({row["n"] for row in rows}):
         mine = [row for row in rows if row["n"] == n]
