@@ -217,7 +217,7 @@ def nlopt_run(algorithm: str, local: str | None, objective: Counted, bounds: np.
             if objective.stopped == "ended":
                 raise
             raise Stop from None
-        except (nlopt.RoundoffLimited, RuntimeError):
+        except (nlopt.RoundoffLimited, nlopt.runtime_error):  # its local search has failed
             continue
 
 

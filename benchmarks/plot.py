@@ -12,6 +12,7 @@ import runtimes
 from common import RESULTS
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"  # Okabe & Ito: distinct for the colour-blind
+LABELS = {"starts": "131,072 starts", "default": "to the default stop"}
 OTHERS = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#666666")
 
 
@@ -134,10 +135,10 @@ def lennard_jones(rows) -> None:
 def zeus(rows) -> None:
     """Time of the searches from 131,072 starts, and of the default search, with the error of each."""
     dims = sorted({row["n"] for row in rows})
-    figure, axes = plt.subplots(1, len(dims), figsize=(5.6 * len(dims), 3.6), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(1, len(dims), figsize=(6.4 * len(dims), 3.8), layout="constrained", squeeze=False)
     for axis, n in zip(axes[0], dims, strict=True):
         mine = [row for row in rows if row["n"] == n][::-1]
-        names = [f"{row['function']}{', shifted' if row['shifted'] else ''}, {row['mode']}" for row in mine]
+        names = [f"{row['function']}{', shifted' if row['shifted'] else ''}, {LABELS[row['mode']]}" for row in mine]
         colours = [BLUE if row["mode"] == "default" else GREY for row in mine]
         bars = axis.barh(names, [1e3 * row["seconds"] for row in mine], color=colours)
         axis.bar_label(bars, [f"error {row['error']:.0e}" for row in mine], padding=3, fontsize=7)
@@ -167,7 +168,7 @@ def evaluations(rows) -> None:
         axis.set_xscale("log")
         axis.set_title("boxes shifted off the grid" if shifted else "boxes of the published run", fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("evaluations to the default stop (log scale; hollow: not found)")
+    figure.supxlabel("evaluations to the default stop (log scale; hollow: not found)", fontsize=10)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     figure.savefig(RESULTS / "evaluations.png", dpi=110)
 
