@@ -79,6 +79,8 @@ class Counted:
         return float(np.min(clocks() - self._began - self.apart))
 
     def _pay(self, values: int, gradients: int) -> None:
+        if self.stopped != "ended":  # an optimizer goes on although it was told to stop
+            raise Stop
         if self.nfev + self.njev + values + gradients > self._budget:
             self.stopped = "budget"
             raise Stop
@@ -189,10 +191,14 @@ def nlopt_run(algorithm: str, local: str | None, objective: Counted, bounds: np.
     import nlopt
 
     def function(x, gradient):
-        if not gradient.size:
-            return objective.value(x)
-        f, gradient[:] = objective.value_and_grad(x)
-        return f
+        try:
+            if not gradient.size:
+                return objective.value(x)
+            f, gradient[:] = objective.value_and_grad(x)
+            return f
+        except Stop:  # ends a local search alone, unless the global one is told too
+            search.force_stop()
+            raise
 
     rng = np.random.default_rng(seed)
     low, high = bounds.T
@@ -275,9 +281,12 @@ def evosax_generation(popsize: int, n: int) -> tuple[Any, Any, Any]:
         state, _ = search.tell(key, xs, values, state, params)
         return state, state.std * jnp.max(state.D)
 
-    state = begin(jax.random.key(0), np.zeros(n), 1.0)
-    state, _, told, xs = ask(state, jax.random.key(0))
-    jax.block_until_ready(tell(state, told, xs, np.zeros(popsize)))
+    key = jax.random.key(0)
+    state = begin(key, np.zeros(n), 1.0)
+    for _ in range(3):  # types of the state are settled after the first
+        state, key, told, xs = ask(state, key)
+        state, step = tell(state, told, xs, np.zeros(popsize))
+        step.block_until_ready()
     return begin, ask, tell
 
 
