@@ -83,6 +83,7 @@ def bbob(rows) -> None:
         ("seconds of run time", lambda row: row["seconds"] if row["stopped"] == "target" else None),
     )
     for line, n in zip(axes, dims, strict=True):
+        runs = len({(row["function"], row["instance"]) for row in rows if row["n"] == n})
         for axis, (label, measure) in zip(line, measures, strict=True):
             for method, colour in reversed(colours.items()):
                 mine = [row for row in rows if row["n"] == n and row["method"] == method]
@@ -102,7 +103,7 @@ def bbob(rows) -> None:
                     ls="--" if free[method] else "-",
                     label=method,
                 )
-            axis.set(xscale="log", ylim=(0, 1), xlabel=label, title=f"{n}-D, {len(mine)} runs each")
+            axis.set(xscale="log", ylim=(0, 1), xlabel=label, title=f"{n}-D, {runs} runs each")
             axis.set_xlim((1e-3, 100) if label.startswith("seconds") else (1, 2 * max(row["factor"] for row in rows)))
             axis.spines[["top", "right"]].set_visible(False)
         line[0].set_ylabel("share of runs solved to 1e-8")
@@ -146,9 +147,7 @@ def zeus(rows) -> None:
         times = [1e3 * row["seconds"] for row in mine]
         axis.set_xlim(min(times) / 2, 8 * max(times))
         axis.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(
-        "milliseconds, compilation apart (log scale); grey: from 131,072 starts, blue: to the default stop"
-    )
+    figure.supxlabel("milliseconds, compilation apart (log scale)", fontsize=10)
     figure.savefig(RESULTS / "zeus.png", dpi=110)
 
 
