@@ -35,7 +35,8 @@ import jax.numpy as jnp
 import numpy as np
 import runtimes
 from common import Ledger, cache_compilations, code
-from peers import MOST_VARIABLES, PEERS, TARGETS, Counted, warm
+from counted import TARGETS, Counted
+from peers import MOST_VARIABLES, PEERS, warm
 
 import jaxglobal as jg
 
@@ -125,7 +126,9 @@ def ours(function: Function, instance: int, factor: int, seconds: float) -> dict
         reached = int(np.searchsorted(-TARGETS, -level.fun, side="right")) - 1
         if reached >= 0 and (not hits or reached > hits[-1][0]):
             hits.append((reached, nfev, nfev, round(spent, 5)))
-    stopped = {"TARGET": "target", "MAX_EVALS": "budget", "MAX_TIME": "time"}.get(result.status.name, "ended")
+    stopped = {"MAX_EVALS": "budget", "MAX_TIME": "time"}.get(result.status.name, "ended")
+    if result.fun <= TARGETS[-1]:
+        stopped = "target"
     return {
         "nfev": result.nfev, "njev": result.njev, "best": float(result.fun), "stopped": stopped,
         "seconds": round(result.time - result.compile_time, 5), "hits": hits, "status": result.status.name,
@@ -176,9 +179,10 @@ def main() -> None:
                         continue
                     run = ours if method == "jaxglobal" else functools.partial(theirs, method)
                     if method not in warmed:
-                        warm(method, n) if method in PEERS else jg.minimize(
-                            sphere, BOX * n, max_levels=3, progress=False
-                        )
+                        if method in PEERS:
+                            warm(method, n)
+                        else:
+                            jg.minimize(sphere, BOX * n, max_levels=3, progress=False)
                         warmed.add(method)
                     found = run(function, instance, options.budget, options.seconds)
                     ledger.add(function=name, instance=instance, factor=options.budget, **found)

@@ -1,5 +1,6 @@
 """What the benchmarks share: problems, timing, and how a result is saved with the machine that it was measured on."""
 
+import functools
 import hashlib
 import json
 import os
@@ -83,6 +84,7 @@ def cache_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+@functools.cache
 def code() -> str:
     """Which code of jaxglobal made a result: a digest of its modules."""
     files = sorted(pathlib.Path(jg.__file__).parent.glob("*.py"))
