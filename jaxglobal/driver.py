@@ -71,8 +71,9 @@ def minimize(
             a variable.
         args: further arguments of fun, pytrees of arrays. New values never compile anew.
         x0: your own guess, or several along a leading axis: searched first, with level 0.
-        starts: "auto" (a grid where four levels of it are affordable, else Sobol points), `jaxglobal.Grid()`,
-            `jaxglobal.Sobol()` or an object of your own with their three methods.
+        starts: "auto" (`jaxglobal.Adaptive`: a grid, or Sobol points, looked at before it is searched from, and hops
+            from what was found), `jaxglobal.Grid()` or `jaxglobal.Sobol()` for a search from every point, or an object
+            of your own with their three methods.
         local: `jaxglobal.BFGS(...)`, `jaxglobal.LBFGS(...)` for many variables, `jaxglobal.Optax(...)` for large or
             noisy models; "auto" takes one of the first two by the number of variables.
         same: stop after so many levels in a row with the same best value.

@@ -154,7 +154,8 @@ def test_options():
 
 
 def test_steps_are_counted_and_a_status_says_so():
-    result = jg.minimize(bowl, [(-1, 2)] * 2, max_levels=2, local=jg.Optax(optax.sgd(1e-6), steps=7), progress=False)
+    options = dict(local=jg.Optax(optax.sgd(1e-6), steps=7), starts=jg.Grid(), max_levels=2, progress=False)
+    result = jg.minimize(bowl, [(-1, 2)] * 2, **options)
     assert result.levels[1].statuses == {LocalStatus.EVALUATION_LIMIT: 4} and result.levels[1].nfev == 28
 
 
