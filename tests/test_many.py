@@ -30,9 +30,10 @@ def many(fun=wells, bounds=BOX, args=None, **options):
 def test_equals_a_loop_of_minimize():
     a = np.linspace(0.5, 3, 25)
     results = many(args=a)
-    loop = [jg.minimize(wells, BOX, v, progress=False) for v in a]
-    np.testing.assert_allclose(results.x, [r.x for r in loop], rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(results.fun, [r.fun for r in loop], rtol=1e-6, atol=1e-6)
+    for starts in ("auto", jg.Grid()):
+        loop = [jg.minimize(wells, BOX, v, starts=starts, progress=False) for v in a]
+        np.testing.assert_allclose(results.x, [r.x for r in loop], rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(results.fun, [r.fun for r in loop], rtol=1e-6, atol=1e-6)
     assert results.status.tolist() == [r.status for r in loop]
     assert results.nit.tolist() == [r.nit for r in loop]
     assert results.nstarts.tolist() == [r.nstarts for r in loop]
