@@ -27,6 +27,8 @@ def evaluator(
 ) -> Evaluate | None:
     """Values, (k,), and gradients, (k, n), in float64 at points, (k, n); None where the function has no such form.
 
+    A gradient that is not finite everywhere is NaN, as in the lanes.
+
     fun, args: the user's own, before anything was rounded to the dtype of the problem. spend: is told the evaluations
     that were made, and those of padding included.
     """
@@ -47,7 +49,8 @@ def evaluator(
             parts = [program(block, leaves) for block in np.split(padded, blocks)]
         spend(len(points), len(padded))
         f, g = (np.concatenate(fields)[: len(points)] for fields in zip(*parts, strict=True))
-        return f, g * problem.free
+        finite = np.isfinite(f) & np.all(np.isfinite(g), axis=1)
+        return f, np.where(finite[:, None], np.where(problem.free, g, 0), np.nan)
 
     return evaluate
 

@@ -236,7 +236,7 @@ def test_compile_time_does_not_grow_with_the_number_of_starts():  # PyAutoFit #1
     def fun(x):
         return jnp.sum((x - 0.1) ** 2)
 
-    few = jg.minimize(fun, [(-1, 1)] * 2, starts=jg.Grid(), max_starts=4, max_levels=2, progress=False)
+    few = jg.minimize(fun, [(-1, 1)] * 2, starts=jg.Grid(), max_levels=4, same=9, progress=False)
     many = jg.minimize(fun, [(-1, 1)] * 2, starts=jg.Grid(), max_levels=8, same=9, progress=False)
     assert few.compile_time > 0.05 and many.compile_time < 0.05 and many.nstarts == 21845
 
