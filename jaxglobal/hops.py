@@ -6,7 +6,7 @@ cure for another landscape; how often each is taken, and how far it reaches, fol
 cost (`Habits`). Beside them coordinates are exchanged between minima, by their values alone.
 
 What each kind is for, found by taking it alone beside the cover (the 13 BBOB functions in 2 and 5 variables that local
-searches alone mostly miss, instances 0 to 2, 10^4 D evaluations, with a forerunner of this module; no command repeats it):
+searches alone mostly miss, instances 0 to 2, 10^4 D evaluations, with a forerunner of this module, not repeatable):
 - all: a normal step in all variables, at a log-uniform scale. Nested wrinkles (Schaffer F7, Weierstrass, Katsuura).
 - few: the same in one or two variables. Rastrigin, Schwefel: a funnel that is not round.
 - difference: the difference of two minima added to a third, as in differential evolution [SP]. Minima on a lattice, and
