@@ -96,8 +96,9 @@ def minimize(
 
     Where no limit on time, evaluations or the value ended the search, the best few minima are polished by Newton steps,
     as long as that takes at most a tenth of its evaluations. After a search in float32 this is done in float64, at the
-    cost of one more trace and one more compilation of fun (kept for later calls): x and fun come back in float32,
-    rounded once, while the levels keep the values as they were found.
+    cost of one more trace and one more compilation of fun (kept for later calls; where `max_time` leaves no time for
+    it and there is no checkpoint, in float32): x and fun come back in float32, rounded once, while the levels keep the
+    values as they were found.
 
     Returns:
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
@@ -543,7 +544,8 @@ class Levels(Iterator[Level]):
             streams.nfev, streams.ticks = streams.nfev + nfev, streams.ticks + ticks
 
         evaluate, dtype = None, self._problem.structure.dtype
-        hurried = self._rules.max_time is not None and self._left() < self._compile_time
+        limited = self._rules.max_time is not None and self._checkpoint is None  # with one, the answer is the same
+        hurried = limited and self._left() < self._compile_time
         if dtype == np.float32 and self._precise is not None and not hurried:
             began = time.perf_counter()
             evaluate = self._precise(lanes=self._lanes, spend=spend)
