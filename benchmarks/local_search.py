@@ -60,7 +60,7 @@ def search_ends(fun, bounds, args, starts) -> tuple[np.ndarray, int]:
     engine = sweep.engine(
         problem.closed, one, devices.choose_lanes(len(bounds), starts.dtype, problem.closed.cost), lambda: None
     )
-    lanes, rules = streams.Streams(engine, 1, one), options.rules(problem.structure.dtype, None)
+    lanes, rules = streams.Streams([engine], one), options.rules(problem.structure.dtype, None)
     parts, dealt = [], 0
     while dealt < len(points) or lanes.busy:
         if dealt < len(points) and lanes.room:

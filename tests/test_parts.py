@@ -22,7 +22,7 @@ PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
     "result problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
     "sweep minima stopping devices progress implicit batch polish".split(),
-    ["found", "streams"],
+    ["found", "processes", "streams"],
     "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),
     ["__init__", "__main__"],
