@@ -43,7 +43,7 @@ from jaxglobal import bfgs, devices, objective, streams, sweep
 PAIRS = 5
 STARTS = 65_536
 BOX = [(-4.0, 5.12)]
-KILL_LEVELS = 11  # of Bukin's function: some seconds
+KILL_LEVELS = 9  # of Bukin's function: some seconds
 VARIABLES = 100_000
 MEMORY_STARTS = 10_000_000
 
@@ -220,7 +220,7 @@ class Halves:
 def bowl_and_valley(x):
     """A bowl on the right; on the left a bent valley, which takes about ten times the evaluations."""
     u, v = x
-    valley = 1e4 * (v - 4 * (u + 0.5) ** 2) ** 2 + (1 + u) ** 2
+    valley = 1e2 * (v - 2 * (u + 0.5) ** 2) ** 2 + (1 + u) ** 2
     return jnp.where(u < 0, valley, (u - 0.5) ** 2 + (v - 0.5) ** 2)
 
 

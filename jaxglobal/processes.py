@@ -12,7 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-HEARTBEAT = 10  # seconds without a sign of life after which a process counts as dead
+HEARTBEAT = (
+    20  # seconds without a sign of life after which a process counts as dead; an overloaded one may pause for 10
+)
+SHUTDOWN = 5  # seconds that a process which ends waits for the others
 FRAME = 2**12  # bytes told at a time; more are told at once in a second message
 
 
@@ -31,14 +34,14 @@ def initialize(
         coordinator_address: host:port of process 0, the same on every process.
         num_processes: how many there are.
         process_id: 0 for the first, 1 for the second, ...
-        options: further ones of `jax.distributed.initialize`. Its time-outs are 10 s here: of a killed process the
-            others say so and end.
+        options: further ones of `jax.distributed.initialize`. Its time-outs are 20 s here: where a process is
+            killed, the others say so and end within 30 s.
 
     Example:
         >>> import jaxglobal as jg
         >>> jg.processes.initialize("node0:12345", num_processes=2, process_id=0)  # doctest: +SKIP
     """
-    options = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": HEARTBEAT} | options
+    options = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": SHUTDOWN} | options
     jax.distributed.initialize(coordinator_address, num_processes, process_id, **options)
 
 

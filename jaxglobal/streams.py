@@ -224,7 +224,8 @@ class Streams:
         self._waiting, self._at_work, ended, made = (
             np.concatenate([report[i] for report in reports]) for i in range(4)
         )
-        self._pace = (ended + self.engine.lanes) / (made + USUAL_TICKS)  # starts a tick
+        # Starts a tick. A stream of which nothing is known is given few, and stops early when it runs out of them.
+        self._pace, self._known = (ended + self.engine.lanes) / (made + USUAL_TICKS), ended > 0
         nfev, ticks = np.sum([report.spent for report in reports], axis=0)
         self.nfev, self.ticks = self.nfev + int(nfev), self.ticks + int(ticks)
         self._spent, self._tick_time = np.zeros(2, np.int64), float(max(report.tick_time for report in reports))
@@ -249,7 +250,8 @@ class Streams:
         if self.lockstep:
             return np.full(len(self._waiting), 0 if np.any(self._waiting) else self.engine.queue)
         ahead = np.ceil(AHEAD * self._max_ticks * self._pace).astype(np.int64)
-        return np.clip(np.maximum(ahead, self.engine.lanes), 0, self.engine.queue) - self._waiting
+        ahead = np.where(self._known, np.maximum(ahead, self.engine.lanes), AHEAD * self.engine.lanes)
+        return np.minimum(ahead, self.engine.queue) - self._waiting
 
     @property
     def room(self) -> int:

@@ -1,4 +1,4 @@
-"""Devices, processes and memory: the same result on any of them, none of them idle, and what a killed process leaves."""
+"""Devices, processes and memory: the same result on any, none idle, and what a killed process leaves."""
 
 import json
 import os
@@ -69,11 +69,11 @@ def test_the_same_bits_on_any_devices_and_processes():
 
 @pytest.mark.slow
 def test_kill_9_of_one_process(tmp_path):
-    path, levels = str(tmp_path / "c.npz"), "11"
+    path, levels = str(tmp_path / "c.npz"), "9"
     plain = outputs(start("kept", "", levels, forced=1))[0].splitlines()[-1]
     for victim in (1, 0):
         pair = start("kept", path, levels, count=2, forced=2)
-        while "level 8" not in pair[victim].stdout.readline():
+        while "level 6" not in pair[victim].stdout.readline():
             assert pair[victim].poll() is None, pair[victim].stderr.read()
         time.sleep(0.5)
         assert pair[victim].poll() is None and pair[1 - victim].poll() is None
@@ -87,7 +87,7 @@ def test_kill_9_of_one_process(tmp_path):
         assert os.path.exists(path)
     # It goes on in another number of processes and devices.
     (resumed,) = outputs(start("kept", path, levels, forced=3))
-    assert "level 7" not in resumed
+    assert "level 5" not in resumed
     assert resumed.splitlines()[-1] == plain
 
 
@@ -118,44 +118,33 @@ class Uneven:
 def uneven(x):
     """A bowl on the right; a bent valley on the left."""
     u, v = x
-    return jnp.where(u < 0, 1e4 * (v - 4 * (u + 0.5) ** 2) ** 2 + (1 + u) ** 2, (u - 0.5) ** 2 + (v - 0.5) ** 2)
-
-
-def opened(lockstep: bool, count: int = 2) -> streams.Streams:
-    problem, _ = objective.check(uneven, [(-1, 1)] * 2, (), None, False, False)
-    one = sweep.one_problem(problem)
-    return streams.Streams([sweep.engine(problem.closed, one, 16, lambda: None)] * count, one, lockstep)
-
-
-def searched(lanes: streams.Streams) -> tuple[np.ndarray, float, list]:
-    """Ticks of each stream, and what ended."""
-    sequence, size, dealt, ended = Uneven(), 2**14, 0, []
-    rules, made = BFGS().rules(lanes.engine.dtype, None), np.zeros(len(lanes.streams))
-    first_half = []
-    while dealt < size or lanes.busy:
-        if dealt < size and lanes.room:
-            count = min(lanes.room, size - dealt)
-            points = np.asarray(sequence.points(0, dealt, count, 2) * 2 - 1, lanes.engine.dtype)
-            lanes.deal(points, 0.01, dealt + np.arange(count))
-            dealt += count
-        before = lanes._made.copy()
-        part = lanes.run(rules, dealt == size)
-        ended.append(part)
-        made += np.where(lanes._made == before, 0, lanes._made - before / 2)
-        first_half.append(part.nfev[part.start < 2**13])
-    return made, lanes.seconds, ended
+    return jnp.where(u < 0, 1e2 * (v - 2 * (u + 0.5) ** 2) ** 2 + (1 + u) ** 2, (u - 0.5) ** 2 + (v - 0.5) ** 2)
 
 
 def test_work_is_dealt_so_that_no_stream_idles(monkeypatch):
     monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 5e-3)
-    lanes = opened(lockstep=False)
-    searched(lanes)
-    lanes = opened(lockstep=False)
-    made, _, ended = searched(lanes)
-    numbers = np.concatenate([part.start for part in ended])
-    assert np.array_equal(np.sort(numbers), np.arange(2**14))
-    nfev = np.concatenate([part.nfev for part in ended])
-    assert np.mean(nfev[numbers < 2**13]) > 5 * np.mean(nfev[numbers >= 2**13])
+    problem, _ = objective.check(uneven, [(-1, 1)] * 2, (), None, False, False)
+    one, dtype, size, dealt, ended = sweep.one_problem(problem), problem.structure.dtype, 2**14, 0, []
+    engine = sweep.engine(problem.closed, one, 16, lambda: None)
+    lanes = streams.Streams([engine] * 2, one, lockstep=False)
+    made, real = np.zeros(2), lanes._run
+
+    def counted(i, **options):
+        out = real(i, **options)
+        made[i] += out[1]
+        return out
+
+    lanes._run = counted
+    while dealt < size or lanes.busy:
+        if dealt < size and lanes.room:
+            count = min(lanes.room, size - dealt)
+            points = np.asarray(Uneven().points(0, dealt, count, 2) * 2 - 1, dtype)
+            lanes.deal(points, 0.01, dealt + np.arange(count))
+            dealt += count
+        ended.append(lanes.run(BFGS().rules(dtype, None), dealt == size))
+    numbers, nfev = (np.concatenate(parts) for parts in zip(*((part.start, part.nfev) for part in ended), strict=True))
+    assert np.array_equal(np.sort(numbers), np.arange(size))
+    assert np.mean(nfev[numbers < size // 2]) > 5 * np.mean(nfev[numbers >= size // 2])
     assert max(made) < 1.1 * min(made)
 
 

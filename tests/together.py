@@ -10,7 +10,7 @@ import numpy as np
 
 jax.config.update("jax_enable_x64", os.environ.get("JAXGLOBAL_X64", "1") != "0")
 
-import jaxglobal as jg
+import jaxglobal as jg  # noqa: E402
 
 BOX = [(-3.9, 5.0)] * 2
 
