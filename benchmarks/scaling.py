@@ -248,6 +248,7 @@ def uneven(quick: bool) -> list[dict]:
             nfev += [np.sum(ended.nfev[half]), np.sum(ended.nfev[~half])]
         wall = time.perf_counter() - began
         busier = float(max(lanes.seconds) / min(lanes.seconds))
+        ticks = lanes.worked.tolist()  # which, other than seconds, do not see what else the machine does
         rows.append(
             {
                 "dealt": how,
@@ -256,12 +257,15 @@ def uneven(quick: bool) -> list[dict]:
                 "wall": wall,
                 "seconds": lanes.seconds.tolist(),
                 "busier": busier,
+                "ticks": ticks,
+                "busier_ticks": max(ticks) / min(ticks),
                 "idle": float(1 - np.mean(lanes.seconds) / wall),
             }
         )
         print(
             f"dealt {how}: {nfev[0] / nfev[1]:.1f} x the evaluations in one half; at work {lanes.seconds[0]:.2f} and "
-            f"{lanes.seconds[1]:.2f} s of {wall:.2f} s, the busier {100 * (busier - 1):.1f} % longer "
+            f"{lanes.seconds[1]:.2f} s of {wall:.2f} s, the busier {100 * (busier - 1):.1f} % longer, "
+            f"in ticks {100 * (max(ticks) / min(ticks) - 1):.1f} % "
             f"(promised: 10 %)",
             flush=True,
         )

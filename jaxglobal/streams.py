@@ -168,6 +168,7 @@ class Streams:
         ticks: lanes times ticks of all streams so far.
         nfev: evaluations so far, those of idle lanes not counted.
         seconds: (k,) that each stream of this process has been at work.
+        worked: (k,) ticks that each has made.
         lanes: of each stream.
     """
 
@@ -183,7 +184,7 @@ class Streams:
         self.lanes, self.group = engines[0].lanes, group
         self.serve(problems)
         self.streams = [self._idle() for _ in engines]
-        self.seconds = np.zeros(len(engines))
+        self.seconds, self.worked = np.zeros(len(engines)), np.zeros(len(engines), np.int64)
         self.ticks = self.nfev = 0
         self._returned = self._no_starts()
         self._forget()
@@ -332,6 +333,7 @@ class Streams:
             self._spent += [np.sum(nfev), np.sum(made) * self.engine.lanes]
             self.engine.tick_time = seconds / max(1, *made)
             # The pace of late: what was longer ago counts half with every chunk.
+            self.worked[busy] += made
             ended = [len(ended.f) for ended, *_ in outcomes]
             self._ended[busy], self._made[busy] = self._ended[busy] / 2 + ended, self._made[busy] / 2 + made
         if self.group.count == 1:
