@@ -43,7 +43,7 @@ from jaxglobal import bfgs, devices, objective, streams, sweep
 PAIRS = 5
 STARTS = 65_536
 BOX = [(-4.0, 5.12)]
-KILL_LEVELS = 9  # of Bukin's function: some seconds
+KILL_LEVELS = 8  # of Bukin's function: some seconds
 VARIABLES = 100_000
 MEMORY_STARTS = 10_000_000
 
