@@ -440,11 +440,12 @@ class Levels(Iterator[Level]):
             self._display.update(level.done, self._found.f)
             self._status = self._limit(streams)
             yield
-        if streams.busy:
+        else:  # a limit, perhaps between two blocks of starts
             if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
                 self._save(at_once=True)
                 self._paused = True
-            self._collect(streams.cut(), level)
+            if streams.busy:
+                self._collect(streams.cut(), level)
         if self._status is Status.RUNNING:
             self._status = self._limit(streams)
         level.seconds = earlier + time.perf_counter() - began

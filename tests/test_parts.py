@@ -23,7 +23,7 @@ ORDER = [
     "result problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
     "sweep minima stopping devices progress implicit batch polish".split(),
     ["found", "processes", "streams"],
-    "asked differences workers host checkpoint".split(),
+    "asked differences workers host checkpoint hops cmaes adaptive dealing".split(),
     "driver argmin family many derivative search asynchronous".split(),
     ["__init__", "__main__"],
 ]
