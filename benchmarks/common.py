@@ -1,6 +1,9 @@
 """What the benchmarks share: problems, timing, and how a result is saved with the machine that it was measured on."""
 
+import functools
+import hashlib
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -72,6 +75,47 @@ def machine() -> dict[str, Any]:
         "jaxglobal": jg.__version__,
         "x64": jax.config.jax_enable_x64,
     }
+
+
+def cache_compilations() -> None:
+    """Keeps compiled programs between runs: in JAX_COMPILATION_CACHE_DIR, or benchmarks/.cache."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        jax.config.update("jax_compilation_cache_dir", str(RESULTS.parent / ".cache"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@functools.cache
+def code() -> str:
+    """Which code of jaxglobal made a result: a digest of its modules."""
+    files = sorted(pathlib.Path(jg.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+class Ledger:
+    """Rows of benchmarks/results/<name>.json, written after each: a command that is started again goes on from there.
+
+    Attributes:
+        rows: by their key, the values of the fields that name a row.
+    """
+
+    def __init__(self, name: str, fields: tuple[str, ...], anew: bool = False):
+        """Reads what is there, unless `anew`."""
+        self._path, self._fields = RESULTS / f"{name}.json", fields
+        kept = json.loads(self._path.read_text())["rows"] if self._path.exists() and not anew else []
+        self.rows = {tuple(row[field] for field in fields): row for row in kept}
+        older = sum(row.get("code", code()) != code() for row in kept)
+        if older:
+            print(f"{self._path.name}: {older} of {len(kept)} rows were made by other code; --anew runs them again")
+
+    def add(self, **row: Any) -> None:
+        """Adds or replaces a row and writes the file, each row on a line."""
+        self.rows[tuple(row[field] for field in self._fields)] = row
+        rows = [self.rows[key] for key in sorted(self.rows)]
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_suffix(".part")
+        beside.write_text(f'{{"machine": {json.dumps(machine())},\n"rows": [\n{lines}\n]}}\n')
+        beside.replace(self._path)
 
 
 def save(name: str, rows: list[dict[str, Any]], **more: Any) -> None:

@@ -32,7 +32,7 @@ import resource, time
 import jax
 jax.config.update("jax_enable_x64", True)
 import jaxglobal as jg
-search = jg.levels(jg.problems.rastrigin, [(-4, 5.12)] * 2, same=100, max_levels=13, progress=False)
+search = jg.levels(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=jg.Grid(), same=100, max_levels=13, progress=False)
 for level in search:
     pass
 assert level.nstarts == 2**24

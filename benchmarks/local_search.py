@@ -53,13 +53,12 @@ def gradients(fun, args, bounds, xs) -> np.ndarray:
     return np.max(np.where(held, 0, np.abs(g * (high - low))), axis=1)
 
 
-def search_ends(fun, bounds, args, starts) -> tuple[np.ndarray, int]:
+def search_ends(fun, bounds, args, starts, options=None) -> tuple[np.ndarray, int]:
     """Where the local searches end, (N, n), and the number of lanes."""
     problem, points = objective.check(fun, bounds, args, starts, False, False)
-    one, options = sweep.one_problem(problem), bfgs.BFGS()
-    engine = sweep.engine(
-        problem.closed, one, devices.choose_lanes(len(bounds), starts.dtype, problem.closed.cost), lambda: None
-    )
+    one, options = sweep.one_problem(problem), options or bfgs.BFGS()
+    width = devices.choose_lanes(options.numbers(len(bounds)), starts.dtype, problem.closed.cost)
+    engine = sweep.engine(problem.closed, options.program, one, width, lambda: None)
     lanes, rules = streams.Streams([engine], one), options.rules(problem.structure.dtype, None)
     parts, dealt = [], 0
     while dealt < len(points) or lanes.busy:
@@ -73,7 +72,7 @@ def search_ends(fun, bounds, args, starts) -> tuple[np.ndarray, int]:
 
 def floor(fun, args, starts, lanes, nfev) -> Callable[[], Any]:
     """A call that makes nfev evaluations by a bare batched value_and_grad, on all threads."""
-    threads = devices.threads()
+    threads = devices.side_by_side()
     value_and_grad = jax.vmap(lambda x: jax.value_and_grad(fun)(x, *args), in_axes=-1, out_axes=(0, -1))
     ticks = max(nfev // (lanes * threads), 1)
     blocks = jnp.asarray(starts[: len(starts) // lanes * lanes].reshape(-1, lanes, starts.shape[1]).transpose(0, 2, 1))

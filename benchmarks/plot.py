@@ -8,9 +8,12 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+import runtimes
 from common import RESULTS
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"  # Okabe & Ito: distinct for the colour-blind
+LABELS = {"starts": "131,072 starts", "default": "to the default stop"}
+OTHERS = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#666666")
 
 
 def local_search(rows) -> None:
@@ -65,14 +68,121 @@ def bounded(rows) -> None:
     figure.savefig(RESULTS / "bounded.png", dpi=110)
 
 
+def bbob(rows) -> None:
+    """Share of the runs solved to 1e-8 against cost and time, by method; a row of pictures for each dimension."""
+    free = {row["method"]: row["njev"] == 0 for row in rows}  # without gradients: dashed
+    colours = {runtimes.OURS: BLUE}
+    for kind in (False, True):
+        names = [name for name in runtimes.methods(rows) if free[name] is kind and name != runtimes.OURS]
+        colours |= {name: OTHERS[i % len(OTHERS)] for i, name in enumerate(names)}
+    dims = sorted({row["n"] for row in rows})
+    figure, axes = plt.subplots(len(dims), 3, figsize=(12, 2.9 * len(dims)), layout="constrained", squeeze=False)
+    measures = (
+        ("cost / D, cost = nfev + njev", lambda row: runtimes.cost(row)),
+        ("cost / D, cost = nfev + D njev", lambda row: runtimes.cost(row, pairs=False)),
+        ("seconds of run time", lambda row: row["seconds"] if row["stopped"] == "target" else None),
+    )
+    for line, n in zip(axes, dims, strict=True):
+        runs = len({(row["function"], row["instance"]) for row in rows if row["n"] == n})
+        for axis, (label, measure) in zip(line, measures, strict=True):
+            for method, colour in reversed(colours.items()):
+                mine = [row for row in rows if row["n"] == n and row["method"] == method]
+                if not mine:
+                    continue
+                solved = sorted(spent for row in mine if (spent := measure(row)) is not None)
+                by_cost = label.startswith("cost")
+                last = max(2 * row["factor"] if by_cost else row["seconds"] for row in mine)
+                at = [0.0, *(spent for spent in solved if spent <= last), last]
+                share = [*np.arange(len(at) - 1), len(at) - 2]
+                axis.step(
+                    at,
+                    np.array(share) / len(mine),
+                    where="post",
+                    color=colour,
+                    lw=2.6 if method == runtimes.OURS else 1.2,
+                    ls="--" if free[method] else "-",
+                    label=method,
+                )
+            axis.set(xscale="log", ylim=(0, 1), xlabel=label, title=f"{n}-D, {runs} runs each")
+            axis.set_xlim((1e-3, 100) if label.startswith("seconds") else (1, 2 * max(row["factor"] for row in rows)))
+            axis.spines[["top", "right"]].set_visible(False)
+        line[0].set_ylabel("share of runs solved to 1e-8")
+    named = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    order = [name for name in colours if name in named]
+    figure.legend([named[name] for name in order], order, loc="outside right center", frameon=False)
+    figure.savefig(RESULTS / "bbob.png", dpi=110)
+
+
+def lennard_jones(rows) -> None:
+    """Runs that found the lowest known energy, and their evaluations, by the number of atoms."""
+    sizes = sorted({row["size"] for row in rows})
+    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 4.6), sharex=True, layout="constrained")
+    for place, size in enumerate(sizes):
+        mine = [row for row in rows if row["size"] == size]
+        found = [row["nfev"] for row in mine if row["found"]]
+        bar = above.bar(place, 100 * len(found) / len(mine), color=BLUE)
+        above.bar_label(bar, [f"{len(found)}/{len(mine)}"], fontsize=7)
+        below.scatter([place] * len(found), found, s=9, color=BLUE)
+        if found:
+            below.hlines(np.median(found), place - 0.35, place + 0.35, color=ORANGE)
+    above.set(ylabel="% of runs", ylim=(0, 112), title="lowest known energy of a Lennard-Jones cluster found")
+    below.set(yscale="log", xlabel="atoms", ylabel="evaluations (line: median)")
+    below.set_xticks(range(len(sizes)), sizes)
+    for axis in (above, below):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(RESULTS / "lennard_jones.png", dpi=110)
+
+
+def zeus(rows) -> None:
+    """Time of the searches from 131,072 starts, and of the default search, with the error of each."""
+    dims = sorted({row["n"] for row in rows})
+    figure, axes = plt.subplots(1, len(dims), figsize=(6.4 * len(dims), 3.8), layout="constrained", squeeze=False)
+    for axis, n in zip(axes[0], dims, strict=True):
+        mine = [row for row in rows if row["n"] == n][::-1]
+        names = [f"{row['function']}{', shifted' if row['shifted'] else ''}, {LABELS[row['mode']]}" for row in mine]
+        colours = [BLUE if row["mode"] == "default" else GREY for row in mine]
+        bars = axis.barh(names, [1e3 * row["seconds"] for row in mine], color=colours)
+        axis.bar_label(bars, [f"error {row['error']:.0e}" for row in mine], padding=3, fontsize=7)
+        axis.set(xscale="log", title=f"{n}-D")
+        times = [1e3 * row["seconds"] for row in mine]
+        axis.set_xlim(min(times) / 2, 8 * max(times))
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("milliseconds, compilation apart (log scale)", fontsize=10)
+    figure.savefig(RESULTS / "zeus.png", dpi=110)
+
+
+def evaluations(rows) -> None:
+    """Evaluations to the default stop, with default settings and by the plain grid."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
+    for axis, shifted in zip(axes, (False, True), strict=True):
+        mine = [row for row in rows if row["shifted"] is shifted][::-1]
+        for place, row in enumerate(mine):
+            pair = row["grid_nfev"], row["default_nfev"]
+            axis.plot(pair, (place, place), color=GREY, lw=1, zorder=0)
+            for evaluated, colour, way in zip(pair, (GREY, BLUE), ("grid", "default"), strict=True):
+                face = colour if row[f"{way}_found"] else "none"
+                label = {"grid": "plain grid", "default": "default settings"}[way] if place == 0 else None
+                axis.scatter(evaluated, place, s=28, edgecolors=colour, facecolors=face, label=label)
+        axis.set_yticks(range(len(mine)), [row["problem"] for row in mine])
+        axis.set_xscale("log")
+        axis.set_title("boxes shifted off the grid" if shifted else "boxes of the published run", fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("evaluations to the default stop (log scale; hollow: not found)", fontsize=10)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    figure.savefig(RESULTS / "evaluations.png", dpi=110)
+
+
 def main() -> None:
-    for draw in (local_search, classic, bounded):
+    for draw in (local_search, classic, bounded, lennard_jones, zeus, evaluations):
         path = RESULTS / f"{draw.__name__}.json"
         if path.exists():
             draw(json.loads(path.read_text())["rows"])
             print(f"drew {path.with_suffix('.png').relative_to(RESULTS.parent.parent)}")
         else:
             print(f"{path.name} is not there: run benchmarks/{path.stem}.py first")
+    if rows := runtimes.comparable(runtimes.read(range(1000))):
+        bbob(rows)
+        print("drew benchmarks/results/bbob.png")
 
 
 if __name__ == "__main__":

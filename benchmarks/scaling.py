@@ -228,9 +228,8 @@ def uneven(quick: bool) -> list[dict]:
     rows, count = [], 20_000 if quick else 200_000
     problem, _ = objective.check(bowl_and_valley, [(-1, 1)] * 2, (), None, False, False)
     one, sequence, rules = sweep.one_problem(problem), Halves(count), bfgs.BFGS().rules(np.dtype(float), None)
-    engine = sweep.engine(
-        problem.closed, one, devices.choose_lanes(2, np.dtype(float), problem.closed.cost), lambda: None
-    )
+    width = devices.choose_lanes(bfgs.BFGS().numbers(2), np.dtype(float), problem.closed.cost)
+    engine = sweep.engine(problem.closed, bfgs.BFGS().program, one, width, lambda: None)
     for how, lockstep in (
         ("by pace, after every chunk", False),
         ("in equal parts", True),
@@ -394,13 +393,13 @@ def worker_dispatch() -> None:
     from jax.sharding import PartitionSpec as P
 
     problem, _ = objective.check(rastrigin, BOX * 2, (), None, False, False)
-    one, rules = sweep.one_problem(problem), bfgs.BFGS().rules(np.dtype(float), None)
+    one, rules, search = sweep.one_problem(problem), bfgs.BFGS().rules(np.dtype(float), None), bfgs.BFGS().program
     lanes, here, dtype = 256, jax.local_devices()[:2], np.dtype(float)
     size = sweep.queue_size(2, lanes)
     starts = random_starts(BOX * 2, 2 * size).reshape(2, size, 2)
 
     began, cpu = time.perf_counter(), time.process_time()
-    both = streams.open_streams(problem.closed, one, lanes, here, lambda: None)
+    both = streams.open_streams(problem.closed, search, one, lanes, here, lambda: None)
     compile_programs = time.perf_counter() - began, time.process_time() - cpu
     both.engine.tick_time = 0.0
 
@@ -410,14 +409,14 @@ def worker_dispatch() -> None:
         both.run(rules, True)
 
     mesh = Mesh(np.array(here), ("d",))
-    run = functools.partial(sweep.chunk, problem.closed.value, "cpu", (False,) * len(jax.tree.leaves(one)))
+    run = functools.partial(sweep.chunk, problem.closed.value, search, "cpu", (False,) * len(jax.tree.leaves(one)))
 
     def local(state, queue):
         first = lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)  # noqa: E731
         out = run(first(state), first(queue), one, rules)
         return jax.tree.map(lambda leaf: leaf[None], out)
 
-    idle = sweep.idle_state(2, lanes, size, dtype)
+    idle = sweep.idle_state(search, 2, lanes, size, dtype)
     twice = lambda leaf: np.stack([np.asarray(leaf)] * 2)  # noqa: E731
     queue = sweep.Queue(
         starts,

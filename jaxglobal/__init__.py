@@ -3,6 +3,7 @@
 Start at `minimize`; `driver.py` is the loop behind it.
 """
 
+from jaxglobal import plot as plot
 from jaxglobal import problems as problems
 from jaxglobal import processes as processes
 from jaxglobal.adaptive import Adaptive as Adaptive
@@ -15,7 +16,13 @@ from jaxglobal.derivative import Derivative as Derivative
 from jaxglobal.derivative import derivative as derivative
 from jaxglobal.driver import levels as levels
 from jaxglobal.driver import minimize as minimize
+from jaxglobal.first_order import Optax as Optax
+from jaxglobal.fit import Fit as Fit
+from jaxglobal.fit import curve_fit as curve_fit
+from jaxglobal.fits import Fits as Fits
+from jaxglobal.fits import curve_fit_many as curve_fit_many
 from jaxglobal.host import host as host
+from jaxglobal.lbfgs import LBFGS as LBFGS
 from jaxglobal.many import minimize_many as minimize_many
 from jaxglobal.objective import Box as Box
 from jaxglobal.result import Level as Level
@@ -28,5 +35,6 @@ from jaxglobal.search import Search as Search
 from jaxglobal.starts import Grid as Grid
 from jaxglobal.starts import Halves as Halves
 from jaxglobal.starts import Sobol as Sobol
+from jaxglobal.versions import show_versions as show_versions
 
 __version__ = "0.1.0"

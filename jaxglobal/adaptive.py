@@ -9,7 +9,7 @@ What was measured (24 BBOB functions, 3 instances, 10^4 D evaluations; functions
 - searches from Sobol points alone: 18 and 13; a quarter of them from the cover, the others hops: 24 and 19;
 - with candidates evaluated first: 24 and 21; with the evolution strategy at a third of the evaluations: 24 and 22.
 
-The cover is never left out, so that every basin is hit in the end, and from every second cell a random point is
+The cover is never left out, so that every basin is hit in the end, and from every fourth cell a random point is
 chosen, so that a basin with a high rim is, too. Screening a cover by its neighbours is the idea of
 [RT], here with cells of a coarser grid in place of a radius.
 
@@ -28,10 +28,12 @@ from jaxglobal.cmaes import Evolution
 from jaxglobal.hops import Habits, Pool
 from jaxglobal.starts import Starts
 
+MOST = 100  # variables; beyond, a round would cost more than its searches
 SEARCHED = 8  # points of the cover for each local search of a level
 FEWEST = 3  # local searches of level 1; at least twice as many in each level after it
+DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
 COVER = 4  # one local search in so many begins at the cover
-AT_RANDOM = 2  # one cell in so many is searched from a random point of it instead of the lowest
+AT_RANDOM = 4  # one cell in so many is searched from a random point of it instead of the lowest
 ROUND = 16  # local searches of a round, at least
 ROUNDS = 16  # of a level, at most, before its rounds grow
 LARGEST_ROUND = 4096
@@ -48,8 +50,9 @@ class Adaptive:
     """A cover of the box, and hops from what was found: the sequence of `minimize` with `starts="auto"`.
 
     Level 0 is that of the cover. Level k evaluates the points of the cover's level k, and begins a local search for
-    every eight of them, but at least 3 at level 1, 6 at level 2, and so on: a quarter from the lowest points of the
-    cells of the cover, the others from hops.
+    every eight of them, but at least 3 at level 1, 6 at level 2, and so on, and at least four for each distinct minimum
+    found so far (64 are told apart), as there may be many more: a quarter from the lowest points of the cells of the
+    cover, the others from hops.
 
     Attributes:
         cover: the sequence of the cover.
@@ -66,7 +69,7 @@ class Adaptive:
     seed: int = 0
 
     def size(self, level: int, n: int) -> int:
-        """Local searches of the level."""
+        """Local searches of the level, at least."""
         points = self.cover.size(level, n)
         return max(points // SEARCHED, FEWEST << (level - 1)) if level and n else points
 
@@ -112,6 +115,8 @@ class Course(NamedTuple):
     """() Blocks so far, which seeds the random numbers."""
     level: np.ndarray
     """() The level under way."""
+    size: np.ndarray
+    """() Its local searches."""
     x: np.ndarray
     """(k, n) The block under way."""
     outside: np.ndarray
@@ -137,7 +142,7 @@ def begin(n: int) -> Course:
     zero, none, whole = np.zeros((), np.int64), np.zeros((0, n)), np.zeros(0, np.int64)
     nobody = cmaes.begin(np.full(n, 0.5), 0)
     return Course(
-        hops.empty(n), hops.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, none, none, zero, zero,
+        hops.empty(n), hops.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, zero, none, none, zero, zero,
         np.zeros(0), whole, whole, zero, whole, np.zeros((), bool),
     )  # fmt: skip
 
@@ -166,9 +171,19 @@ class Guide:
         """The level under way."""
         return int(self.course.level)
 
-    def enter(self, level: int, x: np.ndarray, f: np.ndarray, nfev: np.ndarray) -> None:
-        """Begins a level, with the ends of level 0, which come in no blocks: (k, n) in the unit box, and values."""
-        self.course = self.course._replace(level=np.asarray(level), pool=hops.enter(self.course.pool, x, f))
+    def add(self, x: np.ndarray, f: np.ndarray) -> None:
+        """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, and values."""
+        self.course = self.course._replace(pool=hops.enter(self.course.pool, x, f))
+
+    def size(self, level: int) -> int:
+        """Local searches of the level under way, or of the one after it."""
+        if level <= self.level:
+            return int(self.course.size)
+        return max(self.sequence.size(level, self.n), DISTINCT * len(self.course.pool.f))
+
+    def enter(self, level: int) -> None:
+        """Begins a level."""
+        self.course = self.course._replace(size=np.asarray(self.size(level)), level=np.asarray(level))
 
     def next(self, done: int, left: int, nfev: int) -> Block | None:
         """The next block of the level, None where the level has ended.
@@ -203,7 +218,7 @@ class Guide:
     def _screen(self, level: int, done: int, left: int) -> Block:
         """The candidates of the next round: points of the cover, of the hops, and exchanges."""
         course, n, rng = self.course, self.n, self._rng()
-        size, points = self.sequence.size(level, n), self.sequence.cover.size(level, n)
+        size, points = int(course.size), self.sequence.cover.size(level, n)
         whole = min(max(ROUND, size // ROUNDS), LARGEST_ROUND)
         count = min(whole, left)
         known = len(course.pool.f) > 0
@@ -287,4 +302,4 @@ class Guide:
 def read(given: Any, n: int, seed: int) -> Starts:
     """The sequence for `starts=`, for n free variables."""
     sequence = starts.read(given, n, seed)
-    return Adaptive(starts.cover(n, seed), seed) if isinstance(given, str) else sequence
+    return Adaptive(starts.cover(n, seed), seed) if isinstance(given, str) and n <= MOST else sequence

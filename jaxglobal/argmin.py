@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
-from jaxglobal import batch, bfgs, devices, implicit, objective
+from jaxglobal import batch, devices, implicit, methods, objective
 from jaxglobal import starts as sequences
 from jaxglobal.host import refuse
+from jaxglobal.nearest import helps
 from jaxglobal.objective import Objective
 
 
@@ -47,6 +48,7 @@ class Argmin(NamedTuple):
     tied: jax.Array
 
 
+@helps
 def argmin(
     fun: Callable[..., Any],
     bounds: Any,
@@ -129,7 +131,7 @@ def make_plan(
     if levels < 1:
         raise ValueError(f"`levels` must be at least 1; got {levels}.")
     n, free = problem.structure.n, int(np.sum(problem.free))
-    sequence, search = sequences.read(starts, free, seed), bfgs.read(local)
+    sequence, search = sequences.read(starts, free, seed), methods.read(local, n)
     sizes = [sequence.size(level, free) for level in range(levels)]
     if sum(sizes) > sequences.AFFORDABLE:
         raise ValueError(f"`levels` must have at most {sequences.AFFORDABLE:,} starts; got {levels} of {sum(sizes):,}.")
@@ -137,9 +139,11 @@ def make_plan(
     unit[:, problem.free] = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])
     steps = [np.full(size, search.step(sequence.spacing(k, size, free))) for k, size in enumerate(sizes)]
     first_step = np.concatenate([np.full(guesses, search.step()), *steps])
-    width = devices.read_lanes(lanes, n, problem.structure.dtype, problem.closed.cost)
+    width = devices.read_lanes(lanes, search.numbers(n), problem.structure.dtype, problem.closed.cost)
     rules = search.rules(problem.structure.dtype, None)
-    return batch.Plan(problem.closed.value, jax.default_backend(), unit, first_step, problem.open, rules, width)
+    return batch.Plan(
+        problem.closed.value, search.program, jax.default_backend(), unit, first_step, problem.open, rules, width
+    )
 
 
 def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
@@ -148,7 +152,7 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
         b"".join(np.ascontiguousarray(a).tobytes() for a in (plan.unit, plan.first_step, plan.open))
     )
     numbers = tuple(None if rule is None else rule.item() for rule in plan.rules)
-    key = (plan.platform, plan.lanes, numbers, arrays.digest())
+    key = (plan.program, plan.platform, plan.lanes, numbers, arrays.digest())
     programs = problem.closed.programs
     if key not in programs:
 

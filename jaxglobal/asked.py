@@ -1,8 +1,8 @@
 """The lanes of a search whose points somebody else evaluates: a person, a simulator, a pool of processes.
 
-The same local searches as in the compiled loop, `begin` and `advance` of bfgs.py, in the same lanes; but a lane stands
-still until the value and the gradient at its point have been told, in whatever order and however late. The object has
-the methods of `streams.Streams`, so that the driver does not see the difference.
+The same local searches as in the compiled loop, `begin` and `advance` of their `descent.Program`, in the same lanes;
+but a lane stands still until the value and the gradient at its point have been told, in whatever order and however
+late. The object has the methods of `streams.Streams`, so that the driver does not see the difference.
 """
 
 import functools
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import bfgs, minima
-from jaxglobal.bfgs import Lane, Region
-from jaxglobal.bfgs import Rules as LocalRules
+from jaxglobal import descent, minima
+from jaxglobal.descent import Program, Region
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import LocalStatus
 from jaxglobal.sweep import lane_shapes
 
-WAITING = 2**12  # starts in the queue
+WAITING = 2**12  # starts in the queue, at most
+NUMBERS = 2**22  # in these starts, at most; never fewer than lanes
 
 
 class Asked(NamedTuple):
@@ -36,16 +36,14 @@ class Asked(NamedTuple):
     problem: np.ndarray
 
 
-@functools.cache
-def program(n: int, lanes: int, dtype: np.dtype, own: bool) -> Any:
-    """Advances the lanes whose evaluation has been told; compiled once for these shapes, whatever the function."""
+@functools.lru_cache(256)
+def advance_of(program: Program, own: bool) -> Any:
+    """Advances the lanes whose evaluation has been told; compiled once for their shapes, whatever the function."""
 
-    def advance(lane: Lane, f, g, told, region: Region, rules: LocalRules):
+    def advance(lane: Any, f, g, told, region: Region, rules: LocalRules):
         sides = (side.T if own else side[:, None] for side in region)
-        advanced = bfgs.advance(lane, f[None], g.T, Region(*sides), rules)
-        return bfgs.choose(told[None], advanced._replace(H=None), lane._replace(H=None))._replace(
-            H=jnp.where(told[None, None], advanced.H, lane.H)
-        )
+        advanced = program.advance(lane, f[None], g.T, Region(*sides), rules)
+        return descent.choose_by_lane(told, advanced, lane)
 
     return jax.jit(advance, donate_argnums=0)
 
@@ -59,9 +57,9 @@ class AskedLanes:
         best: the value, the point and the gradient of the best evaluation told so far.
     """
 
-    def __init__(self, lanes: int, region: Region, own: bool = False):
+    def __init__(self, lanes: int, region: Region, program: Program, own: bool = False):
         """Idle lanes. region: of the problem, each (n,), or of each problem, (P, n), where they differ."""
-        self.region, self._own, self.lanes = region, own, lanes
+        self.region, self._own, self.lanes, self._program = region, own, lanes, program
         self.n, self.dtype = np.shape(region.width)[-1], np.dtype(region.width.dtype)
         self.nfev = self.ticks = 0
         self.best: tuple[float, np.ndarray, np.ndarray] | None = None
@@ -71,7 +69,8 @@ class AskedLanes:
     def _clear(self) -> None:
         n, lanes, dtype = self.n, self.lanes, self.dtype
         with jax.enable_x64(dtype == np.float64):
-            self.lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(n, lanes, dtype))
+            shapes = lane_shapes(self._program, n, lanes, dtype)
+            self.lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         self.queue: list[tuple[np.ndarray, float, int, int]] = []  # start, first step, number, problem
         self.at_work = np.full((lanes, 2), -1, np.int64)
         self.first_step = np.ones(lanes, dtype)
@@ -82,7 +81,7 @@ class AskedLanes:
     @property
     def room(self) -> int:
         """Starts that can be dealt: none unless the queue is empty."""
-        return 0 if self.queue else WAITING
+        return 0 if self.queue else min(WAITING, max(NUMBERS // self.n, self.lanes))
 
     @property
     def busy(self) -> bool:
@@ -160,7 +159,7 @@ class AskedLanes:
         """Advances the lanes that have been told; returns the searches that ended."""
         if not np.any(self._told):
             return self._ended(np.zeros(0, np.int64))
-        advance = program(self.n, self.lanes, self.dtype, self._own)
+        advance = advance_of(self._program, self._own)
         region = self.region
         if self._own:
             of_lanes: Any = [np.asarray(side)[np.maximum(self.at_work[:, 1], 0)] for side in region]

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import bfgs, implicit, sweep
-from jaxglobal.bfgs import Region
-from jaxglobal.bfgs import Rules as LocalRules
+from jaxglobal import descent, implicit, sweep
+from jaxglobal.descent import Program, Region
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import LocalStatus
 
 SAME = 1e-8  # two values are equal within this times 1 + abs(f), as the default fatol and frtol
@@ -28,6 +28,8 @@ class Plan(NamedTuple):
 
     value: Callable[..., jax.Array]
     """f(x, leaves of the args)."""
+    program: Program
+    """The local search."""
     platform: str
     unit: np.ndarray
     """(N, n) The starts in the unit box."""
@@ -88,7 +90,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     size = min(sweep.queue_size(n, lanes), enough)
     lower, upper = box[..., 0, :], box[..., 1, :]
     lower = jnp.where(lower <= upper, lower, jnp.nan)  # a box that is upside down has no minimum
-    region = bfgs.region(lower, upper, plan.open)
+    region = descent.region(lower, upper, plan.open)
     problems = sweep.Problems(region, list(leaves))
     differ = (own_box,) * len(region) + tuple(own_leaves)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)
@@ -115,7 +117,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
             drain=left <= size,
             max_ticks=jnp.int32(2**31 - 1),
         )
-        out = sweep.chunk(plan.value, plan.platform, differ, state, queue, problems, plan.rules)
+        out = sweep.chunk(plan.value, plan.program, plan.platform, differ, state, queue, problems, plan.rules)
         who = jnp.concatenate([jnp.stack([problem, start], axis=1), at_work, jnp.full((1, 2), -1, jnp.int32)])
         rows = who[:-1]
         ended = out.results[:, n + 1] > 0
@@ -131,7 +133,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
         status=jnp.full(count, LocalStatus.NONFINITE_VALUE, jnp.int32),
         tied=jnp.zeros(count, bool),
     )
-    idle = jax.tree.map(jnp.asarray, sweep.idle_state(n, lanes, size, dtype))
+    idle = jax.tree.map(jnp.asarray, sweep.idle_state(plan.program, n, lanes, size, dtype))
     carry = (idle, nobody, nothing, jnp.zeros(count, jnp.int32), jnp.int32(0))
     _, _, best, nfev, _ = lax.while_loop(lambda carry: carry[-1] < searches, block, carry)
     polished = polish_all(plan.value, best.x, best.f, problems, differ)

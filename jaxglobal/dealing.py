@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal import adaptive, bfgs
-from jaxglobal.bfgs import BFGS
-from jaxglobal.bfgs import Rules as LocalRules
+from jaxglobal import adaptive, descent
+from jaxglobal.descent import Local
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.minima import Ended, join
 from jaxglobal.objective import Objective
 from jaxglobal.starts import Starts
@@ -25,7 +25,7 @@ class Dealer:
 
     learns = False
 
-    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Starts, search: BFGS):
+    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local):
         """guesses: (k, n) the user's own starts, which come first in level 0."""
         self.problem, self.guesses, self.sequence, self.search = problem, guesses, sequence, search
         self.free = int(np.sum(problem.free))
@@ -53,7 +53,7 @@ class Dealer:
             return 0
         own = self.own(level)
         spacing = (
-            bfgs.GUESS_STEP if own else self.sequence.spacing(level, self.sequence.size(level, self.free), self.free)
+            descent.GUESS_STEP if own else self.sequence.spacing(level, self.sequence.size(level, self.free), self.free)
         )
         streams.deal(self.points(level, dealt, count), self.search.step(spacing), self.number + np.arange(count))
         self.number += count
@@ -94,7 +94,7 @@ class GuidedDealer(Dealer):
 
     learns = True
 
-    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Any, search: BFGS):
+    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local):
         """See `Dealer`."""
         super().__init__(problem, guesses, sequence, search)
         self._guide = adaptive.Guide(sequence, self.free)
@@ -102,19 +102,33 @@ class GuidedDealer(Dealer):
         self._x, self._first_step = np.zeros((0, self.free)), np.zeros(0)
         self._searched, self._sent = True, 0
 
+    def size(self, level: int) -> int:
+        """See `Dealer`; of the levels up to the one after the one under way."""
+        if level == 0:
+            return super().size(level)
+        if self._guide.level == 0:
+            self._guide.add(*self._results()[:2])
+        return self._guide.size(level)
+
+    def spacing(self, level: int, done: int) -> float:
+        """See `Dealer`."""
+        if level == 0:
+            return super().spacing(level, done)
+        cover, share = self._guide.sequence.cover, min(done / self.size(level), 1.0)
+        return cover.spacing(level, int(share * cover.size(level, self.free)), self.free)
+
     def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
         """See `Dealer`; counts the starts of local searches alone."""
         if level == 0:
             return super().deal(level, dealt, allowed, streams)
         if self._guide.level != level:
-            self._guide.enter(level, *self._results())
+            self._guide.enter(level)
         if self._sent == len(self._x) and not streams.busy:
             block = self._guide.next(dealt, allowed - dealt, streams.nfev)
             if block is None:
                 return 0
-            given = self.search.first_step
             self._x, self._searched, self._sent = block.x, block.searched, 0
-            self._first_step = block.first_step if given is None else np.full(len(block.x), given)
+            self._first_step = np.clip(block.first_step, self.search.step(0.0), self.search.step(1.0))
         count = min(streams.room, len(self._x) - self._sent)
         if not count:
             return 0
@@ -169,7 +183,7 @@ class GuidedDealer(Dealer):
         self._guide.load(arrays)
 
 
-def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: BFGS) -> Dealer:
+def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local) -> Dealer:
     """The dealer for a sequence."""
     guided = isinstance(sequence, adaptive.Adaptive) and np.any(problem.free)
     return (GuidedDealer if guided else Dealer)(problem, guesses, sequence, search)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import batch, bfgs, family, implicit, objective
+from jaxglobal import batch, descent, family, implicit, objective
 from jaxglobal.closed import Structure
 from jaxglobal.host import refuse
 from jaxglobal.objective import Box
@@ -123,7 +123,7 @@ def differentiate(value: Callable[..., jax.Array], open: np.ndarray, x: jax.Arra
     where = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
     def polish(box, x, *leaves):
-        region = bfgs.region(box[0], box[1], open)
+        region = descent.region(box[0], box[1], open)
         polished = implicit.polish(lambda x: value(x, list(leaves)), x, jnp.zeros((), x.dtype), region)
         return polished._replace(g=None)
 

@@ -21,21 +21,22 @@ SHARE = 0.5  # of a device's memory that compiled programs may take
 UNKNOWN_MEMORY = 2**33  # bytes, where a machine does not tell
 
 
-def read_lanes(given: Any, n: int, dtype: np.dtype, cost: float, platform: str | None = None) -> int:
+def read_lanes(given: Any, numbers: int, dtype: np.dtype, cost: float, platform: str | None = None) -> int:
     """The number of lanes for `lanes=`; the rest as for `choose_lanes`."""
     if isinstance(given, str) and given == "auto":
-        return choose_lanes(n, dtype, cost, platform)
+        return choose_lanes(numbers, dtype, cost, platform)
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise ValueError(f'`lanes` must be "auto" or a whole number of at least 1; got {given!r}.')
     return int(given)
 
 
-def choose_lanes(n: int, dtype: np.dtype, cost: float, platform: str | None = None) -> int:
+def choose_lanes(numbers: int, dtype: np.dtype, cost: float, platform: str | None = None) -> int:
     """The number of lanes of one thread or device: 1 for a dear objective, else a power of two from 16.
 
-    n: variables. cost: of one value with its gradient, in multiplications. platform: JAX's default one if None.
+    numbers: that a lane holds. cost: of one value with its gradient, in multiplications. platform: JAX's default one if
+    None.
     """
-    memory = (n * n + 12 * n + 16) * dtype.itemsize
+    memory = numbers * dtype.itemsize
     platform = platform or jax.default_backend()
     if platform != "cpu":
         return _power_of_two(min(ACCELERATOR_MEMORY / memory, MOST_LANES.get(platform, MOST_LANES["gpu"])))
@@ -103,6 +104,11 @@ def threads() -> int:
     """Threads of a CPU that search side by side: the cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def side_by_side() -> int:
+    """Programs that JAX's default device runs side by side: one on each thread of a CPU, elsewhere one."""
+    return threads() if jax.default_backend() == "cpu" else 1
 
 
 def memory(placement: Sharding) -> float:

@@ -15,16 +15,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, bfgs, dealing, found, objective, polish, processes, stopping, streams, sweep
+from jaxglobal import adaptive, dealing, descent, found, methods, objective, polish, processes, stopping, streams, sweep
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.adaptive import Adaptive
+from jaxglobal.descent import Program
 from jaxglobal.found import Found
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended, join
+from jaxglobal.nearest import helps
+from jaxglobal.precise import evaluator
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.streams import Streams
 
@@ -34,6 +37,7 @@ STATUSES = list(Status)
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
+@helps
 def minimize(
     fun: Callable[..., Any],
     bounds: Any,
@@ -72,7 +76,8 @@ def minimize(
         x0: your own guess, or several along a leading axis: searched first, with level 0.
         starts: "auto" (a grid where four levels of it are affordable, else Sobol points), `jaxglobal.Grid()`,
             `jaxglobal.Sobol()` or an object of your own with their three methods.
-        local: "auto" or `jaxglobal.BFGS(...)`.
+        local: `jaxglobal.BFGS(...)`, `jaxglobal.LBFGS(...)` for many variables, `jaxglobal.Optax(...)` for large or
+            noisy models; "auto" takes one of the first two by the number of variables.
         same: stop after so many levels in a row with the same best value.
         fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype).
         frtol: see fatol.
@@ -95,6 +100,11 @@ def minimize(
         checkpoint: a file in which the whole state is kept, written about once a second and at the end. The same call
             goes on from it and gives the same answer as one that was not interrupted; `max_time` counts anew.
 
+    Where no limit on time, evaluations or the value ended the search, the best few minima are polished by Newton steps,
+    as long as that takes at most a tenth of its evaluations. After a search in float32 this is done in float64, at the
+    cost of one more trace and one more compilation of fun (kept for later calls): x and fun come back in float32,
+    rounded once, while the levels keep the values as they were found.
+
     Returns:
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
 
@@ -116,6 +126,7 @@ def minimize(
     return search.result
 
 
+@helps
 def levels(
     fun: Callable[..., Any],
     bounds: Any,
@@ -157,7 +168,6 @@ def levels(
     """
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
-    search = bfgs.read(local)
     check_callback(callback)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
@@ -174,22 +184,27 @@ def levels(
     plain = isinstance(fun, Host)  # without a gradient a point costs as much as several, too much to look at first
     read = sequences.read if plain else adaptive.read
     sequence = read(starts, int(np.sum(problem.free)), seed)
+    search = methods.read(local, problem.structure.n)
     if isinstance(fun, Host):
         if has_aux:
             raise ValueError("`has_aux` must be False for a host function; got True.")
-        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, args), fun.noise
+        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args), fun.noise
+        precise = None
     else:
-        structure, cost = problem.structure, problem.closed.cost
-        width = hardware.read_lanes(lanes, structure.n, structure.dtype, cost, given[0].platform)
+        numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
+        width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit = isinstance(lanes, str)
         blocks = isinstance(sequence, Adaptive) and len(guesses) < sweep.BLOCK_QUEUE
-        open_streams, noise = compiled(problem, shown, given, group, max_evals is not None, fit, blocks), 0.0
+        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, blocks)
+        noise = 0.0
+        precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
-    options = (sequence, search, width, noise, bool(has_aux))
+    options = (sequence, search.identity, width, noise, bool(has_aux))
     kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)
     return Levels(
-        began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, group
-    )
+        began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
+        group,
+    )  # fmt: skip
 
 
 def check_callback(callback: Any) -> None:
@@ -222,15 +237,16 @@ def keep(
     return None if path is None else checkpoints.Checkpoint(path, parts, group)
 
 
-def by_host(host: Host, problem: objective.Objective, args: Any) -> Callable[[int], HostLanes]:
+def by_host(host: Host, problem: objective.Objective, program: Program, args: Any) -> Callable[[int], HostLanes]:
     """Opens the lanes of a function that is not JAX."""
-    region = bfgs.region(problem.lower, problem.upper, problem.open)
+    region = descent.region(problem.lower, problem.upper, problem.open)
     given = args if isinstance(args, tuple) else (args,)
-    return lambda lanes: HostLanes(host, problem.structure, lambda _: given, lanes, region)
+    return lambda lanes: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 
 
 def compiled(
     problem: objective.Objective,
+    program: Program,
     shown: display.Silent,
     given: list[Any],
     group: processes.Alone,
@@ -242,7 +258,9 @@ def compiled(
 
     def open_streams(lanes: int) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
-        return streams.open_streams(problem.closed, one, lanes, given, compiling, (), lockstep, group, fit, blocks)
+        return streams.open_streams(
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, blocks
+        )
 
     return open_streams
 
@@ -273,10 +291,15 @@ class Levels(Iterator[Level]):
 
     def __init__(
         self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None, group=processes.ALONE,
+        checkpoint=None, precise=None, group=processes.ALONE,
     ):  # fmt: skip
-        """See `levels`, which checks the arguments. open_streams: of so many lanes. noise: error of a value."""
+        """See `levels`, which checks the arguments.
+
+        open_streams: of so many lanes. noise: error of a value. precise: the objective in float64, if it has one; see
+        `precise.evaluator`. group: the processes that search together.
+        """
         self._group, self._due = group, False
+        self._precise = precise
         self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
         self._began, self._problem = began, problem
         self._dealer = dealing.dealer(problem, guesses, sequence, search)
@@ -385,7 +408,7 @@ class Levels(Iterator[Level]):
         return level
 
     @property
-    def _local(self) -> bfgs.Rules:
+    def _local(self) -> descent.Rules:
         """The rules of the local searches."""
         return self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
 
@@ -430,9 +453,11 @@ class Levels(Iterator[Level]):
         allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
         began, earlier = time.perf_counter(), level.seconds
         self._display.begin(level.index, allowed)
+        finished = False
         while self._status is Status.RUNNING:
             level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
-            if not streams.busy:
+            finished = not streams.busy
+            if finished:
                 break
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
             self._collect(streams.run(dealer.rules(rules), dealer.drains(level.dealt, allowed), left), level)
@@ -440,7 +465,7 @@ class Levels(Iterator[Level]):
             self._display.update(level.done, self._found.f)
             self._status = self._limit(streams)
             yield
-        else:  # a limit, perhaps between two blocks of starts
+        if not finished:  # a limit, perhaps between two blocks of starts
             if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
                 self._save(at_once=True)
                 self._paused = True
@@ -470,20 +495,19 @@ class Levels(Iterator[Level]):
 
     def _collect(self, ended: Ended, level: Underway) -> None:
         """Takes in what has ended, in all processes: local searches, which it counts, or points only evaluated."""
-        fatol, searched = self._rules.fatol, True
+        fatol = self._rules.fatol
         if self._dealer.learns:  # from all searches, which processes have to tell each other whole
             ended = join(self._streams.gather(ended))
-            searched = self._dealer.take(level.index, ended)
+            if not self._dealer.take(level.index, ended):
+                self._found = found.improve(self._found, ended)
+                return
             told = [found.news(ended, self._found, self._problem, fatol)]
         else:
             told = self._streams.gather(found.news(ended, self._found, self._problem, fatol))
         for news in told:
-            if searched:
-                level.counts += news.statuses
-                level.done += int(np.sum(news.statuses))
-                self._found = found.collect(self._found, news)
-            else:
-                self._found = found.improve(self._found, news)
+            level.counts += news.statuses
+            level.done += int(np.sum(news.statuses))
+            self._found = found.collect(self._found, news)
 
     def _limit(self, streams: Streams) -> Status:
         """The limit that has been reached, or RUNNING: by the clock of process 0, and what any process was asked."""
@@ -568,14 +592,35 @@ class Levels(Iterator[Level]):
             self._ended_at = time.perf_counter()
 
     def _polish(self, streams: Streams) -> None:
-        """Takes the best point to its last digits, where that costs little beside the search."""
-        if polish.affordable(int(np.sum(self._problem.free)), streams.nfev):
+        """Takes the best few minima to their last digits, where that costs little beside the search."""
+        left = math.inf if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
+        count = polish.affordable(int(np.sum(self._problem.free)), streams.nfev, left)
+        if not count:
+            return
+
+        def spend(nfev: int, ticks: int) -> None:
+            streams.nfev, streams.ticks = streams.nfev + nfev, streams.ticks + ticks
+
+        evaluate, dtype = None, self._problem.structure.dtype
+        hurried = self._rules.max_time is not None and self._left() < self._compile_time
+        if dtype == np.float32 and self._precise is not None and not hurried:
+            began = time.perf_counter()
+            evaluate = self._precise(lanes=self._lanes, spend=spend)
+            self._compile_time += time.perf_counter() - began
+        if evaluate is None:
             evaluate = functools.partial(streams.evaluate, rules=self._local)
-            polished = polish.polish(evaluate, self._found.x, streams.problems.region)
-            x, f, g = self._group.gather(polished)[0]
-            f = float(f)
-            self._found = found.polished(self._found, x, f)
-            self._jac = self._found.start, g
+        else:
+            dtype = np.dtype(np.float64)
+        mine, g = found.polished(self._found, self._problem, self._rules, evaluate, dtype, count)
+        # Its rounding is that of the devices, and whether time was left for float64 is the clock's: process 0 decides.
+        told, g = self._group.gather((mine, np.zeros(0) if g is None else g))[0]
+        self._found = found.read(told)
+        self._jac = (self._found.start, g) if len(g) else None
+
+    def _left(self) -> float:
+        """Seconds that max_time leaves."""
+        limit = math.inf if self._rules.max_time is None else self._rules.max_time
+        return limit - (time.perf_counter() - self._began)
 
     def _gradient(self, streams: Any) -> np.ndarray:
         """The gradient at the best point, evaluated once for each best point that is looked at."""

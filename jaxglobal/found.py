@@ -1,11 +1,14 @@
 """What the local searches have found so far: the best point, and the archive of minima."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal import minima
+from jaxglobal import minima, polish, stopping
+from jaxglobal.descent import Region
+from jaxglobal.descent import region as region_of
 from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus, Minimum
 
@@ -51,6 +54,12 @@ class News(NamedTuple):
     """Their distinct minima, but for those of which the search knows enough better ones."""
 
 
+def read(told: Found) -> Found:
+    """What a process told of what it found, its numbers as arrays."""
+    f, start, x, status, searches, archive = told
+    return Found(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive)
+
+
 def news(ended: minima.Ended, before: Found, problem: Objective, fatol: float) -> News:
     """What these searches found, beside what had been found before."""
     statuses = np.bincount(ended.status, minlength=len(LocalStatus))
@@ -60,8 +69,7 @@ def news(ended: minima.Ended, before: Found, problem: Objective, fatol: float) -
     )
     f, start, x, status = np.array(math.inf), np.array(0), before.x, np.array(0)
     if len(ended.f):
-        lowest = np.flatnonzero(ended.f == np.min(ended.f))
-        i = lowest[np.argmin(ended.start[lowest])]
+        i = lowest(ended)
         f, start, x, status = np.array(float(ended.f[i])), ended.start[i], ended.x[i].copy(), ended.status[i]
     return News(f, np.asarray(start), x, np.asarray(status), statuses, archive)
 
@@ -69,7 +77,7 @@ def news(ended: minima.Ended, before: Found, problem: Objective, fatol: float) -
 def near(ended: minima.Ended, before: Found, fatol: float) -> minima.Ended:
     """Without the searches that end above all minima of a full archive."""
     values = before.archive.value
-    if len(values) < minima.KEPT:
+    if len(values) < minima.kept(len(before.x)):
         return ended
     kept = np.isfinite(ended.f)
     kept[kept] = minima.lattice_value(ended.f[kept], fatol) <= values[-1]
@@ -81,23 +89,80 @@ def collect(found: Found, news: News) -> Found:
     both = zip(found.archive, news.archive, strict=True)
     archive = minima.combine(minima.Archive(*(np.concatenate(pair) for pair in both)))
     searches = found.searches + int(np.sum(news.statuses))
-    return improve(found, news)._replace(searches=searches, archive=archive)
+    found = better(found, float(news.f), int(news.start), news.x, LocalStatus(int(news.status)))
+    return found._replace(searches=searches, archive=archive)
 
 
-def improve(found: Found, news: News) -> Found:
-    """What has been found once these points have been evaluated too, which count for no minimum."""
-    f, start = float(news.f), int(news.start)
+def improve(found: Found, ended: minima.Ended) -> Found:
+    """What has been found once these points have been evaluated too: none of them is the end of a search."""
+    if not len(ended.f):
+        return found
+    i = lowest(ended)
+    return better(found, float(ended.f[i]), int(ended.start[i]), ended.x[i].copy(), LocalStatus.RUNNING)
+
+
+def lowest(ended: minima.Ended) -> int:
+    """The one with the lowest value; of equal values the one with the lowest number."""
+    equal = np.flatnonzero(ended.f == np.min(ended.f))
+    return int(equal[np.argmin(ended.start[equal])])
+
+
+def better(found: Found, f: float, start: int, x: np.ndarray, status: LocalStatus) -> Found:
+    """The same with this point as the best, if it is."""
     if (f, start) < (found.f, found.start):
-        return found._replace(f=f, start=start, x=news.x, status=LocalStatus(int(news.status)))
+        return found._replace(f=f, start=start, x=x, status=status)
     return found
 
 
-def polished(found: Found, x: np.ndarray, f: float) -> Found:
-    """The same with the best point at x. Its value f is the same within the rounding error, of which no rise counts."""
-    f = min(f, found.f)
-    archive, mine = found.archive, found.archive.start == found.start
-    places, values = np.where(mine[:, None], x, archive.x), np.where(mine, f, archive.f).astype(archive.f.dtype)
-    return found._replace(x=x, f=f, archive=archive._replace(x=places, f=values))
+def count_of_best(found: Found) -> int:
+    """The searches that are known to have ended at the best point."""
+    return int(found.status is not LocalStatus.RUNNING)
+
+
+def polished(
+    found: Found, problem: Objective, rules: stopping.Rules, evaluate: Callable[..., Any], dtype: np.dtype, count: int
+) -> tuple[Found, np.ndarray | None]:
+    """The same with the best few minima to their last digits, and the gradient at the best.
+
+    evaluate: as for `polish.polish`, in this dtype. count: minima that may be polished.
+
+    In the dtype of the search a value is the same as before within the rounding error, of which no rise counts. In a
+    higher precision it is the value at x, rounded once, and a minimum that is not polished is not better than those
+    that are: what it seemed to be better was rounding.
+    """
+    lower, upper, own = problem.lower, problem.upper, problem.structure.dtype
+    archive = minima.merge(found.archive, lower, upper - lower, rules.fatol, rules.frtol)
+    if not len(archive.f) or archive.f[0] != found.f:  # the best value has more cells than the archive keeps
+        archive = minima.Archive(*map(np.concatenate, zip(of_best(found, rules.fatol), archive, strict=True)))
+    sides: Any = (np.asarray(side, dtype) for side in region_of(lower, upper, problem.open))
+    region = Region(*sides)
+    x, f, gradients = archive.x.copy(), archive.f.copy(), {}
+    for i in range(min(count, polish.FEW, len(f))):
+        place, value, g = polish.polish(evaluate, x[i].astype(dtype), region)
+        if not math.isfinite(value):
+            continue
+        if dtype == own:
+            value = min(value, f[i])
+        else:
+            place = place.astype(own).astype(dtype)
+            (value,), (g,) = evaluate(place[None])
+        x[i], f[i], gradients[int(archive.start[i])] = place, value, g.astype(own)
+    if dtype != own and gradients:
+        f[len(gradients) :] = np.maximum(f[len(gradients) :], np.min(f[: len(gradients)]))
+    archive = archive._replace(x=x, f=f)
+    best = np.lexsort((archive.start, f))[0]
+    start = int(archive.start[best])
+    found = found._replace(
+        f=float(f[best]), start=start, x=x[best], status=LocalStatus(int(archive.status[best])), archive=archive
+    )
+    return found, gradients.get(start)
+
+
+def of_best(found: Found, fatol: float) -> minima.Archive:
+    """The best point as an archive of its own."""
+    f = np.array([found.f], found.x.dtype)
+    whole = (np.array([number], np.int64) for number in (found.start, found.status, count_of_best(found)))
+    return minima.Archive(minima.lattice_value(f, fatol), np.zeros(1, np.uint64), found.x[None], f, *whole)
 
 
 def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:
@@ -107,5 +172,5 @@ def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float
     fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
     distinct = [Minimum(unflatten(x), float(f), int(count), LocalStatus(int(s))) for x, f, count, s in fields]
     if distinct and distinct[0].fun != found.f:  # the best value has more cells than the archive keeps
-        distinct.insert(0, Minimum(unflatten(found.x), found.f, 1, found.status))
+        distinct.insert(0, Minimum(unflatten(found.x), found.f, count_of_best(found), found.status))
     return distinct

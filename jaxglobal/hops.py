@@ -210,6 +210,8 @@ def learn(
     habits: Habits, pool: Pool, kind: np.ndarray, bin: np.ndarray, f: np.ndarray, nfev: np.ndarray, swept: bool
 ) -> Habits:
     """The habits after a round. pool: before it. nfev: of each hop's search. swept: whether an exchange lowered f."""
+    if not len(pool.f):
+        return habits
     rounding = 4 * np.finfo(float).eps * np.abs(pool.f[0])
     gain = np.where(f < pool.f[0] - rounding, RECORD, np.where(f < pool.f[min(7, len(pool.f) - 1)], GOOD, 0))
     cost = (nfev + CANDIDATES) / 10

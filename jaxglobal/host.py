@@ -19,9 +19,9 @@ import numpy as np
 
 from jaxglobal import devices, minima
 from jaxglobal.asked import AskedLanes
-from jaxglobal.bfgs import Region
-from jaxglobal.bfgs import Rules as LocalRules
 from jaxglobal.closed import Structure
+from jaxglobal.descent import Program, Region
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.differences import NEEDED, Differences, steps
 from jaxglobal.result import Calls
 from jaxglobal.streams import CHUNK_TIME
@@ -116,6 +116,10 @@ class Host:
     def __exit__(self, *_: object) -> None:
         """Closes it."""
         self.close()
+
+    def of(self, fun: Callable[..., Any]) -> "Host":
+        """A host like this one, for another function without a gradient of its own."""
+        return Host(fun, None, self._executor, self._limit, False, self._timeout, self.step, self.noise, self.tag)
 
     @property
     def identity(self) -> Any:
@@ -245,9 +249,9 @@ class HostLanes(AskedLanes):
     """
 
     def __init__(self, host: Host, structure: Structure, arguments: Callable[[int], tuple], lanes: int, region: Region,
-                 own: bool = False):  # fmt: skip
+                 program: Program, own: bool = False):  # fmt: skip
         """arguments: of the problem of this number."""
-        super().__init__(lanes, region, own)
+        super().__init__(lanes, region, program, own)
         self._host, self._structure, self._arguments = host, structure, arguments
         self._workers = host.open()
         self.calls = Calls()

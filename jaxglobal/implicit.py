@@ -23,8 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import bfgs
-from jaxglobal.bfgs import Region, outward
+from jaxglobal import descent
+from jaxglobal.descent import Region, outward
 
 DENSE = 256  # free and fixed variables up to which the Hessian is a matrix; beyond, conjugate gradients
 NEWTON_STEPS = 10  # at most, of a polish; two or three are usual
@@ -103,7 +103,9 @@ def differentiable(value: Callable[..., jax.Array], open: np.ndarray, find: Call
         box, _, *leaves = primals
         d_box, _, *d_leaves = moves
         answer = solve(*primals)
-        d_x, d_f = tangents(value, answer.x, bfgs.region(box[0], box[1], open), leaves, (d_box[0], d_box[1]), d_leaves)
+        d_x, d_f = tangents(
+            value, answer.x, descent.region(box[0], box[1], open), leaves, (d_box[0], d_box[1]), d_leaves
+        )
         still = jax.tree.map(lambda leaf: np.zeros(leaf.shape, jax.dtypes.float0), answer)
         return answer, still._replace(x=d_x, f=d_f)
 

@@ -14,15 +14,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import batch, bfgs, checkpoint, family, implicit, minima, processes, stopping, sweep
+from jaxglobal import batch, checkpoint, descent, family, implicit, methods, minima, processes, stopping, sweep
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
-from jaxglobal.bfgs import BFGS
+from jaxglobal.descent import Local
 from jaxglobal.family import Family
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
+from jaxglobal.nearest import helps
 from jaxglobal.result import NOT_BEGUN, Results, Status
 from jaxglobal.starts import Starts
 from jaxglobal.streams import Streams, open_streams
@@ -34,6 +35,7 @@ POLISHED = 2**12  # problems polished in one call
 STATUSES = list(Status)
 
 
+@helps
 def minimize_many(
     fun: Callable[..., Any],
     bounds: Any,
@@ -105,22 +107,22 @@ def minimize_many(
     """
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
-    search = bfgs.read(local)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis)
     structure = problems.structure
+    search = methods.read(local, structure.n)
     sequence = sequences.read(starts, int(np.sum(problems.free)), seed)
     host = fun if isinstance(fun, Host) else None
     if host is not None and has_aux:
         raise ValueError("`has_aux` must be False for a host function; got True.")
     if host is not None and group.count > 1:
         raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
-    cost, platform = problems.closed.cost, given[0].platform
-    width = host.lanes(lanes) if host else hardware.read_lanes(lanes, structure.n, structure.dtype, cost, platform)
+    numbers, cost, platform = search.numbers(structure.n), problems.closed.cost, given[0].platform
+    width = host.lanes(lanes) if host else hardware.read_lanes(lanes, numbers, structure.dtype, cost, platform)
     if group.count > 1:
         parts = dict(args=problems.args, bounds=problems.box, x0=problems.guesses)
-        group.same(checkpoint.fingerprint(**parts, options=(rules, search, sequence, width)))
+        group.same(checkpoint.fingerprint(**parts, options=(rules, search.identity, sequence, width)))
     run = Run(began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str))
     try:
         run.search()
@@ -142,7 +144,7 @@ class Run:
         began: float,
         problems: Family,
         sequence: Starts,
-        search: BFGS,
+        search: Local,
         rules: stopping.Rules,
         lanes: int,
         shown: display.Silent,
@@ -180,7 +182,7 @@ class Run:
         own_box = problems.box.ndim == 3
         self._table = [np.empty((slots, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
         self._boxes = np.repeat(problems.box[:1], slots, axis=0) if own_box else problems.box
-        self._own = (own_box,) * len(bfgs.Region._fields) + (True,) * len(leaves)
+        self._own = (own_box,) * len(descent.Region._fields) + (True,) * len(leaves)
         # The tasks: level, the slots of its problems, the starts dealt so far.
         self._tasks: collections.deque[list[Any]] = collections.deque()
 
@@ -209,15 +211,17 @@ class Run:
 
     def _compile(self) -> Any:
         """The lanes: of the compiled program, or of the host."""
+        program = self._options.program
         if self._host is not None:
             of_slot = lambda slot: jax.tree.unflatten(jax.tree.structure(self._problems.args), self._row(slot))  # noqa: E731
             region, own_box = self._in_slots().region, self._boxes.ndim == 3
-            return HostLanes(self._host, self._problems.structure, of_slot, self._lanes, region, own_box)
+            return HostLanes(self._host, self._problems.structure, of_slot, self._lanes, region, program, own_box)
         began = time.perf_counter()
         in_slots, lanes = self._in_slots(), self._lanes
         compiling = lambda: self._display.compiling(lanes)  # noqa: E731
+        closed, own = self._problems.closed, self._own
         streams = open_streams(
-            self._problems.closed, in_slots, lanes, self._devices, compiling, self._own, False, self._group, self._fit
+            closed, program, in_slots, lanes, self._devices, compiling, own, False, self._group, self._fit
         )
         self._compile_time += time.perf_counter() - began
         return streams
@@ -228,7 +232,7 @@ class Run:
 
     def _in_slots(self) -> sweep.Problems:
         """The problems of the slots, as the lanes see them."""
-        region = bfgs.region(self._boxes[..., 0, :], self._boxes[..., 1, :], self._problems.open)
+        region = descent.region(self._boxes[..., 0, :], self._boxes[..., 1, :], self._problems.open)
         return sweep.Problems(region, list(self._table))
 
     def _admit(self) -> bool:
@@ -392,7 +396,7 @@ class Run:
         if key not in closed.programs:
 
             def polish(x, f, box, leaves):
-                region = bfgs.region(box[..., 0, :], box[..., 1, :], problems.open)
+                region = descent.region(box[..., 0, :], box[..., 1, :], problems.open)
                 polished = batch.polish_all(closed.value, x, f, sweep.Problems(region, leaves), self._own)
                 return polished, jax.vmap(closed.auxiliary)(polished.x, leaves) if has_aux else None
 

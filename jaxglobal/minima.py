@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-KEPT = 1024  # cells in the archive
+KEPT = 1024  # cells in the archive, at most
+NUMBERS = 2**23  # in the points of these cells, at most; never fewer than 16 cells
 CELL = 1e-4  # side of a cell of x, in units of the box; coarser where the square root of eps is
+MANY = 256  # variables from which a cell is hashed all at once
 VALUE_BITS = 20  # bits of f that count, for the lattice; 12 in float32
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth, The Art of Computer Programming 3, 6.4
 
@@ -72,7 +74,7 @@ def add(archive: Archive, ended: Ended, lower, width, fatol: float) -> Archive:
     if not np.all(finite):
         x, f, start, status = x[finite], f[finite], start[finite], status[finite]
     value = lattice_value(f, fatol)
-    if len(archive.value) == KEPT:
+    if len(archive.value) == kept(x.shape[1]):
         near = value <= archive.value[-1]
         x, f, start, status, value = x[near], f[near], start[near], status[near], value[near]
     key = cell_key(x, lower, width) ^ (value.view(np.uint64) * _MIX)
@@ -96,8 +98,13 @@ def combine(archive: Archive) -> Archive:
     merged = Archive(*(field[chosen] for field in archive))._replace(
         searches=np.add.reduceat(archive.searches[order], first)
     )
-    lowest = np.lexsort((merged.key, merged.value))[:KEPT]
+    lowest = np.lexsort((merged.key, merged.value))[: kept(merged.x.shape[1])]
     return Archive(*(field[lowest] for field in merged))
+
+
+def kept(n: int) -> int:
+    """How many cells are kept, for n variables."""
+    return min(KEPT, max(NUMBERS // n, 16))
 
 
 def cell_side(dtype: np.dtype) -> float:
@@ -126,6 +133,11 @@ def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
     """A hash of the cell of x, (k,). Two different cells share one with a chance of 2^-64."""
     unit = (x.astype(np.float64) - lower) / np.where(width > 0, width, 1)
     cells = np.rint(np.clip(unit / cell_side(x.dtype), -(2.0**62), 2.0**62)).astype(np.int64).view(np.uint64)
+    if x.shape[1] > MANY:  # all variables at once, each with an odd multiplier of its own
+        multipliers = (np.arange(1, x.shape[1] + 1, dtype=np.uint64) * _MIX) | np.uint64(1)
+        mixed = (cells ^ multipliers) * _MIX
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * multipliers
+        return np.asarray(np.sum(mixed ^ (mixed >> np.uint64(32)), axis=1, dtype=np.uint64) * _MIX)
     key = np.zeros(len(x), np.uint64)
     for i in range(x.shape[1]):
         key = (key ^ cells[:, i]) * _MIX

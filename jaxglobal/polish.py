@@ -1,26 +1,31 @@
-"""The last digits of the winner: a few Newton steps with a Hessian of differences, in the lanes as they are.
+"""The last digits of the best few minima: a few Newton steps with a Hessian of differences.
 
 A local search ends when its model promises no lower value, which leaves an error of some 1e-8 in x. The differences of
 the gradient cost two evaluations a variable and need no second derivative and no further program; a Hessian that is
 good to six digits makes every step gain as many. The rules are those of `implicit.polish`, whose Hessian is exact.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
-from jaxglobal.bfgs import Region
+from jaxglobal.descent import Region
 
 STEPS = 4  # at most; the second usually reaches the rounding error
 LONGEST = 0.01  # a step beyond this, in units of the box, is not a polish
 NEAR = 1e-6  # of the box: a variable so near a bound is taken to be on it
+FEW = 5  # minima that are polished, at most
 SHARE = 0.1  # of the evaluations of the search that a polish may take
 SETTLED = 0.5  # an eigenvalue below eps to this power of the largest is within the error of differences
 
 
-def affordable(free: int, nfev: int) -> bool:
-    """Whether a polish costs little beside a search of so many evaluations."""
-    return 2 * free + STEPS + 1 <= SHARE * nfev
+def affordable(free: int, nfev: int, left: float = math.inf) -> int:
+    """How many minima may be polished, so that it costs little beside a search of so many evaluations.
+
+    free: variables that may move. left: evaluations that a limit leaves.
+    """
+    return int(min(SHARE * nfev, left) // (2 * free + STEPS + 2))
 
 
 def polish(
@@ -69,7 +74,7 @@ def hessian(evaluate, x: np.ndarray, free: np.ndarray, lower, upper, width) -> n
 
 
 def outward(x, g, lower, upper, width) -> np.ndarray:
-    """Whether a step against g would leave the region, as in `bfgs.outward`."""
+    """Whether a step against g would leave the region, as in `descent.outward`."""
     return ((x <= lower) & (g > 0)) | ((x >= upper) & (g < 0)) | (width <= 0)
 
 

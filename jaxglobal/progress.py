@@ -1,5 +1,6 @@
 """What a person sees while a search runs: a live bar, plain lines in a log, or nothing."""
 
+import logging
 import sys
 import time
 from importlib import import_module
@@ -7,14 +8,17 @@ from typing import Any
 
 from jaxglobal.result import Level, duration
 
+LOG = logging.getLogger("jaxglobal")  # INFO: compilations and levels
+LOG.addHandler(logging.NullHandler())
 DELAY = 0.5  # seconds before the bar of an automatic progress appears
 
 
 class Silent:
-    """Shows nothing."""
+    """Shows nothing; the log of the `logging` module has it all the same."""
 
     def compiling(self, lanes: int) -> None:
         """A program is about to be compiled."""
+        LOG.info("compiling the search (%d lanes)", lanes)
 
     def begin(self, index: int, nstarts: int) -> None:
         """A level begins."""
@@ -24,6 +28,7 @@ class Silent:
 
     def end(self, level: Level) -> None:
         """A level has ended."""
+        LOG.info("%r", level)
 
     def problems(self, done: int, total: int) -> None:
         """So many problems of a search for many have stopped."""
@@ -41,10 +46,12 @@ class Lines(Silent):
 
     def compiling(self, lanes: int) -> None:
         """Says so."""
+        super().compiling(lanes)
         print(f"jaxglobal: compiling the search ({lanes} lanes)", file=sys.stderr, flush=True)
 
     def end(self, level: Level) -> None:
         """The level in one line."""
+        super().end(level)
         print(f"jaxglobal: {level!r}", file=sys.stderr, flush=True)
 
     def problems(self, done: int, total: int) -> None:
@@ -69,6 +76,7 @@ class Bar(Silent):
 
     def compiling(self, lanes: int) -> None:
         """Says so at once, as nothing moves meanwhile."""
+        super().compiling(lanes)
         self._shown_from, self._title = 0.0, f"compiling ({lanes} lanes)"
         self._show().set_description(self._title)
 
@@ -88,6 +96,7 @@ class Bar(Silent):
 
     def end(self, level: Level) -> None:
         """Keeps the estimate for the next level."""
+        super().end(level)
         self._next = f", next level about {duration(level.next_time)}"
 
     def problems(self, done: int, total: int) -> None:

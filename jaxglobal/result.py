@@ -89,6 +89,10 @@ class Level:
     complete: bool
     statuses: dict[LocalStatus, int]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, lists and strings: a row of a table, JSON."""
+        return plain(self)
+
     def __repr__(self) -> str:
         """On one line."""
         cut = "" if self.complete else ", cut short"
@@ -114,9 +118,13 @@ class Minimum:
     count: int
     status: LocalStatus
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, lists and strings: a row of a table, JSON."""
+        return plain(self)
+
     def __repr__(self) -> str:
         """On one line."""
-        return f"Minimum(fun={self.fun:.10g}, x={_short(self.x)}, count={self.count:,}, status={self.status.name})"
+        return f"Minimum(fun={self.fun:.10g}, x={brief(self.x)}, count={self.count:,}, status={self.status.name})"
 
 
 @dataclasses.dataclass
@@ -184,10 +192,22 @@ class Result:
     time: float
     compile_time: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, lists and strings: for JSON; `levels` and `minima` are rows, for a pandas DataFrame.
+
+        Example:
+            >>> import jaxglobal as jg
+            >>> result = jg.minimize(lambda x: ((x - 1) ** 2).sum(), [(-3, 4)])
+            >>> rows = result.to_dict()["minima"]  # pandas.DataFrame(rows)
+            >>> sorted(rows[0])
+            ['count', 'fun', 'status', 'x']
+        """
+        return plain(self)
+
     def _rows(self) -> list[tuple[str, str]]:
         return [
             ("fun", f"{self.fun:.12g}"),
-            ("x", _short(self.x)),
+            ("x", brief(self.x)),
             ("success", str(self.success)),
             ("status", f"{self.status.name}: {self.message}"),
             ("levels", f"{self.nit}"),
@@ -202,21 +222,21 @@ class Result:
         """The essentials, and the best minima."""
         lines = [f"{name:>12}: {value}" for name, value in self._rows()]
         for m in self.minima[:SHOWN]:
-            lines.append(f"{'':>14}{m.fun:<20.12g} {m.count:>8,} x  {_short(m.x)}")
+            lines.append(f"{'':>14}{m.fun:<20.12g} {m.count:>8,} x  {brief(m.x)}")
         if len(self.minima) > SHOWN:
             lines.append(f"{'':>14}and {len(self.minima) - SHOWN} more")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         minima = "".join(
-            f"<tr><td>{m.fun:.12g}</td><td>{m.count:,}</td><td>{html.escape(_short(m.x))}</td>"
+            f"<tr><td>{m.fun:.12g}</td><td>{m.count:,}</td><td>{html.escape(brief(m.x))}</td>"
             f"<td>{m.status.name}</td></tr>"
             for m in self.minima[:SHOWN]
         )
         more = len(self.minima) - SHOWN
         note = f"<p>and {more} more</p>" if more > 0 else ""
         head = "<tr><th>fun</th><th>count</th><th>x</th><th>status</th></tr>"
-        return f"{_table(self._rows())}<table>{head}{minima}</table>{note}"
+        return f"{table(self._rows())}<table>{head}{minima}</table>{note}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,10 +304,28 @@ class Results:
         return "\n".join(f"{name:>12}: {value}" for name, value in self._rows())
 
     def _repr_html_(self) -> str:
-        return _table(self._rows())
+        return table(self._rows())
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
+def plain(value: Any) -> Any:
+    """The same in Python numbers, lists, dictionaries and strings; a status is its name."""
+    if isinstance(value, enum.Enum):
+        return value.name
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) and not isinstance(key, enum.Enum) else str(plain(key)): plain(part)
+                for key, part in value.items()}  # fmt: skip
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    as_list = getattr(value, "tolist", None)
+    if as_list is not None:
+        return plain(as_list())
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """Names and values as a table of HTML."""
     cells = (f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
     return f"<table>{''.join(cells)}</table>"
 
@@ -310,7 +348,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _short(x: Any) -> str:
+def brief(x: Any) -> str:
     """A point on one line; long arrays are abbreviated."""
     with np.printoptions(precision=8, threshold=12, edgeitems=3, suppress=False):
         return " ".join(str(x).split())

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal import bfgs, devices, objective, stopping
+from jaxglobal import descent, devices, methods, objective, stopping
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.asked import AskedLanes
@@ -91,12 +91,13 @@ class Search:
             problem, guesses = objective.check_box(bounds, x0, open)
         sequence = sequences.read(starts, int(np.sum(problem.free)), seed)
         n, dtype = problem.structure.n, problem.structure.dtype
-        width = LANES if lanes == "auto" else devices.read_lanes(lanes, n, dtype, 0.0)
-        region = bfgs.region(problem.lower, problem.upper, problem.open)
-        options = (sequence, local, width, noise)
-        self._structure, self._lanes = problem.structure, AskedLanes(width, region)
+        search = methods.read(local, n)
+        width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
+        region = descent.region(problem.lower, problem.upper, problem.open)
+        options = (sequence, search.identity, width, noise)
+        self._structure, self._lanes = problem.structure, AskedLanes(width, region, search.program)
         self._levels = Levels(
-            began, problem, guesses, sequence, bfgs.read(local), rules, width, callback, display.Silent(),
+            began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
             lambda _: self._lanes, noise, keep(checkpoint, tag, (), problem, guesses, rules, options),
         )  # fmt: skip
         self._last: np.ndarray | None = None

@@ -15,6 +15,7 @@ AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
 NEEDED = 4  # levels of a grid that the default stopping rule takes at least
 JUMP = 8  # a level that has more than so many times the starts of the one before is too large a step
 _BLOCK = 2**20  # points of one Sobol sequence; a larger level has several, scrambled anew
+SOBOL_VARIABLES = 21_201  # direction numbers of Joe & Kuo end there
 _WORD = 64  # bits of a start's index; a level of more starts is never visited to its end
 
 
@@ -134,7 +135,8 @@ class Sobol:
     """Low-discrepancy points in doubling levels, for more variables than a grid can fill.
 
     Level 0 is the centre of the box; level k has `first` 2^(k-1) starts, the next ones of a Sobol sequence with a
-    random digital shift and linear matrix scramble (`scipy.stats.qmc.Sobol`).
+    random digital shift and linear matrix scramble (`scipy.stats.qmc.Sobol`). For more than 21,201 variables, where
+    these end, they are random points.
 
     Reference: S. Joe and F. Y. Kuo, Constructing Sobol sequences with better two-dimensional projections, SIAM J. Sci.
     Comput. 30 (2008).
@@ -170,6 +172,9 @@ class Sobol:
 
     def _block(self, level: int, block: int, first: int, end: int, n: int) -> np.ndarray:
         """Points first, ..., end - 1 of a block of a level."""
+        if n > SOBOL_VARIABLES:  # in so many variables no few points are spread better than random ones
+            rngs = (np.random.default_rng([self.seed, level, block, i]) for i in range(first, end))
+            return np.stack([rng.random(n) for rng in rngs])
         from scipy.stats import qmc  # takes over a second to import
 
         sequence = qmc.Sobol(n, scramble=True, rng=np.random.default_rng([self.seed, level, block]))

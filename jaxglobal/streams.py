@@ -2,9 +2,9 @@
 
 A stream is a set of lanes with a queue: one on each device, and on a CPU one on each thread. Each is a compiled program
 of its own device, called from a thread of its own; nothing in its loop waits for another. (One program for all devices,
-by `shard_map`, is as fast, but does not use the threads of a CPU; see docs/scaling.md.) All streams run one chunk at a
-time, side by side, and starts are dealt again after each: to every stream as many as it will take in the next chunks at
-the pace it has shown, so that all run out of them together.
+by `shard_map`, would not use the threads of a CPU; see docs/scaling.md.) All streams run one chunk at a time, side by
+side, and starts are dealt again after each: to every stream as many as it will take in the next chunks at the pace it
+has shown, so that all run out of them together.
 
 A limit on evaluations has to cut the same searches in every run, however the clock divided it into chunks. Then the
 streams go in lockstep: starts are dealt in equal parts whenever all queues are empty, so that all streams have made the
@@ -27,8 +27,9 @@ import numpy as np
 
 from jaxglobal import devices as hardware
 from jaxglobal import minima, processes, sweep
-from jaxglobal.bfgs import Rules as LocalRules
 from jaxglobal.closed import Closed, x64
+from jaxglobal.descent import Program
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import NOT_BEGUN, LocalStatus
 from jaxglobal.sweep import Chunk, Engine, Problems, Queue, State
 
@@ -119,6 +120,7 @@ def ticks(tick_time: float, chunk_time: float) -> int:
 
 def open_streams(
     closed: Closed,
+    program: Program,
     problems: Problems,
     lanes: int,
     given: Any,
@@ -131,15 +133,15 @@ def open_streams(
 ) -> "Streams":
     """Streams on all devices, their programs compiled if this is their first use.
 
-    lanes: of each stream; fewer where their program needs more memory than there is, if `fit`. given: the devices.
-    blocks: whether the starts come in small blocks.
+    program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
+    the devices. blocks: whether the starts come in small blocks.
     """
     placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
     distinct, precise = list(dict.fromkeys(placements)), x64()
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
         with jax.enable_x64(precise):
-            return sweep.engine(closed, problems, lanes, before, own, blocks, placement)
+            return sweep.engine(closed, program, problems, lanes, before, own, blocks, placement)
 
     def fitting(lanes: int) -> Engine:
         """The engine of the first device."""
@@ -357,7 +359,7 @@ class Streams:
         self, i: int, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
     ) -> tuple[minima.Ended, int, int]:
         stream, engine, began = self.streams[i], self.engines[i], time.perf_counter()
-        with jax.enable_x64(precise):
+        with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
             out: Chunk = engine.call(stream.state, stream.queue(max_ticks, drain), self._problems[i], rules)
         results, slot = np.asarray(out.results), np.asarray(out.state.slot)
         self.seconds[i] += time.perf_counter() - began
@@ -450,11 +452,12 @@ class Streams:
             part, stream = points[first : first + self.engine.lanes], self._idle()
             k = len(part)
             stream.fill(part, 1.0, np.zeros((k, 2), np.int64))
-            lanes = self.engine.call(stream.state, stream.queue(1, True), self.problems, rules).state.lanes
+            with jax.disable_jit(False):
+                lanes = self.engine.call(stream.state, stream.queue(1, True), self.problems, rules).state.lanes
             self.nfev += k
             self.ticks += self.engine.lanes
             bad = np.isin(np.asarray(lanes.status)[0, :k], NOT_BEGUN)
-            values.append(np.asarray(lanes.f)[0, :k])
+            values.append(np.asarray(lanes.best_f)[0, :k])
             gradients.append(np.where(bad, np.nan, np.asarray(lanes.g)[:, :k]).T / np.where(width > 0, width, 1))
         return np.concatenate(values), np.concatenate(gradients)
 

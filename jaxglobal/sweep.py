@@ -20,10 +20,10 @@ import numpy as np
 from jax import lax
 from jax.sharding import Sharding, SingleDeviceSharding
 
-from jaxglobal import bfgs
-from jaxglobal.bfgs import Lane, Region
-from jaxglobal.bfgs import Rules as LocalRules
+from jaxglobal import descent
 from jaxglobal.closed import Closed
+from jaxglobal.descent import Program, Region
+from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus
 
@@ -57,7 +57,8 @@ class Queue(NamedTuple):
 class State(NamedTuple):
     """The lanes between two chunks."""
 
-    lanes: Lane
+    lanes: Any
+    """(..., L) As many lanes of the local search."""
     slot: jax.Array
     """(L,) Row of results that the lane will write; S + L where it is idle."""
     first_step: jax.Array
@@ -85,6 +86,7 @@ class Engine:
     """The compiled program of a function, a number of lanes and a size of the queue.
 
     Attributes:
+        program: the local search.
         lanes: L, the number of lanes.
         queue: S, the size of the queue.
         n: the number of variables.
@@ -95,6 +97,7 @@ class Engine:
         tick_time: seconds that a tick took when last measured, 0 before.
     """
 
+    program: Program
     lanes: int
     queue: int
     n: int
@@ -106,22 +109,22 @@ class Engine:
 
     def idle(self) -> State:
         """Lanes without a start."""
-        return idle_state(self.n, self.lanes, self.queue, self.dtype)
+        return idle_state(self.program, self.n, self.lanes, self.queue, self.dtype)
 
 
-def idle_state(n: int, lanes: int, queue: int, dtype: np.dtype) -> State:
+def idle_state(program: Program, n: int, lanes: int, queue: int, dtype: np.dtype) -> State:
     """Lanes without a start, for a queue of this size."""
-    lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(n, lanes, dtype))
+    lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
     slot: Any = np.full(lanes, queue + lanes, np.int32)
     first_step: Any = np.zeros(lanes, dtype)
     problem: Any = np.zeros(lanes, np.int32)
     return State(lane, slot, first_step, problem)
 
 
-@functools.cache
-def lane_shapes(n: int, lanes: int, dtype: np.dtype) -> Lane:
+@functools.lru_cache(256)
+def lane_shapes(program: Program, n: int, lanes: int, dtype: np.dtype) -> Any:
     """Shapes and dtypes of so many lanes."""
-    return jax.eval_shape(bfgs.begin, jax.ShapeDtypeStruct((n, lanes), dtype))
+    return jax.eval_shape(program.begin, jax.ShapeDtypeStruct((n, lanes), dtype))
 
 
 def queue_size(n: int, lanes: int) -> int:
@@ -131,11 +134,12 @@ def queue_size(n: int, lanes: int) -> int:
 
 def one_problem(objective: Objective) -> Problems:
     """The objective as the only problem."""
-    return Problems(bfgs.region(objective.lower, objective.upper, objective.open), objective.leaves)
+    return Problems(descent.region(objective.lower, objective.upper, objective.open), objective.leaves)
 
 
 def engine(
     closed: Closed,
+    program: Program,
     problems: Problems,
     lanes: int,
     before_compile: Callable[[], None],
@@ -154,13 +158,13 @@ def engine(
     leaves = jax.tree.leaves(problems)
     shapes, where = tuple(np.shape(leaf) for leaf in leaves), tuple(place(leaf, placement) for leaf in leaves)
     own = own or (False,) * len(shapes)
-    key = ("engine", lanes, own, shapes, blocks, placement, where)
+    key = ("engine", program, lanes, own, shapes, blocks, placement, where)
     if key not in closed.programs:
         before_compile()
         size = min(queue_size(n, lanes), max(BLOCK_QUEUE, 2 * lanes)) if blocks else queue_size(n, lanes)
-        run = functools.partial(chunk, closed.value, next(iter(placement.device_set)).platform, own)
-        call = compile_chunk(run, n, dtype, lanes, size, problems, placement)
-        closed.programs[key] = Engine(lanes, size, n, dtype, call, placement, memory(call))
+        run = functools.partial(chunk, closed.value, program, next(iter(placement.device_set)).platform, own)
+        call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement)
+        closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, memory(call))
     return closed.programs[key]
 
 
@@ -174,6 +178,7 @@ def auxiliary(objective: Objective, x: Any) -> Any:
 
 def compile_chunk(
     run: Callable[..., Chunk],
+    program: Program,
     n: int,
     dtype: np.dtype,
     lanes: int,
@@ -191,7 +196,7 @@ def compile_chunk(
         return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place(leaf, placement), weak_type=weak)
 
     number, whole = like((), dtype), like((), np.int32)
-    lane = jax.tree.map(lambda leaf: like(leaf.shape, leaf.dtype), lane_shapes(n, lanes, dtype))
+    lane = jax.tree.map(lambda leaf: like(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
     state = State(lane, *(like((lanes,), kind) for kind in (np.int32, dtype, np.int32)))
     queue = Queue(
         like((size, n), dtype), like((size,), dtype), like((size,), np.int32), whole, whole, like((), np.bool_), whole
@@ -218,6 +223,7 @@ def memory(compiled: Any) -> int:
 
 def chunk(
     value: Callable[..., jax.Array],
+    program: Program,
     platform: str,
     own: tuple[bool, ...],
     state: State,
@@ -269,12 +275,12 @@ def chunk(
         data = [leaf[state.problem] if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
         region = Region(*(data[i].T if own[i] else data[i][:, None] for i in range(sides)))
         f, g = once(lambda: evaluate(lane.trial, data[sides:]), like=(lane.f[0], lane.g))
-        lane = bfgs.advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), once)
+        lane = program.advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), once)
         done = (lane.status[0] != LocalStatus.RUNNING) & (state.slot != idle)
-        # H stays out of the branch, as a new search does not read it: passing it through would copy it.
-        searches = (state._replace(lanes=lane._replace(H=None)), results, first, (busy, jnp.array(True)))
+        # The memory stays out of the branch, as a new search does not read it: passing it through would copy it.
+        searches = (state._replace(lanes=lane._replace(memory=None)), results, first, (busy, jnp.array(True)))
         state, *searches = lax.cond(jnp.any(done), settle, lambda unchanged: unchanged, searches)
-        return state._replace(lanes=state.lanes._replace(H=lane.H)), *searches, ticks + 1, nfev + busy
+        return state._replace(lanes=state.lanes._replace(memory=lane.memory)), *searches, ticks + 1, nfev + busy
 
     def goes_on(carry):
         (_, go), ticks, _ = carry[-3:]

@@ -297,7 +297,7 @@ def test_bilevel_regularisation_by_gradient_descent():
         (dict(bounds=[(1, 0)]), ValueError, "`upper` must be greater than or equal to `lower`"),
         (dict(bounds=jnp.ones((2, 3))), ValueError, "`bounds` must be pairs (low, high)"),
         (dict(fun=lambda x: x), TypeError, "`fun` must return a scalar"),
-        (dict(local="newton"), TypeError, '`local` must be "auto" or a jaxglobal.BFGS'),
+        (dict(local="newton"), TypeError, '`local` must be "auto", a jaxglobal.BFGS'),
         (dict(fun=jg.host(float)), TypeError, "`fun` must be a JAX function here; got a host function"),
         (dict(x0=np.zeros((0, 2))), ValueError, "`x0` must have shapes [(2,)], or these with a leading axis"),
         (dict(x0=[5.0, 0.0]), ValueError, "`x0` must lie inside the bounds"),

@@ -125,7 +125,7 @@ def test_work_is_dealt_so_that_no_stream_idles(monkeypatch):
     monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 5e-3)
     problem, _ = objective.check(uneven, [(-1, 1)] * 2, (), None, False, False)
     one, dtype, size, dealt, ended = sweep.one_problem(problem), problem.structure.dtype, 2**14, 0, []
-    engine = sweep.engine(problem.closed, one, 16, lambda: None)
+    engine = sweep.engine(problem.closed, BFGS().program, one, 16, lambda: None)
     lanes = streams.Streams([engine] * 2, one, lockstep=False)
     while dealt < size or lanes.busy:
         if dealt < size and lanes.room:
@@ -193,7 +193,9 @@ def test_lanes_fit_into_the_memory(monkeypatch):
     one, here, wanted = sweep.one_problem(problem), jax.local_devices(), []
 
     def opened(lanes, fit=True):
-        lanes = streams.open_streams(problem.closed, one, lanes, here, lambda: wanted.append(lanes), fit=fit)
+        lanes = streams.open_streams(
+            problem.closed, BFGS().program, one, lanes, here, lambda: wanted.append(lanes), fit=fit
+        )
         return lanes.lanes, lanes.engine.memory
 
     lanes, needs = opened(64)

@@ -25,7 +25,7 @@ def rastrigin(x):
 
 def endless(**options):
     """A search that no rule ends by itself."""
-    return jg.minimize(rastrigin, BOX, same=100, progress=False, **options)
+    return jg.minimize(rastrigin, BOX, same=100, progress=False, **{"starts": jg.Grid()} | options)
 
 
 def test_same_counts_the_first_of_the_equal_levels():
@@ -238,7 +238,7 @@ def test_a_method_is_compiled_once():
 
 @pytest.mark.parametrize("lanes", [1, 16, 64, 1024])
 def test_any_number_of_lanes_finds_the_same(lanes):
-    result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, lanes=lanes, progress=False)
+    result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, lanes=lanes, starts=jg.Grid(), progress=False)
     check_minimum(result, 0)
     assert [level.nstarts for level in result.levels[:4]] == [1, 4, 16, 64]
     if result.x.dtype == np.float64:
@@ -269,11 +269,11 @@ def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
 
     engines, real = [], sweep.engine
 
-    def engine(closed, problems, lanes, *rest):
+    def engine(closed, program, problems, lanes, *rest):
         engines.append(lanes)
         if lanes > 32:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-        return real(closed, problems, lanes, *rest)
+        return real(closed, program, problems, lanes, *rest)
 
     monkeypatch.setattr(sweep, "engine", engine)
     result = jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)] * 2, lanes=128, progress=False)
@@ -281,7 +281,7 @@ def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
 
 
 def test_memory_that_is_short_even_for_one_lane_is_an_error(monkeypatch):
-    def engine(*_):
+    def engine(*_, **__):
         raise MemoryError("short")
 
     monkeypatch.setattr("jaxglobal.sweep.engine", engine)
@@ -291,7 +291,9 @@ def test_memory_that_is_short_even_for_one_lane_is_an_error(monkeypatch):
 
 def test_sobol_starts_where_a_grid_is_not_affordable():
     result = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, progress=False)
-    assert [level.nstarts for level in result.levels] == [1, 64, 128, 256]
+    assert result.levels[1].spacing == jg.Sobol().spacing(1, 64, 8) and result.levels[1].nstarts < 64
+    plain = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, starts=jg.Sobol(), progress=False)
+    assert [level.nstarts for level in plain.levels] == [1, 64, 128, 256]
     check_minimum(result, 0, [0.3] * 8)
     other = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, seed=1, progress=False)
     check_minimum(other, 0, [0.3] * 8)

@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxglobal as jg
-from jaxglobal import bfgs
+from jaxglobal import bfgs, descent
 from jaxglobal.result import LocalStatus
 
 
 def search(fun, x0, lower, upper, max_nfev=1000, **options):
     """One local search, advanced evaluation by evaluation in Python; returns the last lane and all trial points."""
     x0, lower, upper = (jnp.asarray(v, float) for v in (x0, lower, upper))
-    region = bfgs.Region(lower, upper, upper - lower)
+    region = descent.Region(lower, upper, upper - lower)
     options = bfgs.BFGS(max_nfev=max_nfev, **options)
     rules = options.rules(x0.dtype, None)._replace(first_step=jnp.asarray(options.step(), x0.dtype))
-    value_and_grad, advance = jax.jit(jax.value_and_grad(fun)), jax.jit(bfgs.advance)
-    lane, trials = bfgs.begin(x0), []
+    value_and_grad, advance = jax.jit(jax.value_and_grad(fun)), jax.jit(options.program.advance)
+    lane, trials = options.program.begin(x0), []
     while lane.status[0] == LocalStatus.RUNNING:
         trials.append(np.asarray(lane.trial))
         f, g = value_and_grad(lane.trial)
@@ -96,7 +96,9 @@ def test_never_leaves_the_box(n, seed):
 
 
 def test_fixed_variable_stays_and_grid_ignores_it():
-    result = jg.minimize(lambda x: jnp.sum((x - 2) ** 2), [(0, 3), (1.25, 1.25), (0, 5)], progress=False)
+    result = jg.minimize(
+        lambda x: jnp.sum((x - 2) ** 2), [(0, 3), (1.25, 1.25), (0, 5)], starts=jg.Grid(), progress=False
+    )
     check_minimum(result, 0.5625, [2, 1.25, 2])
     assert result.x[1] == 1.25 and result.jac[1] == 0
     assert [level.nstarts for level in result.levels] == [1, 4, 16, 64]
@@ -152,7 +154,7 @@ def test_nan_just_outside_the_box_is_never_evaluated():  # jaxopt #590
     def fun(x):
         return jnp.sum(jnp.sqrt(x)) + jnp.sum(-jnp.log(1 - x)) - 2 * jnp.sum(x)
 
-    result = jg.minimize(fun, [(0, 0.999)] * 2, progress=False)
+    result = jg.minimize(fun, [(0, 0.999)] * 2, starts=jg.Grid(), progress=False)
     assert result.fun == 0 and np.all(result.x == 0)
     bad = (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT)
     assert not any(level.statuses.get(status) for level in result.levels for status in bad)
@@ -234,8 +236,8 @@ def test_compile_time_does_not_grow_with_the_number_of_starts():  # PyAutoFit #1
     def fun(x):
         return jnp.sum((x - 0.1) ** 2)
 
-    few = jg.minimize(fun, [(-1, 1)] * 2, max_starts=4, max_levels=2, progress=False)
-    many = jg.minimize(fun, [(-1, 1)] * 2, max_levels=8, same=9, progress=False)
+    few = jg.minimize(fun, [(-1, 1)] * 2, starts=jg.Grid(), max_starts=4, max_levels=2, progress=False)
+    many = jg.minimize(fun, [(-1, 1)] * 2, starts=jg.Grid(), max_levels=8, same=9, progress=False)
     assert few.compile_time > 0.05 and many.compile_time < 0.05 and many.nstarts == 21845
 
 
@@ -246,7 +248,8 @@ def test_nonsmooth_function_converges():
 
 
 def test_evaluation_limit_of_a_local_search():
-    result = jg.minimize(jg.problems.rosenbrock, [(-4, 5)] * 2, local=jg.BFGS(max_nfev=5), max_levels=2, progress=False)
+    options = dict(local=jg.BFGS(max_nfev=5), starts=jg.Grid(), max_levels=2, progress=False)
+    result = jg.minimize(jg.problems.rosenbrock, [(-4, 5)] * 2, **options)
     assert result.levels[1].statuses == {LocalStatus.EVALUATION_LIMIT: 4}
     assert result.nfev <= 5 * 5 + 1
 

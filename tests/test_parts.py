@@ -20,11 +20,14 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result problems cost weakly closed objective starts linesearch bfgs interrupt".split(),
-    "sweep minima stopping devices progress implicit batch polish".split(),
-    ["found", "processes", "streams"],
-    "asked differences workers host checkpoint hops cmaes adaptive dealing".split(),
+    "result nearest problems cost weakly closed objective starts cmaes hops adaptive descent".split(),
+    "linesearch quasi_newton bfgs lbfgs first_order methods interrupt".split(),
+    ["losses", "levenberg", "separable", "regression"],
+    "sweep minima stopping devices progress implicit batch polish precise".split(),
+    ["found", "dealing", "processes", "streams"],
+    "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),
+    "leastsquares hostfit fit fits plot versions".split(),
     ["__init__", "__main__"],
 ]
 
@@ -277,7 +280,7 @@ def test_sixteen_million_starts_in_little_memory():
     code = """
 import pathlib, resource, sys
 import jaxglobal as jg
-search = jg.levels(lambda x: (x**2).sum(), [(-1, 2)] * 2, same=100, max_levels=13, progress=False)
+search = jg.levels(lambda x: (x**2).sum(), [(-1, 2)] * 2, starts=jg.Grid(), same=100, max_levels=13, progress=False)
 for level in search:
     pass
 assert level.nstarts == 2**24 and level.complete

@@ -1,0 +1,412 @@
+"""curve_fit: the global least-squares, or robust, fit of a model to data, without a starting guess.
+
+The search is that of leastsquares.py; here are what the user gives and gets: the parameters, their covariance from the
+triangular factor of the scaled Jacobian (J'J would square its condition), the other local fits, prediction bands, and
+the derivatives in the data by the implicit function theorem (implicit.py).
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal import hostfit, implicit, leastsquares, regression, stopping
+from jaxglobal import progress as display
+from jaxglobal import starts as sequences
+from jaxglobal.closed import is_traced
+from jaxglobal.derivative import Derivative, derivative
+from jaxglobal.descent import Region
+from jaxglobal.host import Host
+from jaxglobal.nearest import helps
+from jaxglobal.regression import Data, Regression
+from jaxglobal.result import Result, brief, duration, table
+
+SHOWN = 6  # local fits that a printed fit lists
+LISTED = 256  # local fits that a fit keeps with their residuals
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LocalFit:
+    """One of the local fits.
+
+    Attributes:
+        popt: the parameters.
+        fun: the cost.
+        count: local searches that ended there.
+        residuals: (N,) data minus model.
+    """
+
+    popt: Any
+    fun: float
+    count: int
+    residuals: np.ndarray
+
+
+class Band(NamedTuple):
+    """A prediction with its band.
+
+    Attributes:
+        y: the model at the best parameters.
+        lower: the lower end of the band.
+        upper: the upper end.
+        error: the standard deviation.
+    """
+
+    y: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    error: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit:
+    """The outcome of `curve_fit`; unpacks as `popt, pcov`.
+
+    Attributes:
+        popt: the parameters of the best fit: (n,), or the structure of the `Box`.
+        pcov: (n, n) their covariance; infinite where the data do not determine them.
+        perr: (n,) their standard deviations.
+        fun: the cost: the weighted sum of squared residuals, or of what the loss makes of them.
+        residuals: (N,) data minus model.
+        dof: degrees of freedom: data minus free parameters.
+        fits: the distinct local fits with their residuals, best first.
+        linear: the indices of the parameters in which the model was seen to be linear.
+        loss: its name.
+        result: the search as a `Result`, None inside jit and grad.
+    """
+
+    popt: Any
+    pcov: Any
+    fun: Any
+    residuals: Any
+    dof: int
+    fits: list[LocalFit]
+    linear: tuple[int, ...]
+    loss: str
+    result: Any
+    data: Data = dataclasses.field(repr=False)
+    _regression: Regression = dataclasses.field(repr=False)
+    _bounds: Any = dataclasses.field(repr=False)
+    _variance: float = dataclasses.field(repr=False)
+    _call: Callable[[Any, Any], Any] = dataclasses.field(repr=False)
+
+    def __iter__(self) -> Iterator[Any]:
+        """popt, pcov."""
+        return iter((self.popt, self.pcov))
+
+    def __len__(self) -> int:
+        """Two."""
+        return 2
+
+    def __getitem__(self, index: int) -> Any:
+        """Popt or pcov."""
+        return (self.popt, self.pcov)[index]
+
+    @property
+    def perr(self) -> Any:
+        """The standard deviations of the parameters."""
+        xp: Any = jnp if is_traced(self.pcov) else np
+        return xp.sqrt(xp.diag(self.pcov))
+
+    @property
+    def success(self) -> bool:
+        """Whether the search ended because the best cost settled."""
+        return self.result.success
+
+    @property
+    def message(self) -> str:
+        """Why the search ended."""
+        return self.result.message
+
+    def predict(self, xdata: Any = None, level: float = 0.95, new: bool = False) -> Band:
+        """The model at the best parameters with its band, to first order in their errors.
+
+        Args:
+            xdata: where; None for the abscissae of the data.
+            level: of confidence.
+            new: the band of a new observation, with the scatter of the data, instead of that of the model's mean.
+
+        Returns:
+            A `Band`.
+
+        Raises:
+            ValueError: the level is not between 0 and 1.
+        """
+        from scipy.special import stdtrit  # takes a while to import
+
+        if not 0 < level < 1:
+            raise ValueError(f"`level` must be between 0 and 1; got {level}.")
+        x = self.data.x if xdata is None else regression.read_x(xdata)
+        p = self._regression.structure.flatten(self.popt)
+        if xdata is None or self._regression.look is not None:
+            y, J = look(self._regression, x, p)
+        else:
+            y, J = map(np.asarray, regression.values_and_jacobian(self._call, x, jnp.asarray(p)))
+        with np.errstate(invalid="ignore"):
+            variance = np.einsum("ij,jk,ik->i", J, np.asarray(self.pcov, float), J)
+        error = np.sqrt(variance + (self._variance if new else 0.0))
+        spread = (stdtrit(max(self.dof, 1), 0.5 + level / 2) if self.dof > 0 else np.inf) * error
+        return Band(y, y - spread, y + spread, error)
+
+    def on_grid(self, xdata: Any) -> bool:
+        """Whether the model can be evaluated at other abscissae than those of the data."""
+        try:
+            return self.predict(xdata).y.shape == np.shape(xdata)
+        except (TypeError, ValueError):
+            return False
+
+    def derivative(self) -> Derivative:
+        """How the parameters and the cost move with x, y, and the weights of the data (1 / sigma), in this order.
+
+        Returns:
+            A `Derivative`: `x[1]` is the Jacobian of popt in ydata, (n, N).
+        """
+        reg = self._regression
+        if reg.look is not None:
+            raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
+
+        def cost(p, *data):
+            return reg.cost(reg.structure.flatten(p), Data(*data))
+
+        return derivative(self.result, cost, self._bounds, tuple(self.data))
+
+    def _rows(self) -> list[tuple[str, str]]:
+        flat, errors = self._regression.structure.flatten(self.popt), self.perr
+        names = [f"p{i}" for i in range(len(flat))]
+        rows = [(name, f"{value:.10g} +- {error:.3g}") for name, value, error in zip(names, flat, errors, strict=True)]
+        loss = "" if self.loss == "linear" else f" ({self.loss})"
+        return [
+            *rows,
+            ("cost", f"{self.fun:.10g}{loss}, {self.dof} degrees of freedom"),
+            ("success", str(self.success)),
+            ("status", f"{self.result.status.name}: {self.message}"),
+            ("searches", f"{self.result.nstarts:,} in {self.result.nit} levels, {self.result.nfev:,} evaluations"),
+            ("time", f"{duration(self.result.time)}, of it {duration(self.result.compile_time)} compiling"),
+            ("local fits", f"{len(self.fits)} distinct"),
+        ]
+
+    def __repr__(self) -> str:
+        """The parameters with their standard deviations, and the local fits."""
+        if self.result is None:
+            return f"Fit(popt={self.popt}, pcov={self.pcov})"
+        lines = [f"{name:>12}: {value}" for name, value in self._rows()]
+        lines += [f"{'':>14}{m.fun:<20.12g} {m.count:>8,} x  {brief(m.popt)}" for m in self.fits[:SHOWN]]
+        if len(self.fits) > SHOWN:
+            lines.append(f"{'':>14}and {len(self.fits) - SHOWN} more")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        if self.result is None:
+            return f"<pre>{self!r}</pre>"
+        fits = "".join(
+            f"<tr><td>{m.fun:.12g}</td><td>{m.count:,}</td><td>{brief(m.popt)}</td></tr>" for m in self.fits[:SHOWN]
+        )
+        return f"{table(self._rows())}<table><tr><th>cost</th><th>count</th><th>parameters</th></tr>{fits}</table>"
+
+
+@helps
+@regression.broadcasts
+def curve_fit(
+    model: Callable[..., Any],
+    xdata: Any,
+    ydata: Any,
+    bounds: Any,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    loss: str = "linear",
+    *,
+    f_scale: float = 1.0,
+    p0: Any = None,
+    same: int = 4,
+    frtol: float = 1e-8,
+    max_time: float | None = None,
+    max_levels: int | None = None,
+    starts: Any = "auto",
+    seed: int = 0,
+    progress: bool | str = "auto",
+) -> Fit:
+    """The best fit of a model to data anywhere in a box: `scipy.optimize.curve_fit` without a starting guess.
+
+    Args:
+        model: model(x, p1, p2, ...) -> values, a JAX function, or `jaxglobal.host` of one that is not. With a
+            `jaxglobal.Box` of pytrees: model(x, p), p of their structure.
+        xdata: what the model takes first: an array, or a pytree of arrays.
+        ydata: N values to fit.
+        bounds: of the parameters: pairs (low, high), a `scipy.optimize.Bounds` or a `jaxglobal.Box`; finite, low ==
+            high fixes a parameter.
+        sigma: the errors of ydata: one, N of them, or their (N, N) covariance matrix.
+        absolute_sigma: sigma is in the units of ydata; else only its proportions count, and the scatter of the data
+            gives its size.
+        loss: "linear" (least squares), "soft_l1", "huber", "cauchy" as in `scipy.optimize.least_squares`, or "lad"
+            (least absolute deviations).
+        f_scale: the residual, in units of sigma, from which on a robust loss counts it less; not of "lad".
+        p0: your own guess, or several along a leading axis: searched too. Not needed.
+        same: stop after so many levels in a row with the same best cost.
+        frtol: two costs are the same within frtol times their size.
+        max_time: wall-clock seconds from the call.
+        max_levels: levels of starts.
+        starts: "auto", `jaxglobal.Grid()`, `jaxglobal.Sobol()` or an object like them.
+        seed: of starts that are scrambled.
+        progress: as for `minimize`.
+
+    Returns:
+        A `Fit`, which unpacks as popt, pcov. Inside jit, vmap and grad, with data or bounds that are traced, its popt,
+        pcov, fun and residuals are traced and differentiable; the search then has three levels.
+
+    Raises:
+        TypeError: an argument of the wrong kind, before anything compiles.
+        ValueError: an argument of the wrong shape or value, likewise.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, jaxglobal as jg
+        >>> def decay(t, a, k, c):
+        ...     return a * jnp.exp(-k * t) + c
+        >>> t = np.linspace(0, 4, 40)
+        >>> y = 2.5 * np.exp(-1.3 * t) + 0.5 + 0.01 * np.sin(40 * t)
+        >>> popt, pcov = jg.curve_fit(decay, t, y, bounds=[(0, 10), (0, 10), (0, 1)])
+        >>> [round(float(v), 1) for v in popt]
+        [2.5, 1.3, 0.5]
+    """
+    began = time.perf_counter()
+    regression.check_loss(loss, f_scale)
+    if loss == "lad" and absolute_sigma:
+        raise ValueError(
+            "`absolute_sigma` must be False with loss='lad': its errors come from the scatter of the data."
+        )
+    rules = stopping.Rules(same, 0.0, frtol, max_time, max_levels)
+    shown = display.show(progress)
+    structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
+    x, y = regression.read_x(xdata), regression.read_y(ydata, structure.dtype)
+    w, covariance = regression.read_sigma(sigma, len(y), structure.dtype)
+    guesses = regression.read_guesses(p0, structure, lower, upper)
+    scale = regression.spread(w @ y if covariance else w * y) if loss == "lad" else f_scale
+    data = Data(x, y, w, scale if is_traced(scale) else np.asarray(scale, structure.dtype))
+    if isinstance(model, Host):
+        reg = hostfit.regression_of(model, structure, lower, upper, one_by_one, data, loss, covariance)
+        result = hostfit.search(model, one_by_one, reg, data, guesses, bounds, rules, starts, seed, progress)
+        return finish(reg, data, bounds, result, absolute_sigma, reg.model)
+    called = regression.as_called(model, structure, one_by_one)
+    call, programs = regression.read_model(model, structure, one_by_one, x, len(y))
+    linear = regression.linear_parameters(call, x, lower, upper, programs)
+    reg = Regression(call, structure, lower, upper, linear, loss, covariance, False, programs)
+    sequence = sequences.read(starts, len(reg.searched), seed)
+    if is_traced((data, lower, upper, guesses)):
+        return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma, called)
+    if not len(reg.searched):  # one start says all
+        rules = dataclasses.replace(rules, same=1)
+    search = leastsquares.Search(reg, data, guesses, sequence, rules, shown, began)
+    try:
+        status, found = search.run()
+    finally:
+        shown.close()
+    return finish(reg, data, bounds, search.result(status, found), absolute_sigma, called)
+
+
+def traced(
+    reg: Regression, data: Data, bounds: Any, guesses: Any, sequence: Any, levels: int | None, absolute_sigma: bool,
+    called: Any,
+) -> Fit:  # fmt: skip
+    """The fit as a traced program, differentiable by the implicit function theorem."""
+    m, structure = len(reg.searched), reg.structure
+    levels = leastsquares.PURE_LEVELS if levels is None else levels
+    unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
+    leaves, treedef = jax.tree.flatten(data)
+    no = np.zeros((2, structure.n), bool)
+
+    def value(p, leaves):
+        return reg.cost(p, jax.tree.unflatten(treedef, leaves))
+
+    def find(box, guesses, *leaves):
+        sides = (box[0], box[1]) if is_traced((reg.lower, reg.upper)) else (reg.lower, reg.upper)
+        best = leastsquares.pure(reg, unit, jax.tree.unflatten(treedef, leaves), *sides, guesses)
+        # The cost is flat to rounding within sqrt(eps): Newton's method on its gradient gives the digits below that.
+        box = Region(box[0], box[1], box[1] - box[0])
+        polished = implicit.polish(lambda p: value(p, leaves), best.x, best.f, box)
+        return best._replace(x=polished.x, f=polished.f)
+
+    box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
+    best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses), *map(jnp.asarray, leaves))
+    y, J = regression.values_and_jacobian(reg.model, data.x, best.x)
+    pcov, variance = covariance(reg, data, best.f, y, J, absolute_sigma)
+    dof = len(data.y) - int(np.sum(reg.free))
+    popt = structure.unflatten(best.x)
+    return Fit(popt, pcov, best.f, data.y - y, dof, [], reg.linear, reg.loss, None, data, reg, bounds, variance, called)
+
+
+def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any) -> Fit:
+    """The fit that a search has come to."""
+    flat = reg.structure.flatten(result.x)
+    y, J = look(reg, data.x, flat)
+    r, weighted = regression.weigh(reg, data, y, J)
+    jac = np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0).astype(flat.dtype)
+    result = dataclasses.replace(result, jac=reg.structure.unflatten(jac))
+    pcov, variance = covariance(reg, data, result.fun, y, J, absolute_sigma)
+    ordinates = np.asarray(data.y)
+    fits = [
+        LocalFit(m.x, m.fun, m.count, ordinates - look(reg, data.x, reg.structure.flatten(m.x))[0])
+        for m in result.minima[:LISTED]
+    ]
+    dof = len(data.y) - int(np.sum(reg.free))
+    outcome = result.x, pcov, result.fun, ordinates - y, dof, fits, reg.linear, reg.loss, result
+    return Fit(*outcome, data, reg, bounds, variance, called)
+
+
+def look(reg: Regression, x: Any, p: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The model, (N,), and its Jacobian, (N, n), for one set of parameters."""
+    if reg.look is not None:
+        return reg.look(x, p)
+    known = reg.programs.setdefault("look", jax.jit(lambda x, p: regression.values_and_jacobian(reg.model, x, p)))
+    y, J = known(x, p)
+    return np.asarray(y), np.asarray(J)
+
+
+def covariance(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: bool) -> tuple[Any, Any]:
+    """The covariance of the parameters, (n, n), and the variance of an observation of unit weight.
+
+    From the QR of the Jacobian with columns of norm one; for robust losses the Jacobian as the loss weighs it, as in
+    SciPy; for least absolute deviations 1 / (2 density of the residuals at zero)^2 takes the place of the variance.
+    """
+    xp: Any = jnp if is_traced((J, f, y)) else np
+    free = np.flatnonzero(reg.free)
+    N, n, dof = len(data.y), len(J[0]), len(data.y) - len(free)
+    eps = float(jnp.finfo(reg.structure.dtype).eps)
+    if reg.loss == "lad":
+        r = reg.whiten(data.w, y - data.y)
+        J = data.w @ J if reg.covariance else (data.w[:, None] if data.w.ndim else data.w) * J
+        variance = 1 / (2 * density_at_zero(xp, r, dof)) ** 2
+    else:
+        _, J = regression.weigh(reg, data, y, J)
+        variance = xp.asarray(f / dof) if dof > 0 else xp.asarray(np.inf)
+    A = J[:, free]
+    norms = xp.sqrt(xp.sum(A**2, axis=0))
+    A = A / xp.where(norms > 0, norms, 1)
+    if dof < 0 or not len(free):
+        return xp.full((n, n), np.inf if len(free) else 0.0), variance
+    R = xp.linalg.qr(A)[1]
+    pivots = xp.abs(xp.diag(R))
+    determined = xp.all(norms > 0) & (xp.min(pivots) > eps * N)
+    R = xp.where(determined, R, xp.eye(len(free)))
+    root = xp.linalg.inv(R) / xp.where(norms > 0, norms, 1)[:, None]
+    unit = root @ root.T
+    size = 1.0 if absolute_sigma else variance
+    inner = xp.where(determined & xp.isfinite(xp.asarray(size)), unit * xp.where(xp.isfinite(size), size, 1), np.inf)
+    whole = np.zeros((n, n))
+    if xp is jnp:
+        return jnp.asarray(whole, J.dtype).at[np.ix_(free, free)].set(inner), variance
+    whole[np.ix_(free, free)] = inner
+    return whole, variance
+
+
+def density_at_zero(xp: Any, r: Any, dof: int) -> Any:
+    """The density of the residuals at zero, from the share of them within a bandwidth; [KB].
+
+    [KB] R. Koenker and G. Bassett, Regression quantiles, Econometrica 46 (1978); the bandwidth is Bofinger's.
+    """
+    N = len(r)
+    width = min(0.4, N**-0.2 * 0.6)
+    near = xp.sort(xp.abs(r))[min(N - 1, max(int(2 * width * N), N - dof))]
+    return width / xp.where(near > 0, near, xp.finfo(r.dtype).tiny ** 0.5)

@@ -1,0 +1,471 @@
+"""curve_fit_many: one model fitted to thousands of data sets at once, each data set a lane.
+
+All data sets share the starts, so that where they share the abscissae the model is evaluated once for each start, and
+what is left for each data set is a small linear problem and a cost: a dense screening is nearly free. Each data set is
+then searched from its best starts, a few steps in lockstep; the few that have not ended go on among themselves.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxglobal import devices, leastsquares, levenberg, regression
+from jaxglobal import progress as display
+from jaxglobal import starts as sequences
+from jaxglobal.closed import is_traced, x64
+from jaxglobal.fit import curve_fit
+from jaxglobal.host import Host
+from jaxglobal.levenberg import backward, triangular
+from jaxglobal.nearest import helps
+from jaxglobal.regression import Data, Regression
+from jaxglobal.result import LocalStatus, duration, table
+from jaxglobal.streams import thread_pool
+
+BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
+FEWEST, MOST = 16, 512  # data sets side by side
+FIRST = 6  # evaluations of a search in lockstep; those that need more go on in a block of their own
+STARTS = 63  # of the levels that are screened, at most
+DEPENDENT = 1e-12  # a pivot of this share of the largest: the columns of a start depend on each other
+CONVERGED = (LocalStatus.CONVERGED, LocalStatus.CONVERGED_TO_PRECISION)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fits:
+    """The outcome of `curve_fit_many`: every array has a leading axis of P data sets.
+
+    Attributes:
+        popt: (P, n) the parameters, or the structure of the `Box` with a leading axis.
+        pcov: (P, n, n) their covariances; infinite where the data do not determine them.
+        perr: (P, n) their standard deviations.
+        fun: (P,) the costs, NaN where no value was finite.
+        success: (P,) whether the last search converged.
+        nfev: (P,) evaluations of the model with its Jacobian.
+        nstarts: starts that were screened, for each data set.
+        linear: the indices of the parameters in which the model was seen to be linear.
+        time: seconds from the call to the result, compilation included.
+        compile_time: seconds of these for tracing and compiling.
+    """
+
+    popt: Any
+    pcov: np.ndarray
+    fun: np.ndarray
+    success: np.ndarray
+    nfev: np.ndarray
+    nstarts: int
+    linear: tuple[int, ...]
+    time: float
+    compile_time: float
+
+    def __len__(self) -> int:
+        """The number of data sets."""
+        return len(self.fun)
+
+    @property
+    def perr(self) -> np.ndarray:
+        """(P, n) The standard deviations of the parameters."""
+        return np.sqrt(np.diagonal(self.pcov, axis1=1, axis2=2))
+
+    def _rows(self) -> list[tuple[str, str]]:
+        low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1]) if np.any(np.isfinite(self.fun)) else [np.nan] * 3
+        return [
+            ("data sets", f"{len(self):,}, {int(np.sum(self.success)):,} converged"),
+            ("cost", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"),
+            ("starts", f"{self.nstarts:,} screened for each, {float(np.mean(self.nfev)):.1f} evaluations in the mean"),
+            ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
+        ]
+
+    def __repr__(self) -> str:
+        """The essentials."""
+        return "\n".join(f"{name:>12}: {value}" for name, value in self._rows())
+
+    def _repr_html_(self) -> str:
+        return table(self._rows())
+
+
+@helps
+@regression.broadcasts
+def curve_fit_many(
+    model: Callable[..., Any],
+    xdata: Any,
+    ydata: Any,
+    bounds: Any,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    loss: str = "linear",
+    *,
+    f_scale: float = 1.0,
+    p0: Any = None,
+    levels: int | None = None,
+    searches: int = 2,
+    x_axis: Any = "auto",
+    starts: Any = "auto",
+    seed: int = 0,
+    progress: bool | str = "auto",
+) -> Fits:
+    """The best fits of a model to many data sets of the same size, without starting guesses.
+
+    For every data set all starts of the first levels are screened, and it is searched from the best few.
+
+    Args:
+        model: as for `curve_fit`.
+        xdata: what the model takes first, shared by all data sets; or of each, with a leading axis P.
+        ydata: (P, N) values to fit.
+        bounds: as for `curve_fit`, for all.
+        sigma: the errors of ydata: one, (N,) for all, or (P, N).
+        absolute_sigma: as for `curve_fit`.
+        loss: as for `curve_fit`, "lad" excepted.
+        f_scale: as for `curve_fit`.
+        p0: a guess for each data set, leading axis P: one more start. Not needed.
+        levels: levels of starts that are screened; None takes as many as have 63 starts
+            at most.
+        searches: local searches of each data set, from its best starts that no near one beats.
+        x_axis: 0 where each data set has abscissae of its own, None where they share them; "auto" sees it by the
+            shapes.
+        starts: as for `curve_fit`.
+        seed: of starts that are scrambled.
+        progress: as for `minimize`.
+
+    Returns:
+        A `Fits`.
+
+    Raises:
+        TypeError: an argument of the wrong kind, before anything compiles.
+        ValueError: an argument of the wrong shape or value, likewise.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, jaxglobal as jg
+        >>> def decay(t, a, k):
+        ...     return a * jnp.exp(-k * t)
+        >>> t, rates = np.linspace(0, 4, 30), np.linspace(0.5, 3, 100)
+        >>> fits = jg.curve_fit_many(decay, t, 2 * np.exp(-rates[:, None] * t), bounds=[(0, 10), (0, 5)])
+        >>> bool(np.allclose(fits.popt[:, 1], rates, atol=1e-3)), len(fits)
+        (True, 100)
+    """
+    began = time.perf_counter()
+    regression.check_loss(loss, f_scale)
+    if loss == "lad":
+        raise ValueError("`loss` must be 'linear', 'soft_l1', 'huber' or 'cauchy' for many fits; got 'lad'.")
+    if isinstance(searches, bool) or not isinstance(searches, int | np.integer) or searches < 1:
+        raise ValueError(f"`searches` must be a whole number of at least 1; got {searches!r}.")
+    shown = display.show(progress)
+    if is_traced((xdata, ydata, sigma, bounds)):
+        raise TypeError("`ydata` must be concrete; got a traced array: use vmap and curve_fit inside jit and grad.")
+    if isinstance(model, Host):
+        return one_by_one_fits(
+            began, model, xdata, ydata, bounds, sigma, x_axis,
+            dict(absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, starts=starts, seed=seed, progress=False),
+        )  # fmt: skip
+    structure, lower, upper, singly = regression.read_parameters(bounds, None)
+    y = read_many(ydata, structure.dtype)
+    count, N = y.shape
+    x = regression.read_x(xdata)
+    own_x = has_axis(x, x_axis, count, N)
+    of_lanes = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf), 0, -1), x) if own_x else x
+    w, own_w = read_weights(sigma, count, N, structure.dtype)
+    call, programs = regression.read_model(model, structure, singly, of_lanes, N, own_x)
+    one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
+    linear = regression.linear_parameters(call, one_x, lower, upper, programs)
+    reg = Regression(call, structure, lower, upper, linear, loss, False, own_x, programs)
+    sequence = sequences.read(starts, len(reg.searched), seed)
+    unit, reach = screened(sequence, len(reg.searched), levels)
+    guesses = read_guesses(p0, structure, lower, upper, count)
+    points, near = on_sheets(reg, unit, reach)
+    run = Run(reg, x, y, w, own_w, np.asarray(f_scale, structure.dtype), points, near, guesses, searches, shown)
+    try:
+        p, f, pcov, nfev, status = run.fit(absolute_sigma)
+    finally:
+        shown.close()
+    return Fits(
+        popt=structure.unflatten(p),
+        pcov=pcov,
+        fun=np.where(np.isfinite(f), f, np.nan),
+        success=np.isin(status, CONVERGED),
+        nfev=nfev,
+        nstarts=len(points) + guesses.shape[1],
+        linear=linear,
+        time=time.perf_counter() - began,
+        compile_time=run.compile_time,
+    )
+
+
+class Run:
+    """The data sets, block by block."""
+
+    def __init__(
+        self, reg: Regression, x: Any, y: np.ndarray, w: np.ndarray, own_w: bool, scale: np.ndarray, points: np.ndarray,
+        near: np.ndarray, guesses: np.ndarray, searches: int, shown: display.Silent,
+    ):  # fmt: skip
+        """points: (G, n) the starts that are screened. near: (G, K) the neighbours of each. guesses: (P, K, n)."""
+        self._reg, self._x, self._y, self._w, self._own_w, self._scale = reg, x, y, w, own_w, scale
+        self._points, self._near, self._guesses, self._searches = points, near, guesses, min(searches, len(points))
+        each = (reg.structure.n + 3) * y.shape[1] * reg.structure.dtype.itemsize
+        lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
+        self._lanes = int(min(lanes, 1 << (len(y) - 1).bit_length()))
+        self._shown, self.compile_time, self._precise = shown, 0.0, x64()
+
+    def fit(self, absolute_sigma: bool) -> tuple[np.ndarray, ...]:
+        """Parameters, costs, covariances, evaluations and statuses."""
+        count, n = len(self._y), self._reg.structure.n
+        *best, others = self._blocks(np.arange(count), self._first, np.zeros((count, 0), self._y.dtype))
+        best = [np.array(field) for field in best]
+        self._go_on(best, np.flatnonzero(best[4] == LocalStatus.EVALUATION_LIMIT), best[0])
+        for start in [*np.moveaxis(self._guesses, 1, 0), *np.moveaxis(others, 1, 0)]:
+            self._go_on(best, np.flatnonzero(np.isfinite(start[:, 0])), start)
+        p, f, R_inverse, nfev, status = best
+        dof = self._y.shape[1] - int(np.sum(self._reg.free))
+        size = np.ones(count) if absolute_sigma else f / dof if dof > 0 else np.full(count, np.inf)
+        with np.errstate(invalid="ignore"):
+            pcov = R_inverse * size[:, None, None]
+        pcov[~np.isfinite(pcov).all(axis=(1, 2))] = np.inf
+        fixed = ~self._reg.free
+        pcov[:, fixed, :], pcov[:, :, fixed] = 0.0, 0.0
+        return p.reshape(count, n), f, pcov, nfev, status
+
+    def _go_on(self, best: list[np.ndarray], which: np.ndarray, start: np.ndarray) -> None:
+        """Searches these data sets from their starts, (P, n), to the end, and keeps what is better."""
+        if not len(which):
+            return
+        found = self._blocks(which, self._rest, start)
+        better = (found[1] < best[1][which]) | (start is best[0])
+        best[3][which] += found[3]
+        for i in (0, 1, 2, 4):
+            best[i][which[better]] = found[i][better]
+
+    def _blocks(self, which: np.ndarray, make: Callable[..., Any], p: np.ndarray) -> list[np.ndarray]:
+        """Runs a program on these data sets, in blocks on all threads."""
+        blocks = [which[first : first + self._lanes] for first in range(0, len(which), self._lanes)]
+        program = self._compiled(make, *self._block(blocks[0], p))
+        done = 0
+
+        def run(block):
+            nonlocal done
+            with jax.enable_x64(self._precise), jax.disable_jit(False):
+                out = [np.asarray(leaf)[: len(block)] for leaf in program(*self._block(block, p))]
+            done += len(block)
+            return out
+
+        pool, outcomes = thread_pool(devices.side_by_side()), []
+        for out in pool.map(run, blocks) if len(blocks) > 1 else map(run, blocks):
+            outcomes.append(out)
+            self._shown.problems(done, len(self._y))
+        return [np.concatenate(fields) for fields in zip(*outcomes, strict=True)]
+
+    def _block(self, block: np.ndarray, p: np.ndarray) -> tuple[Any, ...]:
+        """The arguments of a program for these data sets, the first of which fill it up."""
+        rows = np.resize(block, self._lanes)
+        x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], self._x) if self._reg.own_x else self._x
+        w = self._w[rows] if self._own_w else self._w
+        return p[rows], x, self._y[rows], w, self._scale, self._reg.lower, self._reg.upper
+
+    def _compiled(self, make: Callable[..., Any], *args: Any) -> Any:
+        shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in jax.tree.leaves(args))
+        starts = self._points.tobytes(), self._searches, self._own_w
+        key = (make.__name__, self._reg.key, shapes, starts)
+        if key not in self._reg.programs:
+            began = time.perf_counter()
+            self._shown.compiling(self._lanes)
+            self._reg.programs[key] = jax.jit(make).lower(*args).compile()
+            self.compile_time += time.perf_counter() - began
+        return self._reg.programs[key]
+
+    def _data(self, x: Any, y: Any, w: Any, scale: Any) -> Data:
+        """The data with lanes last."""
+        x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x) if self._reg.own_x else x
+        return Data(x, y.T, w.T if self._own_w else w, scale)
+
+    def _first(self, _, x, y, w, scale, lower, upper):
+        """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
+        data, box, reg = self._data(x, y, w, scale), leastsquares.region(lower, upper), self._reg
+        shared = reg.loss == "linear" and not reg.own_x and not self._own_w
+        points, values = (self._screen_shared if shared else self._screen)(data, box)
+        chosen, left = [], values
+        for k in range(self._searches):
+            i = jnp.argmin(left, axis=0)
+            point = jnp.take_along_axis(points, i[None, None], axis=0)[0]
+            chosen.append(jnp.where((k == 0) | jnp.isfinite(jnp.min(left, axis=0)), point, jnp.nan))
+            if k == 0:
+                around = jnp.min(jnp.concatenate([values, values[:1] + jnp.inf])[self._near], axis=1)
+                left = jnp.where(values <= around, values, jnp.inf)
+            left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
+        rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), FIRST)
+        state = leastsquares.descend(reg, data, chosen[0], box, rules, project=False)
+        others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
+        return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
+
+    def _screen(self, data: Data, box: Any) -> tuple[Any, Any]:
+        """The starts with the linear parameters at their best for each data set, (G, n, L), and the costs, (G, L)."""
+        lanes = data.y.shape[1]
+
+        def screen(point):
+            wide = jnp.broadcast_to(point[:, None], (len(point), lanes if self._reg.own_x else 1))
+            p, f, _ = self._reg.project(data, wide, box)
+            return p, jnp.where(jnp.isfinite(f), f, jnp.inf)
+
+        return lax.map(screen, jnp.asarray(self._points))
+
+    def _screen_shared(self, data: Data, box: Any) -> tuple[Any, Any]:
+        """The same where all data sets share the matrix of every start: two products of matrices for all of them.
+
+        Of linear parameters that leave the box each is put on its bound; the cost is that of this point.
+        """
+        reg, which, (G, n) = self._reg, np.array(self._reg.linear, int), self._points.shape
+        parts = list(jnp.asarray(self._points.T))
+        y = reg.whiten(data.w, data.y)
+        given = Data(data.x, jnp.zeros(len(y), y.dtype), data.w, data.scale)
+        model = reg.residuals(given, parts)
+        f = jnp.sum(model**2, axis=0)[:, None] - 2 * _dot("ng,nl->gl", model, y) + jnp.sum(y**2, axis=0)
+        points = jnp.broadcast_to(jnp.asarray(self._points)[:, :, None], (G, n, y.shape[1]))
+        if len(which):
+            A = jnp.stack([reg.column(given, parts, i) for i in which])
+            Q, R = jnp.linalg.qr(jnp.where(jnp.isfinite(A), A, 0).transpose(2, 1, 0))
+            q = _dot("gns,ng->gs", Q, model)[:, :, None] - _dot("gns,nl->gsl", Q, y)
+            pivots = jnp.abs(jnp.diagonal(R, axis1=1, axis2=2))
+            full = jnp.all(pivots > DEPENDENT * jnp.max(pivots, axis=1, keepdims=True), axis=1)
+            inverse = jnp.linalg.inv(jnp.where(full[:, None, None], R, jnp.eye(len(which), dtype=R.dtype)))
+            free = -_dot("gst,gtl->gsl", inverse, q)
+            z = points[:, which]
+            best = jnp.clip(z + free, box.lower[which], box.upper[which])
+            f = f - jnp.sum(q**2, axis=1) + jnp.sum(_dot("gst,gtl->gsl", R, best - z - free) ** 2, axis=1)
+            f = jnp.where(full[:, None], f, jnp.inf)
+            points = points.at[:, which].set(best)
+        return points, jnp.where(jnp.isfinite(f), f, jnp.inf)
+
+    def _rest(self, p, x, y, w, scale, lower, upper):
+        """Searches on from p to the end."""
+        data, box = self._data(x, y, w, scale), leastsquares.region(lower, upper)
+        rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), leastsquares.MAX_NFEV)
+        state = leastsquares.descend(self._reg, data, p.T, box, rules)
+        return self._ended(data, state)
+
+    def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:
+        """Parameters, costs, (J'J)^-1, evaluations and statuses, lanes first."""
+        J, r = self._reg.jacobian(data, state.p)
+        R, _, _ = triangular(J, r)
+        n = len(R)
+        unit = jnp.eye(n, dtype=R.dtype)[:, :, None]
+        inverse = [backward(R, jnp.broadcast_to(unit[j], (n, *R.shape[2:]))) for j in range(n)]
+        A = jnp.stack(inverse, axis=1)
+        unknown = jnp.any((jnp.diagonal(R, axis1=0, axis2=1) == 0) & jnp.asarray(self._reg.free), axis=1)
+        product = jnp.sum(A[:, None] * A[None], axis=2)
+        product = jnp.where(unknown, jnp.inf, product)
+        return state.p.T, state.f, jnp.moveaxis(product, -1, 0), state.nfev, state.status
+
+
+def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, float]:
+    """The starts of the first levels in the unit box, (k, m), and how far apart neighbours are."""
+    if levels is None:
+        sizes = np.cumsum([sequence.size(k, m) for k in range(8)])
+        levels = max(int(np.searchsorted(sizes, STARTS, side="right")), 1) if m else 1
+    elif isinstance(levels, bool) or not isinstance(levels, int | np.integer) or levels < 1:
+        raise ValueError(f"`levels` must be a whole number of at least 1; got {levels!r}.")
+    unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
+    return unit, 2 * leastsquares.NEAR * sequence.spacing(levels - 1, sequence.size(levels - 1, m), m)
+
+
+def on_sheets(reg: Regression, unit: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """The starts as parameters, (G, n), placed in each of the ways of `leastsquares.sheets`; their neighbours, (G, K).
+
+    Neighbours are near as they are placed; those placed in different ways, if they are near in both. G stands for none.
+    """
+    ways = leastsquares.sheets(reg)
+    points = np.concatenate([leastsquares.place(reg, unit, way) for way in ways])
+    width = np.where(reg.upper > reg.lower, reg.upper - reg.lower, 1)[reg.searched]
+    even = (points - reg.lower)[:, reg.searched] / width
+    crowded = leastsquares.uncrowd(reg, points)[:, reg.searched] / width
+    near_even, near_crowded = (
+        np.max(np.abs(place[:, None] - place[None]), axis=2, initial=0.0) <= reach for place in (even, crowded)
+    )
+    way = np.repeat(np.arange(len(ways)), len(unit))
+    same = way[:, None] == way[None]
+    near = np.where(same, np.where(way[:, None] > 0, near_crowded, near_even), near_even & near_crowded)
+    np.fill_diagonal(near, False)
+    neighbours = np.full((len(points), max(int(np.max(np.sum(near, axis=1))), 1)), len(points))
+    for i, row in enumerate(near):
+        neighbours[i, : np.sum(row)] = np.flatnonzero(row)
+    return points, neighbours
+
+
+def _dot(equation: str, a: Any, b: Any) -> Any:
+    return jnp.einsum(equation, a, b, precision="highest")
+
+
+def read_many(ydata: Any, dtype: np.dtype) -> np.ndarray:
+    """The ordinates, (P, N)."""
+    try:
+        y = np.asarray(ydata, dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"`ydata` must be an array (data sets, values); got {type(ydata).__name__}.") from None
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(f"`ydata` must be an array (data sets, values); got shape {y.shape}.")
+    regression.check_finite("ydata", y)
+    return y
+
+
+def has_axis(x: Any, x_axis: Any, count: int, N: int) -> bool:
+    """Whether each data set has abscissae of its own."""
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(x)]
+    if x_axis == "auto" and not isinstance(x_axis, bool):
+        return bool(shapes) and all(len(shape) > 1 and shape[0] == count for shape in shapes)
+    if x_axis is None:
+        return False
+    if x_axis != 0 or isinstance(x_axis, bool):
+        raise ValueError(f'`x_axis` must be "auto", None or 0; got {x_axis!r}.')
+    if not shapes or any(shape[:1] != (count,) for shape in shapes):
+        raise ValueError(f"`xdata` must have a leading axis of {count} data sets, as `ydata`; got shapes {shapes}.")
+    return True
+
+
+def read_weights(sigma: Any, count: int, N: int, dtype: np.dtype) -> tuple[np.ndarray, bool]:
+    """By what residuals are multiplied, and whether each data set has weights of its own."""
+    if sigma is None:
+        return np.ones((), dtype), False
+    sigma = np.asarray(sigma, dtype)
+    if sigma.shape not in ((), (1,), (N,), (count, N)):
+        raise ValueError(f"`sigma` must be a number, ({N},) or ({count}, {N}); got shape {sigma.shape}.")
+    regression.check_finite("sigma", sigma)
+    if np.any(sigma <= 0):
+        raise ValueError(f"`sigma` must be positive; got {np.min(sigma)}.")
+    return (1 / sigma.reshape(()) if sigma.size == 1 else 1 / sigma), sigma.shape == (count, N)
+
+
+def read_guesses(p0: Any, structure: Any, lower: Any, upper: Any, count: int) -> np.ndarray:
+    """The user's own starts, (P, K, n), K 0 or 1."""
+    if p0 is None:
+        return np.zeros((count, 0, structure.n), structure.dtype)
+    points = regression.read_guesses(p0, structure, lower, upper)
+    if len(points) != count:
+        raise ValueError(f"`p0` must have a leading axis of {count} data sets, as `ydata`; got {len(points)}.")
+    return points[:, None]
+
+
+def one_by_one_fits(
+    began: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, options: dict[str, Any]
+) -> Fits:
+    """The fits of a model that is not a JAX function, one after the other."""
+    y = read_many(ydata, np.dtype(float))
+    own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
+    _, own_w = read_weights(sigma, y.shape[0], y.shape[1], np.dtype(float))
+    fits = [
+        curve_fit(
+            model, jax.tree.map(lambda leaf: np.asarray(leaf)[i], xdata) if own_x else xdata, y[i], bounds,  # noqa: B023
+            np.asarray(sigma)[i] if own_w else sigma, **options,
+        )
+        for i in range(len(y))
+    ]  # fmt: skip
+    return Fits(
+        popt=jax.tree.map(lambda *leaves: np.stack(leaves), *(fit.popt for fit in fits)),
+        pcov=np.stack([fit.pcov for fit in fits]),
+        fun=np.array([fit.fun for fit in fits]),
+        success=np.array([fit.success for fit in fits]),
+        nfev=np.array([fit.result.nfev for fit in fits]),
+        nstarts=fits[0].result.nstarts,
+        linear=(),
+        time=time.perf_counter() - began,
+        compile_time=0.0,
+    )

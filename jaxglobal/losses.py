@@ -1,0 +1,63 @@
+"""What a residual costs: squares, or a loss that grows more slowly, so that outliers count less.
+
+With z = (r / scale)^2 the cost of a residual is scale^2 rho(z), as in `scipy.optimize.least_squares`. Near the minimum
+of a loss Gauss-Newton steps are those of scaled residuals and a scaled Jacobian, [T] 4.3; where the curvature of a far
+outlier is negative, a share of its weight takes its place, so that every step is one of a positive model.
+
+[T] B. Triggs, P. McLauchlan, R. Hartley and A. Fitzgibbon, Bundle adjustment: a modern synthesis (2000).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+LEAST_CURVATURE = 0.1  # of a residual's curvature, as a share of its weight
+SHARP = 1e-6  # "lad" is sqrt(z) from so much of the scale on, and smooth below
+
+
+class Loss(NamedTuple):
+    """A loss.
+
+    Attributes:
+        rho: the cost of z.
+        slope: its first derivative.
+        bend: its second derivative times z; None where the weight alone is taken (iteratively reweighted squares).
+    """
+
+    rho: Callable[[jax.Array], jax.Array]
+    slope: Callable[[jax.Array], jax.Array]
+    bend: Callable[[jax.Array], jax.Array] | None
+
+
+LOSSES = {
+    "linear": Loss(lambda z: z, jnp.ones_like, jnp.zeros_like),
+    "soft_l1": Loss(
+        lambda z: 2 * (jnp.sqrt(1 + z) - 1), lambda z: (1 + z) ** -0.5, lambda z: -0.5 * z * (1 + z) ** -1.5
+    ),
+    "huber": Loss(
+        lambda z: jnp.where(z <= 1, z, 2 * jnp.sqrt(jnp.maximum(z, 1)) - 1),
+        lambda z: jnp.maximum(z, 1) ** -0.5,
+        lambda z: jnp.where(z <= 1, 0, -0.5 * jnp.maximum(z, 1) ** -0.5),
+    ),
+    "cauchy": Loss(jnp.log1p, lambda z: 1 / (1 + z), lambda z: -z / (1 + z) ** 2),
+    "lad": Loss(lambda z: 2 * (jnp.sqrt(z + SHARP**2) - SHARP), lambda z: (z + SHARP**2) ** -0.5, None),
+}
+
+
+def cost(loss: Loss, r: jax.Array, scale: jax.Array) -> jax.Array:
+    """The cost of residuals, (N, ...), summed over the first axis."""
+    return jnp.sum(scale**2 * loss.rho((r / scale) ** 2), axis=0)
+
+
+def weigh(loss: Loss, r: jax.Array, scale: jax.Array, least: float = LEAST_CURVATURE) -> tuple[jax.Array, jax.Array]:
+    """By how much the residuals and the rows of the Jacobian are multiplied, each of the shape of r."""
+    z = (r / scale) ** 2
+    slope = loss.slope(z)
+    if loss.bend is None:
+        weight = jnp.sqrt(slope)
+        return weight, weight
+    least_row = jnp.maximum(least * slope, jnp.finfo(r.dtype).eps)
+    rows = jnp.sqrt(jnp.maximum(slope + 2 * loss.bend(z), least_row))
+    return slope / rows, rows

@@ -1,0 +1,34 @@
+"""Mistyped options: the error names the nearest valid one."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def hint(given: object, valid: Iterable[str]) -> str:
+    """A question that names the valid option that is like the given one, or nothing.
+
+    >>> hint("hubr", ["huber", "cauchy"])
+    "; did you mean 'huber'?"
+    """
+    like = difflib.get_close_matches(str(given), list(valid), n=1)
+    return f"; did you mean {like[0]!r}?" if like else ""
+
+
+def helps(function: Callable[P, T]) -> Callable[P, T]:
+    """The function; an argument that it does not have is a TypeError that names the nearest one."""
+    valid = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name in kwargs:
+            if name not in valid:
+                raise TypeError(f"{function.__name__} has no argument {name!r}{hint(name, valid) or '.'}")
+        return function(*args, **kwargs)
+
+    return call

@@ -1,0 +1,344 @@
+"""A model and its data, checked, and turned into weighted residuals and their derivatives in lanes.
+
+Everything that can be wrong with the arguments of a fit is found here, before anything compiles.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import jaxpr_as_fun
+
+from jaxglobal import losses, objective, separable
+from jaxglobal.closed import Structure, is_traced, x64
+from jaxglobal.descent import Region
+from jaxglobal.levenberg import ROUNDING, Seen
+from jaxglobal.losses import LOSSES, Loss
+from jaxglobal.nearest import hint
+from jaxglobal.objective import Box
+from jaxglobal.weakly import cache_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Data(NamedTuple):
+    """What is fitted."""
+
+    x: Any
+    """The abscissae: whatever the model takes."""
+    y: Any
+    """(N,) The ordinates; (N, L) in lanes."""
+    w: Any
+    """() or (N,) or (N, L) by which a residual is multiplied; (N, N) the inverse factor of a covariance matrix."""
+    scale: Any
+    """() The residual, in units of its error, from which on a robust loss bends."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression:
+    """A checked fit.
+
+    Attributes:
+        model: model(x, parts) -> (N,), parts a list of n numbers.
+        structure: the layout of the parameters.
+        lower: (n,) bounds.
+        upper: (n,) bounds.
+        linear: the parameters in which the model is linear.
+        loss: what a residual costs, by its name.
+        covariance: whether `Data.w` is a matrix.
+        own_x: whether each fit of many has abscissae of its own.
+        programs: where compiled programs are kept.
+        look: the values and the Jacobian of a model that is not JAX, else None.
+    """
+
+    model: Callable[[Any, Any], Any]
+    structure: Structure
+    lower: Any
+    upper: Any
+    linear: tuple[int, ...]
+    loss: str
+    covariance: bool
+    own_x: bool
+    programs: dict[Any, Any]
+    look: Callable[[Any, Any], Any] | None = None
+
+    @property
+    def free(self) -> np.ndarray:
+        """(n,) Which parameters may move."""
+        return np.ones(self.structure.n, bool) if is_traced((self.lower, self.upper)) else self.upper > self.lower
+
+    @property
+    def searched(self) -> np.ndarray:
+        """The parameters that a search starts from: free, and not linear."""
+        return np.array([i for i in np.flatnonzero(self.free) if i not in self.linear], int)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a compiled program depends on, beside the shapes of the data."""
+        return self.structure.shapes, self.structure.dtype, self.linear, self.loss, self.covariance, self.own_x
+
+    @property
+    def _loss(self) -> Loss:
+        return LOSSES[self.loss]
+
+    def whiten(self, w: Any, r: Any) -> Any:
+        """Residuals, (N,) or (N, L), in units of their errors."""
+        if self.covariance:
+            return jnp.matmul(w, r, precision="highest")
+        return (w[:, None] if w.ndim == 1 and r.ndim == 2 else w) * r
+
+    def values(self, x: Any, parts: list[Any]) -> Any:
+        """The model in lanes, (N, L), for parameters (L,) each."""
+        axes = (-1 if self.own_x else None, 0)
+        return jax.vmap(self.model, in_axes=axes, out_axes=-1)(x, parts)
+
+    def residuals(self, data: Data, parts: list[Any]) -> Any:
+        """What is left of the data, in units of its error, (N, L)."""
+        return self.whiten(data.w, self.values(data.x, parts) - (data.y if data.y.ndim == 2 else data.y[:, None]))
+
+    def column(self, data: Data, parts: list[Any], i: int) -> Any:
+        """The derivative of the residuals in parameter i, (N, L)."""
+        along = lambda v: self.values(data.x, [*parts[:i], v, *parts[i + 1 :]])  # noqa: E731
+        return self.whiten(data.w, jax.jvp(along, (parts[i],), (jnp.ones_like(parts[i]),))[1])
+
+    def project(self, data: Data, p: Any, region: Region) -> tuple[Any, Any, dict[int, Any]]:
+        """The points with their linear parameters at their best; the cost; and the columns of these parameters.
+
+        p: (n, L), or (n, 1) where the lanes are those of many data sets.
+        """
+        parts, which = list(p), np.array(self.linear, int)
+        r = self.residuals(data, parts)
+        f = losses.cost(self._loss, r, data.scale)
+        p = jnp.broadcast_to(p, (len(p), *r.shape[1:]))
+        if not self.linear:
+            return p, f, {}
+        columns = {i: self.column(data, parts, i) for i in self.linear}
+        A, z = jnp.stack(list(columns.values())), p[which]
+        weighted, rhs = A, r
+        if self.loss != "linear":
+            by_residual, by_row = losses.weigh(self._loss, r, data.scale)
+            weighted, rhs = A * by_row[None], r * by_residual
+        best = separable.best_linear(weighted, rhs, z, region.lower[which], region.upper[which])
+        f_best = losses.cost(self._loss, r + jnp.sum(A * (best - z)[:, None], axis=0), data.scale)
+        better = f_best < jnp.where(jnp.isnan(f), jnp.inf, f)
+        return p.at[which].set(jnp.where(better, best, z)), jnp.where(better, f_best, f), columns
+
+    def evaluate(self, data: Data, p: Any, region: Region, project: bool = True) -> Seen:
+        """The residuals and the Jacobian at the points, (n, L), or at better ones beside them where they may move."""
+        p, _, columns = self.project(data, p, region) if project else (p, None, {})
+        f = losses.cost(self._loss, self.residuals(data, list(p)), data.scale)
+        return Seen(p, f, *self.jacobian(data, p, columns))
+
+    def jacobian(self, data: Data, p: Any, known: dict[int, Any] | None = None) -> tuple[Any, Any]:
+        """The columns of the Jacobian, (n, N, L), and the residuals, (N, L), as the loss weighs them.
+
+        known: columns that have been computed.
+        """
+        parts, known = list(p), known or {}
+        r = self.residuals(data, parts)
+        J = jnp.stack([known[i] if i in known else self.column(data, parts, i) for i in range(len(parts))])
+        if self.loss == "linear":
+            return J, r
+        by_residual, by_row = losses.weigh(self._loss, r, data.scale)
+        return J * by_row[None], r * by_residual
+
+    def cost(self, p: Any, data: Data) -> Any:
+        """The cost of one fit, p (n,)."""
+        r = self.whiten(data.w, self.model(data.x, list(p)) - data.y)
+        return losses.cost(self._loss, r, data.scale)
+
+    def floor(self, data: Data) -> Any:
+        """A cost at or below this is rounding error: () or (L,)."""
+        eps = jnp.finfo(self.structure.dtype).eps
+        return (ROUNDING * eps) ** 2 * jnp.sum(self.whiten(data.w, data.y) ** 2, axis=0)
+
+
+def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, where a user forbids implicit rank promotion too: lanes come last, and what has none broadcasts."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with jax.numpy_rank_promotion("allow"):
+            return function(*args, **kwargs)
+
+    return call
+
+
+def check_loss(loss: Any, f_scale: Any) -> None:
+    """Raises unless these say what a residual costs."""
+    if not isinstance(loss, str) or loss not in LOSSES:
+        valid = ", ".join(map(repr, LOSSES))
+        raise ValueError(f"`loss` must be one of {valid}; got {loss!r}{hint(loss, LOSSES) or '.'}")
+    if isinstance(f_scale, bool) or not isinstance(f_scale, int | float | np.number) or not 0 < f_scale < math.inf:
+        raise ValueError(f"`f_scale` must be a positive number; got {f_scale!r}.")
+
+
+def read_parameters(bounds: Any, p0: Any) -> tuple[Structure, Any, Any, bool]:
+    """The layout of the parameters, the bounds, and whether the model takes them one by one."""
+    structure, lower, upper = objective.read_bounds(bounds, p0, traceable=True)
+    return structure, lower, upper, not isinstance(bounds, Box)
+
+
+def read_guesses(p0: Any, structure: Structure, lower: Any, upper: Any) -> Any:
+    """The user's own guesses, (K, n)."""
+    try:
+        return objective.read_starts(p0, structure, lower, upper, np.zeros((2, structure.n), bool), True)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("`x0`", "`p0`")) from None
+
+
+def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[Any, Any], Any]:
+    """The user's model as model(x, parts) -> (N,), for any x."""
+    if not callable(model):
+        raise TypeError(f"`model` must be a function model(x, *parameters); got {type(model).__name__}.")
+
+    def call(x, parts):
+        out = model(x, *parts) if one_by_one else model(x, structure.unflatten(jnp.stack(parts)))
+        return jnp.ravel(jnp.asarray(out))
+
+    return call
+
+
+def read_model(
+    model: Any, structure: Structure, one_by_one: bool, x: Any, N: int, own_x: bool = False
+) -> tuple[Callable[[Any, Any], Any], dict[Any, Any]]:
+    """model(x, parts) -> (N,), traced once and cached with its programs; own_x: x has a last axis of many fits.
+
+    Raises:
+        TypeError: it does not take these parameters.
+        ValueError: it does not return as many numbers as there are data.
+    """
+    known, n = cache_of(model), structure.n
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[:-1] if own_x else leaf.shape, leaf.dtype), x)
+    layout = (structure.treedef, structure.shapes, structure.dtype)
+    leaves, treedef = jax.tree.flatten(shapes)
+    key = ("regression", x64(), layout, one_by_one, N, treedef, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+    if key in known:
+        return known[key]
+    number = jax.ShapeDtypeStruct((), structure.dtype)
+    try:
+        jaxpr = jax.make_jaxpr(as_called(model, structure, one_by_one))(shapes, [number] * n)
+    except TypeError as error:
+        if "positional argument" not in str(error):
+            raise
+        raise TypeError(f"`model` must take x and the {n} parameters of the bounds; got: {error}.") from None
+    out = jaxpr.out_avals[0]
+    if out.shape not in ((N,), (1,)) or not jnp.issubdtype(out.dtype, jnp.floating):
+        raise ValueError(f"`model` must return {N} real numbers, as many as `ydata`; got {out.shape[0]}, {out.dtype}.")
+
+    def traced(x, parts):
+        (values,) = jaxpr_as_fun(jaxpr)(*jax.tree.leaves(x), *parts)
+        return jnp.broadcast_to(values, (N,)).astype(structure.dtype)
+
+    if is_traced(jaxpr.consts):
+        raise TypeError("`model` must not close over a traced array: pass it in `xdata`, which may be a pytree.")
+    return known.setdefault(key, (traced, {}))
+
+
+def read_y(ydata: Any, dtype: np.dtype) -> Any:
+    """The ordinates, (N,)."""
+    traced = is_traced(ydata)
+    try:
+        y = (jnp if traced else np).ravel((jnp if traced else np).asarray(ydata, dtype))
+    except (TypeError, ValueError):
+        raise TypeError(f"`ydata` must be an array of real numbers; got {type(ydata).__name__}.") from None
+    if not len(y):
+        raise ValueError("`ydata` must have at least one number; got none.")
+    check_finite("ydata", y)
+    return y
+
+
+def read_x(xdata: Any) -> Any:
+    """The abscissae: arrays where they are numbers."""
+
+    def as_array(leaf):
+        if is_traced(leaf) or isinstance(leaf, jax.Array):
+            return leaf
+        array = np.asarray(leaf)
+        if array.dtype.kind not in "biufc":
+            raise TypeError(
+                f"`xdata` must be arrays of numbers, or a pytree of them; got {type(leaf).__name__}: "
+                "close over anything else in the model."
+            )
+        return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+
+    if isinstance(xdata, list):
+        xdata = np.asarray(xdata)
+    x = jax.tree.map(as_array, xdata)
+    for leaf in jax.tree.leaves(x):
+        check_finite("xdata", leaf)
+    return x
+
+
+def check_finite(name: str, array: Any) -> None:
+    """Raises where a concrete array has a NaN or an infinity."""
+    if not is_traced(array) and not np.all(np.isfinite(array)):
+        where = np.argwhere(~np.isfinite(np.asarray(array)))[0]
+        raise ValueError(f"`{name}` must be finite; got {np.asarray(array)[tuple(where)]} at index {where.tolist()}.")
+
+
+def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
+    """By what residuals are multiplied, and whether that is a matrix; sigma as in SciPy."""
+    xp: Any = jnp if is_traced(sigma) else np
+    if sigma is None:
+        return np.ones((), dtype), False
+    sigma = xp.asarray(sigma, dtype)
+    check_finite("sigma", sigma)
+    if sigma.shape == (N, N) and N > 1:
+        factor = xp.linalg.cholesky(sigma) if is_traced(sigma) else _cholesky(sigma)
+        return xp.asarray(jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True)), True
+    if sigma.size == 1:
+        sigma = sigma.reshape(())
+    elif sigma.size == N:
+        sigma = sigma.reshape(N)
+    else:
+        raise ValueError(f"`sigma` must be a number, {N} of them or a ({N}, {N}) matrix; got shape {sigma.shape}.")
+    if not is_traced(sigma) and np.any(sigma <= 0):
+        raise ValueError(f"`sigma` must be positive; got {np.min(sigma)}.")
+    return 1 / sigma, False
+
+
+def _cholesky(sigma: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.cholesky(sigma)
+    except np.linalg.LinAlgError:
+        raise ValueError("`sigma` must be positive definite where it is a matrix.") from None
+
+
+def values_and_jacobian(model: Callable[[Any, Any], Any], x: Any, p: Any) -> tuple[Any, Any]:
+    """The model, (N,), and its Jacobian, (N, n)."""
+    return model(x, list(p)), jax.jacfwd(lambda p: model(x, list(p)))(p)
+
+
+def weigh(regression: Regression, data: Data, y: Any, J: Any) -> tuple[Any, Any]:
+    """The residuals, (N,), and the Jacobian, (N, n), in units of the errors and as the loss weighs them."""
+    r = regression.whiten(data.w, y - data.y)
+    J = data.w @ J if regression.covariance else (data.w[:, None] if data.w.ndim else data.w) * J
+    if regression.loss == "linear":
+        return r, J
+    by_residual, by_row = losses.weigh(LOSSES[regression.loss], r, data.scale, 0.0)
+    return by_residual * r, by_row[:, None] * J
+
+
+def spread(y: Any) -> Any:
+    """A size of the residuals, () or (L,): the mean distance from the mean."""
+    size = jnp.mean(jnp.abs(y - jnp.mean(y, axis=0)), axis=0)
+    return jnp.where(size > 0, size, 1)
+
+
+def linear_parameters(model: Callable[[Any, Any], Any], x: Any, lower: Any, upper: Any, known: dict[Any, Any]) -> Any:
+    """The parameters in which the model is linear, looked at once for each x and box; none where these are traced."""
+    if is_traced((x, lower, upper)):
+        return ()
+    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in [*jax.tree.leaves(x), lower, upper]))
+    key = ("linear", digest.digest())
+    if key not in known:
+        known[key] = separable.linear(lambda p: model(x, list(p)), lower, upper)
+    return known[key]

@@ -1,0 +1,84 @@
+"""Which parameters a model is linear in, and their best values given the others.
+
+y = a exp(-b x) + c is linear in a and c. For given b the best of them is a linear least-squares problem, so that the
+search for a global fit has one dimension instead of three: variable projection [GP], here without being told of it. The
+linear parameters are found by looking: where the second derivatives of the model vanish, and far moves change it in
+proportion.
+
+[GP] G. H. Golub and V. Pereyra, The differentiation of pseudo-inverses and nonlinear least squares problems whose
+     variables separate, SIAM J. Numer. Anal. 10 (1973).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxglobal.levenberg import backward, triangular
+
+SHARES = (1.0, 0.5, 0.1)  # of the box from its lower corner: a model may overflow in a part of it
+MOST = 32  # parameters: second derivatives of more would cost much
+AGREES = 1e3  # eps by which a linear model may miss the model
+
+
+def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np.ndarray) -> tuple[int, ...]:
+    """A largest set of parameters in which the model, p (n,) -> (N,), is linear for any values of the others."""
+    n, width = len(lower), upper - lower
+    if n > MOST:
+        return ()
+    rng = np.random.default_rng(0)
+    points = np.stack([lower + width * share * rng.uniform(size=n) for share in SHARES]).astype(lower.dtype)
+    moves = (width * rng.uniform(-1, 1, points.shape)).astype(lower.dtype)
+    values = jax.jit(jax.vmap(model))
+    try:
+        bends = np.asarray(jax.jit(jax.vmap(jax.jacfwd(jax.jacfwd(model))))(points))
+    except (TypeError, ValueError, NotImplementedError):
+        return ()  # no second derivative
+    finite = np.isfinite(bends)
+    curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
+    candidates = [i for i in range(n) if not curved[i, i] and width[i] > 0]
+    chosen: list[int] = []
+    for i in sorted(candidates, key=lambda i: (int(np.sum(curved[i, candidates])), i)):
+        if not any(curved[i, j] for j in chosen):
+            chosen.append(i)
+    if chosen and not _in_proportion(values, points, moves, chosen):
+        chosen = [i for i in chosen if _in_proportion(values, points, moves, [i])]
+        chosen = chosen if _in_proportion(values, points, moves, chosen) else []
+    return tuple(sorted(chosen))
+
+
+def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, moves: np.ndarray, which: list[int]) -> bool:
+    """Whether far moves of these parameters change the model in proportion: not so for max(x - c, 0)."""
+    move = np.zeros_like(points)
+    move[:, which] = moves[:, which]
+    here, half, there = (np.asarray(values(points + share * move)) for share in (0, 0.5, 1))
+    finite = np.isfinite(here) & np.isfinite(half) & np.isfinite(there)
+    size = np.abs(here) + np.abs(half) + np.abs(there)
+    with np.errstate(invalid="ignore"):
+        wrong = finite & (np.abs(here + there - 2 * half) > AGREES * np.finfo(here.dtype).eps * size)
+    return bool(np.any(finite) and not np.any(wrong))
+
+
+def best_linear(columns: jax.Array, r: jax.Array, z: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
+    """The linear parameters, (s, L), that minimise |r + columns dz|^2 in the box, from residuals r at z.
+
+    columns: (s, N, L), or (s, N, 1) where lanes share them. Where the free minimum lies outside, parameters are fixed
+    at the bounds that they cross, in turn: a feasible point, and nearly always the best.
+    """
+    R, q, _ = triangular(columns, r)
+    low, high = lower - z, upper - z
+
+    def solve(_, carry):
+        move, fixed = carry
+        offset = q + jnp.sum(R * jnp.where(fixed, move, 0)[None], axis=1)
+        inner, rhs, _ = triangular(jnp.swapaxes(jnp.where(fixed[None], 0, R), 0, 1), offset)
+        move = jnp.where(fixed, move, -backward(inner, rhs))
+        outside = (move < low) | (move > high)
+        return jnp.clip(move, low, high), fixed | outside
+
+    free = -backward(R, q)
+    start = jnp.clip(free, low, high), (free < low) | (free > high)
+    move, _ = lax.fori_loop(1, len(R), solve, start)
+    return z + jnp.clip(move, low, high)

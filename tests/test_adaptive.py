@@ -1,0 +1,187 @@
+"""Starts that learn: the cover, the hops, the evolution strategy, and what they are promised to keep."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import check_counts, check_minimum
+
+import jaxglobal as jg
+from jaxglobal import adaptive, cmaes, hops
+
+BOX = [(-4.2, 5.0)] * 2
+
+
+def lattice(x):
+    """Rastrigin with its minimum off every grid."""
+    return jg.problems.rastrigin(x - 1.3)
+
+
+def wrinkled(x):
+    """A funnel whose slope says nothing beyond the next wrinkle."""
+    z = (x - 0.7) * 3
+    return jnp.sum(z**2) + jnp.sum(jnp.abs(jnp.sin(40 * z)))
+
+
+def search(fun=lattice, box=BOX, **options):
+    return jg.minimize(fun, box, **{"progress": False, "same": 50, "max_levels": 6} | options)
+
+
+def test_the_cover_is_whole_and_searches_are_fewer():
+    result, plain = search(), search(starts=jg.Grid())
+    assert [level.spacing for level in result.levels] == [level.spacing for level in plain.levels]
+    assert all(level.nstarts < 3 + 4**k for k, level in enumerate(result.levels))
+    assert 2 * result.nfev < plain.nfev
+    check_counts(result)
+    check_minimum(result, 0.0)
+
+
+def test_the_same_call_gives_the_same_answer_for_any_number_of_threads(monkeypatch):
+    results = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr("jaxglobal.devices.threads", lambda threads=threads: threads)
+        results.append(search(lanes=16))
+    for result in results[1:]:
+        assert np.array_equal(result.x, results[0].x) and result.nfev == results[0].nfev
+        assert [(m.fun, m.count) for m in result.minima] == [(m.fun, m.count) for m in results[0].minima]
+
+
+def test_seeds_differ_and_find_the_same():
+    first, second = search(seed=0), search(seed=1)
+    check_minimum(first, 0.0)
+    check_minimum(second, 0.0)
+    assert first.nfev != second.nfev
+
+
+@pytest.mark.parametrize("limit", [dict(max_evals=700), dict(max_starts=17), dict(target=1.0)])
+def test_limits_bind_within_a_round(limit):
+    result = search(lanes=16, max_levels=None, **limit)
+    check_counts(result)
+    if "max_evals" in limit:
+        # A tick of the lanes of every thread, and the gradient of the answer.
+        assert 700 <= result.nfev <= 700 + 16 * 8 + 1 and result.status is jg.Status.MAX_EVALS
+    elif "max_starts" in limit:
+        assert result.nstarts == 17 and result.status is jg.Status.MAX_STARTS
+    else:
+        assert result.fun <= 1.0 and result.status is jg.Status.TARGET
+
+
+def test_a_checkpoint_within_a_round(tmp_path):
+    path, seen = tmp_path / "state.npz", []
+
+    def stop(level):
+        seen.append(level.index)
+        if level.index == 4 and len(seen) <= 5:
+            raise StopIteration
+
+    plain = search(max_levels=7)
+    search(max_levels=7, checkpoint=path, callback=stop)
+    resumed = search(max_levels=7, checkpoint=path)
+    assert np.array_equal(plain.x, resumed.x) and plain.nfev == resumed.nfev and plain.fun == resumed.fun
+    assert [(m.fun, m.count) for m in plain.minima] == [(m.fun, m.count) for m in resumed.minima]
+
+
+def test_a_search_that_is_saved_between_any_two_chunks_goes_on_as_if_it_had_not_been(tmp_path):
+    plain = search(max_levels=6, lanes=16)
+    for steps in (3, 17, 40):
+        path = tmp_path / f"{steps}.npz"
+        options = dict(max_levels=6, same=50, lanes=16, progress=False, checkpoint=path)
+        broken = jg.levels(lattice, BOX, **options)
+        for _ in range(steps):
+            broken.step()
+        broken.save()
+        resumed = jg.minimize(lattice, BOX, **options)
+        assert resumed.nfev == plain.nfev and np.array_equal(resumed.x, plain.x)
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_any_number_of_variables(n):
+    result = search(lattice, [(-4.2, 5.0)] * n, max_levels=None, same=4)
+    assert result.success and result.fun < 1e-6 if n < 5 else np.isfinite(result.fun)
+
+
+def test_rugged_functions_without_a_useful_slope():
+    result = search(wrinkled, max_levels=None, max_evals=20_000, target=1e-8)
+    assert result.fun <= (1e-8 if result.x.dtype == np.float64 else 1e-3)
+
+
+def test_fixed_and_open_variables_and_points_without_a_value():
+    fixed = search(lambda x: jnp.sum((x - 0.25) ** 2), [(-1, 1), (0.5, 0.5), (-1, 1)])
+    check_minimum(fixed, 0.0625)
+    hole = search(lambda x: jnp.where(x[0] > 0, jnp.nan, jnp.sum((x + 0.5) ** 2)), [(-1, 1)] * 2)
+    check_minimum(hole, 0.0)
+    nothing = search(lambda x: jnp.sum(x) * jnp.nan, [(-1, 1)] * 2, max_levels=5)
+    assert nothing.status is jg.Status.NO_FINITE_VALUE
+    opened = search(lambda x: jnp.sum((x - 3) ** 2), [(-1, 1)] * 2, open=True)
+    check_minimum(opened, 0.0)
+
+
+def test_halves_split_each_axis_in_turn():
+    halves, seen = jg.Halves(4), set()
+    for level in range(4):
+        points = halves.points(level, 0, halves.size(level, 3), 3)
+        assert len(points) == 4**level == len({tuple(p) for p in points}) and np.all((points > 0) & (points < 1))
+        sides = [len(set(points[:, axis])) for axis in range(3)]
+        assert max(sides) <= 2 * min(sides) and np.prod(sides) == 4**level
+        assert halves.spacing(level, len(points), 3) == 0.5 / min(sides)
+        seen.add(tuple(sides))
+    assert len(seen) == 4
+    whole = halves.points(3, 0, 64, 3)
+    assert np.array_equal(whole[10:20], halves.points(3, 10, 10, 3))
+    with pytest.raises(ValueError, match="`factor` must be a power of two; got 3"):
+        jg.Halves(3)
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_the_evolution_strategy_follows_a_long_ellipsoid(n):
+    rng, scales = np.random.default_rng(0), 10.0 ** np.linspace(0, 4, n)
+    evolution = cmaes.begin(np.full(n, 0.8), cmaes.default_size(n))
+    for _ in range(400):
+        points = cmaes.sample(evolution, rng)
+        evolution = cmaes.tell(evolution, points, ((points - 0.3) ** 2) @ scales, points)
+        if cmaes.ended(evolution):
+            break
+    assert evolution.f < 1e-10 and np.allclose(evolution.x, 0.3, atol=1e-4)
+    assert cmaes.ended(evolution)
+
+
+def test_the_pool_keeps_the_best_distinct_points_in_order():
+    rng = np.random.default_rng(0)
+    x = rng.random((200, 3))
+    f = np.sum(x, axis=1)
+    f[:5] = np.nan
+    pool = hops.enter(hops.empty(3), x, f)
+    assert len(pool.f) == hops.POOL and np.all(np.diff(pool.f) >= 0)
+    assert np.array_equal(pool.f, np.sort(f[5:])[: hops.POOL])
+    again = hops.enter(pool, x[np.argsort(f)[:10]] + 1e-12, np.sort(f)[:10])
+    assert np.array_equal(again.f, pool.f)
+
+
+def test_hops_stay_in_the_box_and_exchanges_change_one_coordinate():
+    rng = np.random.default_rng(0)
+    pool, habits = hops.enter(hops.empty(4), rng.random((30, 4)), rng.random(30)), hops.fresh()
+    proposed = hops.propose(pool, habits, 50, rng)
+    assert proposed.x.shape == (50, hops.CANDIDATES, 4) and np.all((proposed.x >= 0) & (proposed.x <= 1))
+    assert set(proposed.kind) == set(range(len(hops.KINDS)))
+    parent, x, axis = hops.exchanges(pool, habits, rng)
+    assert np.array_equal(np.argwhere(x != pool.x[parent])[:, 1], axis)
+    both = hops.combine(pool, parent, x, axis, np.full(len(x), pool.f[parent] - 1))
+    assert len(both) == 2 and np.sum(both[0] != pool.x[parent]) == len(set(axis))
+    assert not len(hops.combine(pool, parent, x, axis, np.full(len(x), pool.f[parent] + 1)))
+
+
+def test_kinds_that_yield_are_taken_more_often():
+    pool = hops.enter(hops.empty(2), np.random.default_rng(0).random((20, 2)), np.arange(20.0))
+    habits, kind = hops.fresh(), np.array([0, 1, 2, 3])
+    for _ in range(20):
+        f = np.where(kind == 1, -1.0, 30.0)
+        habits = hops.learn(habits, pool, kind, np.zeros(4, int), f, np.full(4, 20), swept=False)
+    shares = hops.shares(habits.gain / habits.cost, hops.LEAST_KIND)
+    assert shares[1] > 0.8 and np.all(shares > 0.02) and np.isclose(np.sum(shares), 1)
+    assert habits.sweep == 1
+
+
+def test_the_default_learns_up_to_a_hundred_variables():
+    assert isinstance(adaptive.read("auto", 10, 0), jg.Adaptive)
+    assert isinstance(adaptive.read("auto", 500, 0), jg.Sobol)
+    assert isinstance(adaptive.read(jg.Grid(), 2, 0), jg.Grid)
+    assert isinstance(adaptive.read("auto", 4, 0).cover, jg.Halves)

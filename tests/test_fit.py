@@ -1,0 +1,207 @@
+"""curve_fit and curve_fit_many: against certified values, SciPy, finite differences, and each other."""
+
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+
+import jaxglobal as jg
+from jaxglobal import levenberg, separable
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
+T = np.linspace(0, 4, 40)
+
+
+def decay(t, a, k, c):
+    return a * jnp.exp(-k * t) + c
+
+
+def data(seed=0, noise=0.05):
+    y = 2.5 * np.exp(-1.3 * T) + 0.5
+    return y + noise * np.random.default_rng(seed).standard_normal(len(T))
+
+
+def by_scipy(y, **options):
+    return scipy.optimize.curve_fit(
+        lambda t, a, k, c: a * np.exp(-k * t) + c, T, y, p0=[2, 1, 0.4], bounds=np.transpose(BOX), **options
+    )
+
+
+@pytest.fixture
+def tol(x64):
+    """Relative to the errors of the parameters."""
+    return 1e-4 if x64 else 0.05
+
+
+@pytest.mark.parametrize("name", ["Misra1a", "MGH17"])
+def test_certified_values(name, x64):
+    if not x64:
+        return
+    import strd
+
+    reference = strd.read(name)
+    fit = jg.curve_fit(reference.model, reference.x, reference.y, reference.bounds, progress=False)
+    np.testing.assert_allclose(fit.popt, reference.parameters, rtol=1e-6)
+    np.testing.assert_allclose(fit.perr, reference.deviations, rtol=1e-6)
+    assert fit.success
+
+
+@pytest.mark.parametrize(
+    ("options", "scipys"),
+    [
+        ({}, {}),
+        ({"sigma": 0.02 + 0.01 * T}, {"sigma": 0.02 + 0.01 * T}),
+        ({"sigma": 0.05, "absolute_sigma": True}, {"sigma": np.full(40, 0.05), "absolute_sigma": True}),
+        (
+            {"sigma": 0.01 * (np.eye(40) + 0.4 * np.eye(40, k=1) + 0.4 * np.eye(40, k=-1))},
+            {"sigma": 0.01 * (np.eye(40) + 0.4 * np.eye(40, k=1) + 0.4 * np.eye(40, k=-1))},
+        ),
+        ({"loss": "soft_l1", "f_scale": 0.03}, {"loss": "soft_l1", "f_scale": 0.03}),
+        ({"loss": "huber", "f_scale": 0.03}, {"loss": "huber", "f_scale": 0.03}),
+        ({"loss": "cauchy", "f_scale": 0.03}, {"loss": "cauchy", "f_scale": 0.03}),
+    ],
+    ids=["plain", "sigma", "absolute", "covariance", "soft_l1", "huber", "cauchy"],
+)
+def test_means_what_scipy_means(options, scipys, tol):
+    y = data()
+    popt, pcov = jg.curve_fit(decay, T, y, BOX, **options, progress=False)
+    expected, covariance = by_scipy(y, **scipys, ftol=1e-12, xtol=1e-12, gtol=1e-12)
+    errors = np.sqrt(np.diag(covariance))
+    assert np.max(np.abs(popt - expected) / errors) < tol
+    np.testing.assert_allclose(pcov / np.outer(errors, errors), covariance / np.outer(errors, errors), atol=10 * tol)
+
+
+def test_least_absolute_deviations_pass_through_as_many_points_as_parameters(x64):
+    y = 0.5 + 1.5 * T + np.random.default_rng(1).standard_cauchy(len(T))
+    fit = jg.curve_fit(lambda t, a, b: a + b * t, T, y, [(-20, 20), (-20, 20)], loss="lad", progress=False)
+    ones = np.ones((len(T), 1))
+    A = np.hstack([ones, T[:, None]])
+    eye = np.eye(len(T))
+    solved = scipy.optimize.linprog(
+        np.concatenate([np.zeros(2), np.ones(len(T))]),
+        A_ub=np.block([[A, -eye], [-A, -eye]]), b_ub=np.concatenate([y, -y]),
+        bounds=[(None, None)] * 2 + [(0, None)] * len(T),
+    )  # fmt: skip
+    assert np.sum(np.abs(fit.residuals)) <= solved.fun * (1 + (1e-3 if x64 else 1e-2))
+
+
+def test_fit_reads_well_and_unpacks():
+    fit = jg.curve_fit(decay, T, data(), BOX, progress=False)
+    popt, pcov = fit
+    assert popt is fit.popt and pcov is fit.pcov and len(fit) == 2
+    assert "+-" in repr(fit) and "degrees of freedom" in fit._repr_html_()
+    assert fit.linear == (0, 2) and fit.dof == 37
+    assert fit.fits[0].fun == fit.fun and np.allclose(fit.fits[0].residuals, fit.residuals)
+    costs = [local.fun for local in fit.fits]
+    assert costs == sorted(costs)
+
+
+def test_bands_hold_what_they_promise():
+    rng, inside = np.random.default_rng(0), []
+    fits = jg.curve_fit_many(decay, T, np.stack([data(seed) for seed in range(200)]), BOX, progress=False)
+    truth = np.array([2.5, 1.3, 0.5])
+    for popt, pcov in zip(fits.popt, fits.pcov, strict=True):
+        inside.append(np.abs(popt - truth) < 2.03 * np.sqrt(np.diag(pcov)))
+    assert np.all(np.abs(np.mean(inside, axis=0) - 0.95) < 0.06)
+    fit = jg.curve_fit(decay, T, data(), BOX, progress=False)
+    mean, new = fit.predict(np.array([0.5, 1.5])), fit.predict(np.array([0.5, 1.5]), new=True)
+    assert mean.y.shape == (2,) and np.all(new.upper > mean.upper) and np.all(mean.lower < mean.y)
+    assert rng is not None
+
+
+def test_derivatives_in_the_data_are_those_of_differences(x64):
+    if not x64:
+        return
+    y = data()
+    popt = jax.jit(lambda y: jg.curve_fit(decay, T, y, BOX, progress=False).popt)
+    J = np.asarray(jax.jacobian(popt)(y))
+    h = 1e-5
+    for i in (0, 17):
+        up, down = (np.asarray(popt(y + sign * h * np.eye(len(T))[i])) for sign in (1, -1))
+        np.testing.assert_allclose(J[:, i], (up - down) / (2 * h), atol=1e-6)
+    fit = jg.curve_fit(decay, T, y, BOX, progress=False)
+    np.testing.assert_allclose(np.asarray(fit.derivative().x[1]), J, atol=1e-7)
+    np.testing.assert_allclose(fit.popt, popt(y), atol=1e-9)
+
+
+def test_pytrees_fixed_parameters_and_a_guess():
+    box = jg.Box({"a": 0.0, "k": jnp.zeros(1)}, {"a": 10.0, "k": 10 * jnp.ones(1)})
+    fit = jg.curve_fit(lambda t, p: p["a"] * jnp.exp(-p["k"][0] * t) + 0.5, T, data(), box, progress=False)
+    assert abs(fit.popt["a"] - 2.5) < 0.2 and fit.popt["k"].shape == (1,)
+    fixed = jg.curve_fit(decay, T, data(), [(0, 10), (1.3, 1.3), (-1, 2)], p0=[1, 1.3, 0], progress=False)
+    assert np.isclose(fixed.popt[1], 1.3) and fixed.pcov[1, 1] == 0 and fixed.dof == 38
+
+
+def test_undetermined_parameters_have_an_infinite_covariance():
+    fit = jg.curve_fit(
+        lambda t, a, b, k: a * b * jnp.exp(-k * t), T, data(), [(0.1, 10), (0.1, 10), (0, 5)], progress=False
+    )
+    assert np.all(np.isinf(fit.pcov)) or np.max(fit.perr) > 1e3
+
+
+def test_many_are_those_of_one_by_one(tol):
+    y = np.stack([data(seed) for seed in range(30)])
+    fits = jg.curve_fit_many(decay, T, y, BOX, progress=False)
+    own = jg.curve_fit_many(decay, np.tile(T, (30, 1)), y, BOX, sigma=np.ones_like(y), progress=False)
+    assert fits.success.all() and "data sets" in repr(fits)
+    for i in (0, 29):
+        one = jg.curve_fit(decay, T, y[i], BOX, progress=False)
+        for several in (fits, own):
+            assert np.max(np.abs(several.popt[i] - one.popt) / one.perr) < tol
+            np.testing.assert_allclose(several.perr[i], one.perr, rtol=10 * tol)
+
+
+def test_host_models():
+    model = jg.host(lambda t, a, k: a * np.exp(-k * t))
+    y = 2.5 * np.exp(-1.3 * T)
+    fit = jg.curve_fit(model, T, y + 0.01 * np.sin(30 * T), [(0, 10), (0, 5)], max_levels=2, progress=False)
+    assert np.allclose(fit.popt, [2.5, 1.3], atol=0.05) and np.all(np.isfinite(fit.perr))
+    assert fit.predict(np.array([1.0, 2.0])).y.shape == (2,)
+
+
+def test_linear_parameters_are_seen():
+    x = np.linspace(0.1, 2, 20)
+    low, high = np.zeros(3), np.ones(3)
+    seen = lambda model: separable.linear(lambda p: model(*p), low, high)  # noqa: E731
+    assert seen(lambda a, b, c: a * jnp.exp(-b * x) + c) == (0, 2)
+    assert seen(lambda a, b, c: a * jnp.maximum(x - c, 0) + b) == (0, 1)
+    assert seen(lambda a, b, c: jnp.exp(a + b * x + c)) == ()
+    assert seen(lambda a, b, c: a * b * x + c) in ((0, 2), (1, 2))
+
+
+def test_triangular_factor_is_that_of_qr(x64):
+    A, r = np.random.default_rng(0).standard_normal((5, 20, 3)), np.random.default_rng(1).standard_normal((20, 3))
+    with jax.numpy_rank_promotion("allow"):
+        R, q, left = levenberg.triangular(jnp.asarray(A), jnp.asarray(r))
+    for lane in range(3):
+        expected = np.linalg.qr(A[..., lane].T)[1]
+        np.testing.assert_allclose(np.abs(R[..., lane]), np.abs(expected), atol=1e-12 if x64 else 1e-4)
+        solution, rss, *_ = np.linalg.lstsq(A[..., lane].T, r[:, lane])
+        np.testing.assert_allclose(np.sum(left[:, lane] ** 2), rss[0], rtol=1e-10 if x64 else 1e-3)
+        np.testing.assert_allclose(np.linalg.solve(R[..., lane], q[:, lane]), solution, atol=1e-10 if x64 else 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "hubr"}, "did you mean 'huber'"),
+        ({"f_scale": 0}, "`f_scale` must be a positive number"),
+        ({"sigma": np.ones(3)}, "`sigma` must be a number, 40 of them"),
+        ({"sigma": 0.0}, "`sigma` must be positive"),
+        ({"ydata": np.full(40, np.nan)}, "`ydata` must be finite"),
+        ({"ydata": data()[:5]}, "`model` must return 5 real numbers"),
+        ({"bounds": [(0, 1)]}, "`model` must take x and the 1 parameters"),
+        ({"p0": [100, 1, 1]}, "`p0` must lie inside"),
+        ({"model": 3}, "`model` must be a function"),
+        ({"loss": "lad", "absolute_sigma": True}, "`absolute_sigma` must be False"),
+    ],
+)
+def test_wrong_arguments(change, message):
+    given = {"model": decay, "xdata": T, "ydata": data(), "bounds": BOX, **change}
+    with pytest.raises((TypeError, ValueError), match=message):
+        jg.curve_fit(**given)

@@ -1,0 +1,81 @@
+"""What people notice: dictionaries, pickles, hints, logs, versions, and JAX's modes for debugging."""
+
+import json
+import logging
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+
+
+def bowl(x):
+    return jnp.sum((x - 1) ** 2)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return jg.minimize(bowl, [(-3, 4.5)] * 2, max_levels=3, progress=False)
+
+
+def test_a_result_is_plain_data(result):
+    plain = json.loads(json.dumps(result.to_dict()))
+    assert plain["status"] == "MAX_LEVELS" and len(plain["levels"]) == 3
+    assert plain["minima"][0]["x"] == pytest.approx([1, 1], abs=1e-3)
+    assert plain["levels"][2]["statuses"] and set(result.minima[0].to_dict()) == {"x", "fun", "count", "status"}
+
+
+def test_a_result_pickles(result):
+    again = pickle.loads(pickle.dumps(result))
+    assert repr(again) == repr(result) and np.array_equal(again.x, result.x)
+    assert again.levels[1].statuses == result.levels[1].statuses
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: jg.minimize(bowl, [(0, 1)], max_level=3),
+            "minimize has no argument 'max_level'; did you mean 'max_levels'",
+        ),
+        (lambda: jg.levels(bowl, [(0, 1)], lane=3), "did you mean 'lanes'"),
+        (lambda: jg.argmin(bowl, [(0, 1)], level=3), "did you mean 'levels'"),
+        (lambda: jg.minimize_many(bowl, [(0, 1)], np.ones(2), start="auto"), "did you mean 'starts'"),
+        (lambda: jg.curve_fit(bowl, [0.0], [0.0], [(0, 1)], fscale=1.0), "did you mean 'f_scale'"),
+        (lambda: jg.curve_fit_many(bowl, [0.0], [[0.0]], [(0, 1)], level=1), "did you mean 'levels'"),
+        (lambda: jg.minimize(bowl, [(0, 1)], zzz=1), "has no argument 'zzz'."),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_nearest(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_logs_by_the_standard_module(caplog):
+    with caplog.at_level(logging.INFO, logger="jaxglobal"):
+        jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 2)], max_levels=2, progress=False)
+    text = caplog.text
+    assert "compiling the search" in text and "Level 1: best" in text
+
+
+def test_versions(capsys):
+    jg.show_versions()
+    out = capsys.readouterr().out
+    assert jax.__version__ in out and "x64" in out and "devices" in out
+
+
+def test_without_jit():
+    with jax.disable_jit():
+        assert jg.minimize(lambda x: jnp.sum((x - 0.5) ** 2), [(0, 1)], max_levels=2, progress=False).fun < 1e-6
+
+
+def test_fits_with_debug_nans(x64):
+    if not x64:
+        return
+    t = np.linspace(0, 2, 20)
+    with jax.debug_nans(True):
+        popt, _ = jg.curve_fit(lambda t, a, k: a * jnp.exp(-k * t), t, 2 * np.exp(-t), [(0, 5), (0, 5)], progress=False)
+    assert np.allclose(popt, [2, 1])
