@@ -59,7 +59,7 @@ def search_ends(fun, bounds, args, starts, options=None) -> tuple[np.ndarray, in
     one, options = sweep.one_problem(problem), options or bfgs.BFGS()
     width = devices.choose_lanes(options.numbers(len(bounds)), starts.dtype, problem.closed.cost)
     engine = sweep.engine(problem.closed, options.program, one, width, lambda: None)
-    lanes, rules = streams.Streams(engine, 1, one), options.rules(problem.structure.dtype, None)
+    lanes, rules = streams.Streams([engine], one), options.rules(problem.structure.dtype, None)
     parts, dealt = [], 0
     while dealt < len(points) or lanes.busy:
         if dealt < len(points) and lanes.room:
@@ -72,7 +72,7 @@ def search_ends(fun, bounds, args, starts, options=None) -> tuple[np.ndarray, in
 
 def floor(fun, args, starts, lanes, nfev) -> Callable[[], Any]:
     """A call that makes nfev evaluations by a bare batched value_and_grad, on all threads."""
-    threads = devices.threads()
+    threads = devices.side_by_side()
     value_and_grad = jax.vmap(lambda x: jax.value_and_grad(fun)(x, *args), in_axes=-1, out_axes=(0, -1))
     ticks = max(nfev // (lanes * threads), 1)
     blocks = jnp.asarray(starts[: len(starts) // lanes * lanes].reshape(-1, lanes, starts.shape[1]).transpose(0, 2, 1))

@@ -5,6 +5,7 @@ Start at `minimize`; `driver.py` is the loop behind it.
 
 from jaxglobal import plot as plot
 from jaxglobal import problems as problems
+from jaxglobal import processes as processes
 from jaxglobal.adaptive import Adaptive as Adaptive
 from jaxglobal.argmin import Argmin as Argmin
 from jaxglobal.argmin import argmin as argmin

@@ -147,6 +147,10 @@ class AskedLanes:
             if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):
                 self.best = float(self._f[lane]), np.asarray(self.lane.trial)[:, lane].copy(), self._g[lane].copy()
 
+    def gather(self, news: Any) -> list[Any]:
+        """As `Streams.gather`; no other process takes part."""
+        return [news]
+
     def serve(self, problems: Any) -> None:
         """As `Streams.serve`."""
         self.region = problems.region

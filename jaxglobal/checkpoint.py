@@ -20,17 +20,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import minima
+from jaxglobal import minima, processes
 from jaxglobal.result import Level, LocalStatus
 
-FORMAT = 1
+FORMAT = 2
 EVERY = 1.0  # seconds between two writes
 
 
 class Checkpoint:
-    """Where the state of a search is kept."""
+    """Where the state of a search is kept. Of several processes, the first reads and writes."""
 
-    def __init__(self, path: Any, fingerprint: dict[str, str]):
+    def __init__(self, path: Any, fingerprint: dict[str, str], group: processes.Alone = processes.ALONE):
         """Checks the path.
 
         Raises:
@@ -41,9 +41,12 @@ class Checkpoint:
             self.path = pathlib.Path(path)
         except TypeError:
             raise TypeError(f"`checkpoint` must be a path; got {type(path).__name__}.") from None
-        self._fingerprint, self._written = fingerprint, time.monotonic()
+        self._fingerprint, self._written, self._group = fingerprint, time.monotonic(), group
         # A name of its own, so that two searches by mistake at one path do not mix their halves.
         self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        group.first(self._check)
+
+    def _check(self) -> list[np.ndarray]:
         try:
             if self.path.is_dir():
                 raise IsADirectoryError("it is a directory")
@@ -52,6 +55,7 @@ class Checkpoint:
         except OSError as error:
             reason = error.strerror or error
             raise ValueError(f"`checkpoint` must be a file that can be written; got {self.path}: {reason}.") from None
+        return []
 
     def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """The state in the file, None where there is none.
@@ -59,6 +63,21 @@ class Checkpoint:
         Raises:
             ValueError: it is that of another search.
         """
+
+        def told() -> list[np.ndarray]:
+            kept = self._read()
+            if kept is None:
+                return []
+            state, arrays = kept
+            return [processes.text_array(json.dumps([state, list(arrays)])), *arrays.values()]
+
+        parts = self._group.first(told)
+        if not parts:
+            return None
+        state, names = json.loads(processes.array_text(parts[0]))
+        return state, dict(zip(names, parts[1:], strict=True))
+
+    def _read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         try:
             with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
@@ -67,7 +86,7 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            warnings.warn(f"{self.path} is no complete checkpoint and is ignored: {error}", stacklevel=4)
+            warnings.warn(f"{self.path} is no complete checkpoint and is ignored: {error}", stacklevel=7)
             return None
         different = [name for name, digest in self._fingerprint.items() if theirs.get(name) != digest]
         if different:
@@ -79,6 +98,9 @@ class Checkpoint:
 
     def write(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Replaces the file in one step: whoever reads it sees the old state or the new one."""
+        self._written = time.monotonic()
+        if self._group.index != 0:
+            return
         text = json.dumps({**state, "fingerprint": self._fingerprint})
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, state=np.array(text), **arrays)

@@ -68,6 +68,7 @@ class Closed(NamedTuple):
         cost: estimate of the cost of one value with its gradient, in multiplications.
         programs: where programs of this function are kept.
         identity: identity() says which function this is: the text of its jaxpr, and the arrays that it closes over.
+        constants: these arrays.
     """
 
     value: Callable[..., jax.Array]
@@ -76,13 +77,14 @@ class Closed(NamedTuple):
     cost: float
     programs: dict[Any, Any]
     identity: Callable[[], Any]
+    constants: list[Any]
 
 
 def _none(*_: Any) -> Any:
     raise TypeError("this problem has no JAX function")
 
 
-NO_FUNCTION = Closed(_none, _none, [], math.inf, {}, lambda: None)  # where somebody else evaluates
+NO_FUNCTION = Closed(_none, _none, [], math.inf, {}, lambda: None, [])  # where somebody else evaluates
 
 
 def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], has_aux: bool) -> Closed:
@@ -119,7 +121,7 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
         return outputs(x, leaves)[1]
 
     cost = 3 * jaxpr_cost(body)  # reverse mode takes two to four times the work of the value
-    closed = Closed(value, auxiliary, captured, cost, {}, lambda: (str(body), fixed))
+    closed = Closed(value, auxiliary, captured, cost, {}, lambda: (str(body), fixed), fixed)
     if not captured:
         known[key] = closed
     return closed

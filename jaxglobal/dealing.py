@@ -19,8 +19,11 @@ class Dealer:
     """Deals starts that depend on no earlier find.
 
     Attributes:
+        learns: whether it has to see every search that has ended.
         number: of the next point that is dealt.
     """
+
+    learns = False
 
     def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local):
         """guesses: (k, n) the user's own starts, which come first in level 0."""
@@ -88,6 +91,8 @@ class Dealer:
 
 class GuidedDealer(Dealer):
     """Deals the blocks of a guide (adaptive.py), each when the one before has ended; level 0 as it comes."""
+
+    learns = True
 
     def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local):
         """See `Dealer`."""

@@ -1,51 +1,136 @@
-"""How many lanes, and on how many threads of the CPU, from the size and the cost of a problem.
+"""Which devices search, on how many threads, and how many lanes each has, from the size and the cost of a problem.
 
 All of it is a function of the problem and the machine, never of a measurement, so that the same call takes the same
-decisions.
+decisions; and the number of lanes does not depend on how many devices, threads or processes share the work.
 """
 
 import os
+import pathlib
 from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 CPU_CACHE = 2**18  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
 CPU_TICK = 1e6  # multiplications in a tick (about 0.3 ms): more lanes would only make the tail of a level longer
 CPU_ALONE = 1e6  # multiplications of one evaluation from which idle lanes cost more than the lanes gain
 MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
+SHARE = 0.5  # of a device's memory that compiled programs may take
+UNKNOWN_MEMORY = 2**33  # bytes, where a machine does not tell
 
 
-def read_lanes(given: Any, numbers: int, dtype: np.dtype, cost: float) -> int:
+def read_lanes(given: Any, numbers: int, dtype: np.dtype, cost: float, platform: str | None = None) -> int:
     """The number of lanes for `lanes=`; the rest as for `choose_lanes`."""
     if isinstance(given, str) and given == "auto":
-        return choose_lanes(numbers, dtype, cost)
+        return choose_lanes(numbers, dtype, cost, platform)
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise ValueError(f'`lanes` must be "auto" or a whole number of at least 1; got {given!r}.')
     return int(given)
 
 
-def choose_lanes(numbers: int, dtype: np.dtype, cost: float) -> int:
+def choose_lanes(numbers: int, dtype: np.dtype, cost: float, platform: str | None = None) -> int:
     """The number of lanes of one thread or device: 1 for a dear objective, else a power of two from 16.
 
-    numbers: that a lane holds. cost: of one value with its gradient, in multiplications.
+    numbers: that a lane holds. cost: of one value with its gradient, in multiplications. platform: JAX's default one if
+    None.
     """
     memory = numbers * dtype.itemsize
-    backend = jax.default_backend()
-    if backend != "cpu":
-        return _power_of_two(min(ACCELERATOR_MEMORY / memory, MOST_LANES.get(backend, MOST_LANES["gpu"])))
+    platform = platform or jax.default_backend()
+    if platform != "cpu":
+        return _power_of_two(min(ACCELERATOR_MEMORY / memory, MOST_LANES.get(platform, MOST_LANES["gpu"])))
     if cost >= CPU_ALONE:
         return 1
     return _power_of_two(min(CPU_CACHE / memory, CPU_TICK / max(cost, 1), MOST_LANES["cpu"]))
 
 
+def fewer_lanes(lanes: int, needed: float, memory: float) -> int:
+    """So many lanes that a program fits into the memory, if with these it needs that much."""
+    if needed <= memory or lanes == 1:
+        return lanes
+    return min(lanes // 2, 1 << int(np.log2(max(lanes * memory / needed, 1))))
+
+
+def read_devices(given: Any) -> list[Any]:
+    """The devices of this process for `devices=`.
+
+    Raises:
+        TypeError: they are no list of devices.
+        ValueError: none of them belongs to this process, one is named twice, or they are of several platforms.
+    """
+    if given is None:
+        default: Any = getattr(jax.config, "jax_default_device", None)
+        return jax.local_devices() if default is None else _default(default)
+    given = list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
+    if not all(isinstance(device, jax.Device) for device in given):
+        kinds = ", ".join(sorted({type(device).__name__ for device in given}))
+        raise TypeError(f"`devices` must be a list of jax devices, as of jax.local_devices(); got {kinds}.")
+    if len(set(given)) < len(given):
+        raise ValueError(f"`devices` must name each device once; got {given}.")
+    if len({device.platform for device in given}) > 1:
+        raise ValueError(f"`devices` must be of one platform; got {sorted({d.platform for d in given})}.")
+    here = [device for device in given if device.process_index == jax.process_index()]
+    if not here:
+        raise ValueError(f"`devices` must name a device of each process; got {given} in process {jax.process_index()}.")
+    return here
+
+
+def _default(default: Any) -> list[Any]:
+    return jax.local_devices(backend=default)[:1] if isinstance(default, str) else [default]
+
+
+def placements(devices: list[Any], arrays: list[Any]) -> list[Sharding]:
+    """Where the lanes of each stream live: on a device, side by side on the threads of a CPU.
+
+    Where the arrays that the objective reads lie on several devices, so do the lanes, and there is one stream.
+
+    Raises:
+        ValueError: the arrays lie on devices of several processes.
+    """
+    spread = [array for array in arrays if isinstance(array, jax.Array) and len(array.sharding.device_set) > 1]
+    if not spread:
+        each = -(-threads() // len(devices)) if devices[0].platform == "cpu" else 1
+        return [SingleDeviceSharding(device) for device in devices for _ in range(each)]
+    if not all(array.is_fully_addressable for array in spread):
+        raise ValueError("the arrays of `fun` and `args` must lie on devices of this process; got ones of several.")
+    sharding: Any = spread[0].sharding
+    known = isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh)
+    mesh = sharding.mesh if known else Mesh(np.array(sorted(sharding.device_set, key=lambda d: d.id)), ("lanes",))
+    return [NamedSharding(mesh, PartitionSpec())]
+
+
 def threads() -> int:
-    """Threads that search side by side: the cores that this process may use, and one where lanes are not on a CPU."""
-    if jax.default_backend() != "cpu":
-        return 1
+    """Threads of a CPU that search side by side: the cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def side_by_side() -> int:
+    """Programs that JAX's default device runs side by side: one on each thread of a CPU, elsewhere one."""
+    return threads() if jax.default_backend() == "cpu" else 1
+
+
+def memory(placement: Sharding) -> float:
+    """Bytes that the program of one stream may take: a share of its device's, or of that of a core of the machine."""
+    device = next(iter(placement.device_set))
+    if device.platform != "cpu":
+        stats = device.memory_stats() or {}
+        return SHARE * stats.get("bytes_limit", UNKNOWN_MEMORY)
+    return SHARE * machine_memory() / (os.cpu_count() or 1)
+
+
+def machine_memory() -> float:
+    """Bytes of memory of the machine, or of the container that the process is in."""
+    limits = [float(UNKNOWN_MEMORY)]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits = [float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limits.append(float(pathlib.Path(path).read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            pass
+    return min(limits)
 
 
 def _power_of_two(number: float) -> int:

@@ -15,8 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, dealing, descent, devices, found, methods, objective, polish, stopping, sweep
+from jaxglobal import adaptive, dealing, descent, found, methods, objective, polish, processes, stopping, streams, sweep
 from jaxglobal import checkpoint as checkpoints
+from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.adaptive import Adaptive
@@ -24,7 +25,7 @@ from jaxglobal.descent import Program
 from jaxglobal.found import Found
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
-from jaxglobal.minima import Ended
+from jaxglobal.minima import Ended, join
 from jaxglobal.nearest import helps
 from jaxglobal.precise import evaluator
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
@@ -32,6 +33,7 @@ from jaxglobal.streams import Streams
 
 POLISHED = (Status.SAME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)  # no limit on time or evaluations
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
+STATUSES = list(Status)
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
@@ -53,6 +55,7 @@ def minimize(
     max_evals: int | None = None,
     target: float | None = None,
     lanes: int | str = "auto",
+    devices: Any = None,
     seed: int = 0,
     has_aux: bool = False,
     open: Any = False,
@@ -84,12 +87,16 @@ def minimize(
         max_starts: local searches, those from x0 too.
         max_evals: evaluations (a value with its gradient); exceeded by at most one tick of the lanes.
         target: stop once a value is at or below it.
-        lanes: local searches side by side on a thread or device, "auto" or a number.
+        lanes: local searches side by side on a thread or device, "auto" (from the size and cost of fun, and the memory
+            that it takes) or a number.
+        devices: the jax devices that search, by default all local ones; on a CPU all cores are used in any case. With
+            several processes (see `jaxglobal.processes`), those of each process.
         seed: of starts that are scrambled.
         has_aux: fun returns a pair (value, auxiliary output).
         open: the local searches may leave the box, which then only says where they start: True, a mask of the
             variables, or a `jaxglobal.Box` of two masks, one for each side.
-        callback: called with each `Level`; raising `StopIteration` in it ends the search.
+        callback: called with each `Level`; raising `StopIteration` in it ends the search. With several processes it is
+            called in each, and process 0 decides.
         progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
         checkpoint: a file in which the whole state is kept, written about once a second and at the end. The same call
             goes on from it and gives the same answer as one that was not interrupted; `max_time` counts anew.
@@ -139,6 +146,7 @@ def levels(
     max_evals: int | None = None,
     target: float | None = None,
     lanes: int | str = "auto",
+    devices: Any = None,
     seed: int = 0,
     has_aux: bool = False,
     open: Any = False,
@@ -163,8 +171,11 @@ def levels(
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
     check_callback(callback)
-    shown = display.show(progress)
+    group, given = processes.group(), hardware.read_devices(devices)
+    shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     if isinstance(fun, Host):
+        if group.count > 1:
+            raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open)
     else:
@@ -183,16 +194,19 @@ def levels(
         precise = None
     else:
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
-        width = devices.read_lanes(lanes, numbers, problem.structure.dtype, cost)
+        width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
+        fit = isinstance(lanes, str)
         blocks = isinstance(sequence, Adaptive) and len(guesses) < sweep.BLOCK_QUEUE
-        open_streams, noise = compiled(problem, search.program, shown, blocks), 0.0
+        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, blocks)
+        noise = 0.0
         precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
     options = (sequence, search.identity, width, noise, bool(has_aux))
-    kept = keep(checkpoint, function, args, problem, guesses, rules, options)
+    kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)
     return Levels(
-        began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise
-    )
+        began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
+        group,
+    )  # fmt: skip
 
 
 def check_callback(callback: Any) -> None:
@@ -202,19 +216,27 @@ def check_callback(callback: Any) -> None:
 
 
 def keep(
-    path: Any, function: Any, args: Any, problem: objective.Objective, guesses: Any, rules: stopping.Rules, options: Any
+    path: Any,
+    function: Any,
+    args: Any,
+    problem: objective.Objective,
+    guesses: Any,
+    rules: stopping.Rules,
+    options: Any,
+    group: processes.Alone = processes.ALONE,
 ) -> checkpoints.Checkpoint | None:
-    """The checkpoint at the path, if there is one, for a search of these parts."""
-    if path is None:
+    """The checkpoint at the path, if there is one, for a search of these parts, the same in all processes."""
+    if path is None and group.count == 1:
         return None
     parts = checkpoints.fingerprint(
         function=function,
         args=args,
         bounds=(problem.lower, problem.upper, problem.open, str(problem.structure)),
         x0=guesses,
-        options=(dataclasses.asdict(dataclasses.replace(rules, max_time=None)), options, devices.threads()),
+        options=(dataclasses.asdict(dataclasses.replace(rules, max_time=None)), options),
     )
-    return checkpoints.Checkpoint(path, parts)
+    group.same(parts)
+    return None if path is None else checkpoints.Checkpoint(path, parts, group)
 
 
 def by_host(host: Host, problem: objective.Objective, program: Program, args: Any) -> Callable[[int], HostLanes]:
@@ -225,14 +247,22 @@ def by_host(host: Host, problem: objective.Objective, program: Program, args: An
 
 
 def compiled(
-    problem: objective.Objective, program: Program, shown: display.Silent, blocks: bool
+    problem: objective.Objective,
+    program: Program,
+    shown: display.Silent,
+    given: list[Any],
+    group: processes.Alone,
+    lockstep: bool,
+    fit: bool,
+    blocks: bool,
 ) -> Callable[[int], Streams]:
     """Opens the lanes of the compiled program of a JAX function. blocks: whether the starts come in small blocks."""
 
     def open_streams(lanes: int) -> Streams:
-        one = sweep.one_problem(problem)
-        engine = sweep.engine(problem.closed, program, one, lanes, lambda: shown.compiling(lanes), blocks=blocks)
-        return Streams(engine, devices.threads(), one)
+        one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
+        return streams.open_streams(
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, blocks
+        )
 
     return open_streams
 
@@ -263,13 +293,14 @@ class Levels(Iterator[Level]):
 
     def __init__(
         self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None, precise=None,
+        checkpoint=None, precise=None, group=processes.ALONE,
     ):  # fmt: skip
         """See `levels`, which checks the arguments.
 
         open_streams: of so many lanes. noise: error of a value. precise: the objective in float64, if it has one; see
-        `precise.evaluator`.
+        `precise.evaluator`. group: the processes that search together.
         """
+        self._group, self._due = group, False
         self._precise = precise
         self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
         self._began, self._problem = began, problem
@@ -363,13 +394,16 @@ class Levels(Iterator[Level]):
             best = [record.fun if math.isfinite(record.fun) else math.inf for record in self._levels]
             eps = float(np.finfo(self._problem.structure.dtype).eps)
             self._status = stopping.after_level(self._rules, best, eps) or Status.RUNNING
+        stops = False
         if self._callback is not None:
             try:
                 self._callback(level)
             except StopIteration:
-                if self._status is Status.RUNNING:
-                    self._status = Status.CALLBACK
-        if self._interrupt.asked and self._status is Status.RUNNING:
+                stops = True
+        told = self._group.gather(np.array([stops, self._interrupt.asked]))
+        if self._status is Status.RUNNING and told[0][0]:
+            self._status = Status.CALLBACK
+        if self._status is Status.RUNNING and any(asked for _, asked in told):
             self._status = Status.INTERRUPTED
         if self._status is not Status.RUNNING:
             self._end()
@@ -385,15 +419,14 @@ class Levels(Iterator[Level]):
         before, level, dealt = self._found, self._level, self._dealer.save()
         while True:
             try:
-                streams = self._ready()
+                lanes = self._ready()
                 self._level = level or Underway(
-                    len(self._levels), 0, 0, np.zeros(len(LocalStatus), np.int64), streams.nfev
+                    len(self._levels), 0, 0, np.zeros(len(LocalStatus), np.int64), lanes.nfev
                 )
-                yield from self._run_level(self._level, streams)
+                yield from self._run_level(self._level, lanes)
                 return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
-                out_of_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
-                if not out_of_memory or self._lanes == 1 or level is not None:
+                if not streams.out_of_memory(error) or self._lanes == 1 or level is not None:
                     raise
                 self._lanes //= 2
                 if self._streams is not None:
@@ -407,6 +440,7 @@ class Levels(Iterator[Level]):
         if self._streams is None:
             began = time.perf_counter()
             self._streams = self._open(self._lanes)
+            self._lanes = getattr(self._streams, "lanes", self._lanes)
             self._compile_time += time.perf_counter() - began
             self._streams.nfev, self._streams.ticks = self._spent
             if self._kept is not None:
@@ -433,11 +467,12 @@ class Levels(Iterator[Level]):
             self._display.update(level.done, self._found.f)
             self._status = self._limit(streams)
             yield
-        if not finished:
+        if not finished:  # a limit, perhaps between two blocks of starts
             if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
                 self._save(at_once=True)
                 self._paused = True
-            self._collect(streams.cut(), level)
+            if streams.busy:
+                self._collect(streams.cut(), level)
         if self._status is Status.RUNNING:
             self._status = self._limit(streams)
         level.seconds = earlier + time.perf_counter() - began
@@ -445,6 +480,7 @@ class Levels(Iterator[Level]):
     def _record(self) -> Level:
         """The level that has just ended."""
         level: Any = self._level
+        level.seconds = float(self._group.gather(np.array(level.seconds))[0])
         size, following = (self._dealer.size(index) for index in (level.index, level.index + 1))
         return Level(
             index=level.index,
@@ -460,25 +496,34 @@ class Levels(Iterator[Level]):
         )
 
     def _collect(self, ended: Ended, level: Underway) -> None:
-        """Takes in local searches that ended, and counts them by status."""
-        if self._dealer.take(level.index, ended):
-            level.counts += np.bincount(ended.status, minlength=len(level.counts))
-            level.done += len(ended.f)
-            self._found = found.collect(self._found, ended, self._problem, self._rules.fatol)
+        """Takes in what has ended, in all processes: local searches, which it counts, or points only evaluated."""
+        fatol = self._rules.fatol
+        if self._dealer.learns:  # from all searches, which processes have to tell each other whole
+            ended = join(self._streams.gather(ended))
+            if not self._dealer.take(level.index, ended):
+                self._found = found.improve(self._found, ended)
+                return
+            told = [found.news(ended, self._found, self._problem, fatol)]
         else:
-            self._found = found.improve(self._found, ended)
+            told = self._streams.gather(found.news(ended, self._found, self._problem, fatol))
+        for news in told:
+            level.counts += news.statuses
+            level.done += int(np.sum(news.statuses))
+            self._found = found.collect(self._found, news)
 
     def _limit(self, streams: Streams) -> Status:
-        """The limit that has been reached, or RUNNING."""
-        if self._interrupt.asked:
-            return Status.INTERRUPTED
-        if self._cancelled:
-            return Status.CANCELLED
+        """The limit that has been reached, or RUNNING: by the clock of process 0, and what any process was asked."""
         elapsed = time.perf_counter() - self._began
-        return (
-            stopping.within_level(self._rules, self._found.searches, streams.nfev, elapsed, self._found.f)
-            or Status.RUNNING
-        )
+        status = stopping.within_level(self._rules, self._found.searches, streams.nfev, elapsed, self._found.f)
+        due = self._checkpoint is not None and self._checkpoint.due
+        mine = [STATUSES.index(status or Status.RUNNING), due, self._interrupt.asked, self._cancelled]
+        told = np.array(self._group.gather(np.array(mine)))
+        self._due = bool(told[0, 1])
+        if np.any(told[:, 2]):
+            return Status.INTERRUPTED
+        if np.any(told[:, 3]):
+            return Status.CANCELLED
+        return STATUSES[told[0, 0]]
 
     def _end(self) -> None:
         """Ends the search: polishes the best point, and writes the last checkpoint."""
@@ -489,16 +534,31 @@ class Levels(Iterator[Level]):
         exact = isinstance(self._streams, Streams)  # others have no evaluation to spare, or an inexact gradient
         if exact and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(self._streams)
-        self._ended_at = time.perf_counter()
+        self._agree()
         self._display.close()
         if self._checkpoint is not None and not self._paused and self._streams is not None:
             if self._status not in PAUSES and math.isfinite(self._found.f):
                 self._gradient(self._streams)
             self._save(at_once=True)
 
+    def _agree(self) -> None:
+        """The end, with the times and the gradient of process 0."""
+        elapsed = time.perf_counter() - self._began
+        if self._group.count > 1 and self._streams is not None:
+            g, streams = self._found.x, self._streams
+            if math.isfinite(self._found.f):
+                g = self._gradient(streams)
+            told = self._group.gather(
+                (np.array([elapsed, self._compile_time]), g, np.array([streams.nfev, streams.ticks]))
+            )
+            (elapsed, self._compile_time), g, spent = told[0]
+            streams.nfev, streams.ticks = (int(number) for number in spent)
+            self._jac = self._found.start, g
+        self._ended_at = self._began + float(elapsed)
+
     def _save(self, at_once: bool) -> None:
         """Writes the checkpoint, if there is one, at once or if it is due. A search that was stopped can go on."""
-        if self._checkpoint is None or not (at_once or self._checkpoint.due):
+        if self._checkpoint is None or not (at_once or self._due):
             return
         found_state, found_arrays = checkpoints.pack_found(self._found)
         levels_state, levels_arrays = checkpoints.pack_levels(self._levels, self._problem.structure)
@@ -554,8 +614,11 @@ class Levels(Iterator[Level]):
             evaluate = functools.partial(streams.evaluate, rules=self._local)
         else:
             dtype = np.dtype(np.float64)
-        self._found, g = found.polished(self._found, self._problem, self._rules, evaluate, dtype, count)
-        self._jac = None if g is None else (self._found.start, g)
+        mine, g = found.polished(self._found, self._problem, self._rules, evaluate, dtype, count)
+        # Its rounding is that of the devices, and whether time was left for float64 is the clock's: process 0 decides.
+        told, g = self._group.gather((mine, np.zeros(0) if g is None else g))[0]
+        self._found = found.read(told)
+        self._jac = (self._found.start, g) if len(g) else None
 
     def _left(self) -> float:
         """Seconds that max_time leaves."""

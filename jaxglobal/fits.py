@@ -250,7 +250,7 @@ class Run:
             done += len(block)
             return out
 
-        pool, outcomes = thread_pool(devices.threads()), []
+        pool, outcomes = thread_pool(devices.side_by_side()), []
         for out in pool.map(run, blocks) if len(blocks) > 1 else map(run, blocks):
             outcomes.append(out)
             self._shown.problems(done, len(self._y))

@@ -37,28 +37,80 @@ def nothing(problem: Objective) -> Found:
     return Found(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype))
 
 
-def collect(found: Found, ended: minima.Ended, problem: Objective, fatol: float) -> Found:
-    """What has been found once these searches have ended too. Does not depend on the order in which they come."""
-    if not len(ended.f):
-        return found
-    archive = minima.add(found.archive, ended, problem.lower, problem.upper - problem.lower, fatol)
-    return best_of(found, ended)._replace(searches=found.searches + len(ended.f), archive=archive)
+class News(NamedTuple):
+    """What some local searches found, in bounded memory: what a process tells of its own."""
+
+    f: np.ndarray
+    """() The best value of them."""
+    start: np.ndarray
+    """() The number of the search that found it."""
+    x: np.ndarray
+    """(n,) Where."""
+    status: np.ndarray
+    """() How it ended."""
+    statuses: np.ndarray
+    """(s,) How many ended with each `LocalStatus`."""
+    archive: minima.Archive
+    """Their distinct minima, but for those of which the search knows enough better ones."""
+
+
+def read(told: Found) -> Found:
+    """What a process told of what it found, its numbers as arrays."""
+    f, start, x, status, searches, archive = told
+    return Found(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive)
+
+
+def news(ended: minima.Ended, before: Found, problem: Objective, fatol: float) -> News:
+    """What these searches found, beside what had been found before."""
+    statuses = np.bincount(ended.status, minlength=len(LocalStatus))
+    width = problem.upper - problem.lower
+    archive = minima.add(
+        minima.empty(len(width), before.x.dtype), near(ended, before, fatol), problem.lower, width, fatol
+    )
+    f, start, x, status = np.array(math.inf), np.array(0), before.x, np.array(0)
+    if len(ended.f):
+        i = lowest(ended)
+        f, start, x, status = np.array(float(ended.f[i])), ended.start[i], ended.x[i].copy(), ended.status[i]
+    return News(f, np.asarray(start), x, np.asarray(status), statuses, archive)
+
+
+def near(ended: minima.Ended, before: Found, fatol: float) -> minima.Ended:
+    """Without the searches that end above all minima of a full archive."""
+    values = before.archive.value
+    if len(values) < minima.kept(len(before.x)):
+        return ended
+    kept = np.isfinite(ended.f)
+    kept[kept] = minima.lattice_value(ended.f[kept], fatol) <= values[-1]
+    return minima.Ended(*(field[kept] for field in ended))
+
+
+def collect(found: Found, news: News) -> Found:
+    """What has been found with this. Does not depend on the order in which it comes."""
+    both = zip(found.archive, news.archive, strict=True)
+    archive = minima.combine(minima.Archive(*(np.concatenate(pair) for pair in both)))
+    searches = found.searches + int(np.sum(news.statuses))
+    found = better(found, float(news.f), int(news.start), news.x, LocalStatus(int(news.status)))
+    return found._replace(searches=searches, archive=archive)
 
 
 def improve(found: Found, ended: minima.Ended) -> Found:
     """What has been found once these points have been evaluated too: none of them is the end of a search."""
-    return best_of(found, ended._replace(status=np.full_like(ended.status, LocalStatus.RUNNING)))
-
-
-def best_of(found: Found, ended: minima.Ended) -> Found:
-    """The same with the best of these points, if it is better."""
     if not len(ended.f):
         return found
-    lowest = np.flatnonzero(ended.f == np.min(ended.f))
-    i = lowest[np.argmin(ended.start[lowest])]
-    f, start = float(ended.f[i]), int(ended.start[i])
+    i = lowest(ended)
+    return better(found, float(ended.f[i]), int(ended.start[i]), ended.x[i].copy(), LocalStatus.RUNNING)
+
+
+def lowest(ended: minima.Ended) -> int:
+    """The one with the lowest value; of equal values the one with the lowest number."""
+    equal = np.flatnonzero(ended.f == np.min(ended.f))
+    return int(equal[np.argmin(ended.start[equal])])
+
+
+def better(found: Found, f: float, start: int, x: np.ndarray, status: LocalStatus) -> Found:
+    """The same with this point as the best, if it is."""
     if (f, start) < (found.f, found.start):
-        return found._replace(f=f, start=start, x=ended.x[i].copy(), status=LocalStatus(int(ended.status[i])))
+        return found._replace(f=f, start=start, x=x, status=status)
     return found
 
 

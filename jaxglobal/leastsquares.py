@@ -210,8 +210,8 @@ class Search:
         f = np.where(np.isneginf(f), -np.finfo(float).max, f)
         starts = p[choose(unit, f, spacing, count)]
         ends = []
-        for first in range(0, len(starts), self._lanes * devices.threads()):
-            ends.append(self._descend(starts[first : first + self._lanes * devices.threads()], TOL, MAX_NFEV))
+        for first in range(0, len(starts), self._lanes * devices.side_by_side()):
+            ends.append(self._descend(starts[first : first + self._lanes * devices.side_by_side()], TOL, MAX_NFEV))
             self._shown.update(sum(len(end.f) for end in ends), min(float(np.min(end.f)) for end in ends))
             status = status or self._out_of_time()
             if status is not None:
@@ -292,7 +292,7 @@ class Search:
                 ended = Ended(p[:, :k].T, f[:k], whole, status[:k] + whole, nfev[:k] + whole, whole)
                 return ended, int(np.max(nfev))
 
-        outcomes = list(thread_pool(devices.threads()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]
+        outcomes = list(thread_pool(devices.side_by_side()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]
         ended = minima.join([end for end, _ in outcomes])
         self._nfev += int(np.sum(ended.nfev))
         self._made += sum(ticks for _, ticks in outcomes) * self._lanes

@@ -14,7 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import batch, descent, devices, family, implicit, methods, stopping, sweep
+from jaxglobal import batch, checkpoint, descent, family, implicit, methods, minima, processes, stopping, sweep
+from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.descent import Local
@@ -25,7 +26,7 @@ from jaxglobal.minima import Ended
 from jaxglobal.nearest import helps
 from jaxglobal.result import NOT_BEGUN, Results, Status
 from jaxglobal.starts import Starts
-from jaxglobal.streams import Streams
+from jaxglobal.streams import Streams, open_streams
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args
@@ -52,6 +53,7 @@ def minimize_many(
     max_evals: int | None = None,
     target: float | None = None,
     lanes: int | str = "auto",
+    devices: Any = None,
     seed: int = 0,
     has_aux: bool = False,
     open: Any = False,
@@ -79,7 +81,8 @@ def minimize_many(
         max_starts: local searches of each problem.
         max_evals: evaluations of a problem after which it begins no further level.
         target: a problem ends after the level in which it found a value at or below it.
-        lanes: local searches side by side on a thread or device, "auto" or a number.
+        lanes: as for `minimize`.
+        devices: as for `minimize`.
         seed: of starts that are scrambled.
         has_aux: fun returns a pair (value, auxiliary output).
         open: as for `minimize`, for all problems.
@@ -104,7 +107,8 @@ def minimize_many(
     """
     began = time.perf_counter()
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
-    shown = display.show(progress)
+    group, given = processes.group(), hardware.read_devices(devices)
+    shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis)
     structure = problems.structure
     search = methods.read(local, structure.n)
@@ -112,9 +116,14 @@ def minimize_many(
     host = fun if isinstance(fun, Host) else None
     if host is not None and has_aux:
         raise ValueError("`has_aux` must be False for a host function; got True.")
-    numbers, cost = search.numbers(structure.n), problems.closed.cost
-    width = host.lanes(lanes) if host else devices.read_lanes(lanes, numbers, structure.dtype, cost)
-    run = Run(began, problems, sequence, search, rules, width, shown, host)
+    if host is not None and group.count > 1:
+        raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
+    numbers, cost, platform = search.numbers(structure.n), problems.closed.cost, given[0].platform
+    width = host.lanes(lanes) if host else hardware.read_lanes(lanes, numbers, structure.dtype, cost, platform)
+    if group.count > 1:
+        parts = dict(args=problems.args, bounds=problems.box, x0=problems.guesses)
+        group.same(checkpoint.fingerprint(**parts, options=(rules, search.identity, sequence, width)))
+    run = Run(began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str))
     try:
         run.search()
     finally:
@@ -140,8 +149,12 @@ class Run:
         lanes: int,
         shown: display.Silent,
         host: Host | None,
+        given: list[Any],
+        group: processes.Alone,
+        fit: bool,
     ):
-        """See `minimize_many`, which checks the arguments."""
+        """See `minimize_many`, which checks the arguments. fit: whether fewer lanes will do where memory is short."""
+        self._devices, self._group, self._fit = given, group, fit
         self._host, self._calls = host, None
         self._began, self._problems, self._sequence, self._options = began, problems, sequence, search
         self._rules, self._lanes, self._display = rules, lanes, shown
@@ -184,13 +197,13 @@ class Run:
                 if self._tasks and streams.room:
                     self._deal(streams)
                 ended = streams.run(local, drain=not self._tasks)
-                self._collect(ended)
+                self._collect(minima.join(streams.gather(ended)))
                 if self._admit():
                     streams.serve(self._in_slots())
                 self._display.problems(int(np.sum(self._status > 0)), self._problems.count)
                 limit = self._limit(interrupt)
                 if limit is not None:
-                    self._collect(streams.cut(), cut=True)
+                    self._collect(minima.join(streams.gather(streams.cut())), cut=True)
                     self._tasks.clear()
                     self._status[self._status == 0] = STATUSES.index(limit)
         self._efficiency = streams.nfev / max(streams.ticks, 1)
@@ -206,9 +219,12 @@ class Run:
         began = time.perf_counter()
         in_slots, lanes = self._in_slots(), self._lanes
         compiling = lambda: self._display.compiling(lanes)  # noqa: E731
-        engine = sweep.engine(self._problems.closed, program, in_slots, lanes, compiling, self._own)
+        closed, own = self._problems.closed, self._own
+        streams = open_streams(
+            closed, program, in_slots, lanes, self._devices, compiling, own, False, self._group, self._fit
+        )
         self._compile_time += time.perf_counter() - began
-        return Streams(engine, devices.threads(), in_slots, lockstep=False)
+        return streams
 
     def _row(self, slot: int) -> list[np.ndarray]:
         """The leaves of the args of the problem in a slot."""
@@ -360,10 +376,11 @@ class Run:
             self._begin_level(level + 1, slots[~stops])
 
     def _limit(self, interrupt: Interrupt) -> Status | None:
-        """The limit of all problems that has been reached."""
-        if interrupt.asked:
+        """The limit of all problems that has been reached, by the clock of process 0, or what any process was asked."""
+        told = self._group.gather(np.array([time.perf_counter() - self._began, interrupt.asked]))
+        if any(asked for _, asked in told):
             return Status.INTERRUPTED
-        elapsed = time.perf_counter() - self._began
+        elapsed = float(told[0][0])
         return stopping.within_level(stopping.Rules(max_time=self._rules.max_time), 0, 0, elapsed)
 
     def _polish(self) -> tuple[Any, Any]:
@@ -401,7 +418,9 @@ class Run:
     def results(self) -> Results:
         """What has been found, to its last digits."""
         problems, structure = self._problems, self._problems.structure
-        polished, aux = self._polish()
+        polished, aux = self._group.gather(self._polish())[0]
+        times = np.array([time.perf_counter() - self._began, self._compile_time])
+        taken, compile_time = (float(seconds) for seconds in self._group.gather(times)[0])
         found = np.isfinite(self._f)
         status = np.array(STATUSES, object)[self._status]
         stopped = ~np.isin(self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME)])
@@ -423,6 +442,6 @@ class Run:
             touching=polished.touching,
             tied=self._tied,
             lane_efficiency=self._efficiency,
-            time=time.perf_counter() - self._began,
-            compile_time=self._compile_time,
+            time=taken,
+            compile_time=compile_time,
         )

@@ -1,29 +1,44 @@
-"""The lanes of several threads, each with a queue of its own, and how a block of starts is dealt to them.
+"""The lanes of all devices, threads and processes, each with a queue of its own, and how starts are dealt to them.
 
-A stream is a set of lanes with a queue. All streams run one chunk at a time, side by side; starts are dealt again
-whenever all queues are empty. All streams have made the same number of ticks, but for those that wait for starts, and
-what a stream is given depends on counts alone: so a limit on evaluations cuts the same searches in every run, however
-the clock divided it into chunks.
+A stream is a set of lanes with a queue: one on each device, and on a CPU one on each thread. Each is a compiled program
+of its own device, called from a thread of its own; nothing in its loop waits for another. (One program for all devices,
+by `shard_map`, would not use the threads of a CPU; see docs/scaling.md.) All streams run one chunk at a time, side by
+side, and starts are dealt again after each: to every stream as many as it will take in the next chunks at the pace it
+has shown, so that all run out of them together.
+
+A limit on evaluations has to cut the same searches in every run, however the clock divided it into chunks. Then the
+streams go in lockstep: starts are dealt in equal parts whenever all queues are empty, so that all streams have made the
+same number of ticks, but for those that wait for starts, and what a stream is given depends on counts alone.
+
+Every process runs the streams of its own devices and knows the counts of all of them (`gather`); from these all take
+the same decisions.
 """
 
 import dataclasses
 import functools
+import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxglobal import minima
-from jaxglobal.closed import x64
+from jaxglobal import devices as hardware
+from jaxglobal import minima, processes, sweep
+from jaxglobal.closed import Closed, x64
+from jaxglobal.descent import Program
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import NOT_BEGUN, LocalStatus
 from jaxglobal.sweep import Chunk, Engine, Problems, Queue, State
 
 CHUNK_TIME = 0.03  # seconds between two looks at the clock
+TOGETHER = 4  # times as many between two messages of several processes
 FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
 MOST_TICKS = 2**16
+AHEAD = 2  # chunks for which a stream is given starts
+USUAL_TICKS = 10  # of a search, before any has ended
 
 
 @dataclasses.dataclass
@@ -36,6 +51,7 @@ class Stream:
         first_step: (S,) and their first steps.
         waiting: (S, 2) the number of the search from each start of the queue, and its problem.
         at_work: (L, 2) the same of the search in each lane; -1 where it is idle.
+        begun: (L, n) the start of the search in each lane.
         first: the first start that waits.
         count: the end of the starts that wait.
     """
@@ -45,6 +61,7 @@ class Stream:
     first_step: np.ndarray
     waiting: np.ndarray
     at_work: np.ndarray
+    begun: np.ndarray
     first: int = 0
     count: int = 0
 
@@ -54,13 +71,15 @@ class Stream:
         return self.first < self.count or bool(np.any(self.at_work >= 0))
 
     def fill(self, starts: np.ndarray, first_step: Any, searches: np.ndarray) -> None:
-        """Fills the empty queue."""
+        """Puts starts behind those that wait."""
+        old, left, k = (self.starts, self.first_step, self.waiting), self.count - self.first, len(starts)
         # New arrays: the running program may still hold the old ones.
         self.starts, self.first_step = np.zeros_like(self.starts), np.zeros_like(self.first_step)
         self.waiting = np.full_like(self.waiting, -1)
-        k = len(starts)
-        self.starts[:k], self.first_step[:k], self.waiting[:k] = starts, first_step, searches
-        self.first, self.count = 0, k
+        new = (self.starts, self.first_step, self.waiting)
+        for to, kept, added in zip(new, old, (starts, first_step, searches), strict=True):
+            to[:left], to[left : left + k] = kept[self.first : self.count], added
+        self.first, self.count = 0, left + k
 
     def queue(self, max_ticks: int, drain: bool) -> Queue:
         """The queue of the next chunk."""
@@ -69,15 +88,78 @@ class Stream:
         return Queue(self.starts, self.first_step, problem, *limits)
 
 
+class Report(NamedTuple):
+    """What a process tells of its k streams after a chunk."""
+
+    waiting: np.ndarray
+    """(k,) Starts in the queue of each."""
+    at_work: np.ndarray
+    """(k,) Searches in its lanes."""
+    ended: np.ndarray
+    """(k,) Searches that ended lately."""
+    made: np.ndarray
+    """(k,) Ticks in which they did."""
+    spent: np.ndarray
+    """(2,) Evaluations, and lanes times ticks, since the last report."""
+    tick_time: np.ndarray
+    """() Seconds."""
+    short: np.ndarray
+    """() Whether the memory was too short for the chunk."""
+
+
 @functools.cache
 def thread_pool(workers: int) -> ThreadPoolExecutor:
     """The threads that call compiled programs; they live as long as the process."""
     return ThreadPoolExecutor(workers, thread_name_prefix="jaxglobal")
 
 
-def ticks(tick_time: float) -> int:
-    """Ticks of the next chunk, so many that it takes about `CHUNK_TIME`."""
-    return int(min(max(CHUNK_TIME / tick_time, 1), MOST_TICKS)) if tick_time else FIRST_TICKS
+def ticks(tick_time: float, chunk_time: float) -> int:
+    """Ticks of the next chunk, so many that it takes about so long."""
+    return int(min(max(chunk_time / tick_time, 1), MOST_TICKS)) if tick_time else FIRST_TICKS
+
+
+def open_streams(
+    closed: Closed,
+    program: Program,
+    problems: Problems,
+    lanes: int,
+    given: Any,
+    before_compile: Callable[[], None],
+    own: tuple[bool, ...] = (),
+    lockstep: bool = True,
+    group: processes.Alone = processes.ALONE,
+    fit: bool = True,
+    blocks: bool = False,
+) -> "Streams":
+    """Streams on all devices, their programs compiled if this is their first use.
+
+    program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
+    the devices. blocks: whether the starts come in small blocks.
+    """
+    placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
+    distinct, precise = list(dict.fromkeys(placements)), x64()
+
+    def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
+        with jax.enable_x64(precise):
+            return sweep.engine(closed, program, problems, lanes, before, own, blocks, placement)
+
+    def fitting(lanes: int) -> Engine:
+        """The engine of the first device."""
+        while True:
+            first = compiled(distinct[0], lanes, before_compile)
+            fewer = hardware.fewer_lanes(lanes, first.memory, hardware.memory(distinct[0])) if fit else lanes
+            if fewer == lanes:
+                return first
+            lanes = fewer
+
+    engines = {distinct[0]: fitting(lanes)}
+    fewest = int(min(group.gather(np.array(engines[distinct[0]].lanes))))
+    if fewest < engines[distinct[0]].lanes:
+        engines[distinct[0]] = compiled(distinct[0], fewest, before_compile)
+    if len(distinct) > 1:  # XLA compiles for several devices side by side
+        others = thread_pool(len(distinct)).map(lambda where: compiled(where, fewest, lambda: None), distinct[1:])
+        engines |= dict(zip(distinct[1:], others, strict=True))
+    return Streams([engines[placement] for placement in placements], problems, lockstep, group)
 
 
 class Streams:
@@ -87,42 +169,110 @@ class Streams:
         lockstep: whether starts are dealt only when all queues are empty, so that all streams make the same ticks.
         ticks: lanes times ticks of all streams so far.
         nfev: evaluations so far, those of idle lanes not counted.
+        seconds: (k,) that each stream of this process has been at work.
+        worked: (k,) ticks that each has made.
+        lanes: of each stream.
     """
 
-    def __init__(self, engine: Engine, count: int, problems: Problems, lockstep: bool = True):
-        """Idle lanes on `count` threads."""
-        self.engine, self.problems, self.lockstep = engine, jax.device_put(problems), lockstep
-        self.streams = [self._idle() for _ in range(count)]
+    def __init__(
+        self,
+        engines: list[Engine],
+        problems: Problems,
+        lockstep: bool = True,
+        group: processes.Alone = processes.ALONE,
+    ):
+        """Idle lanes. engines: of the streams of this process, all of the same number of lanes."""
+        self.engine, self.engines, self.lockstep = engines[0], engines, lockstep
+        self.lanes, self.group = engines[0].lanes, group
+        self.serve(problems)
+        self.streams = [self._idle() for _ in engines]
+        self.seconds, self.worked = np.zeros(len(engines)), np.zeros(len(engines), np.int64)
         self.ticks = self.nfev = 0
+        self._returned = self._no_starts()
+        self._forget()
+        reports = self.group.gather(self._report())
+        counts = [len(report.waiting) for report in reports]
+        self._mine = slice(sum(counts[: self.group.index]), sum(counts[: self.group.index + 1]))
+        self._hear(reports)
+
+    def _forget(self) -> None:
+        """Nothing is known of what the streams take."""
+        self._ended, self._made = np.zeros(len(self.engines)), np.zeros(len(self.engines))
+        self._spent, self._short = np.zeros(2, np.int64), False
 
     def _idle(self) -> Stream:
         size, n, lanes, dtype = self.engine.queue, self.engine.n, self.engine.lanes, self.engine.dtype
         waiting, at_work = np.full((size, 2), -1, np.int64), np.full((lanes, 2), -1, np.int64)
-        return Stream(self.engine.idle(), np.zeros((size, n), dtype), np.zeros(size, dtype), waiting, at_work)
+        starts, begun = np.zeros((size, n), dtype), np.zeros((lanes, n), dtype)
+        return Stream(self.engine.idle(), starts, np.zeros(size, dtype), waiting, at_work, begun)
+
+    def _no_starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        n, dtype = self.engine.n, self.engine.dtype
+        return np.zeros((0, n), dtype), np.zeros(0, dtype), np.zeros((0, 2), np.int64)
+
+    def _report(self) -> Report:
+        """What is to be told of the streams of this process."""
+        return Report(
+            waiting=np.array([stream.count - stream.first for stream in self.streams]),
+            at_work=np.array([int(np.sum(stream.at_work[:, 0] >= 0)) for stream in self.streams]),
+            ended=self._ended,
+            made=self._made,
+            spent=self._spent,
+            tick_time=np.array(self.engine.tick_time),
+            short=np.array(self._short),
+        )
+
+    def _hear(self, reports: list[Report]) -> None:
+        """Takes in what all processes tell of their streams."""
+        self._waiting, self._at_work, ended, made = (
+            np.concatenate([report[i] for report in reports]) for i in range(4)
+        )
+        # Starts a tick. A stream of which nothing is known is given few, and stops early when it runs out of them.
+        self._pace, self._known = (ended + self.engine.lanes) / (made + USUAL_TICKS), ended > 0
+        nfev, ticks = np.sum([report.spent for report in reports], axis=0)
+        self.nfev, self.ticks = self.nfev + int(nfev), self.ticks + int(ticks)
+        self._spent, self._tick_time = np.zeros(2, np.int64), float(max(report.tick_time for report in reports))
+        if any(report.short for report in reports):
+            raise MemoryError("RESOURCE_EXHAUSTED: the memory of a device was too short for the lanes")
+
+    def gather(self, news: Any) -> list[Any]:
+        """What all processes bring after a chunk; brings the counts of their streams up to date."""
+        if self.group.count == 1:
+            return [news]
+        told = self.group.gather((news, self._report()))
+        self._hear([report for _, report in told])
+        return [news for news, _ in told]
+
+    @property
+    def _max_ticks(self) -> int:
+        return ticks(self._tick_time, CHUNK_TIME * (TOGETHER if self.group.count > 1 else 1))
+
+    @property
+    def _room(self) -> np.ndarray:
+        """Starts that each stream of all processes can take."""
+        if self.lockstep:
+            return np.full(len(self._waiting), 0 if np.any(self._waiting) else self.engine.queue)
+        ahead = np.ceil(AHEAD * self._max_ticks * self._pace).astype(np.int64)
+        ahead = np.where(self._known, np.maximum(ahead, self.engine.lanes), AHEAD * self.engine.lanes)
+        return np.minimum(ahead, self.engine.queue) - self._waiting
 
     @property
     def room(self) -> int:
-        """Starts that can be dealt: into empty queues, and in lockstep none unless all are empty."""
-        hungry = len(self._hungry)
-        return 0 if self.lockstep and hungry < len(self.streams) else self.engine.queue * hungry
-
-    @property
-    def _hungry(self) -> list[Stream]:
-        return [stream for stream in self.streams if stream.first >= stream.count]
+        """Starts that can be dealt: in lockstep none unless all queues are empty."""
+        return 0 if len(self._returned[0]) else int(np.sum(np.maximum(self._room, 0)))
 
     @property
     def evaluations_a_tick(self) -> int:
         """The most evaluations that the next tick can take: one for each search at work or waiting, one a lane."""
-        at_work = (int(np.sum(s.at_work[:, 0] >= 0)) + s.count - s.first for s in self.streams)
-        return sum(min(searches, self.engine.lanes) for searches in at_work)
+        return int(np.sum(np.minimum(self._waiting + self._at_work, self.engine.lanes)))
 
     @property
     def busy(self) -> bool:
         """Whether anything is left to do."""
-        return any(stream.busy for stream in self.streams)
+        return bool(np.any(self._waiting) or np.any(self._at_work) or len(self._returned[0]))
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
-        """Hands out starts in equal parts; few go to few streams.
+        """Hands out starts, so that all streams run out of them at the same time; few go to few streams.
 
         starts: (k, n) with k at most `room`. first_step: of the searches from them, one or (k,). number: (k,) their
         numbers. problem: their problems, one or (k,).
@@ -130,45 +280,98 @@ class Streams:
         k = len(starts)
         searches = np.stack([number, np.broadcast_to(problem, k)], axis=1)
         first_step = np.broadcast_to(first_step, k)
-        hungry = self._hungry
-        used = min(len(hungry), -(-k // self.engine.lanes))
-        for stream, part in zip(hungry, np.array_split(np.arange(k), used), strict=False):
-            stream.fill(starts[part], first_step[part], searches[part])
+        streams, lanes = len(self._waiting), self.engine.lanes
+        if self.lockstep or (not np.any(self._waiting + self._at_work) and k <= streams * lanes):
+            used = min(streams, -(-k // lanes))
+            shares = np.zeros(streams, np.int64)
+            shares[:used] = k // used + (np.arange(used) < k % used)
+        else:
+            shares = even_shares(k, self._pace, self._waiting, np.maximum(self._room, 0))
+        ends = np.cumsum(shares)
+        for stream, share, end in zip(self.streams, shares[self._mine], ends[self._mine], strict=True):
+            part = slice(end - share, end)
+            if share:
+                stream.fill(starts[part], first_step[part], searches[part])
+        self._waiting = self._waiting + shares
 
     def serve(self, problems: Problems) -> None:
         """Other problems take the places of those that have ended."""
-        self.problems = jax.device_put(problems)
+        where: dict[Any, Problems] = {}
+        for engine in self.engines:
+            if engine.placement not in where:
+                at = jax.tree.map(lambda leaf, engine=engine: sweep.place(leaf, engine.placement), problems)
+                where[engine.placement] = jax.device_put(problems, at)
+        self._problems = [where[engine.placement] for engine in self.engines]
+
+    @property
+    def problems(self) -> Problems:
+        """The problems, as the first stream sees them."""
+        return self._problems[0]
 
     def run(self, rules: LocalRules, drain: bool, allowed: int | None = None) -> minima.Ended:
-        """Runs a chunk on every busy stream; returns the searches that ended.
+        """Runs a chunk on every busy stream of this process; returns the searches that ended.
 
         rules: of the local searches. drain: whether no more starts will be dealt. allowed: evaluations that may still
         be made, exceeded by a tick at most.
         """
-        max_ticks = ticks(self.engine.tick_time)
+        self._deal_returned()
+        max_ticks = self._max_ticks
         if allowed is not None:
-            max_ticks = min(max_ticks, max(allowed // self.evaluations_a_tick, 1))
-        busy = [stream for stream in self.streams if stream.busy]
+            max_ticks = min(max_ticks, max(allowed // max(self.evaluations_a_tick, 1), 1))
+        busy = [i for i, stream in enumerate(self.streams) if stream.busy]
         # JAX's settings belong to a thread: that of the caller holds in the pool too.
+        drain = drain and not len(self._returned[0])
         run = functools.partial(self._run, rules=rules, max_ticks=max_ticks, drain=drain, precise=x64())
         began = time.perf_counter()
-        outcomes = list(thread_pool(len(self.streams)).map(run, busy)) if len(busy) > 1 else [run(busy[0])]
+        try:
+            outcomes = list(thread_pool(len(self.streams)).map(run, busy)) if len(busy) > 1 else [run(i) for i in busy]
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if self.group.count == 1 or not out_of_memory(error):
+                raise
+            self._short, outcomes = True, []  # which the others have to hear
         seconds = time.perf_counter() - began
-        made = [made for _, made, _ in outcomes]
-        self.ticks += sum(made) * self.engine.lanes
-        self.nfev += sum(nfev for _, _, nfev in outcomes)
-        self.engine.tick_time = seconds / max(1, *made)
-        return minima.join([ended for ended, _, _ in outcomes])
+        if outcomes:
+            made, nfev = (np.array([outcome[i] for outcome in outcomes]) for i in (1, 2))
+            self._spent += [np.sum(nfev), np.sum(made) * self.engine.lanes]
+            self.engine.tick_time = seconds / max(1, *made)
+            # The pace of late: what was longer ago counts half with every chunk.
+            self.worked[busy] += made
+            ended = [len(ended.f) for ended, *_ in outcomes]
+            self._ended[busy], self._made[busy] = self._ended[busy] / 2 + ended, self._made[busy] / 2 + made
+        if self.group.count == 1:
+            self._hear([self._report()])
+        return minima.join([ended for ended, *_ in outcomes]) if outcomes else self._nothing()
+
+    def _deal_returned(self) -> None:
+        """Deals the starts of searches that have to begin anew."""
+        room = int(np.sum(np.maximum(self._room, 0)))
+        if room and len(self._returned[0]):
+            (starts, first_step, searches), self._returned = (
+                tuple(part[:room] for part in self._returned), tuple(part[room:] for part in self._returned),
+            )  # fmt: skip
+            self.deal(starts, first_step, *searches.T)
+
+    def _nothing(self) -> minima.Ended:
+        n, dtype, whole = self.engine.n, self.engine.dtype, np.zeros(0, np.int64)
+        return minima.Ended(np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole, whole)
 
     def _run(
-        self, stream: Stream, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
+        self, i: int, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
     ) -> tuple[minima.Ended, int, int]:
+        stream, engine, began = self.streams[i], self.engines[i], time.perf_counter()
         with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
-            out: Chunk = self.engine.call(stream.state, stream.queue(max_ticks, drain), self.problems, rules)
+            out: Chunk = engine.call(stream.state, stream.queue(max_ticks, drain), self._problems[i], rules)
         results, slot = np.asarray(out.results), np.asarray(out.state.slot)
+        self.seconds[i] += time.perf_counter() - began
         searches = np.concatenate([stream.waiting, stream.at_work, [[-1, -1]]])
-        stream.state, stream.first, stream.at_work = out.state, int(out.first), searches[slot]
-        n = self.engine.n
+        begun = np.concatenate([stream.starts, stream.begun, np.zeros_like(stream.begun[:1])])
+        stream.state, stream.first, stream.at_work, stream.begun = (
+            out.state,
+            int(out.first),
+            searches[slot],
+            begun[slot],
+        )
+        n = engine.n
         rows = np.flatnonzero(results[:, n + 1])
         ended = results[rows]
         status, nfev = ended[:, n + 1 :].astype(np.int64).T
@@ -176,7 +379,7 @@ class Streams:
         return minima.Ended(ended[:, :n], ended[:, n], number, status, nfev, problem), int(out.ticks), int(out.nfev)
 
     def cut(self) -> minima.Ended:
-        """Ends the searches at work where they are; starts that wait are dropped."""
+        """Ends the searches at work in this process where they are; starts that wait are dropped."""
         ended = []
         for stream in self.streams:
             lanes = stream.state.lanes
@@ -187,34 +390,53 @@ class Streams:
             number, problem = stream.at_work[rows].T
             ended.append(minima.Ended(x, f, number, status, nfev[rows].astype(np.int64), problem))
         self.streams = [self._idle() for _ in self.streams]
+        self._returned = self._no_starts()
+        if self.group.count == 1:
+            self._hear([self._report()])
         return minima.join(ended)
 
     def save(self) -> dict[str, np.ndarray]:
-        """The lanes, their searches and the starts that wait, as arrays; what has been spent."""
-        arrays = {"spent": np.array([self.nfev, self.ticks])}
-        for i, stream in enumerate(self.streams):
+        """The lanes, their searches and the starts that wait, of all processes, as arrays; what has been spent."""
+        mine = []
+        for stream in self.streams:
             waits = slice(stream.first, stream.count)
-            parts = {"starts": stream.starts, "first_step": stream.first_step, "waiting": stream.waiting}
-            arrays |= {f"stream{i}_{name}": part[waits] for name, part in parts.items()}
-            arrays[f"stream{i}_at_work"] = stream.at_work
-            leaves = jax.tree.leaves(stream.state)
-            arrays |= {f"stream{i}_state{k}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
+            mine += [stream.starts[waits], stream.first_step[waits], stream.waiting[waits]]
+            mine += [stream.at_work, stream.begun, *(np.asarray(leaf) for leaf in jax.tree.leaves(stream.state))]
+        told = [array for arrays in self.group.gather_arrays(mine) for array in arrays]
+        arrays = {"spent": np.array([self.nfev, self.ticks])}
+        arrays |= dict(zip(("returned_starts", "returned_step", "returned"), self._returned, strict=True))
+        names, each = self._names(), len(self._names())
+        for i, first in enumerate(range(0, len(told), each)):
+            arrays |= {f"stream{i}_{name}": told[first + k] for k, name in enumerate(names)}
         return arrays
 
+    def _names(self) -> list[str]:
+        leaves = jax.tree.structure(self.engine.idle()).num_leaves
+        return ["starts", "first_step", "waiting", "at_work", "begun", *(f"state{k}" for k in range(leaves))]
+
     def load(self, arrays: dict[str, np.ndarray]) -> None:
-        """The inverse of `save`, with as many streams as there were."""
+        """The inverse of `save`. With another number of streams, the searches at work begin anew, and count once."""
         self.nfev, self.ticks = (int(number) for number in arrays["spent"])
-        self.streams = []
-        while f"stream{(i := len(self.streams))}_at_work" in arrays:
-            stream, treedef = self._idle(), jax.tree.structure(self._idle().state)
-            starts, first_step, waiting, at_work = (
-                arrays[f"stream{i}_{name}"] for name in ("starts", "first_step", "waiting", "at_work")
-            )
-            stream.fill(starts, first_step, waiting)
-            stream.at_work = at_work
-            leaves = [arrays[f"stream{i}_state{k}"] for k in range(treedef.num_leaves)]
-            stream.state = jax.tree.unflatten(treedef, leaves)
-            self.streams.append(stream)
+        self._returned = tuple(arrays[name] for name in ("returned_starts", "returned_step", "returned"))
+        treedef, names, kept = jax.tree.structure(self.engine.idle()), self._names(), []
+        while f"stream{len(kept)}_at_work" in arrays:
+            kept.append([arrays[f"stream{len(kept)}_{name}"] for name in names])
+        if len(kept) == len(self._waiting):
+            for i, (starts, first_step, waiting, at_work, begun, *leaves) in enumerate(kept[self._mine]):
+                stream = self._idle()
+                stream.fill(starts, first_step, waiting)
+                stream.at_work, stream.begun, stream.state = at_work, begun, jax.tree.unflatten(treedef, leaves)
+                self.streams[i] = stream
+        else:
+            for starts, first_step, waiting, at_work, begun, *leaves in kept:
+                state: State = jax.tree.unflatten(treedef, leaves)
+                works = at_work[:, 0] >= 0
+                self.nfev -= int(np.sum(state.lanes.nfev[0, works]))
+                parts = (starts, begun[works]), (first_step, state.first_step[works]), (waiting, at_work[works])
+                both = zip(self._returned, parts, strict=True)
+                self._returned = tuple(np.concatenate([before, *part]) for before, part in both)
+        self._forget()
+        self._hear(self.group.gather(self._report()))
 
     def gradient(self, x: np.ndarray, rules: LocalRules) -> np.ndarray:
         """The gradient at x, (n,), by one more evaluation."""
@@ -238,3 +460,24 @@ class Streams:
             values.append(np.asarray(lanes.best_f)[0, :k])
             gradients.append(np.where(bad, np.nan, np.asarray(lanes.g)[:, :k]).T / np.where(width > 0, width, 1))
         return np.concatenate(values), np.concatenate(gradients)
+
+
+def even_shares(count: int, pace: np.ndarray, waiting: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """So many starts for each stream, at most its room, that all run out of starts at the same time.
+
+    pace: starts that each takes in a tick. The sums are exact, so that every process comes to the same.
+    """
+    low, high = 0.0, math.ceil(max((waiting + room) / pace))
+    for _ in range(64):
+        middle = (low + high) / 2
+        enough = math.fsum(np.clip(pace * middle - waiting, 0, room)) >= count
+        low, high = (low, middle) if enough else (middle, high)
+    shares = np.floor(np.clip(pace * low - waiting, 0, room)).astype(np.int64)
+    while left := count - int(np.sum(shares)):
+        shares[np.flatnonzero(shares < room)[:left]] += 1
+    return shares
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether that is what the error says."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)

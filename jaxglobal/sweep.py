@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Sharding, SingleDeviceSharding
 
 from jaxglobal import descent
 from jaxglobal.closed import Closed
@@ -91,6 +92,8 @@ class Engine:
         n: the number of variables.
         dtype: of x.
         call: (state, queue, problems, rules) -> Chunk. Gives up the memory of the state.
+        placement: where its arrays live.
+        memory: bytes of the program's arguments, results and temporary arrays, by XLA's own account; 0 if unknown.
         tick_time: seconds that a tick took when last measured, 0 before.
     """
 
@@ -100,6 +103,8 @@ class Engine:
     n: int
     dtype: np.dtype
     call: Callable[..., Any]
+    placement: Sharding
+    memory: int = 0
     tick_time: float = 0.0
 
     def idle(self) -> State:
@@ -140,22 +145,26 @@ def engine(
     before_compile: Callable[[], None],
     own: tuple[bool, ...] = (),
     blocks: bool = False,
+    placement: Sharding | None = None,
 ) -> Engine:
-    """The engine of the function with so many lanes, compiled if this is its first use.
+    """The engine of the function with so many lanes, compiled if this is its first use there.
 
     problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
     blocks: whether the starts come in small blocks, for which a large queue would be a burden.
+    placement: where it runs, by default on JAX's default device.
     """
+    placement = placement or SingleDeviceSharding(jax.local_devices()[0])
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
-    shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(problems))
+    leaves = jax.tree.leaves(problems)
+    shapes, where = tuple(np.shape(leaf) for leaf in leaves), tuple(place(leaf, placement) for leaf in leaves)
     own = own or (False,) * len(shapes)
-    key = ("engine", program, lanes, own, shapes, blocks)
+    key = ("engine", program, lanes, own, shapes, blocks, placement, where)
     if key not in closed.programs:
         before_compile()
         size = min(queue_size(n, lanes), max(BLOCK_QUEUE, 2 * lanes)) if blocks else queue_size(n, lanes)
-        run = functools.partial(chunk, closed.value, program, jax.default_backend(), own)
-        call = compile_chunk(run, program, n, dtype, lanes, size, problems)
-        closed.programs[key] = Engine(program, lanes, size, n, dtype, call)
+        run = functools.partial(chunk, closed.value, program, next(iter(placement.device_set)).platform, own)
+        call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement)
+        closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, memory(call))
     return closed.programs[key]
 
 
@@ -168,23 +177,48 @@ def auxiliary(objective: Objective, x: Any) -> Any:
 
 
 def compile_chunk(
-    run: Callable[..., Chunk], program: Program, n: int, dtype: np.dtype, lanes: int, size: int, problems: Problems
-) -> Callable[..., Chunk]:
-    """Compiles `run` for lanes, a queue and problems of these shapes."""
+    run: Callable[..., Chunk],
+    program: Program,
+    n: int,
+    dtype: np.dtype,
+    lanes: int,
+    size: int,
+    problems: Problems,
+    placement: Sharding,
+) -> Any:
+    """Compiles `run` for lanes, a queue and problems of these shapes, there."""
 
     def like(shape: tuple[int, ...], kind: Any) -> Any:
-        return jax.ShapeDtypeStruct(shape, kind)
+        return jax.ShapeDtypeStruct(shape, kind, sharding=placement)
+
+    def given(leaf: Any) -> Any:
+        weak = getattr(leaf, "weak_type", False)
+        return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place(leaf, placement), weak_type=weak)
 
     number, whole = like((), dtype), like((), np.int32)
-    state = State(
-        lane_shapes(program, n, lanes, dtype), *(like((lanes,), kind) for kind in (np.int32, dtype, np.int32))
-    )
+    lane = jax.tree.map(lambda leaf: like(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
+    state = State(lane, *(like((lanes,), kind) for kind in (np.int32, dtype, np.int32)))
     queue = Queue(
         like((size, n), dtype), like((size,), dtype), like((size,), np.int32), whole, whole, like((), np.bool_), whole
     )
     rules = LocalRules(number, number, None, whole, number, number)
-    jitted = jax.jit(run, donate_argnums=0)
-    return jitted.lower(state, queue, problems, rules).compile()
+    jitted = jax.jit(run, donate_argnums=0, out_shardings=placement)
+    return jitted.lower(state, queue, jax.tree.map(given, problems), rules).compile()
+
+
+def place(leaf: Any, placement: Sharding) -> Sharding:
+    """Where a leaf of the problems lives: with the lanes, unless it lies on several devices already."""
+    spread = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
+    return leaf.sharding if spread else placement
+
+
+def memory(compiled: Any) -> int:
+    """Bytes that a compiled program needs while it runs; 0 where XLA does not tell."""
+    needs = compiled.memory_analysis()
+    if needs is None:
+        return 0
+    parts = needs.temp_size_in_bytes, needs.argument_size_in_bytes, needs.output_size_in_bytes
+    return sum(parts) - needs.alias_size_in_bytes
 
 
 def chunk(

@@ -269,11 +269,11 @@ def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
 
     engines, real = [], sweep.engine
 
-    def engine(closed, program, problems, lanes, before_compile, **options):
+    def engine(closed, program, problems, lanes, *rest):
         engines.append(lanes)
         if lanes > 32:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-        return real(closed, program, problems, lanes, before_compile, **options)
+        return real(closed, program, problems, lanes, *rest)
 
     monkeypatch.setattr(sweep, "engine", engine)
     result = jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)] * 2, lanes=128, progress=False)
