@@ -69,7 +69,7 @@ def test_the_same_bits_on_any_devices_and_processes():
 
 @pytest.mark.slow
 def test_kill_9_of_one_process(tmp_path):
-    path, levels = str(tmp_path / "c.npz"), "8"
+    path, levels = str(tmp_path / "c.npz"), "10"
     plain = outputs(start("kept", "", levels, forced=1))[0].splitlines()[-1]
     for victim in (1, 0):
         pair = start("kept", path, levels, count=2, forced=2)
