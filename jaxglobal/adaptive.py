@@ -222,7 +222,7 @@ class Guide:
         """The candidates of the next round: points of the cover, of the hops, and exchanges."""
         course, n, rng = self.course, self.n, self._rng()
         size, points = int(course.size), self.sequence.cover.size(level, n)
-        whole = min(max(ROUND, size // ROUNDS), LARGEST_ROUND)
+        whole = round_size(size)
         count = min(whole, left)
         known = len(course.pool.f) > 0
         cells = -(-count // COVER) if known else count
@@ -300,6 +300,11 @@ class Guide:
         return course._replace(
             evolution=begin(self.n).evolution, pending=np.concatenate([course.pending, evolution.x[None]])
         )
+
+
+def round_size(size: int) -> int:
+    """Local searches of a round in a level of this size."""
+    return min(max(ROUND, size // ROUNDS), LARGEST_ROUND)
 
 
 def read(given: Any, n: int, seed: int) -> Starts:

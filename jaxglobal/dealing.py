@@ -3,13 +3,13 @@
 A block of a sequence that learns waits for what the block before has found.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from jaxglobal import adaptive, descent
 from jaxglobal.descent import Local
-from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.minima import Ended, join
 from jaxglobal.objective import Objective
 from jaxglobal.starts import Starts
@@ -39,6 +39,10 @@ class Dealer:
         """Starts of the level, the user's own included."""
         return self.own(level) + self.sequence.size(level, self.free)
 
+    def together(self, level: int) -> float:
+        """Searches of the level that can be under way together."""
+        return math.inf
+
     def spacing(self, level: int, done: int) -> float:
         """Of the level once so many searches have ended."""
         return self.sequence.spacing(level, max(done - self.own(level), 0), self.free)
@@ -67,10 +71,6 @@ class Dealer:
             return own
         unit = self.sequence.points(level, first, count, self.free)
         return np.concatenate([own, self.problem.place(unit)])
-
-    def rules(self, rules: LocalRules) -> LocalRules:
-        """The rules of the points in the lanes."""
-        return rules
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """Whether the lanes are to finish what they have before more is dealt."""
@@ -110,6 +110,11 @@ class GuidedDealer(Dealer):
             self._guide.add(*self._results()[:2])
         return self._guide.size(level)
 
+    def together(self, level: int) -> float:
+        """See `Dealer`."""
+        size = self.size(level)
+        return adaptive.round_size(size) if level else size
+
     def spacing(self, level: int, done: int) -> float:
         """See `Dealer`."""
         if level == 0:
@@ -129,18 +134,19 @@ class GuidedDealer(Dealer):
                 return 0
             self._x, self._searched, self._sent = block.x, block.searched, 0
             self._first_step = np.clip(block.first_step, self.search.step(0.0), self.search.step(1.0))
-        count = min(streams.room, len(self._x) - self._sent)
+        left = len(self._x) - self._sent
+        count = min(streams.room, left) if self._searched else left
         if not count:
             return 0
         part = slice(self._sent, self._sent + count)
-        streams.deal(self.problem.place(self._x[part]), self._first_step[part], self.number + np.arange(count))
+        points, number = self.problem.place(self._x[part]), self.number + np.arange(count)
         self.number += count
         self._sent += count
-        return count if self._searched else 0
-
-    def rules(self, rules: LocalRules) -> LocalRules:
-        """One evaluation where the points are not searched from."""
-        return rules if self._searched else rules._replace(max_nfev=np.int32(1))
+        if not self._searched:
+            streams.look(points, number)
+            return 0
+        streams.deal(points, self._first_step[part], number)
+        return count
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt."""

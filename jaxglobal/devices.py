@@ -15,6 +15,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 CPU_CACHE = 2**18  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
 CPU_TICK = 1e6  # multiplications in a tick (about 0.3 ms): more lanes would only make the tail of a level longer
 CPU_ALONE = 1e6  # multiplications of one evaluation from which idle lanes cost more than the lanes gain
+FEW = 8  # lanes of a thread where searches come in small rounds: the width of its vectors
+WIDE_FROM = 32  # times as many searches in a round, from which the full number of lanes is worth its compilation
 MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 SHARE = 0.5  # of a device's memory that compiled programs may take
@@ -43,6 +45,14 @@ def choose_lanes(numbers: int, dtype: np.dtype, cost: float, platform: str | Non
     if cost >= CPU_ALONE:
         return 1
     return _power_of_two(min(CPU_CACHE / memory, CPU_TICK / max(cost, 1), MOST_LANES["cpu"]))
+
+
+def narrow(lanes: int, together: float, platform: str) -> int:
+    """Lanes, at most so many, where so many searches are under way together.
+
+    On a CPU every lane costs its share of a tick, at work or idle; an accelerator has as many anyway.
+    """
+    return min(lanes, FEW) if platform == "cpu" and together < WIDE_FROM * FEW else lanes
 
 
 def fewer_lanes(lanes: int, needed: float, memory: float) -> int:

@@ -196,8 +196,8 @@ def levels(
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit = isinstance(lanes, str)
-        blocks = isinstance(sequence, Adaptive) and len(guesses) < sweep.BLOCK_QUEUE
-        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, blocks)
+        learns = isinstance(sequence, Adaptive)
+        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, learns)
         noise = 0.0
         precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
@@ -205,7 +205,7 @@ def levels(
     kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
-        group,
+        group, given[0].platform if isinstance(lanes, str) else "any",
     )  # fmt: skip
 
 
@@ -254,14 +254,14 @@ def compiled(
     group: processes.Alone,
     lockstep: bool,
     fit: bool,
-    blocks: bool,
+    learns: bool,
 ) -> Callable[[int], Streams]:
-    """Opens the lanes of the compiled program of a JAX function. blocks: whether the starts come in small blocks."""
+    """Opens the lanes of the compiled program of a JAX function. learns: whether the sequence asks for values alone."""
 
     def open_streams(lanes: int) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
         return streams.open_streams(
-            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, blocks
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, learns
         )
 
     return open_streams
@@ -293,14 +293,15 @@ class Levels(Iterator[Level]):
 
     def __init__(
         self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None, precise=None, group=processes.ALONE,
+        checkpoint=None, precise=None, group=processes.ALONE, platform="any",
     ):  # fmt: skip
         """See `levels`, which checks the arguments.
 
         open_streams: of so many lanes. noise: error of a value. precise: the objective in float64, if it has one; see
-        `precise.evaluator`. group: the processes that search together.
+        `precise.evaluator`. group: the processes that search together. platform: for which the number of lanes is
+        chosen, "any" if it was given.
         """
-        self._group, self._due = group, False
+        self._group, self._platform, self._due = group, platform, False
         self._precise = precise
         self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
         self._began, self._problem = began, problem
@@ -419,34 +420,47 @@ class Levels(Iterator[Level]):
         before, level, dealt = self._found, self._level, self._dealer.save()
         while True:
             try:
-                lanes = self._ready()
+                lanes = self._ready(self._level_index)
                 self._level = level or Underway(
-                    len(self._levels), 0, 0, np.zeros(len(LocalStatus), np.int64), lanes.nfev
+                    self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), lanes.nfev
                 )
                 yield from self._run_level(self._level, lanes)
                 return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
                 if not streams.out_of_memory(error) or self._lanes == 1 or level is not None:
                     raise
-                self._lanes //= 2
-                if self._streams is not None:
-                    self._spent = self._streams.nfev, self._streams.ticks
-                self._streams = None
+                self._lanes = max(getattr(self._streams, "lanes", self._lanes) // 2, 1)
+                self._close()
                 self._found = before
                 self._dealer.load(dealt)
 
-    def _ready(self) -> Any:
-        """The streams, with the program compiled at the first use."""
+    @property
+    def _level_index(self) -> int:
+        """Of the level that is under way, or begins next."""
+        return len(self._levels)
+
+    def _ready(self, level: int) -> Any:
+        """The streams, with as many lanes as the level can use; their program is compiled at the first use."""
+        wanted = hardware.narrow(self._lanes, self._dealer.together(level), self._platform)
+        if self._streams is not None and getattr(self._streams, "lanes", wanted) != wanted:
+            self._close()
         if self._streams is None:
             began = time.perf_counter()
-            self._streams = self._open(self._lanes)
-            self._lanes = getattr(self._streams, "lanes", self._lanes)
+            self._streams = self._open(wanted)
+            if getattr(self._streams, "lanes", wanted) < wanted:  # memory has no room for more
+                self._lanes = self._streams.lanes
             self._compile_time += time.perf_counter() - began
             self._streams.nfev, self._streams.ticks = self._spent
             if self._kept is not None:
                 self._streams.load(self._kept)
                 self._kept = None
         return self._streams
+
+    def _close(self) -> None:
+        """Gives up the streams, but for what they have spent."""
+        if self._streams is not None:
+            self._spent = self._streams.nfev, self._streams.ticks
+        self._streams = None
 
     def _run_level(self, level: Underway, streams: Any) -> Iterator[None]:
         """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
@@ -462,7 +476,7 @@ class Levels(Iterator[Level]):
             if finished:
                 break
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
-            self._collect(streams.run(dealer.rules(rules), dealer.drains(level.dealt, allowed), left), level)
+            self._collect(streams.run(rules, dealer.drains(level.dealt, allowed), left), level)
             level.seconds = earlier + time.perf_counter() - began
             self._display.update(level.done, self._found.f)
             self._status = self._limit(streams)
@@ -529,8 +543,8 @@ class Levels(Iterator[Level]):
         """Ends the search: polishes the best point, and writes the last checkpoint."""
         if self._ended_at is not None:
             return
-        if self._kept is not None:
-            self._ready()
+        if self._streams is None:
+            self._ready(max(self._level_index - 1, 0))
         exact = isinstance(self._streams, Streams)  # others have no evaluation to spare, or an inexact gradient
         if exact and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(self._streams)
@@ -589,7 +603,7 @@ class Levels(Iterator[Level]):
         self._calls = None if state["calls"] is None else Calls(**state["calls"])
         self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])
         self._jac = (int(arrays["jac_of"]), arrays["jac"]) if "jac" in arrays else None
-        self._kept = arrays
+        self._kept = arrays if self._level is not None else None  # between levels the lanes are idle
         if self._status is not Status.RUNNING:
             self._ended_at = time.perf_counter()
 

@@ -26,10 +26,11 @@ import jax
 import numpy as np
 
 from jaxglobal import devices as hardware
-from jaxglobal import minima, processes, sweep
+from jaxglobal import looks, minima, processes, sweep
 from jaxglobal.closed import Closed, x64
 from jaxglobal.descent import Program
 from jaxglobal.descent import Rules as LocalRules
+from jaxglobal.looks import Looks
 from jaxglobal.result import NOT_BEGUN, LocalStatus
 from jaxglobal.sweep import Chunk, Engine, Problems, Queue, State
 
@@ -103,6 +104,8 @@ class Report(NamedTuple):
     """(2,) Evaluations, and lanes times ticks, since the last report."""
     tick_time: np.ndarray
     """() Seconds."""
+    look_time: np.ndarray
+    """() Seconds of a call for values alone."""
     short: np.ndarray
     """() Whether the memory was too short for the chunk."""
 
@@ -129,19 +132,19 @@ def open_streams(
     lockstep: bool = True,
     group: processes.Alone = processes.ALONE,
     fit: bool = True,
-    blocks: bool = False,
+    learns: bool = False,
 ) -> "Streams":
     """Streams on all devices, their programs compiled if this is their first use.
 
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
-    the devices. blocks: whether the starts come in small blocks.
+    the devices. learns: whether values alone will be asked for too, and starts come in small blocks.
     """
     placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
     distinct, precise = list(dict.fromkeys(placements)), x64()
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
         with jax.enable_x64(precise):
-            return sweep.engine(closed, program, problems, lanes, before, own, blocks, placement)
+            return sweep.engine(closed, program, problems, lanes, before, own, learns, placement)
 
     def fitting(lanes: int) -> Engine:
         """The engine of the first device."""
@@ -152,14 +155,26 @@ def open_streams(
                 return first
             lanes = fewer
 
+    def values(placement: Any) -> looks.Values:
+        with jax.enable_x64(precise):
+            return looks.compiled(closed, problems, look_width, placement)
+
+    # XLA compiles programs side by side, on threads that it has of its own as well.
+    look_width = looks.width(lanes, next(iter(distinct[0].device_set)).platform)
+    asked = [thread_pool(len(distinct) + 1).submit(values, placement) for placement in distinct if learns]
     engines = {distinct[0]: fitting(lanes)}
     fewest = int(min(group.gather(np.array(engines[distinct[0]].lanes))))
     if fewest < engines[distinct[0]].lanes:
         engines[distinct[0]] = compiled(distinct[0], fewest, before_compile)
-    if len(distinct) > 1:  # XLA compiles for several devices side by side
+    if len(distinct) > 1:
         others = thread_pool(len(distinct)).map(lambda where: compiled(where, fewest, lambda: None), distinct[1:])
         engines |= dict(zip(distinct[1:], others, strict=True))
-    return Streams([engines[placement] for placement in placements], problems, lockstep, group)
+    programs = dict(zip(distinct, [future.result() for future in asked], strict=False))
+    opened = Streams([engines[placement] for placement in placements], problems, lockstep, group)
+    if learns:
+        n, dtype = opened.engine.n, opened.engine.dtype
+        opened.looks = looks.Looks([programs[placement] for placement in placements], look_width, n, dtype)
+    return opened
 
 
 class Streams:
@@ -172,7 +187,10 @@ class Streams:
         seconds: (k,) that each stream of this process has been at work.
         worked: (k,) ticks that each has made.
         lanes: of each stream.
+        looks: the points that wait for their values alone, if any can.
     """
+
+    looks: Looks | None = None
 
     def __init__(
         self,
@@ -219,6 +237,7 @@ class Streams:
             made=self._made,
             spent=self._spent,
             tick_time=np.array(self.engine.tick_time),
+            look_time=np.array(self.looks.seconds if self.looks else 0.0),
             short=np.array(self._short),
         )
 
@@ -232,6 +251,7 @@ class Streams:
         nfev, ticks = np.sum([report.spent for report in reports], axis=0)
         self.nfev, self.ticks = self.nfev + int(nfev), self.ticks + int(ticks)
         self._spent, self._tick_time = np.zeros(2, np.int64), float(max(report.tick_time for report in reports))
+        self._look_time = float(max(report.look_time for report in reports))
         if any(report.short for report in reports):
             raise MemoryError("RESOURCE_EXHAUSTED: the memory of a device was too short for the lanes")
 
@@ -269,7 +289,26 @@ class Streams:
     @property
     def busy(self) -> bool:
         """Whether anything is left to do."""
-        return bool(np.any(self._waiting) or np.any(self._at_work) or len(self._returned[0]))
+        looking = self.looks is not None and len(self.looks.points) > 0
+        return bool(looking or np.any(self._waiting) or np.any(self._at_work) or len(self._returned[0]))
+
+    def look(self, points: np.ndarray, number: np.ndarray) -> None:
+        """Asks for the values at points, (k, n), from which no search begins. number: (k,) theirs."""
+        assert self.looks is not None
+        self.looks.ask(points, number)
+
+    def _look(self, allowed: int | None) -> minima.Ended:
+        """Values for about the time of a chunk, if so many evaluations may still be made."""
+        assert self.looks is not None
+        streams, group = len(self._waiting), self.group
+        calls = streams * ticks(self._look_time, CHUNK_TIME)
+        args = [problems.args for problems in self._problems]
+        share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
+        ended, count = self.looks.run(calls, allowed, args, share, pool.map)
+        self._spent += len(ended.f)
+        if group.count == 1:
+            self._hear([self._report()])
+        return ended
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """Hands out starts, so that all streams run out of them at the same time; few go to few streams.
@@ -309,11 +348,13 @@ class Streams:
         return self._problems[0]
 
     def run(self, rules: LocalRules, drain: bool, allowed: int | None = None) -> minima.Ended:
-        """Runs a chunk on every busy stream of this process; returns the searches that ended.
+        """Runs a chunk on every busy stream of this process; returns the searches that ended, or points looked at.
 
         rules: of the local searches. drain: whether no more starts will be dealt. allowed: evaluations that may still
         be made, exceeded by a tick at most.
         """
+        if self.looks is not None and len(self.looks.points):
+            return self._look(allowed)
         self._deal_returned()
         max_ticks = self._max_ticks
         if allowed is not None:
@@ -391,6 +432,8 @@ class Streams:
             ended.append(minima.Ended(x, f, number, status, nfev[rows].astype(np.int64), problem))
         self.streams = [self._idle() for _ in self.streams]
         self._returned = self._no_starts()
+        if self.looks is not None:
+            self.looks.drop()
         if self.group.count == 1:
             self._hear([self._report()])
         return minima.join(ended)
@@ -405,6 +448,8 @@ class Streams:
         told = [array for arrays in self.group.gather_arrays(mine) for array in arrays]
         arrays = {"spent": np.array([self.nfev, self.ticks])}
         arrays |= dict(zip(("returned_starts", "returned_step", "returned"), self._returned, strict=True))
+        if self.looks is not None:
+            arrays |= {"looks": self.looks.points, "looks_number": self.looks.number}
         names, each = self._names(), len(self._names())
         for i, first in enumerate(range(0, len(told), each)):
             arrays |= {f"stream{i}_{name}": told[first + k] for k, name in enumerate(names)}
@@ -418,6 +463,8 @@ class Streams:
         """The inverse of `save`. With another number of streams, the searches at work begin anew, and count once."""
         self.nfev, self.ticks = (int(number) for number in arrays["spent"])
         self._returned = tuple(arrays[name] for name in ("returned_starts", "returned_step", "returned"))
+        if self.looks is not None:
+            self.looks.ask(arrays["looks"], arrays["looks_number"])
         treedef, names, kept = jax.tree.structure(self.engine.idle()), self._names(), []
         while f"stream{len(kept)}_at_work" in arrays:
             kept.append([arrays[f"stream{len(kept)}_{name}"] for name in names])

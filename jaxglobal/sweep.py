@@ -28,7 +28,7 @@ from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
-BLOCK_QUEUE = 2**12  # starts of a chunk where they come in blocks
+BLOCKS_QUEUED = 16  # starts a lane in a chunk where they come in small blocks
 
 
 class Problems(NamedTuple):
@@ -161,7 +161,7 @@ def engine(
     key = ("engine", program, lanes, own, shapes, blocks, placement, where)
     if key not in closed.programs:
         before_compile()
-        size = min(queue_size(n, lanes), max(BLOCK_QUEUE, 2 * lanes)) if blocks else queue_size(n, lanes)
+        size = min(queue_size(n, lanes), BLOCKS_QUEUED * lanes) if blocks else queue_size(n, lanes)
         run = functools.partial(chunk, closed.value, program, next(iter(placement.device_set)).platform, own)
         call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement)
         closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, memory(call))

@@ -23,7 +23,7 @@ ORDER = [
     "result nearest problems cost weakly closed objective starts cmaes hops adaptive descent".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt".split(),
     ["losses", "levenberg", "separable", "regression"],
-    "sweep minima stopping devices progress implicit batch polish precise".split(),
+    "sweep minima looks stopping devices progress implicit batch polish precise".split(),
     ["found", "dealing", "processes", "streams"],
     "asked differences workers host checkpoint".split(),
     "driver argmin family many derivative search asynchronous".split(),

@@ -1,0 +1,116 @@
+"""Values at points from which no search begins: what a sequence that learns asks for before it chooses its starts.
+
+They have a program of their own, without gradient, lanes or queue. A call of the lanes costs the host a quarter of a
+millisecond, one of this program a hundredth of that (`benchmarks/dispatch.py`), and a sequence that learns asks often,
+for few points at a time.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Sharding
+
+from jaxglobal import sweep
+from jaxglobal.closed import Closed, x64
+from jaxglobal.minima import Ended
+from jaxglobal.result import LocalStatus
+from jaxglobal.sweep import Problems
+
+WIDTH = {"cpu": 64}  # points of a call, at most
+WIDEST = 1024  # the same on an accelerator
+WORTH_THREADS = 1e-3  # seconds of work from which it is shared between threads
+
+Values = Callable[[np.ndarray, list[Any]], jax.Array]
+
+
+def width(lanes: int, platform: str) -> int:
+    """Points of a call where the local searches have so many lanes."""
+    return min(lanes, WIDTH.get(platform, WIDEST))
+
+
+def compiled(closed: Closed, problems: Problems, points: int, placement: Sharding) -> Values:
+    """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there."""
+    n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
+    where = [sweep.place(leaf, placement) for leaf in problems.args]
+    key = ("values", points, n, tuple(np.shape(leaf) for leaf in problems.args), placement, tuple(where))
+    if key not in closed.programs:
+
+        def values(x, args):
+            return jax.vmap(closed.value, in_axes=(-1, None))(x.T, args)
+
+        args = [
+            jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=at, weak_type=getattr(leaf, "weak_type", False))
+            for leaf, at in zip(problems.args, where, strict=True)
+        ]
+        jitted = jax.jit(values, out_shardings=placement)
+        lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args)
+        closed.programs[key] = lowered.compile()
+    return closed.programs[key]
+
+
+class Looks:
+    """The points that wait for their values, of all processes, and the programs of this process.
+
+    Attributes:
+        points: (k, n) in the user's coordinates.
+        number: (k,) their numbers.
+        seconds: that a call took when last measured, 0 before.
+    """
+
+    def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype):
+        """programs: of each stream of this process, for so many points."""
+        self._programs, self._width = programs, width
+        self.points, self.number, self.seconds = np.zeros((0, n), dtype), np.zeros(0, np.int64), 0.0
+
+    def ask(self, points: np.ndarray, number: np.ndarray) -> None:
+        """Puts points behind those that wait."""
+        self.points = np.concatenate([self.points, points.astype(self.points.dtype)])
+        self.number = np.concatenate([self.number, number])
+
+    def drop(self) -> None:
+        """Forgets the points that wait."""
+        self.points, self.number = self.points[:0], self.number[:0]
+
+    def run(
+        self, calls: int, allowed: int | None, args: Sequence[list[Any]], share: slice, side_by_side: Callable[..., Any]
+    ) -> tuple[Ended, int]:
+        """Values of the first of the points that wait, and how many of them were looked at in all processes.
+
+        calls: of each program, at most. allowed: points, at most. args: for each program. share: of the calls, those
+        of this process. side_by_side: as `map`, on threads.
+        """
+        count = min(len(self.points), calls * self._width, len(self.points) if allowed is None else max(allowed, 0))
+        parts = [slice(first, min(first + self._width, count)) for first in range(0, count, self._width)][share]
+        (points, self.points), (number, self.number) = (
+            (field[:count], field[count:]) for field in (self.points, self.number)
+        )
+        precise, used = x64(), len(self._programs)
+
+        def look(stream: int, mine: list[slice]) -> list[np.ndarray]:
+            with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
+                return [self._look(self._programs[stream], points[part], args[stream]) for part in mine]
+
+        began = time.perf_counter()
+        if used > 1 and len(parts) * self.seconds > WORTH_THREADS:
+            dealt = [parts[i::used] for i in range(used)]
+            values: list[Any] = [None] * len(parts)
+            for i, told in enumerate(side_by_side(look, range(used), dealt)):
+                values[i::used] = told
+            made = len(dealt[0])
+        else:
+            values, made = look(0, parts), len(parts)
+        self.seconds = (time.perf_counter() - began) / made if made else self.seconds
+        f = np.concatenate([*values, self.points[:0, 0]])
+        x, mine = (np.concatenate([*(field[part] for part in parts), field[:0]]) for field in (points, number))
+        status, once = np.full(len(f), int(LocalStatus.RUNNING)), np.ones(len(f), np.int64)
+        return Ended(x, np.where(np.isfinite(f), f, np.inf), mine, status, once, np.zeros(len(f), np.int64)), count
+
+    def _look(self, values: Values, points: np.ndarray, args: list[Any]) -> np.ndarray:
+        padded = points
+        if len(points) < self._width:
+            padded = np.empty((self._width, points.shape[1]), points.dtype)
+            padded[: len(points)], padded[len(points) :] = points, points[-1]
+        return np.asarray(values(padded, args))[: len(points)]
