@@ -12,6 +12,7 @@ Differs from [H]:
 2. Ends where the best values of many generations, or the distribution itself, have shrunk to rounding, as in [AH].
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import numpy as np
 WIDTH = 0.25  # standard deviation at first, in units of the box; [H] has 0.3 of it
 FLAT = 1e-11  # values that differ by so much of their size have settled, and a distribution of this width has shrunk
 CONDITION = 1e7  # ratio of the axes of the distribution beyond which it has degenerated, [AH]
-LARGEST_GROWTH = 1.5  # of the step in one generation
+LARGEST_GROWTH = math.log(1.5)  # logarithm, of the step in one generation
 
 
 class Evolution(NamedTuple):
@@ -32,6 +33,10 @@ class Evolution(NamedTuple):
     """()"""
     C: np.ndarray
     """(n, n)"""
+    turn: np.ndarray
+    """(n, n) Its principal axes, in columns, B in [H]."""
+    lengths: np.ndarray
+    """(n,) Their lengths, ascending, D in [H]."""
     path_c: np.ndarray
     """(n,) The path of C, p_c in [H]."""
     path_s: np.ndarray
@@ -50,8 +55,9 @@ def begin(mean: np.ndarray, size: int) -> Evolution:
     """A round distribution about the mean, (n,)."""
     n = len(mean)
     nothing = np.zeros(n)
+    round_, one, worst = np.eye(n), np.ones(n), np.array(np.inf)
     return Evolution(
-        mean, np.array(WIDTH), np.eye(n), nothing, nothing, np.array(size), np.zeros(0), mean, np.array(np.inf)
+        mean, np.array(WIDTH), round_, round_, one, nothing, nothing, np.array(size), np.zeros(0), mean, worst
     )
 
 
@@ -60,36 +66,54 @@ def default_size(n: int) -> int:
     return 4 + int(3 * math.log(n))
 
 
-def axes(evolution: Evolution) -> tuple[np.ndarray, np.ndarray]:
-    """The principal axes of C, (n, n) in columns, and their lengths, (n,)."""
-    squares, turn = np.linalg.eigh((evolution.C + evolution.C.T) / 2)
-    return turn, np.sqrt(np.maximum(squares, np.finfo(float).tiny))
-
-
 def sample(evolution: Evolution, rng: np.random.Generator) -> np.ndarray:
     """The points of the next generation, (size, n); some may lie outside the unit box."""
-    turn, lengths = axes(evolution)
     normal = rng.standard_normal((int(evolution.size), len(evolution.mean)))
-    return evolution.mean + evolution.step * (normal * lengths) @ turn.T
+    return evolution.mean + evolution.step * (normal * evolution.lengths) @ evolution.turn.T
+
+
+class Constants(NamedTuple):
+    """Of a generation, as [H] names them; they depend on its size and the number of variables alone."""
+
+    w: np.ndarray
+    """(mu,) Weights of the best points, which sum to 1."""
+    mu_eff: float
+    c_s: float
+    d_s: float
+    c_c: float
+    c_1: float
+    c_mu: float
+    expected: float
+    """Length of a normal vector."""
+
+
+@functools.lru_cache(64)
+def constants(n: int, size: int) -> Constants:
+    """Those of [H], eqs. 49 to 58."""
+    w = math.log((size + 1) / 2) - np.log(np.arange(1, size // 2 + 1))  # eq. 49
+    w /= np.sum(w)
+    mu_eff = float(1 / np.sum(w**2))
+    c_s = (mu_eff + 2) / (n + mu_eff + 5)  # eq. 55
+    c_1 = 2 / ((n + 1.3) ** 2 + mu_eff)  # eq. 57
+    return Constants(
+        w=w,
+        mu_eff=mu_eff,
+        c_s=c_s,
+        d_s=1 + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_s,
+        c_c=(4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n),  # eq. 56
+        c_1=c_1,
+        c_mu=min(1 - c_1, 2 * (mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff)),  # eq. 58
+        expected=math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n)),
+    )
 
 
 def tell(evolution: Evolution, points: np.ndarray, f: np.ndarray, inside: np.ndarray) -> Evolution:
     """The distribution after its generation, (size, n), has these values. inside: the points where it was evaluated."""
     n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best) + 1
-    mu = size // 2
-    w = math.log((size + 1) / 2) - np.log(np.arange(1, mu + 1))  # eq. 49
-    w /= np.sum(w)
-    mu_eff = 1 / np.sum(w**2)
-    c_s = (mu_eff + 2) / (n + mu_eff + 5)  # eq. 55
-    d_s = 1 + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_s
-    c_c = (4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n)  # eq. 56
-    c_1 = 2 / ((n + 1.3) ** 2 + mu_eff)  # eq. 57
-    c_mu = min(1 - c_1, 2 * (mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))  # eq. 58
-    expected = math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n))  # of the length of a normal vector
-
+    w, mu_eff, c_s, d_s, c_c, c_1, c_mu, expected = constants(n, size)
     order = np.argsort(f, kind="stable")
-    turn, lengths = axes(evolution)
-    y = (points[order[:mu]] - evolution.mean) / evolution.step
+    turn, lengths = evolution.turn, evolution.lengths
+    y = (points[order[: len(w)]] - evolution.mean) / evolution.step
     move = w @ y
     path_s = (1 - c_s) * evolution.path_s + math.sqrt(c_s * (2 - c_s) * mu_eff) * (turn @ ((turn.T @ move) / lengths))
     length = float(np.linalg.norm(path_s))
@@ -97,13 +121,16 @@ def tell(evolution: Evolution, points: np.ndarray, f: np.ndarray, inside: np.nda
     path_c = (1 - c_c) * evolution.path_c + steady * math.sqrt(c_c * (2 - c_c) * mu_eff) * move
     C = (1 - c_1 - c_mu + (1 - steady) * c_1 * c_c * (2 - c_c)) * evolution.C
     C = C + c_1 * np.outer(path_c, path_c) + c_mu * (y.T * w) @ y  # eq. 47
-    growth = min(math.exp((c_s / d_s) * (length / expected - 1)), LARGEST_GROWTH)
+    squares, turn = np.linalg.eigh((C + C.T) / 2)
+    growth = math.exp(min((c_s / d_s) * (length / expected - 1), LARGEST_GROWTH))
     lowest = order[0]
     better = f[lowest] < evolution.f
     return Evolution(
         mean=evolution.mean + evolution.step * move,
         step=evolution.step * growth,
         C=C,
+        turn=turn,
+        lengths=np.sqrt(np.maximum(squares, np.finfo(float).tiny)),
         path_c=path_c,
         path_s=path_s,
         size=evolution.size,
@@ -118,7 +145,6 @@ def ended(evolution: Evolution) -> bool:
     n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best)
     recent = evolution.best[-int(10 + 30 * n / size) :]
     settled = generation > len(recent) and np.ptp(recent) <= FLAT * (1 + abs(recent[-1]))
-    _, lengths = axes(evolution)
-    shrunk = evolution.step * np.max(lengths) < FLAT
-    degenerate = np.max(lengths) > CONDITION * np.min(lengths)
+    shortest, longest = evolution.lengths[[0, -1]]  # in ascending order
+    shrunk, degenerate = evolution.step * longest < FLAT, longest > CONDITION * shortest
     return bool(settled or shrunk or degenerate or generation > 100 + 150 * (n + 3) ** 2 / math.sqrt(size))

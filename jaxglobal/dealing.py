@@ -167,10 +167,12 @@ class GuidedDealer(Dealer):
             return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64)
         ended = join(self._ended)
         order = np.argsort(ended.start)
-        lower, width = self.problem.lower, self.problem.upper - self.problem.lower
-        x = ((ended.x - lower) / np.where(width > 0, width, 1))[order][:, self.problem.free]
+        x = self._x
+        if self._searched:
+            lower, width = self.problem.lower, self.problem.upper - self.problem.lower
+            x = ((ended.x - lower) / np.where(width > 0, width, 1))[order][:, self.problem.free].astype(np.float64)
         self._ended = []
-        return x.astype(np.float64), ended.f[order].astype(np.float64), ended.nfev[order]
+        return x, ended.f[order].astype(np.float64), ended.nfev[order]
 
     def save(self) -> dict[str, np.ndarray]:
         """See `Dealer`."""

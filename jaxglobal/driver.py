@@ -15,7 +15,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, dealing, descent, found, methods, objective, polish, processes, stopping, streams, sweep
+from jaxglobal import (
+    adaptive,
+    dealing,
+    descent,
+    found,
+    looks,
+    methods,
+    objective,
+    polish,
+    processes,
+    stopping,
+    streams,
+    sweep,
+)
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
@@ -196,8 +209,8 @@ def levels(
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit = isinstance(lanes, str)
-        learns = isinstance(sequence, Adaptive)
-        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, learns)
+        points = looks.width(width, cost, given[0].platform) if isinstance(sequence, Adaptive) else 0
+        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, points)
         noise = 0.0
         precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
@@ -254,14 +267,17 @@ def compiled(
     group: processes.Alone,
     lockstep: bool,
     fit: bool,
-    learns: bool,
+    points: int,
 ) -> Callable[[int], Streams]:
-    """Opens the lanes of the compiled program of a JAX function. learns: whether the sequence asks for values alone."""
+    """Opens the lanes of the compiled program of a JAX function.
+
+    points: of a call for values alone, 0 where none are asked for.
+    """
 
     def open_streams(lanes: int) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
         return streams.open_streams(
-            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, learns
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, points
         )
 
     return open_streams

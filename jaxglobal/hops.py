@@ -102,6 +102,7 @@ def fresh() -> Habits:
 def enter(pool: Pool, x: np.ndarray, f: np.ndarray) -> Pool:
     """The pool with the ends of more searches, (k, n) and (k,), in their order."""
     seen = int(pool.seen)
+    pool = pool._replace(x=pool.x.copy(), f=pool.f.copy())
     finite = np.flatnonzero(np.isfinite(f))
     for i in finite[np.argsort(f[finite], kind="stable")[:POOL]]:
         span = np.abs(f[i]) + (pool.f[-1] - pool.f[0] if len(pool.f) else 0.0)

@@ -1,10 +1,10 @@
 """Values at points from which no search begins: what a sequence that learns asks for before it chooses its starts.
 
-They have a program of their own, without gradient, lanes or queue. A call of the lanes costs the host a quarter of a
-millisecond, one of this program a hundredth of that (`benchmarks/dispatch.py`), and a sequence that learns asks often,
-for few points at a time.
+They have a program of their own, without gradient, lanes or queue: a call of the lanes hands over some forty arrays,
+one of this program two, and a sequence that learns asks often, for few points at a time.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,16 +19,18 @@ from jaxglobal.minima import Ended
 from jaxglobal.result import LocalStatus
 from jaxglobal.sweep import Problems
 
-WIDTH = {"cpu": 64}  # points of a call, at most
-WIDEST = 1024  # the same on an accelerator
+CPU_CALL = 1e5  # multiplications of a call (about 30 microseconds), of which the points of a small block need few
+FEWEST = 16  # points of a call of a cheap function
+ACCELERATOR_POINTS = 1024  # of a call
 WORTH_THREADS = 1e-3  # seconds of work from which it is shared between threads
 
 Values = Callable[[np.ndarray, list[Any]], jax.Array]
 
 
-def width(lanes: int, platform: str) -> int:
-    """Points of a call where the local searches have so many lanes."""
-    return min(lanes, WIDTH.get(platform, WIDEST))
+def width(lanes: int, cost: float, platform: str) -> int:
+    """Points of a call where a local search can have so many lanes. cost: see `closed.Closed`."""
+    points = max(1 << int(math.log2(max(CPU_CALL / max(cost, 1), 1))), FEWEST)
+    return min(lanes, points if platform == "cpu" else ACCELERATOR_POINTS)
 
 
 def compiled(closed: Closed, problems: Problems, points: int, placement: Sharding) -> Values:

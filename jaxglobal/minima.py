@@ -64,7 +64,7 @@ def empty(n: int, dtype: np.dtype) -> Archive:
 
 def join(parts: list[Ended]) -> Ended:
     """Searches of several streams in one."""
-    return Ended(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else Ended(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
 def add(archive: Archive, ended: Ended, lower, width, fatol: float) -> Archive:

@@ -4,6 +4,7 @@ Everything that can be wrong with the arguments is found here, before anything c
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -62,10 +63,18 @@ class Objective:
 
     def place(self, unit: np.ndarray) -> np.ndarray:
         """Points of the unit box of the free variables, (k, m), as points of the user's box, (k, n)."""
+        low, high = self._sides
+        inside = np.clip(low + (high - low) * unit, low, high)
+        if unit.shape[1] == self.structure.n:
+            return inside.astype(low.dtype)
         points = np.broadcast_to(self.lower, (len(unit), self.structure.n)).copy()
-        low, high = self.lower[self.free], self.upper[self.free]
-        points[:, self.free] = np.clip(low + (high - low) * unit, low, high)
+        points[:, self.free] = inside
         return points
+
+    @functools.cached_property
+    def _sides(self) -> tuple[Any, Any]:
+        """Bounds of the free variables."""
+        return self.lower[self.free], self.upper[self.free]
 
 
 def check(

@@ -132,19 +132,19 @@ def open_streams(
     lockstep: bool = True,
     group: processes.Alone = processes.ALONE,
     fit: bool = True,
-    learns: bool = False,
+    points: int = 0,
 ) -> "Streams":
     """Streams on all devices, their programs compiled if this is their first use.
 
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
-    the devices. learns: whether values alone will be asked for too, and starts come in small blocks.
+    the devices. points: of a call for values alone; 0 where none will be asked for, else starts come in small blocks.
     """
     placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
     distinct, precise = list(dict.fromkeys(placements)), x64()
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
         with jax.enable_x64(precise):
-            return sweep.engine(closed, program, problems, lanes, before, own, learns, placement)
+            return sweep.engine(closed, program, problems, lanes, before, own, points > 0, placement)
 
     def fitting(lanes: int) -> Engine:
         """The engine of the first device."""
@@ -157,11 +157,10 @@ def open_streams(
 
     def values(placement: Any) -> looks.Values:
         with jax.enable_x64(precise):
-            return looks.compiled(closed, problems, look_width, placement)
+            return looks.compiled(closed, problems, points, placement)
 
     # XLA compiles programs side by side, on threads that it has of its own as well.
-    look_width = looks.width(lanes, next(iter(distinct[0].device_set)).platform)
-    asked = [thread_pool(len(distinct) + 1).submit(values, placement) for placement in distinct if learns]
+    asked = [thread_pool(len(distinct) + 1).submit(values, placement) for placement in distinct if points]
     engines = {distinct[0]: fitting(lanes)}
     fewest = int(min(group.gather(np.array(engines[distinct[0]].lanes))))
     if fewest < engines[distinct[0]].lanes:
@@ -171,9 +170,9 @@ def open_streams(
         engines |= dict(zip(distinct[1:], others, strict=True))
     programs = dict(zip(distinct, [future.result() for future in asked], strict=False))
     opened = Streams([engines[placement] for placement in placements], problems, lockstep, group)
-    if learns:
+    if points:
         n, dtype = opened.engine.n, opened.engine.dtype
-        opened.looks = looks.Looks([programs[placement] for placement in placements], look_width, n, dtype)
+        opened.looks = looks.Looks([programs[placement] for placement in placements], points, n, dtype)
     return opened
 
 
@@ -305,9 +304,10 @@ class Streams:
         args = [problems.args for problems in self._problems]
         share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
         ended, count = self.looks.run(calls, allowed, args, share, pool.map)
-        self._spent += len(ended.f)
-        if group.count == 1:
-            self._hear([self._report()])
+        if group.count > 1:
+            self._spent += len(ended.f)
+        else:  # nothing else has changed
+            self.nfev, self.ticks, self._look_time = self.nfev + count, self.ticks + count, self.looks.seconds
         return ended
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
