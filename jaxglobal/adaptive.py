@@ -218,6 +218,10 @@ class Guide:
         else:
             self.course = self._evolved(course, f)
 
+    def random(self, place: np.ndarray) -> np.ndarray:
+        """Whether these searches of the block begin at points that no value has chosen."""
+        return (place < int(self.course.cells)) & at_random(place)
+
     def _screen(self, level: int, done: int, left: int) -> Block:
         """The candidates of the next round: points of the cover, of the hops, and exchanges."""
         course, n, rng = self.course, self.n, self._rng()
@@ -252,7 +256,7 @@ class Guide:
         covered, cells, slots, rng = int(course.covered), int(course.cells), len(course.kind), self._rng()
         # The order of a cover is spread out: the points of one cell are those of equal index modulo the cells.
         chosen = [
-            rng.choice(range(j, covered, cells)) if j % AT_RANDOM == AT_RANDOM - 1 else j + cells * np.argmin(of_cell)
+            rng.choice(range(j, covered, cells)) if at_random(j) else j + cells * np.argmin(of_cell)
             for j, of_cell in ((j, f[j:covered:cells]) for j in range(cells))
         ]
         split = covered + slots * hops.CANDIDATES
@@ -300,6 +304,11 @@ class Guide:
         return course._replace(
             evolution=begin(self.n).evolution, pending=np.concatenate([course.pending, evolution.x[None]])
         )
+
+
+def at_random(cell: Any) -> Any:
+    """Whether these cells of a round are searched from a random point instead of the lowest."""
+    return cell % AT_RANDOM == AT_RANDOM - 1
 
 
 def round_size(size: int) -> int:

@@ -138,7 +138,13 @@ def fingerprint(**parts: Any) -> dict[str, str]:
 def pack_found(found: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What has been found, as state and arrays."""
     arrays = {f"archive_{name}": np.asarray(field) for name, field in found.archive._asdict().items()}
-    state = {"f": found.f, "start": found.start, "status": int(found.status), "searches": found.searches}
+    state = {
+        "f": found.f,
+        "start": found.start,
+        "status": int(found.status),
+        "searches": found.searches,
+        "even": found.even,
+    }
     return state, {"x": np.asarray(found.x), **arrays}
 
 

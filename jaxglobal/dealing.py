@@ -76,6 +76,10 @@ class Dealer:
         """Whether the lanes are to finish what they have before more is dealt."""
         return dealt == allowed
 
+    def even(self, level: int, ended: Ended) -> np.ndarray:
+        """(k,) Whether each search began at one of the starts that are spread evenly over the box."""
+        return ended.start >= len(self.guesses)
+
     def take(self, level: int, ended: Ended) -> bool:
         """Learns from what has ended; whether these were local searches, or points that were evaluated only."""
         return True
@@ -151,6 +155,12 @@ class GuidedDealer(Dealer):
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt."""
         return self._sent == len(self._x)
+
+    def even(self, level: int, ended: Ended) -> np.ndarray:
+        """See `Dealer`: those from random points of the cells of the cover."""
+        if level == 0:
+            return super().even(level, ended)
+        return self._guide.random(ended.start - (self.number - self._sent))
 
     def take(self, level: int, ended: Ended) -> bool:
         """See `Dealer`."""

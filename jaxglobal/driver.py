@@ -44,7 +44,13 @@ from jaxglobal.precise import evaluator
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.streams import Streams
 
-POLISHED = (Status.SAME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)  # no limit on time or evaluations
+POLISHED = (
+    Status.SAME,
+    Status.COVERED,
+    Status.MAX_LEVELS,
+    Status.MAX_STARTS,
+    Status.TOO_LARGE,
+)  # no limit on time or evaluations
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
 STATUSES = list(Status)
 MOST_STARTS = 10**100  # of a level, where its time is estimated
@@ -67,6 +73,7 @@ def minimize(
     max_starts: int | None = None,
     max_evals: int | None = None,
     target: float | None = None,
+    unseen: float | None = None,
     lanes: int | str = "auto",
     devices: Any = None,
     seed: int = 0,
@@ -100,6 +107,8 @@ def minimize(
         max_starts: local searches, those from x0 too.
         max_evals: evaluations (a value with its gradient); exceeded by at most one tick of the lanes.
         target: stop once a value is at or below it.
+        unseen: stop after a level once, with 95 % confidence, at most this share of the box leads to minima not yet
+            seen, by the estimate of `Result.unseen`; this needs at least 3 / unseen searches from even starts.
         lanes: local searches side by side on a thread or device, "auto" (from the size and cost of fun, and the memory
             that it takes) or a number.
         devices: the jax devices that search, by default all local ones; on a CPU all cores are used in any case. With
@@ -158,6 +167,7 @@ def levels(
     max_starts: int | None = None,
     max_evals: int | None = None,
     target: float | None = None,
+    unseen: float | None = None,
     lanes: int | str = "auto",
     devices: Any = None,
     seed: int = 0,
@@ -182,7 +192,7 @@ def levels(
         True
     """
     began = time.perf_counter()
-    rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
+    rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target, unseen)
     check_callback(callback)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
@@ -410,7 +420,9 @@ class Levels(Iterator[Level]):
         if self._status is Status.RUNNING:
             best = [record.fun if math.isfinite(record.fun) else math.inf for record in self._levels]
             eps = float(np.finfo(self._problem.structure.dtype).eps)
-            self._status = stopping.after_level(self._rules, best, eps) or Status.RUNNING
+            seen = None if self._rules.unseen is None else found.unseen(self._found, self._problem, self._rules)
+            ended = stopping.after_level(self._rules, best, eps) or stopping.covered(self._rules, seen)
+            self._status = ended or Status.RUNNING
         stops = False
         if self._callback is not None:
             try:
@@ -527,15 +539,17 @@ class Levels(Iterator[Level]):
 
     def _collect(self, ended: Ended, level: Underway) -> None:
         """Takes in what has ended, in all processes: local searches, which it counts, or points only evaluated."""
-        fatol = self._rules.fatol
+        fatol, even = self._rules.fatol, self._dealer.even
         if self._dealer.learns:  # from all searches, which processes have to tell each other whole
             ended = join(self._streams.gather(ended))
+            evenly = even(level.index, ended)
             if not self._dealer.take(level.index, ended):
                 self._found = found.improve(self._found, ended)
                 return
-            told = [found.news(ended, self._found, self._problem, fatol)]
+            told = [found.news(ended, evenly, self._found, self._problem, fatol)]
         else:
-            told = self._streams.gather(found.news(ended, self._found, self._problem, fatol))
+            mine = found.news(ended, even(level.index, ended), self._found, self._problem, fatol)
+            told = self._streams.gather(mine)
         for news in told:
             level.counts += news.statuses
             level.done += int(np.sum(news.statuses))
@@ -689,7 +703,7 @@ class Levels(Iterator[Level]):
             fun=best.f if finite else math.nan,
             jac=problem.structure.unflatten(jac),
             aux=sweep.auxiliary(problem, best.x) if problem.has_aux else None,
-            success=finite and status in (Status.SAME, Status.TARGET),
+            success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
             status=status,
             message=status.value,
             nit=len(self._levels),
@@ -699,6 +713,7 @@ class Levels(Iterator[Level]):
             nstarts=best.searches,
             levels=list(self._levels),
             minima=found.distinct_minima(best, problem, rules.fatol, rules.frtol),
+            unseen=found.unseen(best, problem, rules),
             lane_efficiency=nfev / max(spent, 1),
             time=ended - self._began,
             compile_time=self._compile_time,

@@ -10,7 +10,8 @@ from jaxglobal import minima, polish, stopping
 from jaxglobal.descent import Region
 from jaxglobal.descent import region as region_of
 from jaxglobal.objective import Objective
-from jaxglobal.result import LocalStatus, Minimum
+from jaxglobal.result import LocalStatus, Minimum, Unseen
+from jaxglobal.unseen import estimate
 
 
 class Found(NamedTuple):
@@ -28,13 +29,15 @@ class Found(NamedTuple):
     """Local searches so far."""
     archive: minima.Archive
     """The distinct minima so far."""
+    even: int
+    """Searches from starts that are spread evenly over the box, with a finite value."""
 
 
 def nothing(problem: Objective) -> Found:
     """Before the first search: no value, at the centre of the box."""
     n, dtype = problem.structure.n, problem.structure.dtype
     centre = problem.lower + (problem.upper - problem.lower) / 2
-    return Found(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype))
+    return Found(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype), 0)
 
 
 class News(NamedTuple):
@@ -50,38 +53,45 @@ class News(NamedTuple):
     """() How it ended."""
     statuses: np.ndarray
     """(s,) How many ended with each `LocalStatus`."""
+    even: np.ndarray
+    """() Those with a finite value whose starts are spread evenly over the box."""
     archive: minima.Archive
     """Their distinct minima, but for those of which the search knows enough better ones."""
 
 
 def read(told: Found) -> Found:
     """What a process told of what it found, its numbers as arrays."""
-    f, start, x, status, searches, archive = told
-    return Found(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive)
+    f, start, x, status, searches, archive, even = told
+    return Found(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive, int(even))
 
 
-def news(ended: minima.Ended, before: Found, problem: Objective, fatol: float) -> News:
-    """What these searches found, beside what had been found before."""
+def news(ended: minima.Ended, even: np.ndarray, before: Found, problem: Objective, fatol: float) -> News:
+    """What these searches found, beside what had been found before.
+
+    even: (k,) whether the start of each is one of those that are spread evenly over the box.
+    """
     statuses = np.bincount(ended.status, minlength=len(LocalStatus))
     width = problem.upper - problem.lower
+    kept = near(ended, before, fatol)
+    empty = minima.empty(len(width), before.x.dtype)
     archive = minima.add(
-        minima.empty(len(width), before.x.dtype), near(ended, before, fatol), problem.lower, width, fatol
+        empty, minima.Ended(*(field[kept] for field in ended)), problem.lower, width, fatol, even[kept]
     )
+    evenly = np.sum(even & np.isfinite(ended.f))
     f, start, x, status = np.array(math.inf), np.array(0), before.x, np.array(0)
     if len(ended.f):
         i = lowest(ended)
         f, start, x, status = np.array(float(ended.f[i])), ended.start[i], ended.x[i].copy(), ended.status[i]
-    return News(f, np.asarray(start), x, np.asarray(status), statuses, archive)
+    return News(f, np.asarray(start), x, np.asarray(status), statuses, evenly, archive)
 
 
-def near(ended: minima.Ended, before: Found, fatol: float) -> minima.Ended:
-    """Without the searches that end above all minima of a full archive."""
-    values = before.archive.value
+def near(ended: minima.Ended, before: Found, fatol: float) -> np.ndarray:
+    """(k,) Whether each does not end above all minima of a full archive."""
+    values, kept = before.archive.value, np.isfinite(ended.f)
     if len(values) < minima.kept(len(before.x)):
-        return ended
-    kept = np.isfinite(ended.f)
+        return np.ones(len(ended.f), bool)
     kept[kept] = minima.lattice_value(ended.f[kept], fatol) <= values[-1]
-    return minima.Ended(*(field[kept] for field in ended))
+    return kept
 
 
 def collect(found: Found, news: News) -> Found:
@@ -90,7 +100,7 @@ def collect(found: Found, news: News) -> Found:
     archive = minima.combine(minima.Archive(*(np.concatenate(pair) for pair in both)))
     searches = found.searches + int(np.sum(news.statuses))
     found = better(found, float(news.f), int(news.start), news.x, LocalStatus(int(news.status)))
-    return found._replace(searches=searches, archive=archive)
+    return found._replace(searches=searches, archive=archive, even=found.even + int(news.even))
 
 
 def improve(found: Found, ended: minima.Ended) -> Found:
@@ -161,8 +171,17 @@ def polished(
 def of_best(found: Found, fatol: float) -> minima.Archive:
     """The best point as an archive of its own."""
     f = np.array([found.f], found.x.dtype)
-    whole = (np.array([number], np.int64) for number in (found.start, found.status, count_of_best(found)))
+    whole = (np.array([number], np.int64) for number in (found.start, found.status, count_of_best(found), 0))
     return minima.Archive(minima.lattice_value(f, fatol), np.zeros(1, np.uint64), found.x[None], f, *whole)
+
+
+def unseen(found: Found, problem: Objective, rules: stopping.Rules) -> Unseen | None:
+    """What the minima say about those not yet seen; None where there are more than are kept, or no even start."""
+    if not found.even or len(found.archive.f) == minima.kept(len(found.x)):
+        return None
+    merged = minima.merge(found.archive, problem.lower, problem.upper - problem.lower, rules.fatol, rules.frtol)
+    hit = merged.even > 0
+    return estimate(merged.even[hit], found.even, int(np.sum(~hit)))
 
 
 def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:

@@ -382,6 +382,7 @@ class Search:
             nstarts=self._searched,
             levels=self._levels,
             minima=found,
+            unseen=None,  # the starts were chosen by their values
             lane_efficiency=min(self._nfev / max(self._made, 1), 1.0),
             time=time.perf_counter() - self._began,
             compile_time=self.compile_time,

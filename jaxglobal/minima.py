@@ -52,13 +52,15 @@ class Archive(NamedTuple):
     """(m,) How that search ended."""
     searches: np.ndarray
     """(m,) Local searches that ended in the cell."""
+    even: np.ndarray
+    """(m,) Those of them whose starts are spread evenly over the box."""
 
 
 def empty(n: int, dtype: np.dtype) -> Archive:
     """An archive without minima."""
     whole = np.zeros(0, np.int64)
     return Archive(
-        np.zeros(0), np.zeros(0, np.uint64), np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole
+        np.zeros(0), np.zeros(0, np.uint64), np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole, whole
     )
 
 
@@ -67,19 +69,24 @@ def join(parts: list[Ended]) -> Ended:
     return parts[0] if len(parts) == 1 else Ended(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
-def add(archive: Archive, ended: Ended, lower, width, fatol: float) -> Archive:
-    """The archive with the ends of more local searches; those without a finite value are dropped."""
-    x, f, start, status = ended[:4]
-    finite = np.isfinite(f)
+def add(archive: Archive, ended: Ended, lower, width, fatol: float, even: np.ndarray | None = None) -> Archive:
+    """The archive with the ends of more local searches; those without a finite value are dropped.
+
+    even: (k,) whether the start of each is one of those that are spread evenly over the box, by default none.
+    """
+    even = np.zeros(len(ended.f), bool) if even is None else even
+    fields = [*ended[:4], even.astype(np.int64)]
+    finite = np.isfinite(ended.f)
     if not np.all(finite):
-        x, f, start, status = x[finite], f[finite], start[finite], status[finite]
-    value = lattice_value(f, fatol)
-    if len(archive.value) == kept(x.shape[1]):
+        fields = [field[finite] for field in fields]
+    value = lattice_value(fields[1], fatol)
+    if len(archive.value) == kept(fields[0].shape[1]):
         near = value <= archive.value[-1]
-        x, f, start, status, value = x[near], f[near], start[near], status[near], value[near]
+        fields, value = [field[near] for field in fields], value[near]
+    x, f, start, status, even = fields
     key = cell_key(x, lower, width) ^ (value.view(np.uint64) * _MIX)
     ones = np.ones(len(f), np.int64)
-    new = Archive(value, key, x, f, start, status, ones)
+    new = Archive(value, key, x, f, start, status, ones, even)
     return combine(Archive(*(np.concatenate(pair) for pair in zip(archive, new, strict=True))))
 
 
@@ -96,7 +103,7 @@ def combine(archive: Archive) -> Archive:
     earliest = np.minimum.reduceat(np.where(best, start, np.iinfo(np.int64).max), first)
     chosen = order[best & (start == np.repeat(earliest, groups))]
     merged = Archive(*(field[chosen] for field in archive))._replace(
-        searches=np.add.reduceat(archive.searches[order], first)
+        searches=np.add.reduceat(archive.searches[order], first), even=np.add.reduceat(archive.even[order], first)
     )
     lowest = np.lexsort((merged.key, merged.value))[: kept(merged.x.shape[1])]
     return Archive(*(field[lowest] for field in merged))
@@ -153,14 +160,16 @@ def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive
     f = archive.f.astype(np.float64)
     side = cell_side(archive.x.dtype)
     tolerance = np.maximum(fatol, max(frtol, 2.0 ** -value_bits(archive.f.dtype)) * np.abs(f))
-    kept, count = np.zeros(len(f), bool), archive.searches.copy()
+    kept, count, even = np.zeros(len(f), bool), archive.searches.copy(), archive.even.copy()
     for i, lowest in enumerate(np.searchsorted(f, f - tolerance)):
         if lowest == i:  # no value near
             kept[i] = True
             continue
         near = kept[lowest:i] & np.all(np.abs(unit[lowest:i] - unit[i]) <= 2 * side, axis=1)
         if np.any(near):
-            count[lowest + np.argmax(near)] += count[i]
+            same = lowest + np.argmax(near)
+            count[same] += count[i]
+            even[same] += even[i]
         else:
             kept[i] = True
-    return Archive(*(field[kept] for field in archive._replace(searches=count)))
+    return Archive(*(field[kept] for field in archive._replace(searches=count, even=even)))

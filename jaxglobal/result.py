@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import enum
 import html
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ class Status(enum.StrEnum):
     SAME = "the best value was the same in as many levels in a row as `same` asks for"
     TARGET = "the target was reached"
     CALLBACK = "the callback ended the search"
+    COVERED = "the share of the box that leads to minima not yet seen is at most `unseen`"
     MAX_TIME = "max_time was reached; the best value so far may not be the global minimum: allow more time"
     MAX_LEVELS = "max_levels was reached; the best value so far may not be the global minimum: allow more levels"
     MAX_STARTS = "max_starts was reached; the best value so far may not be the global minimum: allow more starts"
@@ -127,6 +129,36 @@ class Minimum:
         return f"Minimum(fun={self.fun:.10g}, x={brief(self.x)}, count={self.count:,}, status={self.status.name})"
 
 
+@dataclasses.dataclass(frozen=True)
+class Unseen:
+    """What the minima say about those that have not been seen; see `jaxglobal.unseen` for when that holds.
+
+    Attributes:
+        minima: the estimated number of minima not yet seen.
+        low: with 95 % confidence, so many at least.
+        high: and so many at most, if none has a basin much smaller than those of the others; inf where the searches
+            are too few to say.
+        share: the estimated share of the box from which a local search leads to one of them.
+        most: with 95 % confidence, so much at most.
+        searches: from starts spread evenly over the box, on which all of this rests.
+    """
+
+    minima: float
+    low: float
+    high: float
+    share: float
+    most: float
+    searches: int
+
+    def __str__(self) -> str:
+        """On one line."""
+        high = f"to {self.high:.0f}" if math.isfinite(self.high) else "or more"
+        return (
+            f"about {self.minima:.0f} minima ({self.low:.0f} {high}) in {100 * self.share:.2g} % of the "
+            f"box (at most {100 * self.most:.2g} %), from {self.searches:,} even starts"
+        )
+
+
 @dataclasses.dataclass
 class Calls:
     """What became of the calls of a function that is not JAX.
@@ -159,7 +191,7 @@ class Result:
         fun: its value; NaN where no value was finite.
         jac: the gradient there, in the user's structure; zero for a fixed variable.
         aux: the auxiliary output of fun at `x`, None without `has_aux`.
-        success: a finite value, and the end came by `same` or `target`.
+        success: a finite value, and the end came by `same`, `unseen` or `target`.
         status: why the search ended.
         message: the same as a sentence, with what to try.
         nit: levels, a level that was cut short included.
@@ -169,6 +201,8 @@ class Result:
         nstarts: local searches.
         levels: a record for each level.
         minima: distinct local minima, best first.
+        unseen: what they say about those not yet seen; None where there are more than are kept, some thousand, or
+            where no search began at a start that no value has chosen.
         lane_efficiency: share of the evaluations that were spent on a search, not on an idle lane.
         time: seconds from the call to the result, compilation included.
         compile_time: seconds of these for tracing and compiling.
@@ -188,6 +222,7 @@ class Result:
     nstarts: int
     levels: list[Level]
     minima: list[Minimum]
+    unseen: Unseen | None
     lane_efficiency: float
     time: float
     compile_time: float
@@ -216,6 +251,7 @@ class Result:
             *([] if self.calls is None else [("calls", str(self.calls))]),
             ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
             ("minima", f"{len(self.minima)} distinct"),
+            *([] if self.unseen is None else [("unseen", str(self.unseen))]),
         ]
 
     def __repr__(self) -> str:

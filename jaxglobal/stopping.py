@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxglobal.result import Status
+from jaxglobal.result import Status, Unseen
 from jaxglobal.starts import AFFORDABLE
 
 ROUNDING = 4.0  # two values that differ by so many eps of their size are the same
@@ -25,6 +25,7 @@ class Rules:
         max_starts: local searches.
         max_evals: evaluations, exceeded by at most one tick.
         target: stop once f <= target.
+        unseen: stop once so small a share of the box, with 95 % confidence, leads to minima not yet seen.
     """
 
     same: int = 4
@@ -35,6 +36,7 @@ class Rules:
     max_starts: int | None = None
     max_evals: int | None = None
     target: float | None = None
+    unseen: float | None = None
 
     def __post_init__(self):
         """Raises ValueError or TypeError for a rule that makes no sense."""
@@ -46,9 +48,9 @@ class Rules:
                 raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
             if value < least:
                 raise ValueError(f"`{name}` must be at least {least}; got {value}.")
-        for name in ("fatol", "frtol", "max_time", "target"):
+        for name in ("fatol", "frtol", "max_time", "target", "unseen"):
             value = getattr(self, name)
-            if value is None and name in ("max_time", "target"):
+            if value is None and name in ("max_time", "target", "unseen"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float | np.number):
                 raise TypeError(f"`{name}` must be a number; got {value!r}.")
@@ -93,6 +95,11 @@ def after_level(rules: Rules, best: Sequence[float], eps: float) -> Status | Non
     if not np.any(np.isfinite(last)):
         return Status.NO_FINITE_VALUE
     return Status.SAME if settled(rules, last, eps) else None
+
+
+def covered(rules: Rules, seen: Unseen | None) -> Status | None:
+    """Whether hardly any minimum is left to be seen."""
+    return Status.COVERED if rules.unseen is not None and seen is not None and seen.most <= rules.unseen else None
 
 
 def settled(rules: Rules, best: np.ndarray, eps: float) -> np.ndarray:
