@@ -10,6 +10,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from typing import Any
 
 import jax
@@ -34,6 +35,7 @@ from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.adaptive import Adaptive
+from jaxglobal.closed import x64
 from jaxglobal.descent import Program
 from jaxglobal.found import Found
 from jaxglobal.host import Host, HostLanes
@@ -53,6 +55,7 @@ POLISHED = (
 )  # no limit on time or evaluations
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
 STATUSES = list(Status)
+LOOK = 0.05  # seconds between two looks at the clock while a program compiles
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
@@ -448,11 +451,12 @@ class Levels(Iterator[Level]):
         before, level, dealt = self._found, self._level, self._dealer.save()
         while True:
             try:
-                lanes = self._ready(self._level_index)
+                ready = self._ready(self._level_index)
                 self._level = level or Underway(
-                    self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), lanes.nfev
+                    self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), ready.nfev
                 )
-                yield from self._run_level(self._level, lanes)
+                yield from self._change_lanes(self._level.index)
+                yield from self._run_level(self._level, self._streams)
                 return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
                 if not streams.out_of_memory(error) or self._lanes == 1 or level is not None:
@@ -468,21 +472,49 @@ class Levels(Iterator[Level]):
         return len(self._levels)
 
     def _ready(self, level: int) -> Any:
-        """The streams, with as many lanes as the level can use; their program is compiled at the first use."""
-        wanted = hardware.narrow(self._lanes, self._dealer.together(level), self._platform)
-        if self._streams is not None and getattr(self._streams, "lanes", wanted) != wanted:
-            self._close()
+        """The streams; if there are none yet, with the lanes for this level, compiled at their first use."""
         if self._streams is None:
-            began = time.perf_counter()
-            self._streams = self._open(wanted)
-            if getattr(self._streams, "lanes", wanted) < wanted:  # memory has no room for more
-                self._lanes = self._streams.lanes
+            began, wanted = time.perf_counter(), self._lanes_for(level)
+            self._use(self._open(wanted), wanted)
             self._compile_time += time.perf_counter() - began
-            self._streams.nfev, self._streams.ticks = self._spent
             if self._kept is not None:
                 self._streams.load(self._kept)
                 self._kept = None
         return self._streams
+
+    def _lanes_for(self, level: int) -> int:
+        """As many lanes as the level can use."""
+        return hardware.narrow(self._lanes, self._dealer.together(level), self._platform)
+
+    def _change_lanes(self, level: int) -> Iterator[None]:
+        """Changes to the lanes for the level. While these compile, limits bind, and there are still the old ones."""
+        wanted = self._lanes_for(level)
+        if getattr(self._streams, "lanes", wanted) == wanted:
+            return
+        began, precise = time.perf_counter(), x64()
+
+        def opened() -> Any:
+            with jax.enable_x64(precise):  # JAX's settings belong to a thread
+                return self._open(wanted)
+
+        opening = streams.thread_pool(1).submit(opened)
+        while not opening.done() and self._status is Status.RUNNING:
+            alone = self._group.count == 1  # several processes look at the clock together, after a chunk
+            wait([opening], LOOK if alone else None)
+            if alone:
+                self._status = self._limit(self._streams)
+            yield
+        self._compile_time += time.perf_counter() - began
+        if self._status is Status.RUNNING:
+            self._close()
+            self._use(opening.result(), wanted)
+
+    def _use(self, opened: Any, wanted: int) -> None:
+        """Goes on with these streams, which were to have so many lanes."""
+        self._streams = opened
+        if getattr(opened, "lanes", wanted) < wanted:  # memory has no room for more
+            self._lanes = opened.lanes
+        opened.nfev, opened.ticks = self._spent
 
     def _close(self) -> None:
         """Gives up the streams, but for what they have spent."""

@@ -460,7 +460,7 @@ class Streams:
         return ["starts", "first_step", "waiting", "at_work", "begun", *(f"state{k}" for k in range(leaves))]
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
-        """The inverse of `save`. With another number of streams, the searches at work begin anew, and count once."""
+        """The inverse of `save`. With other streams or lanes, the searches at work begin anew, and count once."""
         self.nfev, self.ticks = (int(number) for number in arrays["spent"])
         self._returned = tuple(arrays[name] for name in ("returned_starts", "returned_step", "returned"))
         if self.looks is not None:
@@ -468,7 +468,7 @@ class Streams:
         treedef, names, kept = jax.tree.structure(self.engine.idle()), self._names(), []
         while f"stream{len(kept)}_at_work" in arrays:
             kept.append([arrays[f"stream{len(kept)}_{name}"] for name in names])
-        if len(kept) == len(self._waiting):
+        if len(kept) == len(self._waiting) and len(kept[0][names.index("at_work")]) == self.lanes:
             for i, (starts, first_step, waiting, at_work, begun, *leaves) in enumerate(kept[self._mine]):
                 stream = self._idle()
                 stream.fill(starts, first_step, waiting)
