@@ -475,10 +475,11 @@ class Levels(Iterator[Level]):
         """The streams; if there are none yet, with the lanes for this level, compiled at their first use."""
         if self._streams is None:
             began, wanted = time.perf_counter(), self._lanes_for(level)
-            self._use(self._open(wanted), wanted)
+            opened = self._open(wanted)
+            self._use(opened, wanted)
             self._compile_time += time.perf_counter() - began
             if self._kept is not None:
-                self._streams.load(self._kept)
+                opened.load(self._kept)
                 self._kept = None
         return self._streams
 
@@ -605,11 +606,10 @@ class Levels(Iterator[Level]):
         """Ends the search: polishes the best point, and writes the last checkpoint."""
         if self._ended_at is not None:
             return
-        if self._streams is None:
-            self._ready(max(self._level_index - 1, 0))
-        exact = isinstance(self._streams, Streams)  # others have no evaluation to spare, or an inexact gradient
+        ready = self._ready(max(self._level_index - 1, 0))
+        exact = isinstance(ready, Streams)  # others have no evaluation to spare, or an inexact gradient
         if exact and self._status in POLISHED and math.isfinite(self._found.f):
-            self._polish(self._streams)
+            self._polish(ready)
         self._agree()
         self._display.close()
         if self._checkpoint is not None and not self._paused and self._streams is not None:

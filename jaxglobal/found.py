@@ -77,7 +77,7 @@ def news(ended: minima.Ended, even: np.ndarray, before: Found, problem: Objectiv
     archive = minima.add(
         empty, minima.Ended(*(field[kept] for field in ended)), problem.lower, width, fatol, even[kept]
     )
-    evenly = np.sum(even & np.isfinite(ended.f))
+    evenly = np.asarray(np.sum(even & np.isfinite(ended.f)))
     f, start, x, status = np.array(math.inf), np.array(0), before.x, np.array(0)
     if len(ended.f):
         i = lowest(ended)

@@ -74,8 +74,8 @@ def add(archive: Archive, ended: Ended, lower, width, fatol: float, even: np.nda
 
     even: (k,) whether the start of each is one of those that are spread evenly over the box, by default none.
     """
-    even = np.zeros(len(ended.f), bool) if even is None else even
-    fields = [*ended[:4], even.astype(np.int64)]
+    evenly = np.zeros(len(ended.f), np.int64) if even is None else even.astype(np.int64)
+    fields = [*ended[:4], evenly]
     finite = np.isfinite(ended.f)
     if not np.all(finite):
         fields = [field[finite] for field in fields]
@@ -83,10 +83,10 @@ def add(archive: Archive, ended: Ended, lower, width, fatol: float, even: np.nda
     if len(archive.value) == kept(fields[0].shape[1]):
         near = value <= archive.value[-1]
         fields, value = [field[near] for field in fields], value[near]
-    x, f, start, status, even = fields
+    x, f, start, status, evenly = fields
     key = cell_key(x, lower, width) ^ (value.view(np.uint64) * _MIX)
     ones = np.ones(len(f), np.int64)
-    new = Archive(value, key, x, f, start, status, ones, even)
+    new = Archive(value, key, x, f, start, status, ones, evenly)
     return combine(Archive(*(np.concatenate(pair) for pair in zip(archive, new, strict=True))))
 
 

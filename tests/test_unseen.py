@@ -1,0 +1,74 @@
+"""What the minima say about those not yet seen, against draws and searches where the truth is known."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+from jaxglobal.unseen import estimate
+
+
+def drawn(shares, searches, rng):
+    """The estimate from random starts, the number of minima without one, and their share."""
+    hits = rng.multinomial(searches, shares)
+    return estimate(hits[hits > 0], searches), int(np.sum(hits == 0)), float(np.sum(shares[hits == 0]))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("searches", [150, 600])
+def test_the_intervals_hold_for_random_starts(spread, searches):
+    rng = np.random.default_rng(0)
+    number, share = [], []
+    for _ in range(400):
+        weights = np.exp(spread * rng.standard_normal(100))
+        told, unseen, unseen_share = drawn(weights / np.sum(weights), searches, rng)
+        number.append(math.floor(told.low) <= unseen <= math.ceil(told.high))
+        share.append(unseen_share <= told.most)
+        assert told.low <= told.minima <= told.high and 0 <= told.share <= told.most <= 1
+    assert np.mean(share) > 0.93
+    # Where basins differ in size by an order of magnitude the number is a lower bound.
+    assert np.mean(number) > (0.9 if spread < 1 else 0.7)
+
+
+def test_what_can_be_said_of_few_searches():
+    alone = estimate(np.array([1]), 1)
+    assert alone.share == alone.most == 1 and math.isinf(alone.high) and "or more" in str(alone)
+    sure = estimate(np.array([500, 500]), 1000)
+    assert (sure.minima, sure.low, sure.share, sure.most) == (0, 0, 0, 0.003) and sure.high < 1e-6
+    told = estimate(np.array([40, 60]), 100, others=3)  # others have found three that none of these did
+    assert told.minima == 0 and math.isinf(told.high)
+
+
+def four(x):
+    return jnp.sum((x**2 - 1) ** 2 + 0.1 * x)
+
+
+def test_the_rule_ends_a_search_that_has_seen_all():
+    result = jg.minimize(four, [(-2, 2.1)] * 2, starts=jg.Grid(), unseen=0.02, same=99, progress=False)
+    assert result.status is jg.Status.COVERED and result.success
+    assert len(result.minima) == 4 and result.unseen.most <= 0.02 < 3 / sum(lv.nstarts for lv in result.levels[:-1])
+    assert result.unseen.searches == result.nstarts
+    guessed = jg.minimize(four, [(-2, 2.1)] * 2, x0=[[1.0, 1.0]] * 9, starts=jg.Grid(), max_levels=4, progress=False)
+    assert guessed.unseen.searches == guessed.nstarts - 9
+    assert guessed.to_dict()["unseen"]["searches"] == guessed.unseen.searches
+
+
+def test_of_the_default_starts_only_the_even_ones_count():
+    result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, max_levels=6, same=99, progress=False)
+    assert result.nstarts / 32 < result.unseen.searches < result.nstarts / 8
+    assert f"from {result.unseen.searches:,} even starts" in repr(result)
+
+
+def test_more_minima_than_are_kept(monkeypatch):
+    monkeypatch.setattr("jaxglobal.minima.KEPT", 16)
+    result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=jg.Grid(), max_levels=5, progress=False)
+    assert result.unseen is None and "unseen" not in repr(result)
+
+
+def test_the_share_is_checked():
+    with pytest.raises(ValueError, match="`unseen` must be a number of at least 0; got -1"):
+        jg.minimize(four, [(-2, 2)] * 2, unseen=-1)
+    with pytest.raises(TypeError, match="`unseen` must be a number; got 'all'"):
+        jg.minimize(four, [(-2, 2)] * 2, unseen="all")
