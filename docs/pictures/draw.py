@@ -3,17 +3,14 @@
 import pathlib
 
 import jax
-import matplotlib
-
-matplotlib.use("Agg")
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
+import numpy as np
 
 import jaxglobal as jg
 
 HERE = pathlib.Path(__file__).parent
+COLOURS = ("#0072b2", "#56b4e9", "#e69f00", "#009e73")  # Okabe & Ito: distinct for the colour-blind
 BOX = [(-4.0, 5.0), (-4.0, 5.0)]
 
 
@@ -41,5 +38,46 @@ def problem() -> None:
     figure.savefig(HERE / "problem.png", dpi=100)
 
 
+def levels() -> None:
+    """The starts of the first levels of a grid."""
+    figure, axes = plt.subplots(1, 4, figsize=(8.6, 2.4), layout="constrained", sharey=True)
+    side = np.linspace(*BOX[0], 300)
+    points = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    values = np.asarray(jax.vmap(rugged)(points)).reshape(300, 300)
+    for level, axis in enumerate(axes):
+        axis.imshow(values, extent=(*BOX[0], *BOX[1]), origin="lower", cmap="cividis")
+        unit = jg.Grid().points(level, 0, 4**level, 2)
+        axis.plot(*(BOX[0][0] + 9 * unit).T, "w+", ms=5)
+        axis.set(xticks=[], yticks=[], title=f"level {level}: {4**level} start{'s' * (level > 0)}")
+    figure.savefig(HERE / "levels.png", dpi=100)
+
+
+def lanes() -> None:
+    """Searches of different length, in batches that wait for the slowest, and in lanes that are refilled."""
+    rng = np.random.default_rng(1)
+    options = dict(max_starts=1, starts=jg.Grid(), progress=False)
+    starts = rng.uniform(-2, 2, (48, 2))
+    lengths = [jg.minimize(jg.problems.rosenbrock, [(-2, 2)] * 2, x0=x, **options).nfev for x in starts]
+    figure, axes = plt.subplots(2, 1, figsize=(8.6, 4.2), layout="constrained", sharex=True)
+    batched, free = np.zeros(8), np.zeros(8)
+    for i, length in enumerate(lengths):
+        if i % 8 == 0:
+            batched[:] = np.max(batched)
+        for axis, ends, lane in ((axes[0], batched, i % 8), (axes[1], free, int(np.argmin(free)))):
+            axis.barh(lane, length - 0.6, left=ends[lane], height=0.8, color=COLOURS[i % len(COLOURS)])
+            ends[lane] += length
+    axes[0].set_title(f"a vmap of whole searches: six batches, {np.max(batched):.0f} steps")
+    axes[1].set_title(f"lanes that are refilled: {np.max(free):.0f} steps")
+    axes[1].set_xlabel("evaluations one after another; each bar is a local search")
+    for axis in axes:
+        axis.set(yticks=[], ylabel="8 lanes")
+        axis.spines[["top", "right", "left"]].set_visible(False)
+    figure.savefig(HERE / "lanes.png", dpi=100)
+
+
 if __name__ == "__main__":
+    plt.switch_backend("Agg")
+    jax.config.update("jax_enable_x64", True)
     problem()
+    levels()
+    lanes()
