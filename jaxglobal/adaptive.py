@@ -71,6 +71,14 @@ class Adaptive:
     cover: Starts
     seed: int = 0
 
+    def __post_init__(self):
+        """Raises unless the cover is a sequence of starts, and the seed a whole number."""
+        if not isinstance(self.cover, Starts) or isinstance(self.cover, type | Adaptive):
+            raise TypeError(
+                f"`cover` must be a jaxglobal.Grid, Halves or Sobol, or an object like them; got {self.cover!r}."
+            )
+        starts.check_seed(self.seed)
+
     def size(self, level: int, n: int) -> int:
         """Local searches of the level, at least."""
         points = self.cover.size(level, n)

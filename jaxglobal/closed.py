@@ -80,6 +80,9 @@ class Closed(NamedTuple):
     constants: list[Any]
 
 
+NOT_JAX = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
+
+
 def _none(*_: Any) -> Any:
     raise TypeError("this problem has no JAX function")
 
@@ -99,7 +102,7 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
     if key in known:
         return known[key]
     x = jax.tree.unflatten(structure.treedef, [jax.ShapeDtypeStruct(s, structure.dtype) for s in structure.shapes])
-    jaxpr, output = jax.make_jaxpr(fun, return_shape=True)(x, *args)
+    jaxpr, output = traced(fun, x, args)
     check_output(output, has_aux)
     where = [i for i, const in enumerate(jaxpr.consts) if is_traced(const)]
     captured = [jaxpr.consts[i] for i in where]
@@ -125,6 +128,22 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
     if not captured:
         known[key] = closed
     return closed
+
+
+def traced(fun: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> tuple[ClosedJaxpr, Any]:
+    """The function as a jaxpr, and the shapes of its output."""
+    try:
+        return jax.make_jaxpr(fun, return_shape=True)(x, *args)
+    except NOT_JAX as error:
+        first = str(error).split("\n")[0]
+        raise TypeError(
+            "`fun` must be a JAX function, but makes a Python or NumPy value of x: use jax.numpy in it, or wrap it in "
+            f"jaxglobal.host(...) ({first})"
+        ) from error
+    except TypeError as error:
+        if "positional argument" not in str(error):
+            raise
+        raise TypeError(f"`fun` must take x and the {len(args)} further arguments in `args`; got: {error}.") from error
 
 
 def check_output(output: Any, has_aux: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 SHOWN = 10  # minima and levels that a printed result lists
+SAYS_LITTLE = 0.5  # a limit on the unseen share of the box that is not worth a line
 
 
 class Status(enum.StrEnum):
@@ -153,9 +154,10 @@ class Unseen:
     def __str__(self) -> str:
         """On one line."""
         high = f"to {self.high:.0f}" if math.isfinite(self.high) else "or more"
+        share, most = (f"{100 * part:.{0 if part > 0.1 else 1}f} %" for part in (self.share, self.most))
         return (
-            f"about {self.minima:.0f} minima ({self.low:.0f} {high}) in {100 * self.share:.2g} % of the "
-            f"box (at most {100 * self.most:.2g} %), from {self.searches:,} even starts"
+            f"about {self.minima:.0f} minima ({self.low:.0f} {high}) in {share} of the box (at most {most}), from "
+            f"{self.searches:,} even starts"
         )
 
 
@@ -251,7 +253,7 @@ class Result:
             *([] if self.calls is None else [("calls", str(self.calls))]),
             ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
             ("minima", f"{len(self.minima)} distinct"),
-            *([] if self.unseen is None else [("unseen", str(self.unseen))]),
+            *([("unseen", str(self.unseen))] if self.unseen is not None and self.unseen.most < SAYS_LITTLE else []),
         ]
 
     def __repr__(self) -> str:

@@ -152,6 +152,8 @@ class Search:
             )
         lead = () if single else (len(ids),)
         expected = [(*lead, *shape) for shape in self._structure.shapes]
+        if isinstance(g, list | tuple) and jax.tree_util.treedef_is_leaf(self._structure.treedef):
+            g = np.asarray(g)  # numbers of an array, not a pytree
         shapes = [np.shape(leaf) for leaf in jax.tree.leaves(g)]
         if shapes != expected:
             raise ValueError(f"`g` must have the shapes {expected}; got {shapes}.")

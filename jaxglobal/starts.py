@@ -198,7 +198,7 @@ def read(given: Any, n: int, seed: int) -> Starts:
     if isinstance(given, Starts) and not isinstance(given, type):
         return given
     raise TypeError(
-        f'`starts` must be "auto", a jaxglobal.Grid or jaxglobal.Sobol, or an object like them; got {given!r}.'
+        f'`starts` must be "auto", a jaxglobal.Adaptive, Grid, Halves or Sobol, or an object like them; got {given!r}.'
     )
 
 

@@ -92,6 +92,10 @@ def test_integer_start_in_a_list_and_none_of_it_in_an_array():
 
 
 WRONG = [
+    ({"fun": lambda x: float(np.sin(x[0]))}, TypeError, "wrap it in jaxglobal.host(...)"),
+    ({"fun": lambda x: float(x[0])}, TypeError, "`fun` must be a JAX function, but makes a Python or NumPy value of x"),
+    ({"fun": lambda x, a: a * x[0]}, TypeError, "`fun` must take x and the 0 further arguments in `args`; got: "),
+    ({"starts": "grid"}, TypeError, '`starts` must be "auto", a jaxglobal.Adaptive, Grid, Halves or Sobol'),
     (dict(fun=3), TypeError, "`fun` must be a function fun(x, *args); got int."),
     (dict(fun=lambda x: x), TypeError, "`fun` must return a scalar; got shape (2,), float"),
     (dict(fun=lambda x: jnp.sum(x) + 1j), TypeError, "`fun` must return a real floating-point scalar; got complex"),
@@ -167,6 +171,8 @@ def test_options_of_the_local_search():
     ):
         with pytest.raises(ValueError, match=message):
             jg.BFGS(**options)
+    with pytest.raises(TypeError, match="`cover` must be a jaxglobal.Grid, Halves or Sobol, .*; got 3"):
+        jg.Adaptive(3)
     with pytest.raises(TypeError, match="`ftol` must be a number; got True"):
         jg.BFGS(ftol=True)
     for first in (3, 4.5):

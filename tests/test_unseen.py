@@ -50,6 +50,7 @@ def test_the_rule_ends_a_search_that_has_seen_all():
     assert result.status is jg.Status.COVERED and result.success
     assert len(result.minima) == 4 and result.unseen.most <= 0.02 < 3 / sum(lv.nstarts for lv in result.levels[:-1])
     assert result.unseen.searches == result.nstarts
+    assert f"from {result.nstarts:,} even starts" in repr(result)
     guessed = jg.minimize(four, [(-2, 2.1)] * 2, x0=[[1.0, 1.0]] * 9, starts=jg.Grid(), max_levels=4, progress=False)
     assert guessed.unseen.searches == guessed.nstarts - 9
     assert guessed.to_dict()["unseen"]["searches"] == guessed.unseen.searches
@@ -58,7 +59,7 @@ def test_the_rule_ends_a_search_that_has_seen_all():
 def test_of_the_default_starts_only_the_even_ones_count():
     result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, max_levels=6, same=99, progress=False)
     assert result.nstarts / 32 < result.unseen.searches < result.nstarts / 8
-    assert f"from {result.unseen.searches:,} even starts" in repr(result)
+    assert "unseen" not in repr(result)  # too few of them to say much
 
 
 def test_more_minima_than_are_kept(monkeypatch):
