@@ -13,6 +13,7 @@ import jax
 from jaxglobal import driver
 from jaxglobal.closed import x64
 from jaxglobal.result import Level, Result
+from jaxglobal.running import Levels
 
 
 def alevels(fun: Callable[..., Any], bounds: Any, args: Any = (), **options: Any) -> "AsyncLevels":
@@ -69,7 +70,7 @@ class AsyncLevels(AsyncIterator[Level]):
     def __init__(self, fun: Callable[..., Any], bounds: Any, args: Any, options: dict[str, Any]):
         """See `alevels`."""
         self._open = lambda: driver.levels(fun, bounds, args, **options)
-        self._search: driver.Levels | None = None
+        self._search: Levels | None = None
         self._cancelled = False
         self._precise = x64()  # JAX's settings belong to a thread: those of the caller hold in ours too
         self._lock = threading.Lock()

@@ -11,9 +11,10 @@ from jaxglobal import descent, devices, methods, objective, stopping
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.asked import AskedLanes
-from jaxglobal.driver import Levels, check_callback, keep
+from jaxglobal.driver import check_callback, keep
 from jaxglobal.host import read_noise
 from jaxglobal.result import Level, Result
+from jaxglobal.running import Levels
 
 LANES = 16
 

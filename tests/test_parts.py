@@ -26,7 +26,7 @@ ORDER = [
     "sweep minima looks stopping devices progress implicit batch polish precise".split(),
     ["unseen", "found", "dealing", "processes", "streams"],
     "asked differences workers host checkpoint".split(),
-    "driver argmin family many derivative search asynchronous".split(),
+    "running driver argmin family many derivative search asynchronous".split(),
     "leastsquares hostfit fit fits plot versions".split(),
     ["__init__", "__main__"],
 ]

@@ -1,0 +1,493 @@
+"""A search under way: the only Python loop, from level to level until a rule says stop.
+
+`step` runs one chunk of the lanes. Between two chunks every limit is looked at, so that it binds in the middle of a
+level, and the whole state can be kept and taken up again.
+
+Reference: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022). Differs from it in what a level is made of: the
+local searches of a level share the lanes of one compiled program (sweep.py), and every limit binds in the middle of a
+level.
+"""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal import checkpoint as checkpoints
+from jaxglobal import dealing, descent, found, polish, processes, stopping, streams, sweep
+from jaxglobal import devices as hardware
+from jaxglobal.closed import x64
+from jaxglobal.found import Found
+from jaxglobal.interrupt import Interrupt
+from jaxglobal.minima import Ended, join
+from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
+from jaxglobal.streams import Streams
+
+# Where no limit on time or evaluations ended the search.
+POLISHED = (Status.SAME, Status.COVERED, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)
+PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
+STATUSES = list(Status)
+LOOK = 0.05  # seconds between two looks at the clock while a program compiles
+MOST_STARTS = 10**100  # of a level, where its time is estimated
+
+
+@dataclasses.dataclass
+class Underway:
+    """A level that has begun: what the search keeps beside the lanes.
+
+    Attributes:
+        index: of the level.
+        dealt: starts dealt to the lanes.
+        done: local searches that ended.
+        counts: of them by `LocalStatus`.
+        nfev: evaluations when the level began.
+        seconds: that the level has taken so far.
+    """
+
+    index: int
+    dealt: int
+    done: int
+    counts: np.ndarray
+    nfev: int
+    seconds: float = 0.0
+
+
+class Levels(Iterator[Level]):
+    """A running search: iterate over it for its levels; `result` is what it has found so far."""
+
+    def __init__(
+        self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
+        checkpoint=None, precise=None, group=processes.ALONE, platform="any",
+    ):  # fmt: skip
+        """See `levels`, which checks the arguments.
+
+        open_streams: of so many lanes. noise: error of a value. precise: the objective in float64, if it has one; see
+        `precise.evaluator`. group: the processes that search together. platform: for which the number of lanes is
+        chosen, "any" if it was given.
+        """
+        self._group, self._platform, self._due = group, platform, False
+        self._precise = precise
+        self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
+        self._began, self._problem = began, problem
+        self._dealer = dealing.dealer(problem, guesses, sequence, search)
+        self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
+        self._search = search
+        self._found = found.nothing(problem)
+        self._jac: tuple[int, np.ndarray] | None = None
+        self._levels: list[Level] = []
+        self._level: Underway | None = None
+        self._status = Status.RUNNING
+        self._streams: Any = None
+        self._spent = 0, 0  # evaluations and ticks of streams that ran out of memory
+        self._compile_time = 0.0
+        self._ended_at: float | None = None
+        self._interrupt = Interrupt()
+        self._cancelled = False
+        self._course = self._steps()
+        self._paused = False
+        self._kept: dict[str, np.ndarray] | None = None  # a checkpoint that the streams have not yet taken over
+        self._calls: Calls | None = None
+        if checkpoint is not None:
+            self._load(checkpoint)
+
+    def __next__(self) -> Level:
+        """Searches the next level.
+
+        Raises:
+            StopIteration: the search has ended.
+        """
+        try:
+            with self._interrupt:
+                for level in self._course:
+                    if level is not None:
+                        return level
+        except BaseException:
+            self._display.close()
+            raise
+        raise StopIteration
+
+    def step(self) -> Level | None:
+        """Runs one chunk of the lanes; the level, if it has ended with it."""
+        return next(self._course, None)
+
+    def save(self) -> None:
+        """Writes the checkpoint now.
+
+        Raises:
+            ValueError: the search has none.
+        """
+        if self._checkpoint is None:
+            raise ValueError("`checkpoint` must be given for the search to be saved; got None.")
+        if self._ended_at is None and self._streams is not None:
+            self._save(at_once=True)
+
+    def cancel(self) -> None:
+        """Ends the search with the next chunk; to be called from any thread."""
+        self._cancelled = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether the search has ended."""
+        return self._ended_at is not None
+
+    def _steps(self) -> Iterator[Level | None]:
+        """The search: yields each level that has ended, and None between the chunks of the lanes."""
+        while self._goes_on():
+            for _ in self._search_level():
+                self._save(at_once=False)
+                yield None
+            yield self._end_level()
+        self._end()
+
+    def _goes_on(self) -> bool:
+        """Whether another level begins, or goes on."""
+        if (
+            self._status is Status.RUNNING and self._levels and self._level is None
+        ):  # level 0 begins whatever the limits
+            size = self._dealer.size(len(self._levels))
+            status = stopping.before_level(self._rules, len(self._levels), self._found.searches, size)
+            self._status = status or (self._limit(self._streams) if self._streams else Status.RUNNING)
+        return self._status is Status.RUNNING
+
+    def _end_level(self) -> Level:
+        """Records the level, asks the stopping rule and the callback."""
+        level = self._record()
+        self._level = None
+        self._levels.append(level)
+        self._display.end(level)
+        if self._status is Status.RUNNING:
+            best = [record.fun if math.isfinite(record.fun) else math.inf for record in self._levels]
+            eps = float(np.finfo(self._problem.structure.dtype).eps)
+            seen = None if self._rules.unseen is None else found.unseen(self._found, self._problem, self._rules)
+            ended = stopping.after_level(self._rules, best, eps) or stopping.covered(self._rules, seen)
+            self._status = ended or Status.RUNNING
+        stops = False
+        if self._callback is not None:
+            try:
+                self._callback(level)
+            except StopIteration:
+                stops = True
+        told = self._group.gather(np.array([stops, self._interrupt.asked]))
+        if self._status is Status.RUNNING and told[0][0]:
+            self._status = Status.CALLBACK
+        if self._status is Status.RUNNING and any(asked for _, asked in told):
+            self._status = Status.INTERRUPTED
+        if self._status is not Status.RUNNING:
+            self._end()
+        return level
+
+    @property
+    def _local(self) -> descent.Rules:
+        """The rules of the local searches."""
+        return self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
+
+    def _search_level(self) -> Iterator[None]:
+        """Searches a level, or the rest of it; where memory runs out, once more with half the lanes."""
+        before, level, dealt = self._found, self._level, self._dealer.save()
+        while True:
+            try:
+                ready = self._ready(self._level_index)
+                self._level = level or Underway(
+                    self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), ready.nfev
+                )
+                yield from self._change_lanes(self._level.index)
+                yield from self._run_level(self._level, self._streams)
+                return
+            except (jax.errors.JaxRuntimeError, MemoryError) as error:
+                if not streams.out_of_memory(error) or self._lanes == 1 or level is not None:
+                    raise
+                self._lanes = max(getattr(self._streams, "lanes", self._lanes) // 2, 1)
+                self._close()
+                self._found = before
+                self._dealer.load(dealt)
+
+    @property
+    def _level_index(self) -> int:
+        """Of the level that is under way, or begins next."""
+        return len(self._levels)
+
+    def _ready(self, level: int) -> Any:
+        """The streams; if there are none yet, with the lanes for this level, compiled at their first use."""
+        if self._streams is None:
+            began, wanted = time.perf_counter(), self._lanes_for(level)
+            opened = self._open(wanted)
+            self._use(opened, wanted)
+            self._compile_time += time.perf_counter() - began
+            if self._kept is not None:
+                opened.load(self._kept)
+                self._kept = None
+        return self._streams
+
+    def _lanes_for(self, level: int) -> int:
+        """As many lanes as the level can use."""
+        return hardware.narrow(self._lanes, self._dealer.together(level), self._platform)
+
+    def _change_lanes(self, level: int) -> Iterator[None]:
+        """Changes to the lanes for the level. While these compile, limits bind, and there are still the old ones."""
+        wanted = self._lanes_for(level)
+        if getattr(self._streams, "lanes", wanted) == wanted:
+            return
+        began, precise = time.perf_counter(), x64()
+
+        def opened() -> Any:
+            with jax.enable_x64(precise):  # JAX's settings belong to a thread
+                return self._open(wanted)
+
+        opening = streams.thread_pool(1).submit(opened)
+        while not opening.done() and self._status is Status.RUNNING:
+            alone = self._group.count == 1  # several processes look at the clock together, after a chunk
+            wait([opening], LOOK if alone else None)
+            if alone:
+                self._status = self._limit(self._streams)
+            yield
+        self._compile_time += time.perf_counter() - began
+        if self._status is Status.RUNNING:
+            self._close()
+            self._use(opening.result(), wanted)
+
+    def _use(self, opened: Any, wanted: int) -> None:
+        """Goes on with these streams, which were to have so many lanes."""
+        self._streams = opened
+        if getattr(opened, "lanes", wanted) < wanted:  # memory has no room for more
+            self._lanes = opened.lanes
+        opened.nfev, opened.ticks = self._spent
+
+    def _close(self) -> None:
+        """Gives up the streams, but for what they have spent."""
+        if self._streams is not None:
+            self._spent = self._streams.nfev, self._streams.ticks
+        self._streams = None
+
+    def _run_level(self, level: Underway, streams: Any) -> Iterator[None]:
+        """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
+        dealer, rules = self._dealer, self._local
+        size, before = dealer.size(level.index), self._found.searches - level.done
+        allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
+        began, earlier = time.perf_counter(), level.seconds
+        self._display.begin(level.index, allowed)
+        finished = False
+        while self._status is Status.RUNNING:
+            level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
+            finished = not streams.busy
+            if finished:
+                break
+            left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
+            self._collect(streams.run(rules, dealer.drains(level.dealt, allowed), left), level)
+            level.seconds = earlier + time.perf_counter() - began
+            self._display.update(level.done, self._found.f)
+            self._status = self._limit(streams)
+            yield
+        if not finished:  # a limit, perhaps between two blocks of starts
+            if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
+                self._save(at_once=True)
+                self._paused = True
+            if streams.busy:
+                self._collect(streams.cut(), level)
+        if self._status is Status.RUNNING:
+            self._status = self._limit(streams)
+        level.seconds = earlier + time.perf_counter() - began
+
+    def _record(self) -> Level:
+        """The level that has just ended."""
+        level: Any = self._level
+        level.seconds = float(self._group.gather(np.array(level.seconds))[0])
+        size, following = (self._dealer.size(index) for index in (level.index, level.index + 1))
+        return Level(
+            index=level.index,
+            x=self._problem.structure.unflatten(self._found.x),
+            fun=self._found.f if math.isfinite(self._found.f) else math.nan,
+            nstarts=level.done,
+            nfev=self._streams.nfev - level.nfev,
+            time=level.seconds,
+            next_time=level.seconds * (min(following, MOST_STARTS) / max(level.done, 1)),
+            spacing=self._dealer.spacing(level.index, level.done),
+            complete=level.done == size and not level.counts[LocalStatus.CUT],
+            statuses={LocalStatus(i): int(c) for i, c in enumerate(level.counts) if c},
+        )
+
+    def _collect(self, ended: Ended, level: Underway) -> None:
+        """Takes in what has ended, in all processes: local searches, which it counts, or points only evaluated."""
+        fatol, even = self._rules.fatol, self._dealer.even
+        if self._dealer.learns:  # from all searches, which processes have to tell each other whole
+            ended = join(self._streams.gather(ended))
+            evenly = even(level.index, ended)
+            if not self._dealer.take(level.index, ended):
+                self._found = found.improve(self._found, ended)
+                return
+            told = [found.news(ended, evenly, self._found, self._problem, fatol)]
+        else:
+            mine = found.news(ended, even(level.index, ended), self._found, self._problem, fatol)
+            told = self._streams.gather(mine)
+        for news in told:
+            level.counts += news.statuses
+            level.done += int(np.sum(news.statuses))
+            self._found = found.collect(self._found, news)
+
+    def _limit(self, streams: Streams) -> Status:
+        """The limit that has been reached, or RUNNING: by the clock of process 0, and what any process was asked."""
+        elapsed = time.perf_counter() - self._began
+        status = stopping.within_level(self._rules, self._found.searches, streams.nfev, elapsed, self._found.f)
+        due = self._checkpoint is not None and self._checkpoint.due
+        mine = [STATUSES.index(status or Status.RUNNING), due, self._interrupt.asked, self._cancelled]
+        told = np.array(self._group.gather(np.array(mine)))
+        self._due = bool(told[0, 1])
+        if np.any(told[:, 2]):
+            return Status.INTERRUPTED
+        if np.any(told[:, 3]):
+            return Status.CANCELLED
+        return STATUSES[told[0, 0]]
+
+    def _end(self) -> None:
+        """Ends the search: polishes the best point, and writes the last checkpoint."""
+        if self._ended_at is not None:
+            return
+        ready = self._ready(max(self._level_index - 1, 0))
+        exact = isinstance(ready, Streams)  # others have no evaluation to spare, or an inexact gradient
+        if exact and self._status in POLISHED and math.isfinite(self._found.f):
+            self._polish(ready)
+        self._agree()
+        self._display.close()
+        if self._checkpoint is not None and not self._paused and self._streams is not None:
+            if self._status not in PAUSES and math.isfinite(self._found.f):
+                self._gradient(self._streams)
+            self._save(at_once=True)
+
+    def _agree(self) -> None:
+        """The end, with the times and the gradient of process 0."""
+        elapsed = time.perf_counter() - self._began
+        if self._group.count > 1 and self._streams is not None:
+            g, streams = self._found.x, self._streams
+            if math.isfinite(self._found.f):
+                g = self._gradient(streams)
+            told = self._group.gather(
+                (np.array([elapsed, self._compile_time]), g, np.array([streams.nfev, streams.ticks]))
+            )
+            (elapsed, self._compile_time), g, spent = told[0]
+            streams.nfev, streams.ticks = (int(number) for number in spent)
+            self._jac = self._found.start, g
+        self._ended_at = self._began + float(elapsed)
+
+    def _save(self, at_once: bool) -> None:
+        """Writes the checkpoint, if there is one, at once or if it is due. A search that was stopped can go on."""
+        if self._checkpoint is None or not (at_once or self._due):
+            return
+        found_state, found_arrays = checkpoints.pack_found(self._found)
+        levels_state, levels_arrays = checkpoints.pack_levels(self._levels, self._problem.structure)
+        calls = getattr(self._streams, "calls", None)
+        state = {
+            "found": found_state,
+            "levels": levels_state,
+            "level": None if self._level is None else {**vars(self._level), "counts": self._level.counts.tolist()},
+            "lanes": self._lanes,
+            "status": (Status.RUNNING if self._status in PAUSES else self._status).name,
+            "calls": None if calls is None else dataclasses.asdict(calls),
+        }
+        jac = {} if self._jac is None else {"jac": self._jac[1], "jac_of": np.array(self._jac[0])}
+        self._checkpoint.write(state, found_arrays | levels_arrays | jac | self._dealer.save() | self._streams.save())
+
+    def _load(self, checkpoint: checkpoints.Checkpoint) -> None:
+        """Goes on from the checkpoint, if there is one; if that search had ended, so has this one."""
+        kept = checkpoint.read()
+        if kept is None:
+            return
+        state, arrays = kept
+        self._found = checkpoints.unpack_found(self._found, state["found"], arrays)
+        self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._problem.structure)
+        if state["level"] is not None:
+            self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
+        self._lanes, self._status = state["lanes"], Status[state["status"]]
+        self._dealer.load(arrays)
+        self._calls = None if state["calls"] is None else Calls(**state["calls"])
+        self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])
+        self._jac = (int(arrays["jac_of"]), arrays["jac"]) if "jac" in arrays else None
+        self._kept = arrays if self._level is not None else None  # between levels the lanes are idle
+        if self._status is not Status.RUNNING:
+            self._ended_at = time.perf_counter()
+
+    def _polish(self, streams: Streams) -> None:
+        """Takes the best few minima to their last digits, where that costs little beside the search."""
+        left = math.inf if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
+        count = polish.affordable(int(np.sum(self._problem.free)), streams.nfev, left)
+        if not count:
+            return
+
+        def spend(nfev: int, ticks: int) -> None:
+            streams.nfev, streams.ticks = streams.nfev + nfev, streams.ticks + ticks
+
+        evaluate, dtype = None, self._problem.structure.dtype
+        limited = self._rules.max_time is not None and self._checkpoint is None  # with one, the answer is the same
+        hurried = limited and self._left() < self._compile_time
+        if dtype == np.float32 and self._precise is not None and not hurried:
+            began = time.perf_counter()
+            evaluate = self._precise(lanes=self._lanes, spend=spend)
+            self._compile_time += time.perf_counter() - began
+        if evaluate is None:
+            evaluate = functools.partial(streams.evaluate, rules=self._local)
+        else:
+            dtype = np.dtype(np.float64)
+        mine, g = found.polished(self._found, self._problem, self._rules, evaluate, dtype, count)
+        # Its rounding is that of the devices, and whether time was left for float64 is the clock's: process 0 decides.
+        told, g = self._group.gather((mine, np.zeros(0) if g is None else g))[0]
+        self._found = found.read(told)
+        self._jac = (self._found.start, g) if len(g) else None
+
+    def _left(self) -> float:
+        """Seconds that max_time leaves."""
+        limit = math.inf if self._rules.max_time is None else self._rules.max_time
+        return limit - (time.perf_counter() - self._began)
+
+    def _gradient(self, streams: Any) -> np.ndarray:
+        """The gradient at the best point, evaluated once for each best point that is looked at."""
+        if self._jac is None or self._jac[0] != self._found.start:
+            self._jac = self._found.start, streams.gradient(self._found.x, self._local)
+        return self._jac[1]
+
+    @property
+    def _best(self) -> Found:
+        """What has been found, an evaluation of a search that goes on included where these are told one by one."""
+        told = getattr(self._streams, "best", None)
+        if told is not None and told[0] < self._found.f:
+            return self._found._replace(f=told[0], x=told[1], status=LocalStatus.RUNNING)
+        return self._found
+
+    @property
+    def result(self) -> Result:
+        """What has been found so far."""
+        problem, rules, best = self._problem, self._rules, self._best
+        finite = math.isfinite(best.f)
+        jac = np.full_like(best.x, np.nan)
+        if finite and (self._streams is not None or self._jac is not None):
+            jac = self._gradient(self._streams)
+        nfev, spent = self._spent if self._streams is None else (self._streams.nfev, self._streams.ticks)
+        ended_as = [item for level in self._levels for item in level.statuses.items()]
+        begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
+        asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
+        status = self._status if begun or asked else Status.NO_FINITE_VALUE
+        ended = time.perf_counter() if self._ended_at is None else self._ended_at
+        x = problem.structure.unflatten(best.x)
+        return Result(
+            x=x,
+            fun=best.f if finite else math.nan,
+            jac=problem.structure.unflatten(jac),
+            aux=sweep.auxiliary(problem, best.x) if problem.has_aux else None,
+            success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
+            status=status,
+            message=status.value,
+            nit=len(self._levels),
+            nfev=nfev,
+            njev=nfev,
+            calls=getattr(self._streams, "calls", self._calls),
+            nstarts=best.searches,
+            levels=list(self._levels),
+            minima=found.distinct_minima(best, problem, rules.fatol, rules.frtol),
+            unseen=found.unseen(best, problem, rules),
+            lane_efficiency=nfev / max(spent, 1),
+            time=ended - self._began,
+            compile_time=self._compile_time,
+        )
