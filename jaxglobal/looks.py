@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
@@ -34,14 +35,18 @@ def width(lanes: int, cost: float, platform: str) -> int:
 
 
 def compiled(closed: Closed, problems: Problems, points: int, placement: Sharding) -> Values:
-    """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there."""
+    """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there.
+
+    Values that are not finite are +inf.
+    """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     where = [sweep.place(leaf, placement) for leaf in problems.args]
     key = ("values", points, n, tuple(np.shape(leaf) for leaf in problems.args), placement, tuple(where))
     if key not in closed.programs:
 
         def values(x, args):
-            return jax.vmap(closed.value, in_axes=(-1, None))(x.T, args)
+            f = jax.vmap(closed.value, in_axes=(-1, None))(x.T, args)
+            return jnp.where(jnp.isfinite(f), f, jnp.inf)  # and no NaN for jax_debug_nans to find
 
         args = [
             jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=at, weak_type=getattr(leaf, "weak_type", False))
@@ -108,7 +113,7 @@ class Looks:
         f = np.concatenate([*values, self.points[:0, 0]])
         x, mine = (np.concatenate([*(field[part] for part in parts), field[:0]]) for field in (points, number))
         status, once = np.full(len(f), int(LocalStatus.RUNNING)), np.ones(len(f), np.int64)
-        return Ended(x, np.where(np.isfinite(f), f, np.inf), mine, status, once, np.zeros(len(f), np.int64)), count
+        return Ended(x, f, mine, status, once, np.zeros(len(f), np.int64)), count
 
     def _look(self, values: Values, points: np.ndarray, args: list[Any]) -> np.ndarray:
         padded = points

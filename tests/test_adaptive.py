@@ -6,7 +6,7 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal import adaptive, cmaes, hops
+from jaxglobal import adaptive, cmaes, hops, looks
 
 BOX = [(-4.2, 5.0)] * 2
 
@@ -185,3 +185,34 @@ def test_the_default_learns_up_to_a_hundred_variables():
     assert isinstance(adaptive.read("auto", 500, 0), jg.Sobol)
     assert isinstance(adaptive.read(jg.Grid(), 2, 0), jg.Grid)
     assert isinstance(adaptive.read("auto", 4, 0).cover, jg.Halves)
+
+
+@pytest.mark.parametrize("programs", [1, 3])
+def test_values_alone_on_any_threads(programs, monkeypatch):
+    monkeypatch.setattr(looks, "WORTH_THREADS", 0.0)
+    program = lambda x, args: args[0] * np.sum(x, axis=1)  # noqa: E731
+    waiting = looks.Looks([program] * programs, 4, 2, np.dtype(float))
+    points = np.arange(46.0).reshape(23, 2)
+    waiting.ask(points[:13], np.arange(13))
+    waiting.ask(points[13:], np.arange(13, 23))
+    waiting.seconds, taken, told = 1.0, [], []
+    while len(waiting.points):
+        ended, count = waiting.run(3, 5 if not taken else None, [[2.0]] * programs, slice(None), map)
+        taken.append(count)
+        told.append(ended)
+    assert taken == [5, 12, 6]  # evaluations that may still be made, three calls of four points, the rest
+    assert np.concatenate([ended.start for ended in told]).tolist() == list(range(23))
+    assert np.array_equal(np.concatenate([ended.f for ended in told]), 2 * np.sum(points, axis=1))
+    assert np.array_equal(np.concatenate([ended.x for ended in told]), points)
+
+
+def test_of_several_processes_each_looks_at_its_share():
+    program, points = lambda x, args: np.sum(x, axis=1), np.arange(22.0).reshape(11, 2)
+    starts = []
+    for index in range(2):
+        waiting = looks.Looks([program], 4, 2, np.dtype(float))
+        waiting.ask(points, np.arange(11))
+        ended, count = waiting.run(9, None, [[]], slice(index, None, 2), map)
+        assert count == 11 and not len(waiting.points)
+        starts.append(ended.start.tolist())
+    assert starts == [[0, 1, 2, 3, 8, 9, 10], [4, 5, 6, 7]]

@@ -257,11 +257,21 @@ def test_the_example_of_the_readme(capsys, tmp_path, monkeypatch):
     assert "@" not in text.replace("@ ", "")
 
 
+def undefined_on_the_left(x):
+    return jnp.sum(jnp.sqrt(x - 0.5)) + jnp.sum((x - 1) ** 2)
+
+
 def test_with_debug_nans(x64):
     if not x64:
         return
     with jax.debug_nans(True):
         assert jg.minimize(lambda x: jnp.sum((x - 0.5) ** 2), [(0, 1)], progress=False).fun < 1e-9
+        assert jg.minimize(undefined_on_the_left, [(0, 3)] * 2, progress=False).fun < 0.51
+
+
+def test_with_jit_disabled():
+    with jax.disable_jit():
+        assert jg.minimize(undefined_on_the_left, [(0, 3)] * 2, max_levels=4, progress=False).fun < 0.51
 
 
 def test_x64_in_a_context_holds_on_all_threads():
