@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal import adaptive, descent
+from jaxglobal import adaptive, basins, descent
+from jaxglobal.basins import Known
 from jaxglobal.descent import Local
 from jaxglobal.minima import Ended, join
 from jaxglobal.objective import Objective
+from jaxglobal.result import LocalStatus
 from jaxglobal.starts import Starts
 
 
@@ -111,7 +113,8 @@ class GuidedDealer(Dealer):
         if level == 0:
             return super().size(level)
         if self._guide.level == 0:
-            self._guide.add(*self._results()[:2])
+            x, f, _, sure = self._results()
+            self._guide.add(x, f, sure)
         return self._guide.size(level)
 
     def together(self, level: int) -> float:
@@ -149,6 +152,8 @@ class GuidedDealer(Dealer):
         if not self._searched:
             streams.look(points, number)
             return 0
+        if self._guide.sequence.stop:
+            streams.know(self._known())
         streams.deal(points, self._first_step[part], number)
         return count
 
@@ -171,10 +176,16 @@ class GuidedDealer(Dealer):
             return searched
         return self._searched
 
-    def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ends in the unit box, (k, n), values and evaluations of what has ended, in the order of the starts."""
+    def _known(self) -> Known:
+        """The minima at which the searches of the block may end."""
+        x, f = self._guide.known()
+        lower, width = self.problem.lower, self.problem.upper - self.problem.lower
+        return basins.known(self.problem.place(x), f, lower, width)
+
+    def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What has ended, in the order of the starts, as `adaptive.Guide.take` takes it."""
         if not self._ended:
-            return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64)
+            return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool)
         ended = join(self._ended)
         order = np.argsort(ended.start)
         x = self._x
@@ -182,7 +193,8 @@ class GuidedDealer(Dealer):
             lower, width = self.problem.lower, self.problem.upper - self.problem.lower
             x = ((ended.x - lower) / np.where(width > 0, width, 1))[order][:, self.problem.free].astype(np.float64)
         self._ended = []
-        return x, ended.f[order].astype(np.float64), ended.nfev[order]
+        sure = np.isin(ended.status, (LocalStatus.CONVERGED, LocalStatus.KNOWN))
+        return x, ended.f[order].astype(np.float64), ended.nfev[order], sure[order]
 
     def save(self) -> dict[str, np.ndarray]:
         """See `Dealer`."""

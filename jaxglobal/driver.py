@@ -191,7 +191,8 @@ def levels(
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit = isinstance(lanes, str)
         points = looks.width(width, cost, given[0].platform) if isinstance(sequence, Adaptive) else 0
-        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, points)
+        stops, lockstep = isinstance(sequence, Adaptive) and sequence.stop, max_evals is not None
+        open_streams = compiled(problem, search.program, shown, given, group, lockstep, fit, points, stops)
         noise = 0.0
         precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
@@ -249,16 +250,17 @@ def compiled(
     lockstep: bool,
     fit: bool,
     points: int,
+    stops: bool,
 ) -> Callable[[int], Streams]:
     """Opens the lanes of the compiled program of a JAX function.
 
-    points: of a call for values alone, 0 where none are asked for.
+    points: of a call for values alone, 0 where none are asked for. stops: whether searches end at known minima.
     """
 
     def open_streams(lanes: int) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
         return streams.open_streams(
-            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, points
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, points, stops
         )
 
     return open_streams

@@ -52,6 +52,8 @@ class Pool(NamedTuple):
     """(m, n) In the unit box."""
     f: np.ndarray
     """(m,)"""
+    sure: np.ndarray
+    """(m,) Whether a search has converged there."""
     born: np.ndarray
     """(m,) When each entered, in searches."""
     seen: np.ndarray
@@ -88,7 +90,7 @@ class Hops(NamedTuple):
 
 def empty(n: int) -> Pool:
     """No point yet."""
-    return Pool(np.zeros((0, n)), np.zeros(0), np.zeros(0, np.int64), np.zeros((), np.int64))
+    return Pool(np.zeros((0, n)), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64), np.zeros((), np.int64))
 
 
 def fresh() -> Habits:
@@ -99,10 +101,10 @@ def fresh() -> Habits:
     )
 
 
-def enter(pool: Pool, x: np.ndarray, f: np.ndarray) -> Pool:
-    """The pool with the ends of more searches, (k, n) and (k,), in their order."""
+def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> Pool:
+    """The pool with the ends of more searches, (k, n) and (k,), in their order. sure: (k,) whether they converged."""
     seen = int(pool.seen)
-    pool = pool._replace(x=pool.x.copy(), f=pool.f.copy())
+    pool = pool._replace(x=pool.x.copy(), f=pool.f.copy(), sure=pool.sure.copy())
     finite = np.flatnonzero(np.isfinite(f))
     for i in finite[np.argsort(f[finite], kind="stable")[:POOL]]:
         span = np.abs(f[i]) + (pool.f[-1] - pool.f[0] if len(pool.f) else 0.0)
@@ -111,13 +113,14 @@ def enter(pool: Pool, x: np.ndarray, f: np.ndarray) -> Pool:
         known = np.flatnonzero(same | (apart < SAME_PLACE))
         if len(known):
             if f[i] < pool.f[known[0]]:
-                pool.x[known[0]], pool.f[known[0]] = x[i], f[i]
+                pool.x[known[0]], pool.f[known[0]], pool.sure[known[0]] = x[i], f[i], sure[i]
             continue
         pool = Pool(
-            np.vstack([pool.x, x[i]]), np.append(pool.f, f[i]), np.append(pool.born, seen + i), np.asarray(pool.seen)
-        )
+            np.vstack([pool.x, x[i]]), np.append(pool.f, f[i]), np.append(pool.sure, sure[i]),
+            np.append(pool.born, seen + i), np.asarray(pool.seen),
+        )  # fmt: skip
     order = np.lexsort((-pool.born, pool.f))[:POOL]
-    return Pool(pool.x[order], pool.f[order], pool.born[order], np.asarray(seen + len(f)))
+    return Pool(pool.x[order], pool.f[order], pool.sure[order], pool.born[order], np.asarray(seen + len(f)))
 
 
 def reflect(x: np.ndarray) -> np.ndarray:

@@ -48,6 +48,7 @@ class LocalStatus(enum.IntEnum):
     NONFINITE_GRADIENT = 5
     TARGET_REACHED = 6
     CUT = 7
+    KNOWN = 8
 
 
 NOT_BEGUN = (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT)  # searches that could not begin
@@ -61,6 +62,7 @@ MEANING = {
     LocalStatus.NONFINITE_GRADIENT: "fun is finite at the start, its gradient is not",
     LocalStatus.TARGET_REACHED: "the target was reached",
     LocalStatus.CUT: "a limit of the whole search ended it",
+    LocalStatus.KNOWN: "it was about to end in a minimum that was known",
 }
 
 

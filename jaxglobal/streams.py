@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxglobal import basins, looks, minima, processes, sweep
 from jaxglobal import devices as hardware
-from jaxglobal import looks, minima, processes, sweep
 from jaxglobal.closed import Closed, x64
 from jaxglobal.descent import Program
 from jaxglobal.descent import Rules as LocalRules
@@ -82,11 +82,11 @@ class Stream:
             to[:left], to[left : left + k] = kept[self.first : self.count], added
         self.first, self.count = 0, left + k
 
-    def queue(self, max_ticks: int, drain: bool) -> Queue:
+    def queue(self, max_ticks: int, drain: bool, known: Any = None) -> Queue:
         """The queue of the next chunk."""
         problem = self.waiting[:, 1].astype(np.int32)
         limits: Any = np.int32(self.first), np.int32(self.count), np.bool_(drain), np.int32(max_ticks)
-        return Queue(self.starts, self.first_step, problem, *limits)
+        return Queue(self.starts, self.first_step, problem, *limits, known=known)
 
 
 class Report(NamedTuple):
@@ -133,18 +133,20 @@ def open_streams(
     group: processes.Alone = processes.ALONE,
     fit: bool = True,
     points: int = 0,
+    stops: bool = False,
 ) -> "Streams":
     """Streams on all devices, their programs compiled if this is their first use.
 
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
     the devices. points: of a call for values alone; 0 where none will be asked for, else starts come in small blocks.
+    stops: whether searches end at known minima.
     """
     placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
     distinct, precise = list(dict.fromkeys(placements)), x64()
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
         with jax.enable_x64(precise):
-            return sweep.engine(closed, program, problems, lanes, before, own, points > 0, placement)
+            return sweep.engine(closed, program, problems, lanes, before, own, points > 0, placement, stops)
 
     def fitting(lanes: int) -> Engine:
         """The engine of the first device."""
@@ -202,6 +204,8 @@ class Streams:
         self.engine, self.engines, self.lockstep = engines[0], engines, lockstep
         self.lanes, self.group = engines[0].lanes, group
         self.serve(problems)
+        stops = self.engine.stops
+        self._minima = self._no_minima = basins.none(self.engine.n, self.engine.dtype) if stops else None
         self.streams = [self._idle() for _ in engines]
         self.seconds, self.worked = np.zeros(len(engines)), np.zeros(len(engines), np.int64)
         self.ticks = self.nfev = 0
@@ -290,6 +294,10 @@ class Streams:
         """Whether anything is left to do."""
         looking = self.looks is not None and len(self.looks.points) > 0
         return bool(looking or np.any(self._waiting) or np.any(self._at_work) or len(self._returned[0]))
+
+    def know(self, known: basins.Known) -> None:
+        """The minima at which the next searches end."""
+        self._minima = known if self.engine.stops else None
 
     def look(self, points: np.ndarray, number: np.ndarray) -> None:
         """Asks for the values at points, (k, n), from which no search begins. number: (k,) theirs."""
@@ -401,7 +409,9 @@ class Streams:
     ) -> tuple[minima.Ended, int, int]:
         stream, engine, began = self.streams[i], self.engines[i], time.perf_counter()
         with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
-            out: Chunk = engine.call(stream.state, stream.queue(max_ticks, drain), self._problems[i], rules)
+            out: Chunk = engine.call(
+                stream.state, stream.queue(max_ticks, drain, self._minima), self._problems[i], rules
+            )
         results, slot = np.asarray(out.results), np.asarray(out.state.slot)
         self.seconds[i] += time.perf_counter() - began
         searches = np.concatenate([stream.waiting, stream.at_work, [[-1, -1]]])
@@ -500,7 +510,9 @@ class Streams:
             k = len(part)
             stream.fill(part, 1.0, np.zeros((k, 2), np.int64))
             with jax.disable_jit(False):
-                lanes = self.engine.call(stream.state, stream.queue(1, True), self.problems, rules).state.lanes
+                lanes = self.engine.call(
+                    stream.state, stream.queue(1, True, self._no_minima), self.problems, rules
+                ).state.lanes
             self.nfev += k
             self.ticks += self.engine.lanes
             bad = np.isin(np.asarray(lanes.status)[0, :k], NOT_BEGUN)

@@ -20,11 +20,12 @@ import numpy as np
 from jax import lax
 from jax.sharding import Sharding, SingleDeviceSharding
 
-from jaxglobal import descent
+from jaxglobal import basins, descent
 from jaxglobal.closed import Closed
 from jaxglobal.descent import Program, Region
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.objective import Objective
+from jaxglobal.quasi_newton import QuasiNewton
 from jaxglobal.result import LocalStatus
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
@@ -52,6 +53,8 @@ class Queue(NamedTuple):
     drain: Any
     """Whether no more starts follow: run until the last lane is done, instead of until a lane is idle."""
     max_ticks: Any
+    known: Any = None
+    """`basins.Known` minima at which searches end; None where there is no such thing."""
 
 
 class State(NamedTuple):
@@ -93,6 +96,7 @@ class Engine:
         dtype: of x.
         call: (state, queue, problems, rules) -> Chunk. Gives up the memory of the state.
         placement: where its arrays live.
+        stops: whether searches end at known minima.
         memory: bytes of the program's arguments, results and temporary arrays, by XLA's own account; 0 if unknown.
         tick_time: seconds that a tick took when last measured, 0 before.
     """
@@ -104,6 +108,7 @@ class Engine:
     dtype: np.dtype
     call: Callable[..., Any]
     placement: Sharding
+    stops: bool = False
     memory: int = 0
     tick_time: float = 0.0
 
@@ -146,25 +151,28 @@ def engine(
     own: tuple[bool, ...] = (),
     blocks: bool = False,
     placement: Sharding | None = None,
+    stops: bool = False,
 ) -> Engine:
     """The engine of the function with so many lanes, compiled if this is its first use there.
 
     problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
     blocks: whether the starts come in small blocks, for which a large queue would be a burden.
-    placement: where it runs, by default on JAX's default device.
+    placement: where it runs, by default on JAX's default device. stops: whether quasi-Newton searches end at known
+    minima.
     """
     placement = placement or SingleDeviceSharding(jax.local_devices()[0])
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     leaves = jax.tree.leaves(problems)
     shapes, where = tuple(np.shape(leaf) for leaf in leaves), tuple(place(leaf, placement) for leaf in leaves)
     own = own or (False,) * len(shapes)
-    key = ("engine", program, lanes, own, shapes, blocks, placement, where)
+    key = ("engine", program, lanes, own, shapes, blocks, placement, where, stops)
     if key not in closed.programs:
         before_compile()
         size = min(queue_size(n, lanes), BLOCKS_QUEUED * lanes) if blocks else queue_size(n, lanes)
+        stops = stops and isinstance(program, QuasiNewton)
         run = functools.partial(chunk, closed.value, program, next(iter(placement.device_set)).platform, own)
-        call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement)
-        closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, memory(call))
+        call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement, stops)
+        closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, stops, memory(call))
     return closed.programs[key]
 
 
@@ -185,8 +193,9 @@ def compile_chunk(
     size: int,
     problems: Problems,
     placement: Sharding,
+    stops: bool = False,
 ) -> Any:
-    """Compiles `run` for lanes, a queue and problems of these shapes, there."""
+    """Compiles `run` for lanes, a queue and problems of these shapes, there. stops: whether minima can be known."""
 
     def like(shape: tuple[int, ...], kind: Any) -> Any:
         return jax.ShapeDtypeStruct(shape, kind, sharding=placement)
@@ -201,6 +210,7 @@ def compile_chunk(
     queue = Queue(
         like((size, n), dtype), like((size,), dtype), like((size,), np.int32), whole, whole, like((), np.bool_), whole
     )
+    queue = queue._replace(known=basins.shapes(n, dtype, like) if stops else None)
     rules = LocalRules(number, number, None, whole, number, number)
     jitted = jax.jit(run, donate_argnums=0, out_shardings=placement)
     return jitted.lower(state, queue, jax.tree.map(given, problems), rules).compile()
@@ -276,6 +286,8 @@ def chunk(
         region = Region(*(data[i].T if own[i] else data[i][:, None] for i in range(sides)))
         f, g = once(lambda: evaluate(lane.trial, data[sides:]), like=(lane.f[0], lane.g))
         lane = program.advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), once)
+        if queue.known is not None:
+            lane = basins.settle(lane, queue.known, region)
         done = (lane.status[0] != LocalStatus.RUNNING) & (state.slot != idle)
         # The memory stays out of the branch, as a new search does not read it: passing it through would copy it.
         searches = (state._replace(lanes=lane._replace(memory=None)), results, first, (busy, jnp.array(True)))

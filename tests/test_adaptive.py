@@ -149,16 +149,16 @@ def test_the_pool_keeps_the_best_distinct_points_in_order():
     x = rng.random((200, 3))
     f = np.sum(x, axis=1)
     f[:5] = np.nan
-    pool = hops.enter(hops.empty(3), x, f)
+    pool = hops.enter(hops.empty(3), x, f, f > 0)
     assert len(pool.f) == hops.POOL and np.all(np.diff(pool.f) >= 0)
     assert np.array_equal(pool.f, np.sort(f[5:])[: hops.POOL])
-    again = hops.enter(pool, x[np.argsort(f)[:10]] + 1e-12, np.sort(f)[:10])
+    again = hops.enter(pool, x[np.argsort(f)[:10]] + 1e-12, np.sort(f)[:10], np.ones(10, bool))
     assert np.array_equal(again.f, pool.f)
 
 
 def test_hops_stay_in_the_box_and_exchanges_change_one_coordinate():
     rng = np.random.default_rng(0)
-    pool, habits = hops.enter(hops.empty(4), rng.random((30, 4)), rng.random(30)), hops.fresh()
+    pool, habits = hops.enter(hops.empty(4), rng.random((30, 4)), rng.random(30), np.ones(30, bool)), hops.fresh()
     proposed = hops.propose(pool, habits, 50, rng)
     assert proposed.x.shape == (50, hops.CANDIDATES, 4) and np.all((proposed.x >= 0) & (proposed.x <= 1))
     assert set(proposed.kind) == set(range(len(hops.KINDS)))
@@ -170,7 +170,7 @@ def test_hops_stay_in_the_box_and_exchanges_change_one_coordinate():
 
 
 def test_kinds_that_yield_are_taken_more_often():
-    pool = hops.enter(hops.empty(2), np.random.default_rng(0).random((20, 2)), np.arange(20.0))
+    pool = hops.enter(hops.empty(2), np.random.default_rng(0).random((20, 2)), np.arange(20.0), np.ones(20, bool))
     habits, kind = hops.fresh(), np.array([0, 1, 2, 3])
     for _ in range(20):
         f = np.where(kind == 1, -1.0, 30.0)

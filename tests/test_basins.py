@@ -1,0 +1,66 @@
+"""Searches that end in known minima."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import check_counts, check_minimum
+
+import jaxglobal as jg
+from jaxglobal import basins
+from jaxglobal.result import LocalStatus
+
+BOX = [(-5.0, 5.1)] * 2
+STOP = jg.Adaptive(jg.Grid(), stop=True)
+
+
+def statuses(result):
+    return {status: sum(lv.statuses.get(status, 0) for lv in result.levels) for status in LocalStatus}
+
+
+@pytest.mark.parametrize("fun", [jg.problems.himmelblau, jg.problems.rastrigin, jg.problems.styblinski_tang])
+def test_the_same_minima_by_fewer_evaluations(fun, x64):
+    options = dict(max_levels=6, same=99, progress=False)
+    plain, stopped = (jg.minimize(fun, BOX, starts=starts, **options) for starts in ("auto", STOP))
+    assert statuses(plain)[LocalStatus.KNOWN] == 0 < statuses(stopped)[LocalStatus.KNOWN]
+    assert stopped.nfev / stopped.nstarts < plain.nfev / plain.nstarts or not x64  # there, searches end early anyway
+    check_minimum(stopped, plain.fun, plain.x)
+    check_counts(stopped)
+    assert sum(m.count for m in stopped.minima) == stopped.nstarts
+
+
+def test_an_end_in_a_known_minimum_is_that_minimum(x64):
+    result = jg.minimize(jg.problems.himmelblau, BOX, starts=STOP, max_levels=6, same=99, progress=False)
+    assert len(result.minima) == 4 or not x64  # no end lies beside them
+
+
+def test_a_finer_structure_beside_a_known_minimum_is_searched(x64):
+    """Wrinkles of a width of 2e-3 of the box, the lowest beside a minimum that level 0 finds."""
+
+    def fun(x):
+        return jnp.sum((x - 0.02) ** 2 + 1e-3 * (1 - jnp.cos(300 * (x - 0.02))))
+
+    result = jg.minimize(fun, [(-1, 1.0)] * 2, starts=STOP, max_levels=8, same=99, progress=False)
+    check_minimum(result, 0.0, [0.02, 0.02], atol=1e-9 if x64 else 1e-5)
+
+
+def test_a_search_is_resumed_with_what_it_knew(tmp_path):
+    options = dict(starts=STOP, max_levels=6, same=99, progress=False)
+    plain = jg.minimize(jg.problems.rastrigin, BOX, **options)
+    for _ in range(1000):
+        part = jg.minimize(jg.problems.rastrigin, BOX, checkpoint=tmp_path / "c.npz", max_time=0.03, **options)
+        if part.status is not jg.Status.MAX_TIME:
+            break
+    assert np.array_equal(part.x, plain.x) and (part.nfev, part.nstarts) == (plain.nfev, plain.nstarts)
+
+
+def test_of_minima_in_one_cell_the_best_is_kept():
+    x, f = np.array([[0.5, 0.5], [0.5001, 0.5], [0.1, 0.9]]), np.array([1.0, 2.0, 3.0])
+    known = basins.known(x, f, np.zeros(2), np.ones(2))
+    kept = np.unique(known.table)
+    assert kept.tolist() == [0, 2, basins.MOST]
+    assert np.isinf(known.f[basins.MOST]) and known.f[:3].tolist() == [1, 2, 3]
+
+
+def test_other_local_searches_end_by_themselves():
+    result = jg.minimize(jg.problems.himmelblau, BOX, starts=STOP, local=jg.LBFGS(), max_levels=5, progress=False)
+    assert result.fun < 1e-6
