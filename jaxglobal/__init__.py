@@ -31,6 +31,7 @@ from jaxglobal.result import Minimum as Minimum
 from jaxglobal.result import Result as Result
 from jaxglobal.result import Results as Results
 from jaxglobal.result import Status as Status
+from jaxglobal.result import Unseen as Unseen
 from jaxglobal.search import Search as Search
 from jaxglobal.starts import Grid as Grid
 from jaxglobal.starts import Halves as Halves
