@@ -31,7 +31,8 @@ from jaxglobal.cmaes import Evolution
 from jaxglobal.hops import Habits, Pool
 from jaxglobal.starts import Starts
 
-MOST = 100  # variables; beyond, a round would cost more than its searches
+MOST = 1000  # variables; beyond, a round would cost more than its searches
+MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
 SEARCHED = 8  # points of the cover for each local search of a level
 FEWEST = 3  # local searches of level 1; at least twice as many in each level after it
 DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
@@ -213,7 +214,7 @@ class Guide:
         """
         course = self.course
         if course.step == EVOLVE_NEXT:
-            due = self.level >= EVOLVE_FROM and course.evolved < EVOLVE * nfev
+            due = self.level >= EVOLVE_FROM and course.evolved < EVOLVE * nfev and self.n <= MOST_EVOLVED
             if due and course.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.course = course._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
