@@ -180,9 +180,9 @@ def test_kinds_that_yield_are_taken_more_often():
     assert habits.sweep == 1
 
 
-def test_the_default_learns_up_to_a_hundred_variables():
-    assert isinstance(adaptive.read("auto", 10, 0), jg.Adaptive)
-    assert isinstance(adaptive.read("auto", 500, 0), jg.Sobol)
+def test_the_default_learns_up_to_a_thousand_variables():
+    assert isinstance(adaptive.read("auto", 500, 0), jg.Adaptive)
+    assert isinstance(adaptive.read("auto", 2000, 0), jg.Sobol)
     assert isinstance(adaptive.read(jg.Grid(), 2, 0), jg.Grid)
     assert isinstance(adaptive.read("auto", 4, 0).cover, jg.Halves)
 
