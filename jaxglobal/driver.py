@@ -260,7 +260,7 @@ def compiled(
     def open_streams(lanes: int) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
         return streams.open_streams(
-            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, points, stops
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, points, stops, True
         )
 
     return open_streams

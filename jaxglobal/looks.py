@@ -1,7 +1,8 @@
 """Values at points from which no search begins: what a sequence that learns asks for before it chooses its starts.
 
 They have a program of their own, without gradient, lanes or queue: a call of the lanes hands over some forty arrays,
-one of this program two, and a sequence that learns asks often, for few points at a time.
+one of this program two, and a sequence that learns asks often, for few points at a time. One more, of values with
+gradients, serves the polish at the end.
 """
 
 import math
@@ -25,7 +26,9 @@ FEWEST = 16  # points of a call of a cheap function
 ACCELERATOR_POINTS = 1024  # of a call
 WORTH_THREADS = 1e-3  # seconds of work from which it is shared between threads
 
-Values = Callable[[np.ndarray, list[Any]], jax.Array]
+PAIRS = 8  # points of a call for values with gradients
+
+Values = Callable[[np.ndarray, list[Any]], Any]
 
 
 def width(lanes: int, cost: float, platform: str) -> int:
@@ -34,25 +37,31 @@ def width(lanes: int, cost: float, platform: str) -> int:
     return min(lanes, points if platform == "cpu" else ACCELERATOR_POINTS)
 
 
-def compiled(closed: Closed, problems: Problems, points: int, placement: Sharding) -> Values:
+def compiled(closed: Closed, problems: Problems, points: int, placement: Sharding, gradients: bool = False) -> Values:
     """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there.
 
-    Values that are not finite are +inf.
+    Values that are not finite are +inf. gradients: with those, (points, n), too; where one is not finite, the value is
+    +inf and it is 0.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     where = [sweep.place(leaf, placement) for leaf in problems.args]
-    key = ("values", points, n, tuple(np.shape(leaf) for leaf in problems.args), placement, tuple(where))
+    key = ("values", gradients, points, n, tuple(np.shape(leaf) for leaf in problems.args), placement, tuple(where))
     if key not in closed.programs:
 
         def values(x, args):
             f = jax.vmap(closed.value, in_axes=(-1, None))(x.T, args)
             return jnp.where(jnp.isfinite(f), f, jnp.inf)  # and no NaN for jax_debug_nans to find
 
+        def pairs(x, args):
+            f, g = jax.vmap(jax.value_and_grad(closed.value), in_axes=(-1, None), out_axes=(0, -1))(x.T, args)
+            finite = jnp.isfinite(f) & jnp.all(jnp.isfinite(g), axis=0)
+            return jnp.where(finite, f, jnp.inf), jnp.where(finite, g, 0).T
+
         args = [
             jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=at, weak_type=getattr(leaf, "weak_type", False))
             for leaf, at in zip(problems.args, where, strict=True)
         ]
-        jitted = jax.jit(values, out_shardings=placement)
+        jitted = jax.jit(pairs if gradients else values, out_shardings=placement)
         lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args)
         closed.programs[key] = lowered.compile()
     return closed.programs[key]

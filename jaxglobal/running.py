@@ -9,7 +9,6 @@ level.
 """
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Iterator
@@ -428,7 +427,7 @@ class Levels(Iterator[Level]):
             evaluate = self._precise(lanes=self._lanes, spend=spend)
             self._compile_time += time.perf_counter() - began
         if evaluate is None:
-            evaluate = functools.partial(streams.evaluate, rules=self._local)
+            evaluate = streams.evaluate
         else:
             dtype = np.dtype(np.float64)
         mine, g = found.polished(self._found, self._problem, self._rules, evaluate, dtype, count)

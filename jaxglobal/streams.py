@@ -31,7 +31,7 @@ from jaxglobal.closed import Closed, x64
 from jaxglobal.descent import Program
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.looks import Looks
-from jaxglobal.result import NOT_BEGUN, LocalStatus
+from jaxglobal.result import LocalStatus
 from jaxglobal.sweep import Chunk, Engine, Problems, Queue, State
 
 CHUNK_TIME = 0.03  # seconds between two looks at the clock
@@ -134,12 +134,13 @@ def open_streams(
     fit: bool = True,
     points: int = 0,
     stops: bool = False,
+    polishes: bool = False,
 ) -> "Streams":
     """Streams on all devices, their programs compiled if this is their first use.
 
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
     the devices. points: of a call for values alone; 0 where none will be asked for, else starts come in small blocks.
-    stops: whether searches end at known minima.
+    stops: whether searches end at known minima. polishes: whether values with gradients will be asked for at points.
     """
     placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
     distinct, precise = list(dict.fromkeys(placements)), x64()
@@ -157,12 +158,15 @@ def open_streams(
                 return first
             lanes = fewer
 
-    def values(placement: Any) -> looks.Values:
+    def values(placement: Any, gradients: bool = False) -> looks.Values:
         with jax.enable_x64(precise):
-            return looks.compiled(closed, problems, points, placement)
+            return looks.compiled(closed, problems, width if gradients else points, placement, gradients)
 
+    width = min(lanes, looks.PAIRS)
     # XLA compiles programs side by side, on threads that it has of its own as well.
-    asked = [thread_pool(len(distinct) + 1).submit(values, placement) for placement in distinct if points]
+    pool = thread_pool(len(distinct) + 2)
+    asked = [pool.submit(values, placement) for placement in distinct if points]
+    pairs = pool.submit(values, distinct[0], True) if polishes else None
     engines = {distinct[0]: fitting(lanes)}
     fewest = int(min(group.gather(np.array(engines[distinct[0]].lanes))))
     if fewest < engines[distinct[0]].lanes:
@@ -172,6 +176,7 @@ def open_streams(
         engines |= dict(zip(distinct[1:], others, strict=True))
     programs = dict(zip(distinct, [future.result() for future in asked], strict=False))
     opened = Streams([engines[placement] for placement in placements], problems, lockstep, group)
+    opened.pairs = pairs and (pairs.result(), width)
     if points:
         n, dtype = opened.engine.n, opened.engine.dtype
         opened.looks = looks.Looks([programs[placement] for placement in placements], points, n, dtype)
@@ -189,9 +194,11 @@ class Streams:
         worked: (k,) ticks that each has made.
         lanes: of each stream.
         looks: the points that wait for their values alone, if any can.
+        pairs: the program of values with gradients, and of how many, if they can be asked for.
     """
 
     looks: Looks | None = None
+    pairs: Any = None
 
     def __init__(
         self,
@@ -205,7 +212,7 @@ class Streams:
         self.lanes, self.group = engines[0].lanes, group
         self.serve(problems)
         stops = self.engine.stops
-        self._minima = self._no_minima = basins.none(self.engine.n, self.engine.dtype) if stops else None
+        self._minima = basins.none(self.engine.n, self.engine.dtype) if stops else None
         self.streams = [self._idle() for _ in engines]
         self.seconds, self.worked = np.zeros(len(engines)), np.zeros(len(engines), np.int64)
         self.ticks = self.nfev = 0
@@ -497,28 +504,22 @@ class Streams:
 
     def gradient(self, x: np.ndarray, rules: LocalRules) -> np.ndarray:
         """The gradient at x, (n,), by one more evaluation."""
-        return self.evaluate(x[None], rules)[1][0]
+        return self.evaluate(x[None])[1][0]
 
-    def evaluate(self, points: np.ndarray, rules: LocalRules) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The values, (k,), and gradients, (k, n), at points of the first problem, by one evaluation each.
 
-        Not finite where the evaluation is not; the gradient is zero for fixed variables.
+        Where one of them is not finite, +inf and NaN; the gradient is zero for fixed variables.
         """
-        values, gradients, width = [], [], np.asarray(self.problems.region.width)
-        for first in range(0, len(points), self.engine.lanes):
-            part, stream = points[first : first + self.engine.lanes], self._idle()
-            k = len(part)
-            stream.fill(part, 1.0, np.zeros((k, 2), np.int64))
-            with jax.disable_jit(False):
-                lanes = self.engine.call(
-                    stream.state, stream.queue(1, True, self._no_minima), self.problems, rules
-                ).state.lanes
-            self.nfev += k
-            self.ticks += self.engine.lanes
-            bad = np.isin(np.asarray(lanes.status)[0, :k], NOT_BEGUN)
-            values.append(np.asarray(lanes.best_f)[0, :k])
-            gradients.append(np.where(bad, np.nan, np.asarray(lanes.g)[:, :k]).T / np.where(width > 0, width, 1))
-        return np.concatenate(values), np.concatenate(gradients)
+        (program, width), k = self.pairs, len(points)
+        blocks = -(-k // width)
+        padded = np.concatenate([points, np.repeat(points[-1:], blocks * width - k, axis=0)])
+        with jax.disable_jit(False):
+            parts = [program(block, self.problems.args) for block in np.split(padded, blocks)]
+        self.nfev, self.ticks = self.nfev + k, self.ticks + len(padded)
+        f, g = (np.concatenate(fields)[:k] for fields in zip(*parts, strict=True))
+        free = np.asarray(self.problems.region.width) > 0
+        return f, np.where(np.isfinite(f)[:, None], np.where(free, g, 0), np.nan)
 
 
 def even_shares(count: int, pace: np.ndarray, waiting: np.ndarray, room: np.ndarray) -> np.ndarray:
