@@ -256,6 +256,8 @@ class Levels(Iterator[Level]):
         if getattr(opened, "lanes", wanted) < wanted:  # memory has no room for more
             self._lanes = opened.lanes
         opened.nfev, opened.ticks = self._spent
+        if self._calls is not None and hasattr(opened, "calls"):  # of the search that goes on
+            opened.calls = self._calls
 
     def _close(self) -> None:
         """Gives up the streams, but for what they have spent."""
