@@ -72,7 +72,7 @@ class Function:
         params = self._problem.sample(jax.random.key(instance))
         return params.replace(key=jax.random.key_data(params.key))
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 - a function lives as long as the run
     def leaves(self, instance: int) -> tuple[jax.Array, ...]:
         """The instance as arguments of `fun`."""
         return tuple(jax.tree.leaves(self._raw(instance)))

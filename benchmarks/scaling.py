@@ -43,7 +43,7 @@ from jaxglobal import bfgs, devices, objective, streams, sweep
 PAIRS = 5
 STARTS = 65_536
 BOX = [(-4.0, 5.12)]
-KILL_LEVELS = 8  # of Bukin's function: some seconds
+KILL_LEVELS = 10  # of Bukin's function: some seconds
 VARIABLES = 100_000
 MEMORY_STARTS = 10_000_000
 
@@ -169,9 +169,9 @@ def kill(quick: bool) -> list[dict]:
         for victim, again in ((1, (2, 2)), (0, (1, 3))):
             path = str(pathlib.Path(folder) / f"{victim}.npz")
             pair = start("kill", path, count=2, forced=2)
-            while f"level {KILL_LEVELS - 3}" not in pair[victim].stdout.readline():
-                pass
-            time.sleep(0.3)
+            while f"level {KILL_LEVELS // 2}" not in (line := pair[victim].stdout.readline()):
+                assert line or pair[victim].poll() is None, pair[victim].stderr.read()
+            time.sleep(0.1)  # into the next level
             in_time = pair[victim].poll() is None
             pair[victim].kill()
             began = time.perf_counter()
@@ -198,23 +198,12 @@ def kill(quick: bool) -> list[dict]:
     return rows
 
 
-@dataclasses.dataclass(frozen=True)
-class Halves:
-    """One level; the first half of its starts lies in the left half of the box."""
-
-    count: int
-
-    def size(self, level, n):
-        return self.count
-
-    def points(self, level, first, count, n):
-        index = first + np.arange(count)
-        points = np.stack([index * 0.754877666, index * 0.569840291], axis=1) % 1  # a Kronecker sequence
-        points[:, 0] = (points[:, 0] + (index >= self.count // 2)) / 2
-        return points
-
-    def spacing(self, level, done, n):
-        return 0.01
+def halves(first: int, k: int, count: int) -> np.ndarray:
+    """Starts first, ..., first + k - 1 of so many, of which the first half lies in the left half of the unit box."""
+    index = first + np.arange(k)
+    points = np.stack([index * 0.754877666, index * 0.569840291], axis=1) % 1  # a Kronecker sequence
+    points[:, 0] = (points[:, 0] + (index >= count // 2)) / 2
+    return points
 
 
 def bowl_and_valley(x):
@@ -225,9 +214,9 @@ def bowl_and_valley(x):
 
 
 def uneven(quick: bool) -> list[dict]:
-    rows, count = [], 20_000 if quick else 200_000
+    rows, count = [], 100_000 if quick else 200_000
     problem, _ = objective.check(bowl_and_valley, [(-1, 1)] * 2, (), None, False, False)
-    one, sequence, rules = sweep.one_problem(problem), Halves(count), bfgs.BFGS().rules(np.dtype(float), None)
+    one, rules = sweep.one_problem(problem), bfgs.BFGS().rules(np.dtype(float), None)
     width = devices.choose_lanes(bfgs.BFGS().numbers(2), np.dtype(float), problem.closed.cost)
     engine = sweep.engine(problem.closed, bfgs.BFGS().program, one, width, lambda: None)
     for how, lockstep in (
@@ -240,7 +229,7 @@ def uneven(quick: bool) -> list[dict]:
         while dealt < count or lanes.busy:
             if dealt < count and lanes.room:
                 k = min(lanes.room, count - dealt)
-                lanes.deal(2 * sequence.points(0, dealt, k, 2) - 1, 0.01, dealt + np.arange(k))
+                lanes.deal(2 * halves(dealt, k, count) - 1, 0.01, dealt + np.arange(k))
                 dealt += k
             ended = lanes.run(rules, dealt == count)
             half = ended.start < count // 2
@@ -352,10 +341,10 @@ def model(quick: bool) -> list[dict]:
 
     run(1000)
     runs = {count: [run(count) for _ in range(1 if count >= 10**7 else 3 if count >= 10**6 else 7)] for count in sizes}
-    median = {count: min(seconds for seconds, *_ in taken) for count, taken in runs.items()}
+    fastest = {count: min(seconds for seconds, *_ in taken) for count, taken in runs.items()}
     evaluations = runs[10**5][0][1]
-    tail = median[100]
-    rate = 10**5 * evaluations / (median[10**5] - tail)
+    tail = fastest[100]
+    rate = 10**5 * evaluations / (fastest[10**5] - tail)
     rows = []
     for count in sizes:
         predicted = count * evaluations / rate + tail
@@ -363,15 +352,15 @@ def model(quick: bool) -> list[dict]:
             {
                 "starts": count,
                 "evaluations": runs[count][0][1],
-                "seconds": median[count],
+                "seconds": fastest[count],
                 "predicted": predicted,
-                "ratio": median[count] / predicted,
+                "ratio": fastest[count] / predicted,
                 "calibrates": count in (100, 10**5),
                 "all": [seconds for seconds, *_ in runs[count]],
             }
         )
         print(
-            f"{count:>10,} starts: {median[count]:.4f} s, predicted {predicted:.4f} s, "
+            f"{count:>10,} starts: {fastest[count]:.4f} s, predicted {predicted:.4f} s, "
             f"{runs[count][0][1]:.2f} evaluations a start",
             flush=True,
         )
@@ -411,13 +400,14 @@ def worker_dispatch() -> None:
     mesh = Mesh(np.array(here), ("d",))
     run = functools.partial(sweep.chunk, problem.closed.value, search, "cpu", (False,) * len(jax.tree.leaves(one)))
 
-    def local(state, queue):
-        first = lambda tree: jax.tree.map(lambda leaf: leaf[0], tree)  # noqa: E731
-        out = run(first(state), first(queue), one, rules)
-        return jax.tree.map(lambda leaf: leaf[None], out)
+    def local(*parts):
+        state, queue = jax.tree.map(lambda leaf: leaf[0], parts)
+        return jax.tree.map(lambda leaf: leaf[None], run(state, queue, one, rules))
+
+    def twice(leaf):
+        return np.stack([np.asarray(leaf)] * 2)
 
     idle = sweep.idle_state(search, 2, lanes, size, dtype)
-    twice = lambda leaf: np.stack([np.asarray(leaf)] * 2)  # noqa: E731
     queue = sweep.Queue(
         starts,
         np.full((2, size), 0.1),

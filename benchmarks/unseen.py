@@ -58,8 +58,11 @@ def shubert(x):
     return jnp.prod(jnp.sum(k * jnp.cos((k + 1) * x[:, None] + k), axis=1))
 
 
+def ripple(t):
+    return t**2 - 10 * jnp.cos(2 * jnp.pi * t)
+
+
 def problems():
-    ripple = lambda t: t**2 - 10 * jnp.cos(2 * jnp.pi * t)  # noqa: E731
     return {
         "rastrigin 2-D": summed(ripple, 2, -4, 5.12),
         "rastrigin 3-D": summed(ripple, 3, -2.2, 2.6),

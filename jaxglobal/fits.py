@@ -19,7 +19,7 @@ from jaxglobal import devices, leastsquares, levenberg, regression
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
-from jaxglobal.fit import curve_fit
+from jaxglobal.fit import Fit, curve_fit
 from jaxglobal.host import Host
 from jaxglobal.levenberg import backward, triangular
 from jaxglobal.nearest import helps
@@ -451,13 +451,12 @@ def one_by_one_fits(
     y = read_many(ydata, np.dtype(float))
     own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
     _, own_w = read_weights(sigma, y.shape[0], y.shape[1], np.dtype(float))
-    fits = [
-        curve_fit(
-            model, jax.tree.map(lambda leaf: np.asarray(leaf)[i], xdata) if own_x else xdata, y[i], bounds,  # noqa: B023
-            np.asarray(sigma)[i] if own_w else sigma, **options,
-        )
-        for i in range(len(y))
-    ]  # fmt: skip
+
+    def one(i: int) -> Fit:
+        x = jax.tree.map(lambda leaf: np.asarray(leaf)[i], xdata) if own_x else xdata
+        return curve_fit(model, x, y[i], bounds, np.asarray(sigma)[i] if own_w else sigma, **options)
+
+    fits = [one(i) for i in range(len(y))]
     return Fits(
         popt=jax.tree.map(lambda *leaves: np.stack(leaves), *(fit.popt for fit in fits)),
         pcov=np.stack([fit.pcov for fit in fits]),

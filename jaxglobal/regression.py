@@ -105,7 +105,10 @@ class Regression:
 
     def column(self, data: Data, parts: list[Any], i: int) -> Any:
         """The derivative of the residuals in parameter i, (N, L)."""
-        along = lambda v: self.values(data.x, [*parts[:i], v, *parts[i + 1 :]])  # noqa: E731
+
+        def along(v: Any) -> Any:
+            return self.values(data.x, [*parts[:i], v, *parts[i + 1 :]])
+
         return self.whiten(data.w, jax.jvp(along, (parts[i],), (jnp.ones_like(parts[i]),))[1])
 
     def project(self, data: Data, p: Any, region: Region) -> tuple[Any, Any, dict[int, Any]]:

@@ -35,7 +35,7 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
     try:
         bends = np.asarray(jax.jit(jax.vmap(jax.jacfwd(jax.jacfwd(model))))(points))
     except (TypeError, ValueError, NotImplementedError):
-        return ()  # no second derivative
+        return ()  # what JAX raises where a rule of the user's allows one derivative only
     finite = np.isfinite(bends)
     curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
     candidates = [i for i in range(n) if not curved[i, i] and width[i] > 0]

@@ -190,7 +190,10 @@ def test_the_default_learns_up_to_a_thousand_variables():
 @pytest.mark.parametrize("programs", [1, 3])
 def test_values_alone_on_any_threads(programs, monkeypatch):
     monkeypatch.setattr(looks, "WORTH_THREADS", 0.0)
-    program = lambda x, args: args[0] * np.sum(x, axis=1)  # noqa: E731
+
+    def program(x, args):
+        return args[0] * np.sum(x, axis=1)
+
     waiting = looks.Looks([program] * programs, 4, 2, np.dtype(float))
     points = np.arange(46.0).reshape(23, 2)
     waiting.ask(points[:13], np.arange(13))
@@ -207,8 +210,10 @@ def test_values_alone_on_any_threads(programs, monkeypatch):
 
 
 def test_of_several_processes_each_looks_at_its_share():
-    program, points = lambda x, args: np.sum(x, axis=1), np.arange(22.0).reshape(11, 2)
-    starts = []
+    def program(x, args):
+        return np.sum(x, axis=1)
+
+    points, starts = np.arange(22.0).reshape(11, 2), []
     for index in range(2):
         waiting = looks.Looks([program], 4, 2, np.dtype(float))
         waiting.ask(points, np.arange(11))

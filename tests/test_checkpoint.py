@@ -195,7 +195,9 @@ def test_an_array_file_is_no_checkpoint(tmp_path):
 
 
 def test_late_answers_to_an_earlier_process_are_dropped(tmp_path):
-    search = lambda: jg.Search(BOX, max_levels=2, checkpoint=tmp_path / "c.npz")  # noqa: E731
+    def search():
+        return jg.Search(BOX, max_levels=2, checkpoint=tmp_path / "c.npz")
+
     before = search()
     x = before.ask()
     before.tell(*simulators.both(x))
@@ -216,3 +218,17 @@ def test_a_path_that_cannot_be_written(tmp_path):
     with pytest.raises(TypeError, match="`checkpoint` must be a path; got int"):
         jg.minimize(lambda x: jnp.sum(x**2), BOX, checkpoint=3, progress=False)
     assert os.listdir(tmp_path) == []
+
+
+def test_calls_of_a_host_are_counted_on_from_a_checkpoint_between_levels(tmp_path):
+    def stop(level):
+        if level.index == 1:
+            raise StopIteration
+
+    options = dict(max_levels=4, progress=False)
+    plain = jg.minimize(jg.host(simulators.himmelblau), BOX, **options)
+    kept = dict(checkpoint=tmp_path / "c.npz", **options)
+    part = jg.minimize(jg.host(simulators.himmelblau), BOX, callback=stop, **kept)
+    resumed = jg.minimize(jg.host(simulators.himmelblau), BOX, **kept)
+    assert 0 < part.calls.made < resumed.calls.made == plain.calls.made
+    assert resumed.nfev == plain.nfev

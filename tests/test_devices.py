@@ -99,20 +99,12 @@ def test_processes_that_are_not_given_the_same():
         assert path.startswith("`checkpoint` must be a file that can be written; got /no/such/folder/c.npz")
 
 
-class Uneven:
+def halves(first, count):
     """Starts of which the first half lies where a search takes ten times the evaluations."""
-
-    def size(self, level, n):
-        return 2**14
-
-    def points(self, level, first, count, n):
-        index = first + np.arange(count)
-        golden = np.stack([index * 0.754877666, index * 0.569840291], axis=1) % 1
-        golden[:, 0] = golden[:, 0] / 2 + (index >= 2**13) / 2
-        return golden
-
-    def spacing(self, level, done, n):
-        return 0.01
+    index = first + np.arange(count)
+    golden = np.stack([index * 0.754877666, index * 0.569840291], axis=1) % 1
+    golden[:, 0] = golden[:, 0] / 2 + (index >= 2**13) / 2
+    return golden
 
 
 def uneven(x):
@@ -130,7 +122,7 @@ def test_work_is_dealt_so_that_no_stream_idles(monkeypatch):
     while dealt < size or lanes.busy:
         if dealt < size and lanes.room:
             count = min(lanes.room, size - dealt)
-            points = np.asarray(Uneven().points(0, dealt, count, 2) * 2 - 1, dtype)
+            points = np.asarray(halves(dealt, count) * 2 - 1, dtype)
             lanes.deal(points, 0.01, dealt + np.arange(count))
             dealt += count
         ended.append(lanes.run(BFGS().rules(dtype, None), dealt == size))
