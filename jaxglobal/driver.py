@@ -190,9 +190,11 @@ def levels(
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit = isinstance(lanes, str)
-        points = looks.width(width, cost, given[0].platform) if isinstance(sequence, Adaptive) else 0
-        stops, lockstep = isinstance(sequence, Adaptive) and sequence.stop, max_evals is not None
-        open_streams = compiled(problem, search.program, shown, given, group, lockstep, fit, points, stops)
+        needs = streams.Needs(pairs=min(width, looks.PAIRS))
+        if isinstance(sequence, Adaptive):
+            points = looks.width(width, cost, given[0].platform)
+            needs = needs._replace(points=points, at_once=len(guesses), stops=sequence.stop)
+        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, needs)
         noise = 0.0
         precise = functools.partial(evaluator, fun, args, problem)
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
@@ -249,18 +251,14 @@ def compiled(
     group: processes.Alone,
     lockstep: bool,
     fit: bool,
-    points: int,
-    stops: bool,
+    needs: streams.Needs,
 ) -> Callable[[int], Streams]:
-    """Opens the lanes of the compiled program of a JAX function.
-
-    points: of a call for values alone, 0 where none are asked for. stops: whether searches end at known minima.
-    """
+    """Opens the lanes of the compiled program of a JAX function."""
 
     def open_streams(lanes: int) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
         return streams.open_streams(
-            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, points, stops, True
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, needs
         )
 
     return open_streams

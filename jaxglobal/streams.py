@@ -110,6 +110,22 @@ class Report(NamedTuple):
     """() Whether the memory was too short for the chunk."""
 
 
+class Needs(NamedTuple):
+    """What a search asks of its streams beside local searches."""
+
+    points: int = 0
+    """Of a call for values alone; 0 where none are asked for."""
+    pairs: int = 0
+    """Of a call for values with gradients; 0 where none are asked for."""
+    at_once: int | None = None
+    """Starts that come together, at most, where they come in blocks."""
+    stops: bool = False
+    """Whether searches end at known minima."""
+
+
+SEARCHES = Needs()
+
+
 @functools.cache
 def thread_pool(workers: int) -> ThreadPoolExecutor:
     """The threads that call compiled programs; they live as long as the process."""
@@ -132,22 +148,19 @@ def open_streams(
     lockstep: bool = True,
     group: processes.Alone = processes.ALONE,
     fit: bool = True,
-    points: int = 0,
-    stops: bool = False,
-    polishes: bool = False,
+    needs: Needs = SEARCHES,
 ) -> "Streams":
     """Streams on all devices, their programs compiled if this is their first use.
 
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
-    the devices. points: of a call for values alone; 0 where none will be asked for, else starts come in small blocks.
-    stops: whether searches end at known minima. polishes: whether values with gradients will be asked for at points.
+    the devices. needs: what the search asks for beside local searches.
     """
     placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
     distinct, precise = list(dict.fromkeys(placements)), x64()
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
         with jax.enable_x64(precise):
-            return sweep.engine(closed, program, problems, lanes, before, own, points > 0, placement, stops)
+            return sweep.engine(closed, program, problems, lanes, before, own, needs.at_once, placement, needs.stops)
 
     def fitting(lanes: int) -> Engine:
         """The engine of the first device."""
@@ -158,28 +171,34 @@ def open_streams(
                 return first
             lanes = fewer
 
-    def values(placement: Any, gradients: bool = False) -> looks.Values:
+    def values(points: int, placement: Any, gradients: bool) -> looks.Values:
         with jax.enable_x64(precise):
-            return looks.compiled(closed, problems, width if gradients else points, placement, gradients)
+            return looks.compiled(closed, problems, points, placement, gradients)
 
-    width = min(lanes, looks.PAIRS)
-    # XLA compiles programs side by side, on threads that it has of its own as well.
-    pool = thread_pool(len(distinct) + 2)
-    asked = [pool.submit(values, placement) for placement in distinct if points]
-    pairs = pool.submit(values, distinct[0], True) if polishes else None
+    def ask(needs: Needs) -> tuple[list[Any], list[Any]]:
+        """Begins to compile the programs of values: of each device, and with gradients."""
+        pool = thread_pool(len(distinct) + 2)  # XLA compiles side by side
+        alone = [pool.submit(values, needs.points, placement, False) for placement in distinct if needs.points]
+        return alone, [pool.submit(values, needs.pairs, distinct[0], True)] if needs.pairs else []
+
+    alone, pairs = ask(needs)
     engines = {distinct[0]: fitting(lanes)}
     fewest = int(min(group.gather(np.array(engines[distinct[0]].lanes))))
     if fewest < engines[distinct[0]].lanes:
         engines[distinct[0]] = compiled(distinct[0], fewest, before_compile)
+    if fewest < lanes:  # memory is short
+        needs = needs._replace(points=min(needs.points, fewest), pairs=min(needs.pairs, fewest))
+        alone, pairs = ask(needs)
     if len(distinct) > 1:
         others = thread_pool(len(distinct)).map(lambda where: compiled(where, fewest, lambda: None), distinct[1:])
         engines |= dict(zip(distinct[1:], others, strict=True))
-    programs = dict(zip(distinct, [future.result() for future in asked], strict=False))
     opened = Streams([engines[placement] for placement in placements], problems, lockstep, group)
-    opened.pairs = pairs and (pairs.result(), width)
-    if points:
+    if pairs:
+        opened.pairs = pairs[0].result(), needs.pairs
+    if alone:
+        programs = dict(zip(distinct, [future.result() for future in alone], strict=True))
         n, dtype = opened.engine.n, opened.engine.dtype
-        opened.looks = looks.Looks([programs[placement] for placement in placements], points, n, dtype)
+        opened.looks = looks.Looks([programs[placement] for placement in placements], needs.points, n, dtype)
     return opened
 
 

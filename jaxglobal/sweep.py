@@ -29,7 +29,7 @@ from jaxglobal.quasi_newton import QuasiNewton
 from jaxglobal.result import LocalStatus
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
-BLOCKS_QUEUED = 16  # starts a lane in a chunk where they come in small blocks
+BLOCKS_QUEUED = 16  # starts a lane in a chunk, at least, where they come in small blocks
 
 
 class Problems(NamedTuple):
@@ -149,14 +149,14 @@ def engine(
     lanes: int,
     before_compile: Callable[[], None],
     own: tuple[bool, ...] = (),
-    blocks: bool = False,
+    at_once: int | None = None,
     placement: Sharding | None = None,
     stops: bool = False,
 ) -> Engine:
     """The engine of the function with so many lanes, compiled if this is its first use there.
 
     problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
-    blocks: whether the starts come in small blocks, for which a large queue would be a burden.
+    at_once: starts that come together, at most, where they come in blocks, for which a large queue would be a burden.
     placement: where it runs, by default on JAX's default device. stops: whether quasi-Newton searches end at known
     minima.
     """
@@ -165,10 +165,12 @@ def engine(
     leaves = jax.tree.leaves(problems)
     shapes, where = tuple(np.shape(leaf) for leaf in leaves), tuple(place(leaf, placement) for leaf in leaves)
     own = own or (False,) * len(shapes)
-    key = ("engine", program, lanes, own, shapes, blocks, placement, where, stops)
+    size = queue_size(n, lanes)
+    if at_once is not None and at_once <= BLOCKS_QUEUED * lanes:
+        size = min(size, BLOCKS_QUEUED * lanes)
+    key = ("engine", program, lanes, own, shapes, size, placement, where, stops)
     if key not in closed.programs:
         before_compile()
-        size = min(queue_size(n, lanes), BLOCKS_QUEUED * lanes) if blocks else queue_size(n, lanes)
         stops = stops and isinstance(program, QuasiNewton)
         run = functools.partial(chunk, closed.value, program, next(iter(placement.device_set)).platform, own)
         call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement, stops)
