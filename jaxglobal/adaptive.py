@@ -179,8 +179,8 @@ class Guide:
         treedef = jax.tree.structure(self.course)
         self.course = jax.tree.unflatten(treedef, [arrays[f"course{k}"] for k in range(treedef.num_leaves)])
 
-    def _rng(self) -> np.random.Generator:
-        return np.random.default_rng([self.sequence.seed, int(self.course.turn)])
+    def _rng(self, course: Course) -> np.random.Generator:
+        return np.random.default_rng([self.sequence.seed, int(course.turn)])
 
     @property
     def level(self) -> int:
@@ -213,14 +213,20 @@ class Guide:
         done: local searches of the level so far. left: those that remain. nfev: evaluations of the whole search so far.
         """
         course = self.course
-        if course.step == EVOLVE_NEXT:
+        if course.step == EVOLVE_NEXT and left > 0:  # what it finds is searched from in the same level
             due = self.level >= EVOLVE_FROM and course.evolved < EVOLVE * nfev and self.n <= MOST_EVOLVED
             if due and course.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.course = course._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
-        if self.course.step == SCREEN:
-            return self._screen(self.level, done, left) if left > 0 else None
-        return Block(self.course.x, self.course.first_step, True)
+        if self.course.step == SEARCH:
+            return self.block()
+        screened = self._screen(self.level, done, left) if left > 0 else None
+        return screened if screened is not None and len(screened.x) else None
+
+    def block(self) -> Block:
+        """The block under way."""
+        course, searched = self.course, bool(self.course.step == SEARCH)
+        return Block(course.x, course.first_step if searched else np.ones(len(course.x)), searched)
 
     def take(self, x: np.ndarray, f: np.ndarray, nfev: np.ndarray, sure: np.ndarray) -> None:
         """What has become of the block, in its order.
@@ -246,14 +252,14 @@ class Guide:
 
     def _screen(self, level: int, done: int, left: int) -> Block:
         """The candidates of the next round: points of the cover, of the hops, and exchanges."""
-        course, n, rng = self.course, self.n, self._rng()
+        course, n, rng = self.course, self.n, self._rng(self.course)
         size, points = int(course.size), self.sequence.cover.size(level, n)
         whole = round_size(size)
         count = min(whole, left)
         known = len(course.pool.f) > 0
-        cells = -(-count // COVER) if known else count
         first, end = points * done // size, points * min(done + whole, size) // size
         cover = self.sequence.cover.points(level, first, end - first, n)
+        cells = min(-(-count // COVER) if known else count, len(cover))
         hopped = hops.propose(course.pool, course.habits, count - cells, rng) if known else None
         parent, exchanged, axis = 0, cover[:0], course.axis[:0]
         if known:
@@ -263,19 +269,19 @@ class Guide:
         nothing = np.zeros(0, np.int64)
         self.course = course._replace(
             x=np.concatenate([*candidates, exchanged]),
-            cells=np.asarray(min(cells, len(cover))),
+            cells=np.asarray(cells),
             covered=np.asarray(len(cover)),
-            first_step=np.append(np.full(min(cells, len(cover)), spacing), [] if hopped is None else hopped.first_step),
+            first_step=np.append(np.full(cells, spacing), [] if hopped is None else hopped.first_step),
             kind=nothing if hopped is None else hopped.kind,
             bin=nothing if hopped is None else hopped.bin,
             parent=np.asarray(parent),
             axis=axis,
         )
-        return Block(self.course.x, np.ones(len(self.course.x)), False)
+        return self.block()
 
     def _choose(self, course: Course, f: np.ndarray) -> Course:
         """The starts of the round: the lowest candidates, of each cell, of each hop; and what the exchanges gave."""
-        covered, cells, slots, rng = int(course.covered), int(course.cells), len(course.kind), self._rng()
+        covered, cells, slots, rng = int(course.covered), int(course.cells), len(course.kind), self._rng(course)
         # The order of a cover is spread out: the points of one cell are those of equal index modulo the cells.
         chosen = [
             rng.choice(range(j, covered, cells)) if at_random(j) else j + cells * np.argmin(of_cell)
@@ -283,39 +289,45 @@ class Guide:
         ]
         split = covered + slots * hops.CANDIDATES
         if slots:
-            lowest = np.argmin(f[covered:split].reshape(slots, hops.CANDIDATES), axis=1)
-            chosen = np.append(chosen, covered + hops.CANDIDATES * np.arange(slots) + lowest)
-        x, first_step = course.x[np.asarray(chosen, np.int64)], course.first_step.copy()
-        swept = x[:0]
+            of_hop = np.argmin(f[covered:split].reshape(slots, hops.CANDIDATES), axis=1)
+            chosen = np.append(chosen, covered + hops.CANDIDATES * np.arange(slots) + of_hop)
+        chosen = np.asarray(chosen, np.int64)
+        x, first_step = course.x[chosen], course.first_step.copy()
+        swept = evolved = x[:0]
         if len(course.axis):
             swept = hops.combine(course.pool, int(course.parent), course.x[split:], course.axis, f[split:])
-        ends = course.pending
-        if int(course.evolution.size) and len(course.pool.f) and course.evolution.f < course.pool.f[0]:
-            ends = np.concatenate([course.evolution.x[None], ends])
-        better = np.concatenate([swept, ends])[:slots]
-        kept = slots - len(better)
-        x[cells + kept :] = better  # in place of the last hops
-        first_step[cells + kept :] = hops.SAME_BASIN
+        if int(course.evolution.size) and course.evolution.f < lowest_of(course.pool):
+            evolved = course.evolution.x[None]
+        # What values have shown to be good takes the places of the last hops; the lowest candidate is never left out.
+        good = np.concatenate([evolved, swept, course.pending])
+        later, good = good[slots:], good[:slots]
+        kept, lowest = len(x) - len(good), course.x[[np.argmin(f)]]
+        begun = np.any(np.all(np.concatenate([x[:kept], good]) == lowest, axis=1))
+        if np.min(f) < lowest_of(course.pool) and not begun:
+            kept, good = max(kept - 1, 0), np.concatenate([good, lowest])[-len(x) :]
+        first_step[kept:] = hops.SAME_BASIN
+        cells = min(cells, kept)
         return course._replace(
-            x=x,
+            x=np.concatenate([x[:kept], good]),
             first_step=np.clip(first_step, SHORTEST_STEP, 1),
-            kind=course.kind[:kept],
-            bin=course.bin[:kept],
-            pending=course.pending[:0] if slots else course.pending,
+            cells=np.asarray(cells),
+            kind=course.kind[: kept - cells],
+            bin=course.bin[: kept - cells],
+            pending=later,
             swept=np.asarray(len(swept) > 0),
             step=np.asarray(SEARCH),
         )
 
     def _evolve(self) -> Block:
         """The next generation of the evolution, or the first of a new one, twice as large as the one before."""
-        course, rng = self.course, self._rng()
+        course, rng = self.course, self._rng(self.course)
         if not int(course.evolution.size):
             mean = np.full(self.n, 0.5) if course.restarts == 0 else rng.uniform(0.1, 0.9, self.n)
             size = cmaes.default_size(self.n) << min(int(course.restarts), 10)
             course = course._replace(evolution=cmaes.begin(mean, size), restarts=course.restarts + 1)
         outside = cmaes.sample(course.evolution, rng)
         self.course = course._replace(x=hops.reflect(outside), outside=outside)
-        return Block(self.course.x, np.ones(len(outside)), False)
+        return self.block()
 
     def _evolved(self, course: Course, f: np.ndarray) -> Course:
         """The course after a generation; where it was the last, its best point will be searched from."""
@@ -328,6 +340,11 @@ class Guide:
         )
 
 
+def lowest_of(pool: Pool) -> float:
+    """The best value of the pool."""
+    return float(pool.f[0]) if len(pool.f) else math.inf
+
+
 def at_random(cell: Any) -> Any:
     """Whether these cells of a round are searched from a random point instead of the lowest."""
     return cell % AT_RANDOM == AT_RANDOM - 1
@@ -336,6 +353,15 @@ def at_random(cell: Any) -> Any:
 def round_size(size: int) -> int:
     """Local searches of a round in a level of this size."""
     return min(max(ROUND, size // ROUNDS), LARGEST_ROUND)
+
+
+def plain(given: Any, n: int, seed: int) -> Starts:
+    """The sequence for `starts=` where a point costs too much to be looked at before it is searched from."""
+    if isinstance(given, Adaptive):
+        raise TypeError(
+            "`starts` must be plain where fun is not a JAX function; got a jaxglobal.Adaptive: give its cover."
+        )
+    return starts.read(given, n, seed)
 
 
 def read(given: Any, n: int, seed: int) -> Starts:

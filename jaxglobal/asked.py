@@ -218,7 +218,7 @@ class AskedLanes:
         leaves = [arrays[f"lane{k}"] for k in range(len(jax.tree.leaves(self.lane)))]
         self.lane = jax.tree.unflatten(jax.tree.structure(self.lane), leaves)
 
-    def gradient(self, x: np.ndarray, rules: LocalRules) -> np.ndarray:
+    def gradient(self, x: np.ndarray) -> np.ndarray:
         """The gradient at x, (n,), as it was told; NaN where the best search ended elsewhere."""
         if self.best is not None and np.array_equal(self.best[1], x):
             return np.where(np.asarray(self.region.width) > 0, self.best[2], 0)

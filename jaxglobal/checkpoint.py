@@ -23,7 +23,7 @@ import numpy as np
 from jaxglobal import minima, processes
 from jaxglobal.result import Level, LocalStatus
 
-FORMAT = 2
+FORMAT = 3
 EVERY = 1.0  # seconds between two writes
 
 
@@ -144,6 +144,7 @@ def pack_found(found: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "status": int(found.status),
         "searches": found.searches,
         "even": found.even,
+        "full": found.full,
     }
     return state, {"x": np.asarray(found.x), **arrays}
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 WIDTH = 0.25  # standard deviation at first, in units of the box; [H] has 0.3 of it
-FLAT = 1e-11  # values that differ by so much of their size have settled, and a distribution of this width has shrunk
+FLAT = 1e-11  # values that differ by so much of their size, or of all that were seen, have settled; so narrow is shrunk
 CONDITION = 1e7  # ratio of the axes of the distribution beyond which it has degenerated, [AH]
 LARGEST_GROWTH = math.log(1.5)  # logarithm, of the step in one generation
 
@@ -144,7 +144,11 @@ def ended(evolution: Evolution) -> bool:
     """Whether nothing more is to be expected of the distribution."""
     n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best)
     recent = evolution.best[-int(10 + 30 * n / size) :]
-    settled = generation > len(recent) and np.ptp(recent) <= FLAT * (1 + abs(recent[-1]))
+    finite = evolution.best[np.isfinite(evolution.best)]
+    if not np.all(np.isfinite(recent)):
+        settled = not np.any(np.isfinite(recent))
+    else:
+        settled = generation > len(recent) and np.ptp(recent) <= FLAT * max(abs(recent[-1]), np.ptp(finite))
     shortest, longest = evolution.lengths[[0, -1]]  # in ascending order
     shrunk, degenerate = evolution.step * longest < FLAT, longest > CONDITION * shortest
     return bool(settled or shrunk or degenerate or generation > 100 + 150 * (n + 3) ** 2 / math.sqrt(size))

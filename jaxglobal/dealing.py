@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal import adaptive, basins, descent
+from jaxglobal.adaptive import Block
 from jaxglobal.basins import Known
 from jaxglobal.descent import Local
 from jaxglobal.minima import Ended, join
@@ -78,13 +79,12 @@ class Dealer:
         """Whether the lanes are to finish what they have before more is dealt."""
         return dealt == allowed
 
-    def even(self, level: int, ended: Ended) -> np.ndarray:
-        """(k,) Whether each search began at one of the starts that are spread evenly over the box."""
-        return ended.start >= len(self.guesses)
+    def take(self, level: int, ended: Ended) -> np.ndarray | None:
+        """Learns from what has ended; None where these were points that were looked at only.
 
-    def take(self, level: int, ended: Ended) -> bool:
-        """Learns from what has ended; whether these were local searches, or points that were evaluated only."""
-        return True
+        Else (k,) whether each search began at one of the starts that are spread evenly over the box.
+        """
+        return ended.start >= len(self.guesses)
 
     def save(self) -> dict[str, np.ndarray]:
         """Everything that decides the next starts, as arrays."""
@@ -104,9 +104,9 @@ class GuidedDealer(Dealer):
         """See `Dealer`."""
         super().__init__(problem, guesses, sequence, search)
         self._guide = adaptive.Guide(sequence, self.free)
-        self._ended: list[Ended] = []  # of the block
-        self._x, self._first_step = np.zeros((0, self.free)), np.zeros(0)
-        self._searched, self._sent = True, 0
+        self._block: Block | None = None  # that is under way
+        self._sent = 0  # points of it
+        self._ended: list[Ended] = []  # what has become of it
 
     def size(self, level: int) -> int:
         """See `Dealer`; of the levels up to the one after the one under way."""
@@ -135,52 +135,49 @@ class GuidedDealer(Dealer):
             return super().deal(level, dealt, allowed, streams)
         if self._guide.level != level:
             self._guide.enter(level)
-        if self._sent == len(self._x) and not streams.busy:
-            block = self._guide.next(dealt, allowed - dealt, streams.nfev)
-            if block is None:
+        if self._block is None:
+            self._block, self._sent = self._guide.next(dealt, allowed - dealt, streams.nfev), 0
+            if self._block is None:
                 return 0
-            self._x, self._searched, self._sent = block.x, block.searched, 0
-            self._first_step = np.clip(block.first_step, self.search.step(0.0), self.search.step(1.0))
-        left = len(self._x) - self._sent
-        count = min(streams.room, left) if self._searched else left
+        x, first_step, searched = self._block
+        if searched and self._guide.sequence.stop:
+            streams.know(self._known())
+        left = len(x) - self._sent
+        count = min(streams.room, left) if searched else left
         if not count:
             return 0
         part = slice(self._sent, self._sent + count)
-        points, number = self.problem.place(self._x[part]), self.number + np.arange(count)
+        points, number = self.problem.place(x[part]), self.number + np.arange(count)
         self.number += count
         self._sent += count
-        if not self._searched:
+        if not searched:
             streams.look(points, number)
             return 0
-        if self._guide.sequence.stop:
-            streams.know(self._known())
-        streams.deal(points, self._first_step[part], number)
+        streams.deal(points, np.clip(first_step[part], self.search.step(0.0), self.search.step(1.0)), number)
         return count
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt."""
-        return self._sent == len(self._x)
+        return self._block is None or self._sent == len(self._block.x)
 
-    def even(self, level: int, ended: Ended) -> np.ndarray:
-        """See `Dealer`: those from random points of the cells of the cover."""
-        if level == 0:
-            return super().even(level, ended)
-        return self._guide.random(ended.start - (self.number - self._sent))
-
-    def take(self, level: int, ended: Ended) -> bool:
-        """See `Dealer`."""
+    def take(self, level: int, ended: Ended) -> np.ndarray | None:
+        """See `Dealer`; even starts are those at random points of the cells of the cover."""
         self._ended.append(ended)
-        if level and sum(len(part.f) for part in self._ended) == len(self._x):
-            searched = self._searched
+        if level == 0 or self._block is None:
+            return super().take(level, ended)
+        even = self._guide.random(ended.start - (self.number - self._sent)) if self._block.searched else None
+        if sum(len(part.f) for part in self._ended) == len(self._block.x):
             self._guide.take(*self._results())
-            return searched
-        return self._searched
+            self._block = None
+        return even
 
     def _known(self) -> Known:
         """The minima at which the searches of the block may end."""
         x, f = self._guide.known()
         lower, width = self.problem.lower, self.problem.upper - self.problem.lower
-        return basins.known(self.problem.place(x), f, lower, width)
+        whole = np.zeros((len(x), len(lower)))
+        whole[:, self.problem.free] = x
+        return basins.known(lower + width * whole, f, lower, width)
 
     def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What has ended, in the order of the starts, as `adaptive.Guide.take` takes it."""
@@ -188,18 +185,19 @@ class GuidedDealer(Dealer):
             return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool)
         ended = join(self._ended)
         order = np.argsort(ended.start)
-        x = self._x
-        if self._searched:
+        if self._block is None or self._block.searched:
             lower, width = self.problem.lower, self.problem.upper - self.problem.lower
             x = ((ended.x - lower) / np.where(width > 0, width, 1))[order][:, self.problem.free].astype(np.float64)
+        else:
+            x = self._block.x
         self._ended = []
-        sure = np.isin(ended.status, (LocalStatus.CONVERGED, LocalStatus.KNOWN))
+        sure = (ended.status == LocalStatus.CONVERGED) | (ended.status == LocalStatus.KNOWN)
         return x, ended.f[order].astype(np.float64), ended.nfev[order], sure[order]
 
     def save(self) -> dict[str, np.ndarray]:
         """See `Dealer`."""
         ended = {} if not self._ended else {f"ended_{k}": v for k, v in join(self._ended)._asdict().items()}
-        block = {"block_x": self._x, "block_step": self._first_step, "block": np.array([self._searched, self._sent])}
+        block = {"block": np.array([self._block is not None, self._sent])}
         return super().save() | ended | block | self._guide.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
@@ -208,9 +206,9 @@ class GuidedDealer(Dealer):
         self._ended = []
         if "ended_x" in arrays:
             self._ended = [Ended(*(arrays[f"ended_{name}"] for name in Ended._fields))]
-        self._x, self._first_step = arrays["block_x"], arrays["block_step"]
-        self._searched, self._sent = bool(arrays["block"][0]), int(arrays["block"][1])
         self._guide.load(arrays)
+        under_way, self._sent = arrays["block"].tolist()
+        self._block = self._guide.block() if under_way else None
 
 
 def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local) -> Dealer:

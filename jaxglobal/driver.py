@@ -16,7 +16,6 @@ from jaxglobal import adaptive, descent, looks, methods, objective, processes, s
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
-from jaxglobal import starts as sequences
 from jaxglobal.adaptive import Adaptive
 from jaxglobal.descent import Program
 from jaxglobal.host import Host, HostLanes
@@ -177,8 +176,8 @@ def levels(
     if target is not None:  # as the lanes will see it
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
-    plain = isinstance(fun, Host)  # without a gradient a point costs as much as several, too much to look at first
-    read = sequences.read if plain else adaptive.read
+    # Without a gradient a point costs as much as several.
+    read = adaptive.plain if isinstance(fun, Host) else adaptive.read
     sequence = read(starts, int(np.sum(problem.free)), seed)
     search = methods.read(local, problem.structure.n)
     if isinstance(fun, Host):
@@ -236,11 +235,11 @@ def keep(
     return None if path is None else checkpoints.Checkpoint(path, parts, group)
 
 
-def by_host(host: Host, problem: objective.Objective, program: Program, args: Any) -> Callable[[int], HostLanes]:
-    """Opens the lanes of a function that is not JAX."""
+def by_host(host: Host, problem: objective.Objective, program: Program, args: Any) -> Callable[[int, int], HostLanes]:
+    """Opens the lanes of a function that is not JAX; see `compiled`."""
     region = descent.region(problem.lower, problem.upper, problem.open)
     given = args if isinstance(args, tuple) else (args,)
-    return lambda lanes: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
+    return lambda lanes, short: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 
 
 def compiled(
@@ -252,13 +251,15 @@ def compiled(
     lockstep: bool,
     fit: bool,
     needs: streams.Needs,
-) -> Callable[[int], Streams]:
-    """Opens the lanes of the compiled program of a JAX function."""
+) -> Callable[[int, int], Streams]:
+    """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times."""
 
-    def open_streams(lanes: int) -> Streams:
+    def open_streams(lanes: int, short: int) -> Streams:
+        points, pairs = (count and max(count >> short, 1) for count in (needs.points, needs.pairs))
+        fewer = needs._replace(points=points, pairs=pairs)
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
         return streams.open_streams(
-            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, needs
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, fewer
         )
 
     return open_streams

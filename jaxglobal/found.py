@@ -31,13 +31,15 @@ class Found(NamedTuple):
     """The distinct minima so far."""
     even: int
     """Searches from starts that are spread evenly over the box, with a finite value."""
+    full: bool
+    """Whether the archive has had no room for a minimum."""
 
 
 def nothing(problem: Objective) -> Found:
     """Before the first search: no value, at the centre of the box."""
     n, dtype = problem.structure.n, problem.structure.dtype
     centre = problem.lower + (problem.upper - problem.lower) / 2
-    return Found(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype), 0)
+    return Found(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype), 0, False)
 
 
 class News(NamedTuple):
@@ -61,8 +63,8 @@ class News(NamedTuple):
 
 def read(told: Found) -> Found:
     """What a process told of what it found, its numbers as arrays."""
-    f, start, x, status, searches, archive, even = told
-    return Found(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive, int(even))
+    f, start, x, status, searches, archive, even, full = told
+    return Found(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive, int(even), bool(full))
 
 
 def news(ended: minima.Ended, even: np.ndarray, before: Found, problem: Objective, fatol: float) -> News:
@@ -99,8 +101,9 @@ def collect(found: Found, news: News) -> Found:
     both = zip(found.archive, news.archive, strict=True)
     archive = minima.combine(minima.Archive(*(np.concatenate(pair) for pair in both)))
     searches = found.searches + int(np.sum(news.statuses))
+    full = found.full or len(archive.f) == minima.kept(len(found.x))
     found = better(found, float(news.f), int(news.start), news.x, LocalStatus(int(news.status)))
-    return found._replace(searches=searches, archive=archive, even=found.even + int(news.even))
+    return found._replace(searches=searches, archive=archive, even=found.even + int(news.even), full=full)
 
 
 def improve(found: Found, ended: minima.Ended) -> Found:
@@ -177,7 +180,7 @@ def of_best(found: Found, fatol: float) -> minima.Archive:
 
 def unseen(found: Found, problem: Objective, rules: stopping.Rules) -> Unseen | None:
     """What the minima say about those not yet seen; None where there are more than are kept, or no even start."""
-    if not found.even or len(found.archive.f) == minima.kept(len(found.x)):
+    if not found.even or found.full:
         return None
     merged = minima.merge(found.archive, problem.lower, problem.upper - problem.lower, rules.fatol, rules.frtol)
     hit = merged.even > 0

@@ -43,6 +43,7 @@ RECORD, GOOD = 1.0, 0.1  # yield of a new best value, and of one among the best 
 WIDER = 1.2  # a blend is so much wider than the minima that it is made of
 SWEEP = 4  # exchanges a variable at first
 LONGEST_SWEEP = 32
+MOST_EXCHANGES = 4096
 
 
 class Pool(NamedTuple):
@@ -107,7 +108,7 @@ def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> Pool:
     pool = pool._replace(x=pool.x.copy(), f=pool.f.copy(), sure=pool.sure.copy())
     finite = np.flatnonzero(np.isfinite(f))
     for i in finite[np.argsort(f[finite], kind="stable")[:POOL]]:
-        span = np.abs(f[i]) + (pool.f[-1] - pool.f[0] if len(pool.f) else 0.0)
+        span = np.abs(f[i]) + (np.ptp(pool.f) if len(pool.f) else 0.0)
         apart = np.max(np.abs(pool.x - x[i]), axis=1, initial=0.0)
         same = (apart < SAME_BASIN) & (np.abs(pool.f - f[i]) <= SAME_VALUE * span)
         known = np.flatnonzero(same | (apart < SAME_PLACE))
@@ -192,7 +193,7 @@ def exchanges(pool: Pool, habits: Habits, rng: np.random.Generator) -> tuple[int
     """Points with one coordinate of another point: the place of their parent, (k, n), and which coordinate, (k,)."""
     n = pool.x.shape[1]
     parent = int(parents(pool, 1, rng)[0])
-    axis = np.arange(int(habits.sweep) * n) % n
+    axis = np.arange(min(int(habits.sweep) * n, MOST_EXCHANGES)) % n
     donor = rng.integers(len(pool.f), size=len(axis))
     value = pool.x[donor, axis]
     _, first = np.unique(np.stack([axis, value]), axis=1, return_index=True)

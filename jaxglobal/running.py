@@ -12,7 +12,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
@@ -78,12 +78,14 @@ class Levels(Iterator[Level]):
         self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
         self._search = search
         self._found = found.nothing(problem)
-        self._jac: tuple[int, np.ndarray] | None = None
+        self._jac: tuple[np.ndarray, np.ndarray] | None = None  # a point, and the gradient there
+        self._looked = 0  # gradients that were evaluated for a `result`, of which the search itself knows nothing
         self._levels: list[Level] = []
         self._level: Underway | None = None
         self._status = Status.RUNNING
         self._streams: Any = None
-        self._spent = 0, 0  # evaluations and ticks of streams that ran out of memory
+        self._spent = 0, 0  # evaluations and ticks of streams that were given up
+        self._short = 0  # how often memory ran out
         self._compile_time = 0.0
         self._ended_at: float | None = None
         self._interrupt = Interrupt()
@@ -191,17 +193,15 @@ class Levels(Iterator[Level]):
         before, level, dealt = self._found, self._level, self._dealer.save()
         while True:
             try:
-                ready = self._ready(self._level_index)
-                self._level = level or Underway(
-                    self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), ready.nfev
-                )
+                nfev = self._ready(self._level_index).nfev
+                self._level = level or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
                 yield from self._change_lanes(self._level.index)
                 yield from self._run_level(self._level, self._streams)
                 return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
                 if not streams.out_of_memory(error) or self._lanes == 1 or level is not None:
                     raise
-                self._lanes = max(getattr(self._streams, "lanes", self._lanes) // 2, 1)
+                self._lanes, self._short = max(getattr(self._streams, "lanes", self._lanes) // 2, 1), self._short + 1
                 self._close()
                 self._found = before
                 self._dealer.load(dealt)
@@ -215,7 +215,7 @@ class Levels(Iterator[Level]):
         """The streams; if there are none yet, with the lanes for this level, compiled at their first use."""
         if self._streams is None:
             began, wanted = time.perf_counter(), self._lanes_for(level)
-            opened = self._open(wanted)
+            opened = self._open(wanted, self._short)
             self._use(opened, wanted)
             self._compile_time += time.perf_counter() - began
             if self._kept is not None:
@@ -232,23 +232,34 @@ class Levels(Iterator[Level]):
         wanted = self._lanes_for(level)
         if getattr(self._streams, "lanes", wanted) == wanted:
             return
-        began, precise = time.perf_counter(), x64()
+        began, opened = time.perf_counter(), None
+        if self._group.count > 1:  # which look at the clock together, after a chunk
+            opened = self._open(wanted, self._short)
+        else:
+            opening = self._begin_to_open(wanted)
+            while not opening.done() and self._status is Status.RUNNING:
+                wait([opening], LOOK)
+                self._status = self._limit(self._streams)
+                yield
+            if self._status is Status.RUNNING:
+                opened = opening.result()
+        self._compile_time += time.perf_counter() - began
+        if opened is not None:
+            self._close()
+            self._use(opened, wanted)
+
+    def _begin_to_open(self, lanes: int) -> Future[Any]:
+        """Opens streams in a thread of its own, which a search that ends meanwhile does not wait for."""
+        precise = x64()
 
         def opened() -> Any:
             with jax.enable_x64(precise):  # JAX's settings belong to a thread
-                return self._open(wanted)
+                return self._open(lanes, self._short)
 
-        opening = streams.thread_pool(1).submit(opened)
-        while not opening.done() and self._status is Status.RUNNING:
-            alone = self._group.count == 1  # several processes look at the clock together, after a chunk
-            wait([opening], LOOK if alone else None)
-            if alone:
-                self._status = self._limit(self._streams)
-            yield
-        self._compile_time += time.perf_counter() - began
-        if self._status is Status.RUNNING:
-            self._close()
-            self._use(opening.result(), wanted)
+        thread = ThreadPoolExecutor(1)
+        opening = thread.submit(opened)
+        thread.shutdown(wait=False)
+        return opening
 
     def _use(self, opened: Any, wanted: int) -> None:
         """Goes on with these streams, which were to have so many lanes."""
@@ -256,8 +267,6 @@ class Levels(Iterator[Level]):
         if getattr(opened, "lanes", wanted) < wanted:  # memory has no room for more
             self._lanes = opened.lanes
         opened.nfev, opened.ticks = self._spent
-        if self._calls is not None and hasattr(opened, "calls"):  # of the search that goes on
-            opened.calls = self._calls
 
     def _close(self) -> None:
         """Gives up the streams, but for what they have spent."""
@@ -290,8 +299,6 @@ class Levels(Iterator[Level]):
                 self._paused = True
             if streams.busy:
                 self._collect(streams.cut(), level)
-        if self._status is Status.RUNNING:
-            self._status = self._limit(streams)
         level.seconds = earlier + time.perf_counter() - began
 
     def _record(self) -> Level:
@@ -314,17 +321,15 @@ class Levels(Iterator[Level]):
 
     def _collect(self, ended: Ended, level: Underway) -> None:
         """Takes in what has ended, in all processes: local searches, which it counts, or points only evaluated."""
-        fatol, even = self._rules.fatol, self._dealer.even
-        if self._dealer.learns:  # from all searches, which processes have to tell each other whole
+        learns = self._dealer.learns  # from all searches, which processes have to tell each other whole
+        if learns:
             ended = join(self._streams.gather(ended))
-            evenly = even(level.index, ended)
-            if not self._dealer.take(level.index, ended):
-                self._found = found.improve(self._found, ended)
-                return
-            told = [found.news(ended, evenly, self._found, self._problem, fatol)]
-        else:
-            mine = found.news(ended, even(level.index, ended), self._found, self._problem, fatol)
-            told = self._streams.gather(mine)
+        even = self._dealer.take(level.index, ended)
+        if even is None:
+            self._found = found.improve(self._found, ended)
+            return
+        news = found.news(ended, even, self._found, self._problem, self._rules.fatol)
+        told = [news] if learns else self._streams.gather(news)
         for news in told:
             level.counts += news.statuses
             level.done += int(np.sum(news.statuses))
@@ -354,24 +359,22 @@ class Levels(Iterator[Level]):
             self._polish(ready)
         self._agree()
         self._display.close()
-        if self._checkpoint is not None and not self._paused and self._streams is not None:
+        if self._checkpoint is not None and not self._paused:
             if self._status not in PAUSES and math.isfinite(self._found.f):
-                self._gradient(self._streams)
+                self._gradient(self._found.x)
             self._save(at_once=True)
 
     def _agree(self) -> None:
         """The end, with the times and the gradient of process 0."""
         elapsed = time.perf_counter() - self._began
-        if self._group.count > 1 and self._streams is not None:
-            g, streams = self._found.x, self._streams
-            if math.isfinite(self._found.f):
-                g = self._gradient(streams)
-            told = self._group.gather(
-                (np.array([elapsed, self._compile_time]), g, np.array([streams.nfev, streams.ticks]))
-            )
+        if self._group.count > 1:
+            x, streams = self._found.x, self._streams
+            g = self._gradient(x) if math.isfinite(self._found.f) else np.full_like(x, np.nan)
+            spent = np.array([streams.nfev, streams.ticks, self._looked])
+            told = self._group.gather((np.array([elapsed, self._compile_time]), g, spent))
             (elapsed, self._compile_time), g, spent = told[0]
-            streams.nfev, streams.ticks = (int(number) for number in spent)
-            self._jac = self._found.start, g
+            streams.nfev, streams.ticks, self._looked = (int(number) for number in spent)
+            self._jac = x, g
         self._ended_at = self._began + float(elapsed)
 
     def _save(self, at_once: bool) -> None:
@@ -386,10 +389,11 @@ class Levels(Iterator[Level]):
             "levels": levels_state,
             "level": None if self._level is None else {**vars(self._level), "counts": self._level.counts.tolist()},
             "lanes": self._lanes,
+            "looked": self._looked,
             "status": (Status.RUNNING if self._status in PAUSES else self._status).name,
             "calls": None if calls is None else dataclasses.asdict(calls),
         }
-        jac = {} if self._jac is None else {"jac": self._jac[1], "jac_of": np.array(self._jac[0])}
+        jac = {} if self._jac is None else dict(zip(("jac_of", "jac"), self._jac, strict=True))
         self._checkpoint.write(state, found_arrays | levels_arrays | jac | self._dealer.save() | self._streams.save())
 
     def _load(self, checkpoint: checkpoints.Checkpoint) -> None:
@@ -402,12 +406,12 @@ class Levels(Iterator[Level]):
         self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._problem.structure)
         if state["level"] is not None:
             self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
-        self._lanes, self._status = state["lanes"], Status[state["status"]]
+        self._lanes, self._looked, self._status = state["lanes"], state["looked"], Status[state["status"]]
         self._dealer.load(arrays)
         self._calls = None if state["calls"] is None else Calls(**state["calls"])
         self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])
-        self._jac = (int(arrays["jac_of"]), arrays["jac"]) if "jac" in arrays else None
-        self._kept = arrays if self._level is not None else None  # between levels the lanes are idle
+        self._jac = (arrays["jac_of"], arrays["jac"]) if "jac" in arrays else None
+        self._kept = arrays
         if self._status is not Status.RUNNING:
             self._ended_at = time.perf_counter()
 
@@ -421,6 +425,10 @@ class Levels(Iterator[Level]):
         def spend(nfev: int, ticks: int) -> None:
             streams.nfev, streams.ticks = streams.nfev + nfev, streams.ticks + ticks
 
+        def at_own_precision(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            spend(len(points), len(points))
+            return streams.evaluate(points)
+
         evaluate, dtype = None, self._problem.structure.dtype
         limited = self._rules.max_time is not None and self._checkpoint is None  # with one, the answer is the same
         hurried = limited and self._left() < self._compile_time
@@ -428,25 +436,26 @@ class Levels(Iterator[Level]):
             began = time.perf_counter()
             evaluate = self._precise(lanes=self._lanes, spend=spend)
             self._compile_time += time.perf_counter() - began
-        if evaluate is None:
-            evaluate = streams.evaluate
-        else:
+        if evaluate is not None:
             dtype = np.dtype(np.float64)
-        mine, g = found.polished(self._found, self._problem, self._rules, evaluate, dtype, count)
+        mine, g = found.polished(self._found, self._problem, self._rules, evaluate or at_own_precision, dtype, count)
         # Its rounding is that of the devices, and whether time was left for float64 is the clock's: process 0 decides.
         told, g = self._group.gather((mine, np.zeros(0) if g is None else g))[0]
         self._found = found.read(told)
-        self._jac = (self._found.start, g) if len(g) else None
+        self._jac = (self._found.x, g) if len(g) else None
 
     def _left(self) -> float:
         """Seconds that max_time leaves."""
         limit = math.inf if self._rules.max_time is None else self._rules.max_time
         return limit - (time.perf_counter() - self._began)
 
-    def _gradient(self, streams: Any) -> np.ndarray:
-        """The gradient at the best point, evaluated once for each best point that is looked at."""
-        if self._jac is None or self._jac[0] != self._found.start:
-            self._jac = self._found.start, streams.gradient(self._found.x, self._local)
+    def _gradient(self, x: np.ndarray) -> np.ndarray:
+        """The gradient at x, evaluated once for each best point that is looked at; NaN before any search."""
+        if self._jac is None or not np.array_equal(self._jac[0], x):
+            if self._streams is None:
+                return np.full_like(x, np.nan)
+            self._jac = x, self._streams.gradient(x)
+            self._looked += isinstance(self._streams, Streams)  # others know it
         return self._jac[1]
 
     @property
@@ -462,10 +471,9 @@ class Levels(Iterator[Level]):
         """What has been found so far."""
         problem, rules, best = self._problem, self._rules, self._best
         finite = math.isfinite(best.f)
-        jac = np.full_like(best.x, np.nan)
-        if finite and (self._streams is not None or self._jac is not None):
-            jac = self._gradient(self._streams)
+        jac = self._gradient(best.x) if finite else np.full_like(best.x, np.nan)
         nfev, spent = self._spent if self._streams is None else (self._streams.nfev, self._streams.ticks)
+        nfev, spent = nfev + self._looked, spent + self._looked
         ended_as = [item for level in self._levels for item in level.statuses.items()]
         begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
         asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)

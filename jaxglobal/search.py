@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal import descent, devices, methods, objective, stopping
+from jaxglobal import adaptive, descent, devices, methods, objective, stopping
 from jaxglobal import progress as display
-from jaxglobal import starts as sequences
 from jaxglobal.asked import AskedLanes
 from jaxglobal.driver import check_callback, keep
 from jaxglobal.host import read_noise
@@ -90,7 +89,7 @@ class Search:
         noise = read_noise(noise)
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open)
-        sequence = sequences.read(starts, int(np.sum(problem.free)), seed)
+        sequence = adaptive.plain(starts, int(np.sum(problem.free)), seed)
         n, dtype = problem.structure.n, problem.structure.dtype
         search = methods.read(local, n)
         width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
@@ -99,7 +98,7 @@ class Search:
         self._structure, self._lanes = problem.structure, AskedLanes(width, region, search.program)
         self._levels = Levels(
             began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
-            lambda _: self._lanes, noise, keep(checkpoint, tag, (), problem, guesses, rules, options),
+            lambda *_: self._lanes, noise, keep(checkpoint, tag, (), problem, guesses, rules, options),
         )  # fmt: skip
         self._last: np.ndarray | None = None
 

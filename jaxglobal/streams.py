@@ -337,7 +337,13 @@ class Streams:
         calls = streams * ticks(self._look_time, CHUNK_TIME)
         args = [problems.args for problems in self._problems]
         share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
-        ended, count = self.looks.run(calls, allowed, args, share, pool.map)
+        try:
+            ended, count = self.looks.run(calls, allowed, args, share, pool.map)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            if group.count == 1 or not out_of_memory(error):
+                raise
+            self._short = True  # which the others have to hear
+            return self._nothing()
         if group.count > 1:
             self._spent += len(ended.f)
         else:  # nothing else has changed
@@ -521,12 +527,12 @@ class Streams:
         self._forget()
         self._hear(self.group.gather(self._report()))
 
-    def gradient(self, x: np.ndarray, rules: LocalRules) -> np.ndarray:
-        """The gradient at x, (n,), by one more evaluation."""
+    def gradient(self, x: np.ndarray) -> np.ndarray:
+        """The gradient at x, (n,), by one more evaluation, which is not counted."""
         return self.evaluate(x[None])[1][0]
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The values, (k,), and gradients, (k, n), at points of the first problem, by one evaluation each.
+        """The values, (k,), and gradients, (k, n), at points of the first problem; these evaluations are not counted.
 
         Where one of them is not finite, +inf and NaN; the gradient is zero for fixed variables.
         """
@@ -535,7 +541,6 @@ class Streams:
         padded = np.concatenate([points, np.repeat(points[-1:], blocks * width - k, axis=0)])
         with jax.disable_jit(False):
             parts = [program(block, self.problems.args) for block in np.split(padded, blocks)]
-        self.nfev, self.ticks = self.nfev + k, self.ticks + len(padded)
         f, g = (np.concatenate(fields)[:k] for fields in zip(*parts, strict=True))
         free = np.asarray(self.problems.region.width) > 0
         return f, np.where(np.isfinite(f)[:, None], np.where(free, g, 0), np.nan)

@@ -221,3 +221,68 @@ def test_of_several_processes_each_looks_at_its_share():
         assert count == 11 and not len(waiting.points)
         starts.append(ended.start.tolist())
     assert starts == [[0, 1, 2, 3, 8, 9, 10], [4, 5, 6, 7]]
+
+
+def course_of(pool_f, kinds, f, cover=8, cells=2, **fields):
+    """A round whose candidates have the values f: `cover` points in `cells` cells, then those of the hops."""
+    n = 2
+    guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), n)
+    x = np.random.default_rng(0).random((len(f), n))
+    pool = hops.enter(
+        hops.empty(n), np.linspace(0.2, 0.8, 2 * len(pool_f)).reshape(-1, n), np.array(pool_f), np.ones(1)
+    )
+    none = np.zeros(0, np.int64)
+    guide.course = guide.course._replace(
+        pool=pool, x=x, covered=np.array(cover), cells=np.array(cells), kind=np.zeros(kinds, np.int64), axis=none,
+        bin=np.zeros(kinds, np.int64), first_step=np.full(cells + kinds, 0.1), step=np.array(adaptive.SCREEN), **fields,
+    )  # fmt: skip
+    guide.take(x, f, np.ones(len(f)), np.ones(len(f), bool))
+    return x, guide.course
+
+
+@pytest.mark.parametrize("lowest", range(16))
+@pytest.mark.parametrize("ends", [0, 1, 2, 5])
+def test_the_lowest_candidate_is_always_searched_from(lowest, ends):
+    f = np.full(16, 5.0)
+    f[lowest] = -1.0
+    pending = np.linspace(0.1, 0.3, 2 * ends).reshape(ends, 2)
+    x, course = course_of([1.0], 2, f, pending=pending)
+    assert np.any(np.all(course.x == x[lowest], axis=1))
+    assert len(course.x) == len(course.first_step) == 4  # the round keeps its size
+    assert int(course.cells) + len(course.kind) <= 4 and int(course.cells) >= 1
+    placed = sum(np.any(np.all(course.x == end, axis=1)) for end in pending)
+    assert placed == min(ends, 2) and len(course.pending) == ends - placed  # an end that finds no place waits
+
+
+def test_without_a_cover_the_lowest_candidate_has_a_place_too():
+    f = np.array([5.0, 4.0, 3.0, 2.0, 5.0, 5.0, 5.0, -1.0])
+    x, course = course_of([1.0], 2, f, cover=0, cells=0, pending=np.array([[0.1, 0.1], [0.3, 0.3]]))
+    assert len(course.x) == 2 and np.any(np.all(course.x == x[7], axis=1)) and int(course.cells) == 0
+
+
+def test_the_best_point_is_one_that_was_searched_from():
+    def rough(x):
+        s = jnp.sqrt(x[:-1] ** 2 + x[1:] ** 2 + 1e-30)
+        return jnp.mean(jnp.sqrt(s) * (1 + jnp.sin(50 * s**0.2) ** 2)) ** 2
+
+    result = search(rough, [(-4.2, 5.0)] * 5, max_levels=3, seed=1)
+    assert result.minima[0].count > 0 and result.minima[0].status is not jg.LocalStatus.RUNNING
+
+
+def test_an_evolution_ends_where_its_values_no_longer_differ():
+    def of(best, low=1.0):
+        evolution = cmaes.begin(np.full(2, 0.5), 8)
+        return cmaes.ended(evolution._replace(best=np.array(best)))
+
+    falling = 1e-9 * 0.5 ** np.arange(40.0)
+    assert not of(falling)  # small values are not settled values
+    assert of([1.0, *np.full(40, 1e-3)]) and of(np.full(40, np.inf))
+    assert not of([*np.full(20, np.inf), 2.0, 1.0])
+
+
+def test_a_round_of_many_variables_exchanges_only_so_much():
+    n = 1000
+    pool = hops.enter(hops.empty(n), np.random.default_rng(0).random((40, n)), np.arange(40.0), np.ones(40, bool))
+    habits = hops.fresh()._replace(sweep=np.array(hops.LONGEST_SWEEP))
+    _, x, axis = hops.exchanges(pool, habits, np.random.default_rng(0))
+    assert n < len(x) == len(axis) <= hops.MOST_EXCHANGES < hops.LONGEST_SWEEP * n and len(np.unique(axis)) == n

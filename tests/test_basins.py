@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from checks import check_counts, check_minimum
 
@@ -62,5 +63,11 @@ def test_of_minima_in_one_cell_the_best_is_kept():
 
 
 def test_other_local_searches_end_by_themselves():
-    result = jg.minimize(jg.problems.himmelblau, BOX, starts=STOP, local=jg.LBFGS(), max_levels=5, progress=False)
-    assert result.fun < 1e-6
+    adam = jg.Optax(optax.adam(0.02), steps=500)
+    result = jg.minimize(jg.problems.himmelblau, BOX, starts=STOP, local=adam, max_levels=5, progress=False)
+    assert result.fun < 1e-3 and not statuses(result)[LocalStatus.KNOWN]
+    plain, stopped = (
+        jg.minimize(jg.problems.himmelblau, [(-1, 1)] * 2, starts=starts, open=True, max_levels=6, progress=False)
+        for starts in ("auto", STOP)
+    )
+    assert statuses(stopped)[LocalStatus.KNOWN] and len(stopped.minima) == len(plain.minima)  # beyond the box too

@@ -1,5 +1,6 @@
 """Checkpoints: whatever kills a search, the same call ends as if nothing had happened."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import simulators
 
 import jaxglobal as jg
 from jaxglobal.checkpoint import Checkpoint
+from jaxglobal.running import Levels
 
 BOX = [(-4.0, 5.12)] * 2
 
@@ -99,6 +101,46 @@ def test_stopped_by_time_and_continued(tmp_path):
         if part.status is not jg.Status.MAX_TIME:
             break
     check_same(part, plain)
+
+
+@pytest.mark.parametrize("starts", ["auto", jg.Grid()], ids=["auto", "grid"])
+def test_paused_at_any_look_at_the_limits(starts, tmp_path, monkeypatch):
+    def run(pause=0, **options):
+        """Whose look number `pause` at the limits says that time is over."""
+        looks = itertools.count(1)
+
+        def limited(self, streams):
+            status = limit(self, streams)
+            return jg.Status.MAX_TIME if next(looks) == pause else status
+
+        monkeypatch.setattr(Levels, "_limit", limited)
+        return jg.minimize(jg.problems.rastrigin, BOX, starts=starts, max_levels=5, same=3, progress=False, **options)
+
+    limit = Levels._limit
+    plain = run()
+    for pause in itertools.count(1):
+        options = dict(checkpoint=tmp_path / f"{pause}.npz")
+        if run(pause, **options).status is not jg.Status.MAX_TIME:
+            break
+        check_same(run(**options), plain)
+    assert pause > 5
+
+
+def test_a_result_that_is_looked_at_changes_nothing_of_the_search(tmp_path):
+    options = dict(max_levels=5, same=50, progress=False)
+    plain, looked = (jg.levels(jg.problems.rastrigin, BOX, checkpoint=tmp_path / name, **options) for name in "ab")
+    for _ in plain:
+        pass
+    evaluations = []
+    for _ in looked:
+        evaluations.append(looked.result.nfev)
+        assert looked.result.nfev == evaluations[-1]  # the second look costs nothing
+        looked.save()
+    assert [level.nfev for level in plain.result.levels] == [level.nfev for level in looked.result.levels]
+    assert np.array_equal(plain.result.x, looked.result.x)
+    assert plain.result.nfev <= looked.result.nfev <= plain.result.nfev + len(evaluations)
+    resumed = jg.minimize(jg.problems.rastrigin, BOX, checkpoint=tmp_path / "b", **options)
+    assert resumed.nfev == looked.result.nfev and np.array_equal(resumed.jac, looked.result.jac)
 
 
 def test_a_host_function_and_a_search_by_hand(deadly, tmp_path):

@@ -280,6 +280,23 @@ def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
     assert engines == [128, 64, 32] and result.fun < 1e-6
 
 
+def test_calls_for_values_shrink_when_their_memory_runs_out(monkeypatch):
+    from jaxglobal import looks
+
+    sizes, real = [], looks.Looks.run
+
+    def run(self, calls, allowed, *rest):
+        sizes.append(self._width)
+        if len(sizes) < 3:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return real(self, calls, allowed, *rest)
+
+    monkeypatch.setattr(looks.Looks, "run", run)
+    result = jg.minimize(rastrigin, BOX, max_levels=3, same=50, lanes=64, progress=False)
+    assert sizes[1] == sizes[0] // 2 and sizes[2] == sizes[0] // 4
+    check_counts(result)
+
+
 def test_memory_that_is_short_even_for_one_lane_is_an_error(monkeypatch):
     def engine(*_, **__):
         raise MemoryError("short")

@@ -68,6 +68,14 @@ def test_more_minima_than_are_kept(monkeypatch):
     assert result.unseen is None and "unseen" not in repr(result)
 
 
+def test_minima_that_found_no_room_once_are_not_forgotten(monkeypatch):
+    monkeypatch.setattr("jaxglobal.minima.KEPT", 16)
+    search = jg.levels(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=jg.Grid(), max_levels=5, progress=False)
+    list(search)
+    monkeypatch.setattr("jaxglobal.minima.KEPT", 64)  # room again, but for what was dropped
+    assert search.result.unseen is None
+
+
 def test_the_share_is_checked():
     with pytest.raises(ValueError, match="`unseen` must be a number of at least 0; got -1"):
         jg.minimize(four, [(-2, 2)] * 2, unseen=-1)
