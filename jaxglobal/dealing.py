@@ -12,7 +12,8 @@ from jaxglobal import adaptive, basins, descent
 from jaxglobal.adaptive import Block
 from jaxglobal.basins import Known
 from jaxglobal.descent import Local
-from jaxglobal.minima import Ended, join
+from jaxglobal.hops import POOL
+from jaxglobal.minima import Ended, join, lowest
 from jaxglobal.objective import Objective
 from jaxglobal.result import LocalStatus
 from jaxglobal.starts import Starts
@@ -106,7 +107,7 @@ class GuidedDealer(Dealer):
         self._guide = adaptive.Guide(sequence, self.free)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
-        self._ended: list[Ended] = []  # what has become of it
+        self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
 
     def size(self, level: int) -> int:
         """See `Dealer`; of the levels up to the one after the one under way."""
@@ -164,6 +165,7 @@ class GuidedDealer(Dealer):
         """See `Dealer`; even starts are those at random points of the cells of the cover."""
         self._ended.append(ended)
         if level == 0 or self._block is None:
+            self._ended = [lowest(join(self._ended), POOL)]
             return super().take(level, ended)
         even = self._guide.random(ended.start - (self.number - self._sent)) if self._block.searched else None
         if sum(len(part.f) for part in self._ended) == len(self._block.x):

@@ -82,16 +82,16 @@ def news(ended: minima.Ended, even: np.ndarray, before: Found, problem: Objectiv
     evenly = np.asarray(np.sum(even & np.isfinite(ended.f)))
     f, start, x, status = np.array(math.inf), np.array(0), before.x, np.array(0)
     if len(ended.f):
-        i = lowest(ended)
-        f, start, x, status = np.array(float(ended.f[i])), ended.start[i], ended.x[i].copy(), ended.status[i]
+        best = minima.lowest(ended, 1)
+        f, start, x, status = np.array(float(best.f[0])), best.start[0], best.x[0].copy(), best.status[0]
     return News(f, np.asarray(start), x, np.asarray(status), statuses, evenly, archive)
 
 
-def near(ended: minima.Ended, before: Found, fatol: float) -> np.ndarray:
-    """(k,) Whether each does not end above all minima of a full archive."""
+def near(ended: minima.Ended, before: Found, fatol: float) -> np.ndarray | slice:
+    """Those that do not end above all minima of a full archive."""
     values, kept = before.archive.value, np.isfinite(ended.f)
     if len(values) < minima.kept(len(before.x)):
-        return np.ones(len(ended.f), bool)
+        return slice(None)
     kept[kept] = minima.lattice_value(ended.f[kept], fatol) <= values[-1]
     return kept
 
@@ -110,14 +110,8 @@ def improve(found: Found, ended: minima.Ended) -> Found:
     """What has been found once these points have been evaluated too: none of them is the end of a search."""
     if not len(ended.f):
         return found
-    i = lowest(ended)
-    return better(found, float(ended.f[i]), int(ended.start[i]), ended.x[i].copy(), LocalStatus.RUNNING)
-
-
-def lowest(ended: minima.Ended) -> int:
-    """The one with the lowest value; of equal values the one with the lowest number."""
-    equal = np.flatnonzero(ended.f == np.min(ended.f))
-    return int(equal[np.argmin(ended.start[equal])])
+    best = minima.lowest(ended, 1)
+    return better(found, float(best.f[0]), int(best.start[0]), best.x[0].copy(), LocalStatus.RUNNING)
 
 
 def better(found: Found, f: float, start: int, x: np.ndarray, status: LocalStatus) -> Found:

@@ -69,6 +69,15 @@ def join(parts: list[Ended]) -> Ended:
     return parts[0] if len(parts) == 1 else Ended(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
+def lowest(ended: Ended, count: int) -> Ended:
+    """So many of them with the lowest values; of equal values those with the lowest numbers."""
+    if len(ended.f) <= count:
+        return ended
+    near = np.flatnonzero(ended.f <= np.partition(ended.f, count - 1)[count - 1])
+    chosen = near[np.lexsort((ended.start[near], ended.f[near]))[:count]]
+    return Ended(*(field[chosen] for field in ended))
+
+
 def add(archive: Archive, ended: Ended, lower, width, fatol: float, even: np.ndarray | None = None) -> Archive:
     """The archive with the ends of more local searches; those without a finite value are dropped.
 
