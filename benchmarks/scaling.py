@@ -214,7 +214,7 @@ def bowl_and_valley(x):
 
 
 def uneven(quick: bool) -> list[dict]:
-    rows, count = [], 100_000 if quick else 200_000
+    rows, count = [], 200_000 if quick else 1_000_000
     problem, _ = objective.check(bowl_and_valley, [(-1, 1)] * 2, (), None, False, False)
     one, rules = sweep.one_problem(problem), bfgs.BFGS().rules(np.dtype(float), None)
     width = devices.choose_lanes(bfgs.BFGS().numbers(2), np.dtype(float), problem.closed.cost)
