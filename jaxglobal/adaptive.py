@@ -62,7 +62,7 @@ class Adaptive:
         cover: the sequence of the cover.
         seed: of the hops.
         stop: whether a search that is about to end in a known minimum ends there (basins.py). Not by default: on the
-            classic functions it saves a median of 5 % of the evaluations, and misses one of 30 minima
+            classic functions it saves a median of 6 % of the evaluations, and misses one of 30 minima
             (`python benchmarks/evaluations.py`).
 
     Example:
