@@ -335,8 +335,9 @@ class Guide:
         course = course._replace(evolved=course.evolved + len(f), generations=course.generations + 1)
         if math.isfinite(evolution.f) and not cmaes.ended(evolution):
             return course._replace(evolution=evolution)
+        ends = [evolution.x] if math.isfinite(evolution.f) else []
         return course._replace(
-            evolution=begin(self.n).evolution, pending=np.concatenate([course.pending, evolution.x[None]])
+            evolution=begin(self.n).evolution, pending=np.concatenate([course.pending, np.reshape(ends, (-1, self.n))])
         )
 
 

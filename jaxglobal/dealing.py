@@ -179,7 +179,8 @@ class GuidedDealer(Dealer):
         lower, width = self.problem.lower, self.problem.upper - self.problem.lower
         whole = np.zeros((len(x), len(lower)))
         whole[:, self.problem.free] = x
-        return basins.known(lower + width * whole, f, lower, width)
+        region = descent.region(lower, self.problem.upper, self.problem.open)
+        return basins.known(np.clip(lower + width * whole, region.lower, region.upper), f, lower, width)
 
     def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """What has ended, in the order of the starts, as `adaptive.Guide.take` takes it."""

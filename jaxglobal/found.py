@@ -32,7 +32,7 @@ class Found(NamedTuple):
     even: int
     """Searches from starts that are spread evenly over the box, with a finite value."""
     full: bool
-    """Whether the archive has had no room for a minimum."""
+    """Whether the archive has been full, and may have had no room for a minimum."""
 
 
 def nothing(problem: Objective) -> Found:

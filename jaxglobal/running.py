@@ -125,7 +125,7 @@ class Levels(Iterator[Level]):
         """
         if self._checkpoint is None:
             raise ValueError("`checkpoint` must be given for the search to be saved; got None.")
-        if self._ended_at is None and self._streams is not None:
+        if self._ended_at is None and self._streams is not None and not self._paused:  # else it is written
             self._save(at_once=True)
 
     def cancel(self) -> None:
@@ -281,6 +281,8 @@ class Levels(Iterator[Level]):
         allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
         began, earlier = time.perf_counter(), level.seconds
         self._display.begin(level.index, allowed)
+        if level.dealt and (reached := self._limit(streams)) not in PAUSES:  # of a checkpoint, perhaps before its end
+            self._status = reached
         finished = False
         while self._status is Status.RUNNING:
             level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
@@ -343,11 +345,12 @@ class Levels(Iterator[Level]):
         mine = [STATUSES.index(status or Status.RUNNING), due, self._interrupt.asked, self._cancelled]
         told = np.array(self._group.gather(np.array(mine)))
         self._due = bool(told[0, 1])
+        reached = STATUSES[told[0, 0]]
+        if reached not in (Status.RUNNING, Status.MAX_TIME):  # which an uninterrupted search ends with too
+            return reached
         if np.any(told[:, 2]):
             return Status.INTERRUPTED
-        if np.any(told[:, 3]):
-            return Status.CANCELLED
-        return STATUSES[told[0, 0]]
+        return Status.CANCELLED if np.any(told[:, 3]) else reached
 
     def _end(self) -> None:
         """Ends the search: polishes the best point, and writes the last checkpoint."""
@@ -389,8 +392,9 @@ class Levels(Iterator[Level]):
             "levels": levels_state,
             "level": None if self._level is None else {**vars(self._level), "counts": self._level.counts.tolist()},
             "lanes": self._lanes,
+            "short": self._short,
             "looked": self._looked,
-            "status": (Status.RUNNING if self._status in PAUSES else self._status).name,
+            "status": (Status.RUNNING if self._status in PAUSES or self._level else self._status).name,
             "calls": None if calls is None else dataclasses.asdict(calls),
         }
         jac = {} if self._jac is None else dict(zip(("jac_of", "jac"), self._jac, strict=True))
@@ -406,7 +410,8 @@ class Levels(Iterator[Level]):
         self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._problem.structure)
         if state["level"] is not None:
             self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
-        self._lanes, self._looked, self._status = state["lanes"], state["looked"], Status[state["status"]]
+        self._lanes, self._short, self._looked = state["lanes"], state["short"], state["looked"]
+        self._status = Status[state["status"]]
         self._dealer.load(arrays)
         self._calls = None if state["calls"] is None else Calls(**state["calls"])
         self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])

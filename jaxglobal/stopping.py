@@ -80,10 +80,10 @@ def within_level(rules: Rules, nstarts: int, nfev: int, elapsed: float, best: fl
         return Status.TARGET
     if rules.max_evals is not None and nfev >= rules.max_evals:
         return Status.MAX_EVALS
-    if rules.max_time is not None and elapsed >= rules.max_time:
-        return Status.MAX_TIME
     if rules.max_starts is not None and nstarts >= rules.max_starts:
         return Status.MAX_STARTS
+    if rules.max_time is not None and elapsed >= rules.max_time:
+        return Status.MAX_TIME
     return None
 
 

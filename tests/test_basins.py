@@ -54,6 +54,16 @@ def test_a_search_is_resumed_with_what_it_knew(tmp_path):
     assert np.array_equal(part.x, plain.x) and (part.nfev, part.nstarts) == (plain.nfev, plain.nstarts)
 
 
+def test_a_known_minimum_on_the_rim_lies_in_the_box():
+    upper = 5.12  # -4 + (5.12 + 4) is above it
+
+    def slope(x):
+        return jnp.sum(jnp.cos(3 * x) - x)
+
+    result = jg.minimize(slope, [(-4, upper)] * 2, starts=STOP, max_levels=6, same=99, progress=False)
+    assert all(np.all(minimum.x <= np.asarray(upper, minimum.x.dtype)) for minimum in result.minima)
+
+
 def test_of_minima_in_one_cell_the_best_is_kept():
     x, f = np.array([[0.5, 0.5], [0.5001, 0.5], [0.1, 0.9]]), np.array([1.0, 2.0, 3.0])
     known = basins.known(x, f, np.zeros(2), np.ones(2))

@@ -126,6 +126,25 @@ def test_paused_at_any_look_at_the_limits(starts, tmp_path, monkeypatch):
     assert pause > 5
 
 
+@pytest.mark.parametrize("limit", [dict(target=1e-3), dict(max_evals=3000), dict(max_starts=60)])
+def test_killed_after_a_limit_was_reached_and_before_its_end(limit, tmp_path, monkeypatch):
+    options = dict(same=50, max_levels=6, progress=False) | limit
+    plain = jg.minimize(jg.problems.rastrigin, BOX, **options)
+    real = Levels._limit
+
+    def limited(self, streams):
+        status = real(self, streams)
+        if status is not jg.Status.RUNNING:
+            self._save(at_once=True)  # as it is when the limit is known
+            raise Killed
+        return status
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Levels, "_limit", limited)
+        jg.minimize(jg.problems.rastrigin, BOX, checkpoint=tmp_path / "c.npz", **options)
+    check_same(jg.minimize(jg.problems.rastrigin, BOX, checkpoint=tmp_path / "c.npz", **options), plain)
+
+
 def test_a_result_that_is_looked_at_changes_nothing_of_the_search(tmp_path):
     options = dict(max_levels=5, same=50, progress=False)
     plain, looked = (jg.levels(jg.problems.rastrigin, BOX, checkpoint=tmp_path / name, **options) for name in "ab")
