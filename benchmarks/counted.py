@@ -57,8 +57,9 @@ class Counted:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 optimizer(self, bounds, seed)
-        except Stop:
-            pass
+        except (Stop, SystemError):  # the interpreter's word for a signal that comes while an exception is raised
+            if self.stopped == "ended":
+                raise
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.signal(signal.SIGPROF, before)
