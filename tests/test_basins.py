@@ -76,8 +76,9 @@ def test_other_local_searches_end_by_themselves():
     adam = jg.Optax(optax.adam(0.02), steps=500)
     result = jg.minimize(jg.problems.himmelblau, BOX, starts=STOP, local=adam, max_levels=5, progress=False)
     assert result.fun < 1e-3 and not statuses(result)[LocalStatus.KNOWN]
-    plain, stopped = (
-        jg.minimize(jg.problems.himmelblau, [(-1, 1)] * 2, starts=starts, open=True, max_levels=6, progress=False)
-        for starts in ("auto", STOP)
-    )
-    assert statuses(stopped)[LocalStatus.KNOWN] and len(stopped.minima) == len(plain.minima)  # beyond the box too
+
+
+def test_known_minima_beyond_an_open_box():
+    result = jg.minimize(jg.problems.himmelblau, [(-1, 1)] * 2, starts=STOP, open=True, max_levels=6, progress=False)
+    places = {tuple(np.round(minimum.x, 2).tolist()) for minimum in result.minima if minimum.fun < 1e-3}
+    assert statuses(result)[LocalStatus.KNOWN] and len(places) == 4
