@@ -78,7 +78,9 @@ def test_other_local_searches_end_by_themselves():
     assert result.fun < 1e-3 and not statuses(result)[LocalStatus.KNOWN]
 
 
-def test_known_minima_beyond_an_open_box():
-    result = jg.minimize(jg.problems.himmelblau, [(-1, 1)] * 2, starts=STOP, open=True, max_levels=6, progress=False)
-    places = {tuple(np.round(minimum.x, 2).tolist()) for minimum in result.minima if minimum.fun < 1e-3}
-    assert statuses(result)[LocalStatus.KNOWN] and len(places) == 4
+def test_known_minima_beyond_an_open_box_lie_where_they_are():
+    options = dict(starts=STOP, open=True, max_levels=6, progress=False)
+    result = jg.minimize(jg.problems.himmelblau, [(-1, 1)] * 2, **options)
+    low = [np.asarray(minimum.x, float) for minimum in result.minima if minimum.fun < 1e-3]
+    assert statuses(result)[LocalStatus.KNOWN] and len(low) >= 2
+    assert {tuple(np.round(x, 1).tolist()) for x in low} <= {(3.0, 2.0), (3.6, -1.8), (-3.8, -3.3), (-2.8, 3.1)}
