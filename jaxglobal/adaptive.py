@@ -291,20 +291,20 @@ class Guide:
         if slots:
             of_hop = np.argmin(f[covered:split].reshape(slots, hops.CANDIDATES), axis=1)
             chosen = np.append(chosen, covered + hops.CANDIDATES * np.arange(slots) + of_hop)
-        chosen = np.asarray(chosen, np.int64)
-        x, first_step = course.x[chosen], course.first_step.copy()
-        swept = evolved = x[:0]
+        x, first_step = course.x[np.asarray(chosen, np.int64)], course.first_step.copy()
+        swept = x[:0]
         if len(course.axis):
             swept = hops.combine(course.pool, int(course.parent), course.x[split:], course.axis, f[split:])
-        if int(course.evolution.size) and course.evolution.f < lowest_of(course.pool):
-            evolved = course.evolution.x[None]
-        # What values have shown to be good takes the places of the last hops; the lowest candidate is never left out.
-        good = np.concatenate([evolved, swept, course.pending])
-        later, good = good[slots:], good[:slots]
-        kept, lowest = len(x) - len(good), course.x[[np.argmin(f)]]
-        begun = np.any(np.all(np.concatenate([x[:kept], good]) == lowest, axis=1))
-        if np.min(f) < lowest_of(course.pool) and not begun:
-            kept, good = max(kept - 1, 0), np.concatenate([good, lowest])[-len(x) :]
+        # What values have shown to be good takes the places of the last hops. One place, if need be that of a cell, is
+        # for the lowest point so far that no search has begun from.
+        room = max(slots - 1, 0)
+        good = np.concatenate([swept, course.pending])[:room]
+        kept = len(x) - len(good)
+        values, points = np.append(course.evolution.f, f), np.concatenate([course.evolution.x[None], course.x])
+        lowest = points[[np.argmin(values)]]
+        chosen = np.any(np.all(np.concatenate([x[:kept], good]) == lowest, axis=1))
+        if np.min(values) < lowest_of(course.pool) and not chosen:
+            kept, good = kept - 1, np.concatenate([good, lowest])
         first_step[kept:] = hops.SAME_BASIN
         cells = min(cells, kept)
         return course._replace(
@@ -313,7 +313,7 @@ class Guide:
             cells=np.asarray(cells),
             kind=course.kind[: kept - cells],
             bin=course.bin[: kept - cells],
-            pending=later,
+            pending=course.pending[max(room - len(swept), 0) :],
             swept=np.asarray(len(swept) > 0),
             step=np.asarray(SEARCH),
         )

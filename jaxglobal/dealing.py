@@ -164,9 +164,10 @@ class GuidedDealer(Dealer):
     def take(self, level: int, ended: Ended) -> np.ndarray | None:
         """See `Dealer`; even starts are those at random points of the cells of the cover."""
         self._ended.append(ended)
-        if level == 0 or self._block is None:
+        if level == 0:
             self._ended = [lowest(join(self._ended), POOL)]
             return super().take(level, ended)
+        assert self._block is not None
         even = self._guide.random(ended.start - (self.number - self._sent)) if self._block.searched else None
         if sum(len(part.f) for part in self._ended) == len(self._block.x):
             self._guide.take(*self._results())

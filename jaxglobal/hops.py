@@ -193,7 +193,8 @@ def exchanges(pool: Pool, habits: Habits, rng: np.random.Generator) -> tuple[int
     """Points with one coordinate of another point: the place of their parent, (k, n), and which coordinate, (k,)."""
     n = pool.x.shape[1]
     parent = int(parents(pool, 1, rng)[0])
-    axis = np.arange(min(int(habits.sweep) * n, MOST_EXCHANGES)) % n
+    first = int(rng.integers(n)) if n > MOST_EXCHANGES else 0  # one round does not come to all variables
+    axis = (first + np.arange(min(int(habits.sweep) * n, MOST_EXCHANGES))) % n
     donor = rng.integers(len(pool.f), size=len(axis))
     value = pool.x[donor, axis]
     _, first = np.unique(np.stack([axis, value]), axis=1, return_index=True)

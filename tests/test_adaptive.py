@@ -223,41 +223,51 @@ def test_of_several_processes_each_looks_at_its_share():
     assert starts == [[0, 1, 2, 3, 8, 9, 10], [4, 5, 6, 7]]
 
 
-def course_of(pool_f, kinds, f, cover=8, cells=2, **fields):
-    """A round whose candidates have the values f: `cover` points in `cells` cells, then those of the hops."""
-    n = 2
+def course_of(f, cover=8, cells=2, hopped=2, **fields):
+    """A round, in it f: of `cover` points in `cells` cells, of four for each hop, and of exchanges."""
+    n, whole = 2, np.zeros(hopped, np.int64)
     guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), n)
     x = np.random.default_rng(0).random((len(f), n))
-    pool = hops.enter(
-        hops.empty(n), np.linspace(0.2, 0.8, 2 * len(pool_f)).reshape(-1, n), np.array(pool_f), np.ones(1)
-    )
-    none = np.zeros(0, np.int64)
+    fields = {"pool": hops.enter(hops.empty(n), np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))} | fields
+    axis = np.zeros(len(f) - cover - hops.CANDIDATES * hopped, np.int64)
     guide.course = guide.course._replace(
-        pool=pool, x=x, covered=np.array(cover), cells=np.array(cells), kind=np.zeros(kinds, np.int64), axis=none,
-        bin=np.zeros(kinds, np.int64), first_step=np.full(cells + kinds, 0.1), step=np.array(adaptive.SCREEN), **fields,
+        x=x, covered=np.array(cover), cells=np.array(cells), kind=whole, axis=axis, bin=whole,
+        first_step=np.full(cells + hopped, 0.1), step=np.array(adaptive.SCREEN), **fields,
     )  # fmt: skip
     guide.take(x, f, np.ones(len(f)), np.ones(len(f), bool))
+    assert len(guide.course.x) == len(guide.course.first_step) == cells + hopped  # the round keeps its size
+    assert int(guide.course.cells) + len(guide.course.kind) <= cells + hopped
     return x, guide.course
 
 
-@pytest.mark.parametrize("lowest", range(16))
+def searched(course, *points):
+    """How often the round begins at each of the points."""
+    return [int(np.sum(np.all(course.x == point, axis=1))) for point in points]
+
+
+@pytest.mark.parametrize("lowest", range(18))
 @pytest.mark.parametrize("ends", [0, 1, 2, 5])
-def test_the_lowest_candidate_is_always_searched_from(lowest, ends):
-    f = np.full(16, 5.0)
+def test_the_lowest_candidate_is_searched_from_once(lowest, ends):
+    f = np.full(18, 5.0)
     f[lowest] = -1.0
     pending = np.linspace(0.1, 0.3, 2 * ends).reshape(ends, 2)
-    x, course = course_of([1.0], 2, f, pending=pending)
-    assert np.any(np.all(course.x == x[lowest], axis=1))
-    assert len(course.x) == len(course.first_step) == 4  # the round keeps its size
-    assert int(course.cells) + len(course.kind) <= 4 and int(course.cells) >= 1
-    placed = sum(np.any(np.all(course.x == end, axis=1)) for end in pending)
-    assert placed == min(ends, 2) and len(course.pending) == ends - placed  # an end that finds no place waits
+    x, course = course_of(f, pending=pending)
+    assert searched(course, x[lowest]) == [1] and int(course.cells) >= 1
+    # An end of an evolution that finds no place waits.
+    assert sum(searched(course, *pending)) + len(course.pending) == ends
 
 
-def test_without_a_cover_the_lowest_candidate_has_a_place_too():
-    f = np.array([5.0, 4.0, 3.0, 2.0, 5.0, 5.0, 5.0, -1.0])
-    x, course = course_of([1.0], 2, f, cover=0, cells=0, pending=np.array([[0.1, 0.1], [0.3, 0.3]]))
-    assert len(course.x) == 2 and np.any(np.all(course.x == x[7], axis=1)) and int(course.cells) == 0
+@pytest.mark.parametrize("cover, cells, hopped", [(8, 2, 2), (8, 1, 0), (0, 0, 1), (0, 0, 2), (8, 4, 6)])
+def test_the_best_point_of_a_running_evolution_has_a_place(cover, cells, hopped):
+    f = np.full(cover + 4 * hopped, 5.0)
+    f[-1] = 0.5  # below the pool, and above the evolution
+    evolution = cmaes.begin(np.full(2, 0.5), 6)._replace(x=np.array([0.3, 0.7]), f=np.array(-1.0))
+    _, course = course_of(f, cover, cells, hopped, evolution=evolution, pending=np.array([[0.1, 0.1], [0.2, 0.2]]))
+    assert searched(course, evolution.x) == [1]
+    _, course = course_of(f, cover, cells, hopped, evolution=evolution, pool=hops.empty(2))
+    assert searched(course, evolution.x) == [1]
+    x, course = course_of(f, cover, cells, hopped, evolution=evolution._replace(f=np.array(0.9)))
+    assert searched(course, x[-1]) == [1]
 
 
 def test_the_best_point_is_one_that_was_searched_from():
@@ -267,10 +277,13 @@ def test_the_best_point_is_one_that_was_searched_from():
 
     result = search(rough, [(-4.2, 5.0)] * 5, max_levels=3, seed=1)
     assert result.minima[0].count > 0 and result.minima[0].status is not jg.LocalStatus.RUNNING
+    for starts in (40, 77, 150):  # in the middle of a round, with the evolution at work
+        cut = search(rough, [(-4.2, 5.0)] * 5, max_levels=None, max_starts=starts, seed=1)
+        assert cut.minima[0].count > 0
 
 
 def test_an_evolution_ends_where_its_values_no_longer_differ():
-    def of(best, low=1.0):
+    def of(best):
         evolution = cmaes.begin(np.full(2, 0.5), 8)
         return cmaes.ended(evolution._replace(best=np.array(best)))
 
