@@ -38,7 +38,7 @@ import numpy as np
 from common import fit_problem, random_starts, save, timed
 
 import jaxglobal as jg
-from jaxglobal import bfgs, devices, objective, streams, sweep
+from jaxglobal import bfgs, devices, objective, opening, streams, sweep
 
 PAIRS = 5
 STARTS = 65_536
@@ -388,7 +388,7 @@ def worker_dispatch() -> None:
     starts = random_starts(BOX * 2, 2 * size).reshape(2, size, 2)
 
     began, cpu = time.perf_counter(), time.process_time()
-    both = streams.open_streams(problem.closed, search, one, lanes, here, lambda: None)
+    both = opening.open_streams(problem.closed, search, one, lanes, here, lambda: None)
     compile_programs = time.perf_counter() - began, time.process_time() - cpu
     both.engine.tick_time = 0.0
 

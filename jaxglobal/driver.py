@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, descent, looks, methods, objective, processes, stopping, streams, sweep
+from jaxglobal import adaptive, descent, looks, methods, objective, opening, processes, stopping, sweep
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
@@ -189,7 +189,7 @@ def levels(
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit = isinstance(lanes, str)
-        needs = streams.Needs(pairs=min(width, looks.PAIRS))
+        needs = opening.Needs(pairs=min(width, looks.PAIRS))
         if isinstance(sequence, Adaptive):
             points = looks.width(width, cost, given[0].platform)
             needs = needs._replace(points=points, at_once=len(guesses), stops=sequence.stop)
@@ -250,15 +250,14 @@ def compiled(
     group: processes.Alone,
     lockstep: bool,
     fit: bool,
-    needs: streams.Needs,
+    needs: opening.Needs,
 ) -> Callable[[int, int], Streams]:
     """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times."""
 
     def open_streams(lanes: int, short: int) -> Streams:
-        points, pairs = (count and max(count >> short, 1) for count in (needs.points, needs.pairs))
-        fewer = needs._replace(points=points, pairs=pairs)
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
-        return streams.open_streams(
+        fewer = needs.halved(short)
+        return opening.open_streams(
             problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, fewer
         )
 

@@ -8,7 +8,7 @@ gradients, serves the polish at the end.
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,27 @@ def compiled(closed: Closed, problems: Problems, points: int, placement: Shardin
         lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args)
         closed.programs[key] = lowered.compile()
     return closed.programs[key]
+
+
+class Pairs(NamedTuple):
+    """The program of values with gradients, for `width` points a call."""
+
+    program: Values
+    width: int
+
+    def evaluate(self, points: np.ndarray, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
+        """The values, (k,), and gradients, (k, n), at points, (k, n), of the first of the problems.
+
+        Where one of them is not finite, +inf and NaN; the gradient is zero for fixed variables.
+        """
+        k = len(points)
+        blocks = -(-k // self.width)
+        padded = np.concatenate([points, np.repeat(points[-1:], blocks * self.width - k, axis=0)])
+        with jax.disable_jit(False):  # a compiled program stays one
+            parts = [self.program(block, problems.args) for block in np.split(padded, blocks)]
+        f, g = (np.concatenate(fields)[:k] for fields in zip(*parts, strict=True))
+        free = np.asarray(problems.region.width) > 0
+        return f, np.where(np.isfinite(f)[:, None], np.where(free, g, 0), np.nan)
 
 
 class Looks:

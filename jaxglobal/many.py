@@ -24,9 +24,10 @@ from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
 from jaxglobal.nearest import helps
+from jaxglobal.opening import open_streams
 from jaxglobal.result import NOT_BEGUN, Results, Status
 from jaxglobal.starts import Starts
-from jaxglobal.streams import Streams, open_streams
+from jaxglobal.streams import Streams
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args

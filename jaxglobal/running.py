@@ -228,7 +228,7 @@ class Levels(Iterator[Level]):
         return hardware.narrow(self._lanes, self._dealer.together(level), self._platform)
 
     def _change_lanes(self, level: int) -> Iterator[None]:
-        """Changes to the lanes for the level. While these compile, limits bind, and there are still the old ones."""
+        """Changes to the lanes for the level. While these compile, limits bind, unless there are several processes."""
         wanted = self._lanes_for(level)
         if getattr(self._streams, "lanes", wanted) == wanted:
             return
@@ -360,11 +360,13 @@ class Levels(Iterator[Level]):
         exact = isinstance(ready, Streams)  # others have no evaluation to spare, or an inexact gradient
         if exact and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(ready)
+        pauses = self._status in PAUSES
+        if pauses and not self._paused:  # before anything that the search that goes on would not have done
+            self._save(at_once=True)
         self._agree()
         self._display.close()
-        if self._checkpoint is not None and not self._paused:
-            if self._status not in PAUSES and math.isfinite(self._found.f):
-                self._gradient(self._found.x)
+        if not pauses and self._checkpoint is not None:
+            self._gradient(self._found.x)
             self._save(at_once=True)
 
     def _agree(self) -> None:
@@ -372,7 +374,7 @@ class Levels(Iterator[Level]):
         elapsed = time.perf_counter() - self._began
         if self._group.count > 1:
             x, streams = self._found.x, self._streams
-            g = self._gradient(x) if math.isfinite(self._found.f) else np.full_like(x, np.nan)
+            g = self._gradient(x)
             spent = np.array([streams.nfev, streams.ticks, self._looked])
             told = self._group.gather((np.array([elapsed, self._compile_time]), g, spent))
             (elapsed, self._compile_time), g, spent = told[0]
@@ -416,8 +418,9 @@ class Levels(Iterator[Level]):
         self._calls = None if state["calls"] is None else Calls(**state["calls"])
         self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])
         self._jac = (arrays["jac_of"], arrays["jac"]) if "jac" in arrays else None
-        self._kept = arrays
-        if self._status is not Status.RUNNING:
+        if self._status is Status.RUNNING:
+            self._kept = arrays
+        else:
             self._ended_at = time.perf_counter()
 
     def _polish(self, streams: Streams) -> None:
@@ -455,9 +458,9 @@ class Levels(Iterator[Level]):
         return limit - (time.perf_counter() - self._began)
 
     def _gradient(self, x: np.ndarray) -> np.ndarray:
-        """The gradient at x, evaluated once for each best point that is looked at; NaN before any search."""
+        """The gradient at the best point x, evaluated once for each that is looked at; NaN where there is none."""
         if self._jac is None or not np.array_equal(self._jac[0], x):
-            if self._streams is None:
+            if self._streams is None or not math.isfinite(self._best.f):
                 return np.full_like(x, np.nan)
             self._jac = x, self._streams.gradient(x)
             self._looked += isinstance(self._streams, Streams)  # others know it
@@ -476,7 +479,7 @@ class Levels(Iterator[Level]):
         """What has been found so far."""
         problem, rules, best = self._problem, self._rules, self._best
         finite = math.isfinite(best.f)
-        jac = self._gradient(best.x) if finite else np.full_like(best.x, np.nan)
+        jac = self._gradient(best.x)
         nfev, spent = self._spent if self._streams is None else (self._streams.nfev, self._streams.ticks)
         nfev, spent = nfev + self._looked, spent + self._looked
         ended_as = [item for level in self._levels for item in level.statuses.items()]

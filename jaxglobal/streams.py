@@ -1,10 +1,10 @@
 """The lanes of all devices, threads and processes, each with a queue of its own, and how starts are dealt to them.
 
-A stream is a set of lanes with a queue: one on each device, and on a CPU one on each thread. Each is a compiled program
-of its own device, called from a thread of its own; nothing in its loop waits for another. (One program for all devices,
-by `shard_map`, would not use the threads of a CPU; see docs/scaling.md.) All streams run one chunk at a time, side by
-side, and starts are dealt again after each: to every stream as many as it will take in the next chunks at the pace it
-has shown, so that all run out of them together.
+There is a stream (stream.py) on each device, and on a CPU on each thread. Each is a compiled program of its own device,
+called from a thread of its own; nothing in its loop waits for another. (One program for all devices, by `shard_map`,
+would not use the threads of a CPU; see docs/scaling.md.) All streams run one chunk at a time, side by side, and starts
+are dealt again after each: to every stream as many as it will take in the next chunks at the pace it has shown, so that
+all run out of them together.
 
 A limit on evaluations has to cut the same searches in every run, however the clock divided it into chunks. Then the
 streams go in lockstep: starts are dealt in equal parts whenever all queues are empty, so that all streams have made the
@@ -14,25 +14,22 @@ Every process runs the streams of its own devices and knows the counts of all of
 the same decisions.
 """
 
-import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxglobal import basins, looks, minima, processes, sweep
-from jaxglobal import devices as hardware
-from jaxglobal.closed import Closed, x64
-from jaxglobal.descent import Program
+from jaxglobal import basins, minima, processes, sweep
+from jaxglobal.closed import x64
 from jaxglobal.descent import Rules as LocalRules
-from jaxglobal.looks import Looks
+from jaxglobal.looks import Looks, Pairs
 from jaxglobal.result import LocalStatus
-from jaxglobal.sweep import Chunk, Engine, Problems, Queue, State
+from jaxglobal.stream import Stream
+from jaxglobal.sweep import Chunk, Engine, Problems, State
 
 CHUNK_TIME = 0.03  # seconds between two looks at the clock
 TOGETHER = 4  # times as many between two messages of several processes
@@ -40,53 +37,6 @@ FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
 MOST_TICKS = 2**16
 AHEAD = 2  # chunks for which a stream is given starts
 USUAL_TICKS = 10  # of a search, before any has ended
-
-
-@dataclasses.dataclass
-class Stream:
-    """One set of lanes, its queue, and which searches are in both.
-
-    Attributes:
-        state: the lanes.
-        starts: (S, n) the queue's starts.
-        first_step: (S,) and their first steps.
-        waiting: (S, 2) the number of the search from each start of the queue, and its problem.
-        at_work: (L, 2) the same of the search in each lane; -1 where it is idle.
-        begun: (L, n) the start of the search in each lane.
-        first: the first start that waits.
-        count: the end of the starts that wait.
-    """
-
-    state: State
-    starts: np.ndarray
-    first_step: np.ndarray
-    waiting: np.ndarray
-    at_work: np.ndarray
-    begun: np.ndarray
-    first: int = 0
-    count: int = 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether a start waits or a lane is at work."""
-        return self.first < self.count or bool(np.any(self.at_work >= 0))
-
-    def fill(self, starts: np.ndarray, first_step: Any, searches: np.ndarray) -> None:
-        """Puts starts behind those that wait."""
-        old, left, k = (self.starts, self.first_step, self.waiting), self.count - self.first, len(starts)
-        # New arrays: the running program may still hold the old ones.
-        self.starts, self.first_step = np.zeros_like(self.starts), np.zeros_like(self.first_step)
-        self.waiting = np.full_like(self.waiting, -1)
-        new = (self.starts, self.first_step, self.waiting)
-        for to, kept, added in zip(new, old, (starts, first_step, searches), strict=True):
-            to[:left], to[left : left + k] = kept[self.first : self.count], added
-        self.first, self.count = 0, left + k
-
-    def queue(self, max_ticks: int, drain: bool, known: Any = None) -> Queue:
-        """The queue of the next chunk."""
-        problem = self.waiting[:, 1].astype(np.int32)
-        limits: Any = np.int32(self.first), np.int32(self.count), np.bool_(drain), np.int32(max_ticks)
-        return Queue(self.starts, self.first_step, problem, *limits, known=known)
 
 
 class Report(NamedTuple):
@@ -110,22 +60,6 @@ class Report(NamedTuple):
     """() Whether the memory was too short for the chunk."""
 
 
-class Needs(NamedTuple):
-    """What a search asks of its streams beside local searches."""
-
-    points: int = 0
-    """Of a call for values alone; 0 where none are asked for."""
-    pairs: int = 0
-    """Of a call for values with gradients; 0 where none are asked for."""
-    at_once: int | None = None
-    """Starts that come together, at most, where they come in blocks."""
-    stops: bool = False
-    """Whether searches end at known minima."""
-
-
-SEARCHES = Needs()
-
-
 @functools.cache
 def thread_pool(workers: int) -> ThreadPoolExecutor:
     """The threads that call compiled programs; they live as long as the process."""
@@ -135,71 +69,6 @@ def thread_pool(workers: int) -> ThreadPoolExecutor:
 def ticks(tick_time: float, chunk_time: float) -> int:
     """Ticks of the next chunk, so many that it takes about so long."""
     return int(min(max(chunk_time / tick_time, 1), MOST_TICKS)) if tick_time else FIRST_TICKS
-
-
-def open_streams(
-    closed: Closed,
-    program: Program,
-    problems: Problems,
-    lanes: int,
-    given: Any,
-    before_compile: Callable[[], None],
-    own: tuple[bool, ...] = (),
-    lockstep: bool = True,
-    group: processes.Alone = processes.ALONE,
-    fit: bool = True,
-    needs: Needs = SEARCHES,
-) -> "Streams":
-    """Streams on all devices, their programs compiled if this is their first use.
-
-    program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
-    the devices. needs: what the search asks for beside local searches.
-    """
-    placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
-    distinct, precise = list(dict.fromkeys(placements)), x64()
-
-    def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
-        with jax.enable_x64(precise):
-            return sweep.engine(closed, program, problems, lanes, before, own, needs.at_once, placement, needs.stops)
-
-    def fitting(lanes: int) -> Engine:
-        """The engine of the first device."""
-        while True:
-            first = compiled(distinct[0], lanes, before_compile)
-            fewer = hardware.fewer_lanes(lanes, first.memory, hardware.memory(distinct[0])) if fit else lanes
-            if fewer == lanes:
-                return first
-            lanes = fewer
-
-    def values(points: int, placement: Any, gradients: bool) -> looks.Values:
-        with jax.enable_x64(precise):
-            return looks.compiled(closed, problems, points, placement, gradients)
-
-    def ask(needs: Needs) -> tuple[list[Any], list[Any]]:
-        """Begins to compile the programs of values: of each device, and with gradients."""
-        pool = thread_pool(len(distinct) + 2)  # XLA compiles side by side
-        alone = [pool.submit(values, needs.points, placement, False) for placement in distinct if needs.points]
-        return alone, [pool.submit(values, needs.pairs, distinct[0], True)] if needs.pairs else []
-
-    alone, pairs = ask(needs)
-    engines = {distinct[0]: fitting(lanes)}
-    fewest = int(min(group.gather(np.array(engines[distinct[0]].lanes))))
-    if fewest < engines[distinct[0]].lanes:
-        engines[distinct[0]] = compiled(distinct[0], fewest, before_compile)
-    if fewest < lanes:  # memory is short
-        needs = needs._replace(points=min(needs.points, fewest), pairs=min(needs.pairs, fewest))
-        alone, pairs = ask(needs)
-    if len(distinct) > 1:
-        others = thread_pool(len(distinct)).map(lambda where: compiled(where, fewest, lambda: None), distinct[1:])
-        engines |= dict(zip(distinct[1:], others, strict=True))
-    opened = Streams([engines[placement] for placement in placements], problems, lockstep, group)
-    if pairs:
-        opened.pairs = pairs[0].result(), needs.pairs
-    if alone:
-        programs = dict(zip(distinct, [future.result() for future in alone], strict=True))
-        n, dtype = opened.engine.n, opened.engine.dtype
-        opened.looks = looks.Looks([programs[placement] for placement in placements], needs.points, n, dtype)
-    return opened
 
 
 class Streams:
@@ -213,11 +82,11 @@ class Streams:
         worked: (k,) ticks that each has made.
         lanes: of each stream.
         looks: the points that wait for their values alone, if any can.
-        pairs: the program of values with gradients, and of how many, if they can be asked for.
+        pairs: the program of values with gradients, if they can be asked for.
     """
 
     looks: Looks | None = None
-    pairs: Any = None
+    pairs: Pairs | None = None
 
     def __init__(
         self,
@@ -532,18 +401,9 @@ class Streams:
         return self.evaluate(x[None])[1][0]
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The values, (k,), and gradients, (k, n), at points of the first problem; these evaluations are not counted.
-
-        Where one of them is not finite, +inf and NaN; the gradient is zero for fixed variables.
-        """
-        (program, width), k = self.pairs, len(points)
-        blocks = -(-k // width)
-        padded = np.concatenate([points, np.repeat(points[-1:], blocks * width - k, axis=0)])
-        with jax.disable_jit(False):
-            parts = [program(block, self.problems.args) for block in np.split(padded, blocks)]
-        f, g = (np.concatenate(fields)[:k] for fields in zip(*parts, strict=True))
-        free = np.asarray(self.problems.region.width) > 0
-        return f, np.where(np.isfinite(f)[:, None], np.where(free, g, 0), np.nan)
+        """The values, (k,), and gradients, (k, n), at points of the first problem; see `looks.Pairs`. Not counted."""
+        assert self.pairs is not None
+        return self.pairs.evaluate(points, self.problems)
 
 
 def even_shares(count: int, pace: np.ndarray, waiting: np.ndarray, room: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import devices, objective, processes, streams, sweep
+from jaxglobal import devices, objective, opening, processes, streams, sweep
 from jaxglobal.bfgs import BFGS
 
 SCRIPT = pathlib.Path(__file__).parent / "together.py"
@@ -185,7 +185,7 @@ def test_lanes_fit_into_the_memory(monkeypatch):
     one, here, wanted = sweep.one_problem(problem), jax.local_devices(), []
 
     def opened(lanes, fit=True):
-        lanes = streams.open_streams(
+        lanes = opening.open_streams(
             problem.closed, BFGS().program, one, lanes, here, lambda: wanted.append(lanes), fit=fit
         )
         return lanes.lanes, lanes.engine.memory

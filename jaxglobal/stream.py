@@ -1,0 +1,58 @@
+"""A stream: a set of lanes with a queue of starts, and which local searches are in both.
+
+The compiled program (sweep.py) knows lanes and queue as arrays; here is what Python keeps beside them.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.sweep import Queue, State
+
+
+@dataclasses.dataclass
+class Stream:
+    """Lanes, their queue, and the searches in them.
+
+    Attributes:
+        state: the lanes.
+        starts: (S, n) the queue's starts.
+        first_step: (S,) and their first steps.
+        waiting: (S, 2) the number of the search from each start of the queue, and its problem.
+        at_work: (L, 2) the same of the search in each lane; -1 where it is idle.
+        begun: (L, n) the start of the search in each lane.
+        first: the first start that waits.
+        count: the end of the starts that wait.
+    """
+
+    state: State
+    starts: np.ndarray
+    first_step: np.ndarray
+    waiting: np.ndarray
+    at_work: np.ndarray
+    begun: np.ndarray
+    first: int = 0
+    count: int = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a start waits or a lane is at work."""
+        return self.first < self.count or bool(np.any(self.at_work >= 0))
+
+    def fill(self, starts: np.ndarray, first_step: Any, searches: np.ndarray) -> None:
+        """Puts starts behind those that wait."""
+        old, left, k = (self.starts, self.first_step, self.waiting), self.count - self.first, len(starts)
+        # New arrays: the running program may still hold the old ones.
+        self.starts, self.first_step = np.zeros_like(self.starts), np.zeros_like(self.first_step)
+        self.waiting = np.full_like(self.waiting, -1)
+        new = (self.starts, self.first_step, self.waiting)
+        for to, kept, added in zip(new, old, (starts, first_step, searches), strict=True):
+            to[:left], to[left : left + k] = kept[self.first : self.count], added
+        self.first, self.count = 0, left + k
+
+    def queue(self, max_ticks: int, drain: bool, known: Any = None) -> Queue:
+        """The queue of the next chunk."""
+        problem = self.waiting[:, 1].astype(np.int32)
+        limits: Any = np.int32(self.first), np.int32(self.count), np.bool_(drain), np.int32(max_ticks)
+        return Queue(self.starts, self.first_step, problem, *limits, known=known)
