@@ -39,14 +39,16 @@ DISTINCT = 4  # local searches of a level for each distinct minimum known when i
 COVER = 4  # one local search in so many begins at the cover
 AT_RANDOM = 4  # one cell in so many is searched from a random point of it instead of the lowest
 ROUND = 16  # local searches of a round, at least
+SHORTER = 4
 ROUNDS = 16  # of a level, at most, before its rounds grow
 LARGEST_ROUND = 4096
-EVOLVE_FROM = 4  # the level from which on the evolution strategy takes part
-EVOLVE = 1 / 3  # its share of the evaluations
+EVOLVE_FROM = 100  # evaluations a variable from which on the evolution strategy takes part
+EVOLVE = 1 / 2  # its share of the evaluations
+FIRST_GENERATION = 3
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
-SCREEN, SEARCH, EVOLVE_NEXT = range(3)  # what a round does next
+SCREEN, EXCHANGE, SEARCH, EVOLVE_NEXT = range(4)  # what a round does next
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +151,10 @@ class Course(NamedTuple):
     """() Of the exchanges: its place in the pool."""
     axis: np.ndarray
     """(k,) Of the exchanges of the round."""
+    candidates: np.ndarray
+    """(k, n) Of the round: those of the cover, of the hops, and of a scan."""
+    values: np.ndarray
+    """(k,) Theirs."""
     swept: np.ndarray
     """() Whether an exchange lowered f."""
 
@@ -159,7 +165,7 @@ def begin(n: int) -> Course:
     nobody = cmaes.begin(np.full(n, 0.5), 0)
     return Course(
         hops.empty(n), hops.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, zero, none, none, zero, zero,
-        np.zeros(0), whole, whole, zero, whole, np.zeros((), bool),
+        np.zeros(0), whole, whole, zero, whole, none, np.zeros(0), np.zeros((), bool),
     )  # fmt: skip
 
 
@@ -214,11 +220,11 @@ class Guide:
         """
         course = self.course
         if course.step == EVOLVE_NEXT and left > 0:  # what it finds is searched from in the same level
-            due = self.level >= EVOLVE_FROM and course.evolved < EVOLVE * nfev and self.n <= MOST_EVOLVED
+            due = nfev >= EVOLVE_FROM * self.n and course.evolved / 2 < EVOLVE * nfev and self.n <= MOST_EVOLVED
             if due and course.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.course = course._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
-        if self.course.step == SEARCH:
+        if self.course.step in (EXCHANGE, SEARCH):
             return self.block()
         screened = self._screen(self.level, done, left) if left > 0 else None
         return screened if screened is not None and len(screened.x) else None
@@ -235,6 +241,8 @@ class Guide:
         """
         course = self.course._replace(turn=self.course.turn + 1)
         if course.step == SCREEN:
+            self.course = self._exchange(course, f)
+        elif course.step == EXCHANGE:
             self.course = self._choose(course, f)
         elif course.step == SEARCH:
             hopped = int(course.cells) + np.arange(len(course.kind))
@@ -254,53 +262,72 @@ class Guide:
         """The candidates of the next round: points of the cover, of the hops, and exchanges."""
         course, n, rng = self.course, self.n, self._rng(self.course)
         size, points = int(course.size), self.sequence.cover.size(level, n)
-        whole = round_size(size)
+        whole = round_size(size) // (SHORTER if course.swept else 1)
         count = min(whole, left)
         known = len(course.pool.f) > 0
         first, end = points * done // size, points * min(done + whole, size) // size
         cover = self.sequence.cover.points(level, first, end - first, n)
         cells = min(-(-count // COVER) if known else count, len(cover))
         hopped = hops.propose(course.pool, course.habits, count - cells, rng) if known else None
-        parent, exchanged, axis = 0, cover[:0], course.axis[:0]
-        if known:
-            parent, exchanged, axis = hops.exchanges(course.pool, course.habits, rng)
+        scanned = cover[:0]
+        if known and not course.habits.rest:
+            scanned = hops.scan(course.pool, int(course.habits.fine), rng).reshape(-1, n)
         spacing = min(self.sequence.cover.spacing(level, points, n), COVER_STEP)
         candidates = [cover] if hopped is None else [cover, hopped.x.reshape(-1, n)]
         nothing = np.zeros(0, np.int64)
         self.course = course._replace(
-            x=np.concatenate([*candidates, exchanged]),
+            x=np.concatenate([*candidates, scanned]),
             cells=np.asarray(cells),
             covered=np.asarray(len(cover)),
             first_step=np.append(np.full(cells, spacing), [] if hopped is None else hopped.first_step),
             kind=nothing if hopped is None else hopped.kind,
             bin=nothing if hopped is None else hopped.bin,
-            parent=np.asarray(parent),
-            axis=axis,
+            axis=nothing,
         )
         return self.block()
+
+    def _exchange(self, course: Course, f: np.ndarray) -> Course:
+        """Exchanges of coordinates are evaluated next, if anything is known."""
+        course = course._replace(candidates=course.x, values=f, x=course.x[:0])
+        if not len(course.pool.f):
+            return self._choose(course, f[:0])
+        split = int(course.covered) + len(course.kind) * hops.CANDIDATES
+        fine = int(course.habits.fine)
+        lines, values = course.candidates[split:].reshape(-1, fine, self.n), f[split:].reshape(-1, fine)
+        proposed = hops.profile(course.pool, lines, values)
+        parent, exchanged, axis = hops.exchanges(course.pool, course.habits, proposed, self._rng(course))
+        course = course._replace(x=exchanged, parent=np.asarray(parent), axis=axis, step=np.asarray(EXCHANGE))
+        return course if len(axis) else self._choose(course, f[:0])
 
     def _choose(self, course: Course, f: np.ndarray) -> Course:
         """The starts of the round: the lowest candidates, of each cell, of each hop; and what the exchanges gave."""
         covered, cells, slots, rng = int(course.covered), int(course.cells), len(course.kind), self._rng(course)
+        candidates, values = course.candidates, course.values
         # The order of a cover is spread out: the points of one cell are those of equal index modulo the cells.
         chosen = [
             rng.choice(range(j, covered, cells)) if at_random(j) else j + cells * np.argmin(of_cell)
-            for j, of_cell in ((j, f[j:covered:cells]) for j in range(cells))
+            for j, of_cell in ((j, values[j:covered:cells]) for j in range(cells))
         ]
         split = covered + slots * hops.CANDIDATES
         if slots:
-            of_hop = np.argmin(f[covered:split].reshape(slots, hops.CANDIDATES), axis=1)
+            of_hop = np.argmin(values[covered:split].reshape(slots, hops.CANDIDATES), axis=1)
             chosen = np.append(chosen, covered + hops.CANDIDATES * np.arange(slots) + of_hop)
-        x, first_step = course.x[np.asarray(chosen, np.int64)], course.first_step.copy()
-        swept = x[:0]
+        x, first_step = candidates[np.asarray(chosen, np.int64)], course.first_step.copy()
+        swept, habits = x[:0], course.habits
         if len(course.axis):
-            swept = hops.combine(course.pool, int(course.parent), course.x[split:], course.axis, f[split:])
+            swept = hops.combine(course.pool, int(course.parent), course.x, course.axis, f)
+        if len(candidates) == split:
+            habits = habits._replace(rest=np.maximum(habits.rest - 1, 0))
+        elif not len(swept):
+            fine = min(2 * int(habits.fine), hops.FINEST)
+            habits = habits._replace(fine=np.asarray(fine), rest=np.asarray(fine // hops.SCAN))
         # What values have shown to be good takes the places of the last hops. One place, if need be that of a cell, is
         # for the lowest point so far that no search has begun from.
         room = max(slots - 1, 0)
         good = np.concatenate([swept, course.pending])[:room]
         kept = len(x) - len(good)
-        values, points = np.append(course.evolution.f, f), np.concatenate([course.evolution.x[None], course.x])
+        values = np.concatenate([[course.evolution.f], values, f])
+        points = np.concatenate([course.evolution.x[None], candidates, course.x])
         lowest = points[[np.argmin(values)]]
         chosen = np.any(np.all(np.concatenate([x[:kept], good]) == lowest, axis=1))
         if np.min(values) < lowest_of(course.pool) and not chosen:
@@ -314,6 +341,7 @@ class Guide:
             kind=course.kind[: kept - cells],
             bin=course.bin[: kept - cells],
             pending=course.pending[max(room - len(swept), 0) :],
+            habits=habits,
             swept=np.asarray(len(swept) > 0),
             step=np.asarray(SEARCH),
         )
@@ -323,7 +351,7 @@ class Guide:
         course, rng = self.course, self._rng(self.course)
         if not int(course.evolution.size):
             mean = np.full(self.n, 0.5) if course.restarts == 0 else rng.uniform(0.1, 0.9, self.n)
-            size = cmaes.default_size(self.n) << min(int(course.restarts), 10)
+            size = FIRST_GENERATION * cmaes.default_size(self.n) << min(int(course.restarts), 10)
             course = course._replace(evolution=cmaes.begin(mean, size), restarts=course.restarts + 1)
         outside = cmaes.sample(course.evolution, rng)
         self.course = course._replace(x=hops.reflect(outside), outside=outside)

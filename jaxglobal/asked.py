@@ -16,6 +16,7 @@ from jaxglobal import descent, minima
 from jaxglobal.descent import Program, Region
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import LocalStatus
+from jaxglobal.spent import Spent
 from jaxglobal.sweep import lane_shapes
 
 WAITING = 2**12  # starts in the queue, at most
@@ -52,8 +53,7 @@ class AskedLanes:
     """Lanes that wait to be told.
 
     Attributes:
-        nfev: evaluations told so far.
-        ticks: the same, since no lane is evaluated without a search.
+        spent: evaluations told so far; no lane is evaluated without a search.
         best: the value, the point and the gradient of the best evaluation told so far.
     """
 
@@ -61,7 +61,7 @@ class AskedLanes:
         """Idle lanes. region: of the problem, each (n,), or of each problem, (P, n), where they differ."""
         self.region, self._own, self.lanes, self._program = region, own, lanes, program
         self.n, self.dtype = np.shape(region.width)[-1], np.dtype(region.width.dtype)
-        self.nfev = self.ticks = 0
+        self.spent = Spent()
         self.best: tuple[float, np.ndarray, np.ndarray] | None = None
         self._serial = 0
         self._clear()
@@ -141,8 +141,7 @@ class AskedLanes:
         if np.any(self._told[lanes]) or len(set(lanes)) < len(lanes):
             raise ValueError("`ids` must be told once; one of them has been told before.")
         self._told[lanes], self._f[lanes], self._g[lanes] = True, f[known], g[known]
-        self.nfev += len(lanes)
-        self.ticks += len(lanes)
+        self.spent = self.spent.add(len(lanes), ticks=len(lanes))
         for lane in lanes:
             if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):
                 self.best = float(self._f[lane]), np.asarray(self.lane.trial)[:, lane].copy(), self._g[lane].copy()
@@ -197,7 +196,7 @@ class AskedLanes:
         starts, first_step, number, problem = (np.array(field) for field in fields)
         f, x, g = self.best or (np.inf, np.zeros(self.n), np.zeros(self.n))
         arrays = {
-            "spent": np.array([self.nfev, self.ticks]), "serial": np.array(self._serial),
+            "spent": np.array(self.spent), "serial": np.array(self._serial),
             "at_work": self.at_work, "first_step": self.first_step,
             "told": self._told, "f": self._f, "g": self._g, "best_f": np.array(f), "best_x": x, "best_g": g,
             "starts": starts.reshape(-1, self.n), "steps": first_step, "numbers": number, "problems": problem,
@@ -206,7 +205,7 @@ class AskedLanes:
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
-        self.nfev, self.ticks = (int(number) for number in arrays["spent"])
+        self.spent = Spent(*(int(count) for count in arrays["spent"]))
         self._serial = int(arrays["serial"])  # so that an answer to an earlier process is known as one, and dropped
         self.at_work, self.first_step = arrays["at_work"].copy(), arrays["first_step"].copy()
         self._told, self._f, self._g = (arrays[name].copy() for name in ("told", "f", "g"))

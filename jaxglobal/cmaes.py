@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-WIDTH = 0.25  # standard deviation at first, in units of the box; [H] has 0.3 of it
+WIDTH = 0.15  # standard deviation at first, in units of the box; [H] has 0.3 of it
 FLAT = 1e-11  # values that differ by so much of their size, or of all that were seen, have settled; so narrow is shrunk
 CONDITION = 1e7  # ratio of the axes of the distribution beyond which it has degenerated, [AH]
 LARGEST_GROWTH = math.log(1.5)  # logarithm, of the step in one generation

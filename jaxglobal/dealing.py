@@ -137,7 +137,7 @@ class GuidedDealer(Dealer):
         if self._guide.level != level:
             self._guide.enter(level)
         if self._block is None:
-            self._block, self._sent = self._guide.next(dealt, allowed - dealt, streams.nfev), 0
+            self._block, self._sent = self._guide.next(dealt, allowed - dealt, streams.spent.nfev), 0
             if self._block is None:
                 return 0
         x, first_step, searched = self._block

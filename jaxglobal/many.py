@@ -207,7 +207,7 @@ class Run:
                     self._collect(minima.join(streams.gather(streams.cut())), cut=True)
                     self._tasks.clear()
                     self._status[self._status == 0] = STATUSES.index(limit)
-        self._efficiency = streams.nfev / max(streams.ticks, 1)
+        self._efficiency = streams.spent.efficiency
         self._calls = getattr(streams, "calls", None)
 
     def _compile(self) -> Any:

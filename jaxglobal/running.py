@@ -26,6 +26,7 @@ from jaxglobal.found import Found
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended, join
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
+from jaxglobal.spent import Spent
 from jaxglobal.streams import Streams
 
 # Where no limit on time or evaluations ended the search.
@@ -84,7 +85,7 @@ class Levels(Iterator[Level]):
         self._level: Underway | None = None
         self._status = Status.RUNNING
         self._streams: Any = None
-        self._spent = 0, 0  # evaluations and ticks of streams that were given up
+        self._spent = Spent()  # by streams that were given up
         self._short = 0  # how often memory ran out
         self._compile_time = 0.0
         self._ended_at: float | None = None
@@ -193,7 +194,7 @@ class Levels(Iterator[Level]):
         before, level, dealt = self._found, self._level, self._dealer.save()
         while True:
             try:
-                nfev = self._ready(self._level_index).nfev
+                nfev = self._ready(self._level_index).spent.nfev
                 self._level = level or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
                 yield from self._change_lanes(self._level.index)
                 yield from self._run_level(self._level, self._streams)
@@ -266,12 +267,12 @@ class Levels(Iterator[Level]):
         self._streams = opened
         if getattr(opened, "lanes", wanted) < wanted:  # memory has no room for more
             self._lanes = opened.lanes
-        opened.nfev, opened.ticks = self._spent
+        opened.spent = self._spent
 
     def _close(self) -> None:
         """Gives up the streams, but for what they have spent."""
         if self._streams is not None:
-            self._spent = self._streams.nfev, self._streams.ticks
+            self._spent = self._streams.spent
         self._streams = None
 
     def _run_level(self, level: Underway, streams: Any) -> Iterator[None]:
@@ -289,7 +290,7 @@ class Levels(Iterator[Level]):
             finished = not streams.busy
             if finished:
                 break
-            left = None if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
+            left = None if self._rules.max_evals is None else self._rules.max_evals - streams.spent.nfev
             self._collect(streams.run(rules, dealer.drains(level.dealt, allowed), left), level)
             level.seconds = earlier + time.perf_counter() - began
             self._display.update(level.done, self._found.f)
@@ -313,7 +314,7 @@ class Levels(Iterator[Level]):
             x=self._problem.structure.unflatten(self._found.x),
             fun=self._found.f if math.isfinite(self._found.f) else math.nan,
             nstarts=level.done,
-            nfev=self._streams.nfev - level.nfev,
+            nfev=self._streams.spent.nfev - level.nfev,
             time=level.seconds,
             next_time=level.seconds * (min(following, MOST_STARTS) / max(level.done, 1)),
             spacing=self._dealer.spacing(level.index, level.done),
@@ -340,7 +341,7 @@ class Levels(Iterator[Level]):
     def _limit(self, streams: Streams) -> Status:
         """The limit that has been reached, or RUNNING: by the clock of process 0, and what any process was asked."""
         elapsed = time.perf_counter() - self._began
-        status = stopping.within_level(self._rules, self._found.searches, streams.nfev, elapsed, self._found.f)
+        status = stopping.within_level(self._rules, self._found.searches, streams.spent.nfev, elapsed, self._found.f)
         due = self._checkpoint is not None and self._checkpoint.due
         mine = [STATUSES.index(status or Status.RUNNING), due, self._interrupt.asked, self._cancelled]
         told = np.array(self._group.gather(np.array(mine)))
@@ -375,10 +376,11 @@ class Levels(Iterator[Level]):
         if self._group.count > 1:
             x, streams = self._found.x, self._streams
             g = self._gradient(x)
-            spent = np.array([streams.nfev, streams.ticks, self._looked])
+            spent = np.array([*streams.spent, self._looked])
             told = self._group.gather((np.array([elapsed, self._compile_time]), g, spent))
             (elapsed, self._compile_time), g, spent = told[0]
-            streams.nfev, streams.ticks, self._looked = (int(number) for number in spent)
+            *spent, self._looked = (int(number) for number in spent)
+            streams.spent = Spent(*spent)
             self._jac = x, g
         self._ended_at = self._began + float(elapsed)
 
@@ -416,7 +418,7 @@ class Levels(Iterator[Level]):
         self._status = Status[state["status"]]
         self._dealer.load(arrays)
         self._calls = None if state["calls"] is None else Calls(**state["calls"])
-        self._spent = int(arrays["spent"][0]), int(arrays["spent"][1])
+        self._spent = Spent(*(int(count) for count in arrays["spent"]))
         self._jac = (arrays["jac_of"], arrays["jac"]) if "jac" in arrays else None
         if self._status is Status.RUNNING:
             self._kept = arrays
@@ -425,13 +427,14 @@ class Levels(Iterator[Level]):
 
     def _polish(self, streams: Streams) -> None:
         """Takes the best few minima to their last digits, where that costs little beside the search."""
-        left = math.inf if self._rules.max_evals is None else self._rules.max_evals - streams.nfev
-        count = polish.affordable(int(np.sum(self._problem.free)), streams.nfev, left)
+        nfev = streams.spent.nfev
+        left = math.inf if self._rules.max_evals is None else self._rules.max_evals - nfev
+        count = polish.affordable(int(np.sum(self._problem.free)), nfev, left)
         if not count:
             return
 
         def spend(nfev: int, ticks: int) -> None:
-            streams.nfev, streams.ticks = streams.nfev + nfev, streams.ticks + ticks
+            streams.spent = streams.spent.add(nfev, ticks=ticks)
 
         def at_own_precision(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             spend(len(points), len(points))
@@ -480,8 +483,8 @@ class Levels(Iterator[Level]):
         problem, rules, best = self._problem, self._rules, self._best
         finite = math.isfinite(best.f)
         jac = self._gradient(best.x)
-        nfev, spent = self._spent if self._streams is None else (self._streams.nfev, self._streams.ticks)
-        nfev, spent = nfev + self._looked, spent + self._looked
+        spent = self._spent if self._streams is None else self._streams.spent
+        spent = spent.add(self._looked, ticks=self._looked)
         ended_as = [item for level in self._levels for item in level.statuses.items()]
         begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
         asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
@@ -497,14 +500,14 @@ class Levels(Iterator[Level]):
             status=status,
             message=status.value,
             nit=len(self._levels),
-            nfev=nfev,
-            njev=nfev,
+            nfev=spent.nfev,
+            njev=spent.nfev,
             calls=getattr(self._streams, "calls", self._calls),
             nstarts=best.searches,
             levels=list(self._levels),
             minima=found.distinct_minima(best, problem, rules.fatol, rules.frtol),
             unseen=found.unseen(best, problem, rules),
-            lane_efficiency=nfev / max(spent, 1),
+            lane_efficiency=spent.efficiency,
             time=ended - self._began,
             compile_time=self._compile_time,
         )

@@ -28,6 +28,7 @@ from jaxglobal.closed import x64
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.looks import Looks, Pairs
 from jaxglobal.result import LocalStatus
+from jaxglobal.spent import Spent
 from jaxglobal.stream import Stream
 from jaxglobal.sweep import Chunk, Engine, Problems, State
 
@@ -51,7 +52,7 @@ class Report(NamedTuple):
     made: np.ndarray
     """(k,) Ticks in which they did."""
     spent: np.ndarray
-    """(2,) Evaluations, and lanes times ticks, since the last report."""
+    """(3,) Since the last report, as in `Spent`."""
     tick_time: np.ndarray
     """() Seconds."""
     look_time: np.ndarray
@@ -76,8 +77,7 @@ class Streams:
 
     Attributes:
         lockstep: whether starts are dealt only when all queues are empty, so that all streams make the same ticks.
-        ticks: lanes times ticks of all streams so far.
-        nfev: evaluations so far, those of idle lanes not counted.
+        spent: by all streams so far.
         seconds: (k,) that each stream of this process has been at work.
         worked: (k,) ticks that each has made.
         lanes: of each stream.
@@ -103,7 +103,7 @@ class Streams:
         self._minima = basins.none(self.engine.n, self.engine.dtype) if stops else None
         self.streams = [self._idle() for _ in engines]
         self.seconds, self.worked = np.zeros(len(engines)), np.zeros(len(engines), np.int64)
-        self.ticks = self.nfev = 0
+        self.spent = Spent()
         self._returned = self._no_starts()
         self._forget()
         reports = self.group.gather(self._report())
@@ -114,7 +114,7 @@ class Streams:
     def _forget(self) -> None:
         """Nothing is known of what the streams take."""
         self._ended, self._made = np.zeros(len(self.engines)), np.zeros(len(self.engines))
-        self._spent, self._short = np.zeros(2, np.int64), False
+        self._spent, self._short = Spent(), False
 
     def _idle(self) -> Stream:
         size, n, lanes, dtype = self.engine.queue, self.engine.n, self.engine.lanes, self.engine.dtype
@@ -133,7 +133,7 @@ class Streams:
             at_work=np.array([int(np.sum(stream.at_work[:, 0] >= 0)) for stream in self.streams]),
             ended=self._ended,
             made=self._made,
-            spent=self._spent,
+            spent=np.array(self._spent),
             tick_time=np.array(self.engine.tick_time),
             look_time=np.array(self.looks.seconds if self.looks else 0.0),
             short=np.array(self._short),
@@ -146,9 +146,8 @@ class Streams:
         )
         # Starts a tick. A stream of which nothing is known is given few, and stops early when it runs out of them.
         self._pace, self._known = (ended + self.engine.lanes) / (made + USUAL_TICKS), ended > 0
-        nfev, ticks = np.sum([report.spent for report in reports], axis=0)
-        self.nfev, self.ticks = self.nfev + int(nfev), self.ticks + int(ticks)
-        self._spent, self._tick_time = np.zeros(2, np.int64), float(max(report.tick_time for report in reports))
+        self.spent = self.spent.add(*(int(count) for count in np.sum([report.spent for report in reports], axis=0)))
+        self._spent, self._tick_time = Spent(), float(max(report.tick_time for report in reports))
         self._look_time = float(max(report.look_time for report in reports))
         if any(report.short for report in reports):
             raise MemoryError("RESOURCE_EXHAUSTED: the memory of a device was too short for the lanes")
@@ -207,16 +206,17 @@ class Streams:
         args = [problems.args for problems in self._problems]
         share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
         try:
-            ended, count = self.looks.run(calls, allowed, args, share, pool.map)
+            values = None if allowed is None else self.spent.values_within(allowed)
+            ended, count = self.looks.run(calls, values, args, share, pool.map)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if group.count == 1 or not out_of_memory(error):
                 raise
             self._short = True  # which the others have to hear
             return self._nothing()
         if group.count > 1:
-            self._spent += len(ended.f)
+            self._spent = self._spent.add(values=len(ended.f))
         else:  # nothing else has changed
-            self.nfev, self.ticks, self._look_time = self.nfev + count, self.ticks + count, self.looks.seconds
+            self.spent, self._look_time = self.spent.add(values=count), self.looks.seconds
         return ended
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
@@ -282,7 +282,7 @@ class Streams:
         seconds = time.perf_counter() - began
         if outcomes:
             made, nfev = (np.array([outcome[i] for outcome in outcomes]) for i in (1, 2))
-            self._spent += [np.sum(nfev), np.sum(made) * self.engine.lanes]
+            self._spent = self._spent.add(int(np.sum(nfev)), ticks=int(np.sum(made)) * self.engine.lanes)
             self.engine.tick_time = seconds / max(1, *made)
             # The pace of late: what was longer ago counts half with every chunk.
             self.worked[busy] += made
@@ -357,7 +357,7 @@ class Streams:
             mine += [stream.starts[waits], stream.first_step[waits], stream.waiting[waits]]
             mine += [stream.at_work, stream.begun, *(np.asarray(leaf) for leaf in jax.tree.leaves(stream.state))]
         told = [array for arrays in self.group.gather_arrays(mine) for array in arrays]
-        arrays = {"spent": np.array([self.nfev, self.ticks])}
+        arrays = {"spent": np.array(self.spent)}
         arrays |= dict(zip(("returned_starts", "returned_step", "returned"), self._returned, strict=True))
         if self.looks is not None:
             arrays |= {"looks": self.looks.points, "looks_number": self.looks.number}
@@ -372,7 +372,7 @@ class Streams:
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`. With other streams or lanes, the searches at work begin anew, and count once."""
-        self.nfev, self.ticks = (int(number) for number in arrays["spent"])
+        self.spent = Spent(*(int(count) for count in arrays["spent"]))
         self._returned = tuple(arrays[name] for name in ("returned_starts", "returned_step", "returned"))
         if self.looks is not None:
             self.looks.ask(arrays["looks"], arrays["looks_number"])
@@ -389,7 +389,7 @@ class Streams:
             for starts, first_step, waiting, at_work, begun, *leaves in kept:
                 state: State = jax.tree.unflatten(treedef, leaves)
                 works = at_work[:, 0] >= 0
-                self.nfev -= int(np.sum(state.lanes.nfev[0, works]))
+                self.spent = self.spent.add(-int(np.sum(state.lanes.nfev[0, works])))
                 parts = (starts, begun[works]), (first_step, state.first_step[works]), (waiting, at_work[works])
                 both = zip(self._returned, parts, strict=True)
                 self._returned = tuple(np.concatenate([before, *part]) for before, part in both)
