@@ -1,15 +1,21 @@
 """Adaptive: levels of starts that learn, some from a cover of the box, the others from what was found.
 
 A level goes round by round. A round first evaluates its candidates: the next points of the cover, those of the hops
-(hops.py), and exchanges of coordinates. It then searches from the lowest of each group, and last, from level 4 on, lets
-an evolution strategy (cmaes.py) take its share of the evaluations. Every round is made from what was known when it
-began, and its random numbers are its own: the same call gives the same starts in whatever order searches end.
+(hops.py), lines along the axes (scans.py), and then exchanges of coordinates. It searches from the lowest of each group,
+and last, from 100 evaluations a variable on, lets an evolution strategy (cmaes.py) take its share of them. Every round
+is made from what was known when it began, and its random numbers are its own: the same call gives the same starts in
+whatever order searches end.
 
 What was measured on the way, with a forerunner of this module (BBOB in 2-D and 5-D, instances 0 to 2, functions of 24
 solved to 1e-8; of those that searches alone solve, 11 were not run again; no command repeats it):
 - searches from Sobol points alone, 1000 D evaluations: 18 and 13;
 - a quarter of them from the cover, the others hops, 10^4 D evaluations: 24 and 19;
 - with candidates evaluated first: 24 and 21; with the evolution strategy at a third of the evaluations: 24 and 22.
+Later, on instances 0 to 4 within 1000 D evaluations, two values alone counted as one (2-D, 5-D and 10-D, means):
+- as above: 21.4, 15.5 and 13.7; with the evolution strategy at a half, and thrice as large at first: 22.1, 16.4, 14.0;
+- with the scans, and exchanges that go on in short rounds: 22.7, 18.9 and 15.8 (with the evolution from the start of
+  level 4, as before, 21.4, 17.7 and 14.4);
+- with the worse half of each generation counting against its directions: 23.4, 18.8 and 16.5.
 What it gives now, on other instances: `python benchmarks/bbob.py`.
 
 The cover is never left out, so that every basin is hit in the end, and from every fourth cell a random point is
@@ -26,9 +32,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal import cmaes, hops, starts
+from jaxglobal import cmaes, hops, scans, starts
 from jaxglobal.cmaes import Evolution
 from jaxglobal.hops import Habits, Pool
+from jaxglobal.scans import Plan
 from jaxglobal.starts import Starts
 
 MOST = 1000  # variables; beyond, a round would cost more than its searches
@@ -39,12 +46,12 @@ DISTINCT = 4  # local searches of a level for each distinct minimum known when i
 COVER = 4  # one local search in so many begins at the cover
 AT_RANDOM = 4  # one cell in so many is searched from a random point of it instead of the lowest
 ROUND = 16  # local searches of a round, at least
-SHORTER = 4
 ROUNDS = 16  # of a level, at most, before its rounds grow
 LARGEST_ROUND = 4096
+SHORTER = 4  # times, is a round after one in which exchanges lowered f: they come again soon
 EVOLVE_FROM = 100  # evaluations a variable from which on the evolution strategy takes part
 EVOLVE = 1 / 2  # its share of the evaluations
-FIRST_GENERATION = 3
+FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
@@ -117,10 +124,11 @@ class Course(NamedTuple):
 
     pool: Pool
     habits: Habits
+    scanning: Plan
     evolution: Evolution
     """Of size 0 where none is under way."""
     evolved: np.ndarray
-    """() Evaluations that the evolution strategy has had."""
+    """() Values that the evolution strategy has had."""
     restarts: np.ndarray
     """() Evolutions so far."""
     generations: np.ndarray
@@ -128,7 +136,7 @@ class Course(NamedTuple):
     pending: np.ndarray
     """(k, n) Ends of evolutions, to be searched from."""
     step: np.ndarray
-    """() What comes next: SCREEN, SEARCH or EVOLVE_NEXT."""
+    """() What comes next: SCREEN, EXCHANGE, SEARCH or EVOLVE_NEXT."""
     turn: np.ndarray
     """() Blocks so far, which seeds the random numbers."""
     level: np.ndarray
@@ -164,8 +172,8 @@ def begin(n: int) -> Course:
     zero, none, whole = np.zeros((), np.int64), np.zeros((0, n)), np.zeros(0, np.int64)
     nobody = cmaes.begin(np.full(n, 0.5), 0)
     return Course(
-        hops.empty(n), hops.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, zero, none, none, zero, zero,
-        np.zeros(0), whole, whole, zero, whole, none, np.zeros(0), np.zeros((), bool),
+        hops.empty(n), hops.fresh(), scans.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, zero, none, none,
+        zero, zero, np.zeros(0), whole, whole, zero, whole, none, np.zeros(0), np.zeros((), bool),
     )  # fmt: skip
 
 
@@ -259,7 +267,7 @@ class Guide:
         return (place < int(self.course.cells)) & at_random(place)
 
     def _screen(self, level: int, done: int, left: int) -> Block:
-        """The candidates of the next round: points of the cover, of the hops, and exchanges."""
+        """The candidates of the next round: points of the cover, of the hops, and of a scan if one is due."""
         course, n, rng = self.course, self.n, self._rng(self.course)
         size, points = int(course.size), self.sequence.cover.size(level, n)
         whole = round_size(size) // (SHORTER if course.swept else 1)
@@ -269,14 +277,11 @@ class Guide:
         cover = self.sequence.cover.points(level, first, end - first, n)
         cells = min(-(-count // COVER) if known else count, len(cover))
         hopped = hops.propose(course.pool, course.habits, count - cells, rng) if known else None
-        scanned = cover[:0]
-        if known and not course.habits.rest:
-            scanned = hops.scan(course.pool, int(course.habits.fine), rng).reshape(-1, n)
         spacing = min(self.sequence.cover.spacing(level, points, n), COVER_STEP)
         candidates = [cover] if hopped is None else [cover, hopped.x.reshape(-1, n)]
         nothing = np.zeros(0, np.int64)
         self.course = course._replace(
-            x=np.concatenate([*candidates, scanned]),
+            x=np.concatenate([*candidates, scans.lines(course.pool, course.scanning, rng)]),
             cells=np.asarray(cells),
             covered=np.asarray(len(cover)),
             first_step=np.append(np.full(cells, spacing), [] if hopped is None else hopped.first_step),
@@ -287,20 +292,18 @@ class Guide:
         return self.block()
 
     def _exchange(self, course: Course, f: np.ndarray) -> Course:
-        """Exchanges of coordinates are evaluated next, if anything is known."""
+        """What comes after the candidates have their values, f: exchanges of coordinates, if there are any."""
         course = course._replace(candidates=course.x, values=f, x=course.x[:0])
         if not len(course.pool.f):
             return self._choose(course, f[:0])
         split = int(course.covered) + len(course.kind) * hops.CANDIDATES
-        fine = int(course.habits.fine)
-        lines, values = course.candidates[split:].reshape(-1, fine, self.n), f[split:].reshape(-1, fine)
-        proposed = hops.profile(course.pool, lines, values)
+        proposed = scans.proposals(course.pool, course.scanning, course.candidates[split:], f[split:])
         parent, exchanged, axis = hops.exchanges(course.pool, course.habits, proposed, self._rng(course))
         course = course._replace(x=exchanged, parent=np.asarray(parent), axis=axis, step=np.asarray(EXCHANGE))
         return course if len(axis) else self._choose(course, f[:0])
 
     def _choose(self, course: Course, f: np.ndarray) -> Course:
-        """The starts of the round: the lowest candidates, of each cell, of each hop; and what the exchanges gave."""
+        """The starts of the round: the lowest candidates, of each cell, of each hop; what the exchanges, f, gave."""
         covered, cells, slots, rng = int(course.covered), int(course.cells), len(course.kind), self._rng(course)
         candidates, values = course.candidates, course.values
         # The order of a cover is spread out: the points of one cell are those of equal index modulo the cells.
@@ -313,14 +316,9 @@ class Guide:
             of_hop = np.argmin(values[covered:split].reshape(slots, hops.CANDIDATES), axis=1)
             chosen = np.append(chosen, covered + hops.CANDIDATES * np.arange(slots) + of_hop)
         x, first_step = candidates[np.asarray(chosen, np.int64)], course.first_step.copy()
-        swept, habits = x[:0], course.habits
+        swept = x[:0]
         if len(course.axis):
             swept = hops.combine(course.pool, int(course.parent), course.x, course.axis, f)
-        if len(candidates) == split:
-            habits = habits._replace(rest=np.maximum(habits.rest - 1, 0))
-        elif not len(swept):
-            fine = min(2 * int(habits.fine), hops.FINEST)
-            habits = habits._replace(fine=np.asarray(fine), rest=np.asarray(fine // hops.SCAN))
         # What values have shown to be good takes the places of the last hops. One place, if need be that of a cell, is
         # for the lowest point so far that no search has begun from.
         room = max(slots - 1, 0)
@@ -341,7 +339,7 @@ class Guide:
             kind=course.kind[: kept - cells],
             bin=course.bin[: kept - cells],
             pending=course.pending[max(room - len(swept), 0) :],
-            habits=habits,
+            scanning=scans.after(course.scanning, len(candidates) > split, len(swept) > 0),
             swept=np.asarray(len(swept) > 0),
             step=np.asarray(SEARCH),
         )

@@ -77,6 +77,8 @@ class Constants(NamedTuple):
 
     w: np.ndarray
     """(mu,) Weights of the best points, which sum to 1."""
+    w_worse: np.ndarray
+    """(size - mu,) Those of the others, negative."""
     mu_eff: float
     c_s: float
     d_s: float
@@ -90,19 +92,23 @@ class Constants(NamedTuple):
 @functools.lru_cache(64)
 def constants(n: int, size: int) -> Constants:
     """Those of [H], eqs. 49 to 58."""
-    w = math.log((size + 1) / 2) - np.log(np.arange(1, size // 2 + 1))  # eq. 49
-    w /= np.sum(w)
-    mu_eff = float(1 / np.sum(w**2))
+    raw = math.log((size + 1) / 2) - np.log(np.arange(1, size + 1))  # eq. 49
+    w, worse = raw[: size // 2] / np.sum(raw[: size // 2]), raw[size // 2 :]
+    mu_eff, mu_worse = float(1 / np.sum(w**2)), float(np.sum(worse) ** 2 / np.sum(worse**2))
     c_s = (mu_eff + 2) / (n + mu_eff + 5)  # eq. 55
     c_1 = 2 / ((n + 1.3) ** 2 + mu_eff)  # eq. 57
+    c_mu = min(1 - c_1, 2 * (0.25 + mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))  # eq. 58
+    # Eqs. 50 to 53: the worse half counts against its directions, so far that C stays positive definite.
+    against = min(1 + c_1 / c_mu, 1 + 2 * mu_worse / (mu_eff + 2), (1 - c_1 - c_mu) / (n * c_mu))
     return Constants(
         w=w,
+        w_worse=against * worse / -np.sum(worse),
         mu_eff=mu_eff,
         c_s=c_s,
         d_s=1 + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_s,
         c_c=(4 + mu_eff / n) / (n + 4 + 2 * mu_eff / n),  # eq. 56
         c_1=c_1,
-        c_mu=min(1 - c_1, 2 * (mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff)),  # eq. 58
+        c_mu=c_mu,
         expected=math.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n)),
     )
 
@@ -110,17 +116,18 @@ def constants(n: int, size: int) -> Constants:
 def tell(evolution: Evolution, points: np.ndarray, f: np.ndarray, inside: np.ndarray) -> Evolution:
     """The distribution after its generation, (size, n), has these values. inside: the points where it was evaluated."""
     n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best) + 1
-    w, mu_eff, c_s, d_s, c_c, c_1, c_mu, expected = constants(n, size)
+    w, w_worse, mu_eff, c_s, d_s, c_c, c_1, c_mu, expected = constants(n, size)
     order = np.argsort(f, kind="stable")
     turn, lengths = evolution.turn, evolution.lengths
-    y = (points[order[: len(w)]] - evolution.mean) / evolution.step
-    move = w @ y
+    y = (points[order] - evolution.mean) / evolution.step
+    move = w @ y[: len(w)]
+    rated = np.append(w, w_worse * n / np.sum((y[len(w) :] @ turn / lengths) ** 2, axis=1))
     path_s = (1 - c_s) * evolution.path_s + math.sqrt(c_s * (2 - c_s) * mu_eff) * (turn @ ((turn.T @ move) / lengths))
     length = float(np.linalg.norm(path_s))
     steady = length / math.sqrt(1 - (1 - c_s) ** (2 * generation)) < (1.4 + 2 / (n + 1)) * expected
     path_c = (1 - c_c) * evolution.path_c + steady * math.sqrt(c_c * (2 - c_c) * mu_eff) * move
-    C = (1 - c_1 - c_mu + (1 - steady) * c_1 * c_c * (2 - c_c)) * evolution.C
-    C = C + c_1 * np.outer(path_c, path_c) + c_mu * (y.T * w) @ y  # eq. 47
+    kept = 1 - c_1 - c_mu * (1 + np.sum(w_worse)) + (1 - steady) * c_1 * c_c * (2 - c_c)
+    C = kept * evolution.C + c_1 * np.outer(path_c, path_c) + c_mu * (y.T * rated) @ y  # eq. 47
     squares, turn = np.linalg.eigh((C + C.T) / 2)
     growth = math.exp(min((c_s / d_s) * (length / expected - 1), LARGEST_GROWTH))
     lowest = order[0]

@@ -42,12 +42,7 @@ LEAST_SCALE = 0.3  # ... over the scales
 RECORD, GOOD = 1.0, 0.1  # yield of a new best value, and of one among the best eight
 WIDER = 1.2  # a blend is so much wider than the minima that it is made of
 SWEEP = 4  # exchanges a variable at first
-LEAST_SWEEP = 1
-NEAR = ()
 LONGEST_SWEEP = 32
-SCAN = 48
-FINEST = 512
-PROPOSED = 4
 MOST_EXCHANGES = 4096
 
 
@@ -79,10 +74,6 @@ class Habits(NamedTuple):
     """(kinds, bins)"""
     sweep: np.ndarray
     """() Exchanges a variable of the next round."""
-    fine: np.ndarray
-    """() Points a variable of the next scan."""
-    rest: np.ndarray
-    """() Rounds before it."""
 
 
 class Hops(NamedTuple):
@@ -107,13 +98,7 @@ def fresh() -> Habits:
     """Nothing known: every kind and scale has yielded a little."""
     kinds, bins = len(KINDS), len(SCALES) - 1
     return Habits(
-        np.full(kinds, 0.5),
-        np.full(kinds, 4.0),
-        np.full((kinds, bins), 0.2),
-        np.ones((kinds, bins)),
-        np.array(SWEEP),
-        np.array(SCAN),
-        np.array(0),
+        np.full(kinds, 0.5), np.full(kinds, 4.0), np.full((kinds, bins), 0.2), np.ones((kinds, bins)), np.array(SWEEP)
     )
 
 
@@ -213,7 +198,7 @@ def exchanges(
     """
     n = pool.x.shape[1]
     parent = 0 if len(proposed) else int(parents(pool, 1, rng)[0])
-    axis = axes(n, int(habits.sweep), rng)
+    axis = axes(n, min(int(habits.sweep) * n, MOST_EXCHANGES), rng)
     donor = rng.integers(len(pool.f), size=len(axis))
     value = np.append(pool.x[donor, axis], proposed[:, 1])
     axis = np.append(axis, proposed[:, 0].astype(np.int64))
@@ -222,10 +207,10 @@ def exchanges(
     return parent, moved(pool.x[parent], axis[first], value[first]), axis[first]
 
 
-def axes(n: int, each: int, rng: np.random.Generator) -> np.ndarray:
-    """Every variable in turn, `each` times; of very many, as many as one round can come to."""
-    first = int(rng.integers(n)) if n * each > MOST_EXCHANGES else 0
-    return (first + np.arange(min(n * each, MOST_EXCHANGES))) % n
+def axes(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count,) Variables in turn, from any of them on if not all have a turn."""
+    first = int(rng.integers(n)) if count < n else 0
+    return (first + np.arange(count)) % n
 
 
 def moved(x: np.ndarray, axis: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -233,45 +218,6 @@ def moved(x: np.ndarray, axis: np.ndarray, value: np.ndarray) -> np.ndarray:
     copies = np.repeat(x[None], len(axis), axis=0)
     copies[np.arange(len(axis)), axis] = value
     return copies
-
-
-def scan(pool: Pool, fine: int, rng: np.random.Generator) -> np.ndarray:
-    """Points on the lines through the best point along the axes, (lines, fine, n)."""
-    best = pool.x[0]
-    axis = np.unique(axes(len(best), fine, rng))[: max(MOST_EXCHANGES // fine, 1)]
-    near = [np.linspace(-span, span, int(fine * share)) for span, share in NEAR]
-    even = (np.arange(fine - sum(len(part) for part in near)) + rng.random()) / (fine - sum(len(part) for part in near))
-    value = np.stack([np.concatenate([even, *(reflect(best[i] + part) for part in near)]) for i in axis])
-    return moved(best, np.repeat(axis, fine), value.ravel()).reshape(len(axis), fine, -1)
-
-
-def profile(pool: Pool, lines: np.ndarray, f: np.ndarray) -> np.ndarray:
-    """The coordinates at which f promises to be lowest: of which variable, and the value, (k, 2).
-
-    lines: (lines, points, n) those of `scan`. f: (lines, points).
-    """
-    proposed = []
-    for line, values in zip(lines, f, strict=True):
-        axis = int(np.argmax(np.any(line != pool.x[0], axis=0)))
-        t, first = np.unique(np.append(line[:, axis], pool.x[0, axis]), return_index=True)
-        v = np.append(values, pool.f[0])[first]
-        left, middle, right = t[:-2], t[1:-1], t[2:]
-        low = np.flatnonzero((v[1:-1] <= np.minimum(v[:-2], v[2:])) & np.isfinite(v[:-2] + v[1:-1] + v[2:]))
-        left, middle, right, below, above = (
-            part[low] for part in (left, middle, right, v[:-2] - v[1:-1], v[2:] - v[1:-1])
-        )
-        # The vertex of the parabola through the three points.
-        slopes = below / (middle - left), above / (right - middle)
-        curvature = (slopes[0] + slopes[1]) / (right - left)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shift = np.where(
-                curvature > 0,
-                (slopes[0] * (right - middle) - slopes[1] * (middle - left)) / (2 * curvature * (right - left)),
-                0,
-            )
-        order = np.argsort(v[1:-1][low] - curvature * shift**2, kind="stable")[:PROPOSED]
-        proposed += [(axis, value) for value in (middle + shift)[order]]
-    return np.array(proposed, float).reshape(-1, 2)
 
 
 def combine(pool: Pool, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndarray) -> np.ndarray:
@@ -301,7 +247,5 @@ def learn(
         FORGET * habits.cost + np.bincount(kind, cost, kinds) + 0.1,
         FORGET * habits.scale_gain + gains,
         FORGET * habits.scale_cost + costs,
-        np.asarray(min(2 * int(habits.sweep), LONGEST_SWEEP) if swept else max(int(habits.sweep) // 2, LEAST_SWEEP)),
-        habits.fine,
-        habits.rest,
+        np.asarray(min(2 * int(habits.sweep), LONGEST_SWEEP) if swept else max(int(habits.sweep) // 2, 1)),
     )

@@ -75,7 +75,7 @@ class Level:
         x: the best point over all levels so far, in the user's structure.
         fun: its value.
         nstarts: local searches of this level.
-        nfev: evaluations (a value with its gradient) of this level.
+        nfev: evaluations (a value with its gradient, or two values alone) of this level.
         time: seconds that the level took, compilation apart.
         next_time: estimate of the same for the next level.
         spacing: greatest distance (L-infinity, in units of the box) from a point of the box to a start of this level.
@@ -199,7 +199,8 @@ class Result:
         status: why the search ended.
         message: the same as a sentence, with what to try.
         nit: levels, a level that was cut short included.
-        nfev: evaluations, each a value together with its gradient.
+        nfev: evaluations, each a value together with its gradient, or two values alone: such are asked for to choose
+            the starts, so that nfev + njev is what was asked for in all.
         njev: the same number.
         calls: what became of the calls of a function that is not JAX (see `jaxglobal.host`), None for one that is.
         nstarts: local searches.
