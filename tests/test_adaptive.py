@@ -6,7 +6,8 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal import adaptive, cmaes, hops, looks
+from jaxglobal import adaptive, cmaes, hops, looks, scans
+from jaxglobal.spent import Spent
 
 BOX = [(-4.2, 5.0)] * 2
 
@@ -162,11 +163,66 @@ def test_hops_stay_in_the_box_and_exchanges_change_one_coordinate():
     proposed = hops.propose(pool, habits, 50, rng)
     assert proposed.x.shape == (50, hops.CANDIDATES, 4) and np.all((proposed.x >= 0) & (proposed.x <= 1))
     assert set(proposed.kind) == set(range(len(hops.KINDS)))
-    parent, x, axis = hops.exchanges(pool, habits, rng)
+    parent, x, axis = hops.exchanges(pool, habits, np.zeros((0, 2)), rng)
     assert np.array_equal(np.argwhere(x != pool.x[parent])[:, 1], axis)
     both = hops.combine(pool, parent, x, axis, np.full(len(x), pool.f[parent] - 1))
     assert len(both) == 2 and np.sum(both[0] != pool.x[parent]) == len(set(axis))
     assert not len(hops.combine(pool, parent, x, axis, np.full(len(x), pool.f[parent] + 1)))
+
+
+def wells(x):
+    """A sum over the variables, each with six minima in [0, 1], at odd twelfths; the lowest at 7/12."""
+    return np.sum(2 - np.cos(12 * np.pi * (x - 7 / 12)) + 4 * (x - 7 / 12) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize("n", [1, 3, 200])
+def test_a_scan_finds_the_best_coordinate_of_every_line(n):
+    rng, plan = np.random.default_rng(0), scans.fresh()
+    best = np.full((1, n), 1 / 12)
+    pool = hops.enter(hops.empty(n), best, wells(best), np.ones(1, bool))
+    x = scans.lines(pool, plan, rng)
+    assert np.all((x >= 0) & (x <= 1)) and np.all(np.sum(x != best, axis=1) <= 1)
+    assert len(x) == min(n, hops.MOST_EXCHANGES // scans.COARSEST) * scans.COARSEST
+    proposed = scans.proposals(pool, plan, x, wells(x))
+    for axis in np.unique(proposed[:, 0]):
+        assert abs(proposed[proposed[:, 0] == axis, 1][0] - 7 / 12) < 0.01
+    # An exchange takes each of them, and all together are the minimum of the lines.
+    parent, exchanged, axes = hops.exchanges(pool, hops.fresh(), proposed, rng)
+    together = hops.combine(pool, parent, exchanged, axes, wells(exchanged))[0]
+    assert np.sum(np.abs(together - 7 / 12) < 0.01) == len(np.unique(proposed[:, 0]))
+
+
+def test_a_scan_takes_points_without_a_value_for_walls():
+    t = np.linspace(0, 1, 9)
+    v = np.array([3, 2, np.inf, 5, 4, 4.5, np.inf, 1, 9])
+    assert np.allclose(scans.lowest(t, v), [0.5 + 1 / 48])  # the one minimum whose neighbours have values
+    assert not len(scans.lowest(t, np.ones(9))) and not len(scans.lowest(t[:2], v[:2]))
+
+
+def test_scans_that_find_nothing_are_finer_and_rarer():
+    plan = scans.fresh()
+    assert scans.after(plan, scanned=True, fruitful=True) == plan
+    for _ in range(9):
+        plan = scans.after(plan, scanned=True, fruitful=False)
+        assert plan.fine <= scans.FINEST and plan.rest == plan.fine // scans.COARSEST
+    assert plan.fine == scans.FINEST and scans.after(plan, scanned=False, fruitful=True).rest == plan.rest - 1
+    pool = hops.enter(hops.empty(2), np.full((1, 2), 0.5), np.ones(1), np.ones(1, bool))
+    assert not len(scans.lines(pool, plan, np.random.default_rng(0)))
+
+
+def test_variables_that_act_alone_are_searched_alone():
+    def lattice(x):  # 7^12 minima
+        y = x - jnp.linspace(-2, 2, x.size)
+        return jnp.sum(1 - jnp.cos(2 * jnp.pi * y) + 0.1 * y**2)
+
+    result = search(lattice, [(-3.5, 3.5)] * 12, max_levels=None, max_evals=6000, target=1e-8)
+    assert result.status is jg.Status.TARGET
+
+
+def test_two_values_alone_are_one_evaluation():
+    spent = Spent().add(pairs=10, ticks=16).add(values=3)
+    assert spent.nfev == 12 and spent.efficiency == 10 / 16
+    assert spent.values_within(5) == 11 and spent.add(values=11).nfev == 17 and spent.add(values=12).nfev == 18
 
 
 def test_kinds_that_yield_are_taken_more_often():
@@ -229,12 +285,13 @@ def course_of(f, cover=8, cells=2, hopped=2, **fields):
     guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), n)
     x = np.random.default_rng(0).random((len(f), n))
     fields = {"pool": hops.enter(hops.empty(n), np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))} | fields
-    axis = np.zeros(len(f) - cover - hops.CANDIDATES * hopped, np.int64)
+    split = cover + hops.CANDIDATES * hopped
+    axis = np.zeros(len(f) - split, np.int64)
     guide.course = guide.course._replace(
-        x=x, covered=np.array(cover), cells=np.array(cells), kind=whole, axis=axis, bin=whole,
-        first_step=np.full(cells + hopped, 0.1), step=np.array(adaptive.SCREEN), **fields,
+        candidates=x[:split], values=f[:split], x=x[split:], covered=np.array(cover), cells=np.array(cells), kind=whole, axis=axis, bin=whole,
+        first_step=np.full(cells + hopped, 0.1), step=np.array(adaptive.EXCHANGE), **fields,
     )  # fmt: skip
-    guide.take(x, f, np.ones(len(f)), np.ones(len(f), bool))
+    guide.take(x[split:], f[split:], np.ones(len(axis)), np.ones(len(axis), bool))
     assert len(guide.course.x) == len(guide.course.first_step) == cells + hopped  # the round keeps its size
     assert int(guide.course.cells) + len(guide.course.kind) <= cells + hopped
     return x, guide.course
@@ -297,5 +354,5 @@ def test_a_round_of_many_variables_exchanges_only_so_much():
     n = 1000
     pool = hops.enter(hops.empty(n), np.random.default_rng(0).random((40, n)), np.arange(40.0), np.ones(40, bool))
     habits = hops.fresh()._replace(sweep=np.array(hops.LONGEST_SWEEP))
-    _, x, axis = hops.exchanges(pool, habits, np.random.default_rng(0))
+    _, x, axis = hops.exchanges(pool, habits, np.zeros((0, 2)), np.random.default_rng(0))
     assert n < len(x) == len(axis) <= hops.MOST_EXCHANGES < hops.LONGEST_SWEEP * n and len(np.unique(axis)) == n

@@ -95,7 +95,8 @@ def test_side_by_side_the_event_loop_stays_free():
 
     late, results = asyncio.run(main())
     assert all(result.status is jg.Status.MAX_TIME and result.fun < 1e-4 for result in results)
-    assert len(late) > 50 and max(late) < 0.25, max(late)  # the figure promised is measured by benchmarks/host.py
+    # The figure promised is measured by benchmarks/host.py; here others may have the machine for a while.
+    assert len(late) > 50 and np.quantile(late, 0.95) < 0.1, np.quantile(late, 0.95)
 
 
 def test_errors_and_no_result_yet():
