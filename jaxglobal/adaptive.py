@@ -1,10 +1,10 @@
 """Adaptive: levels of starts that learn, some from a cover of the box, the others from what was found.
 
 A level goes round by round. A round first evaluates its candidates: the next points of the cover, those of the hops
-(hops.py), lines along the axes (scans.py), and then exchanges of coordinates. It searches from the lowest of each group,
-and last, from 100 evaluations a variable on, lets an evolution strategy (cmaes.py) take its share of them. Every round
-is made from what was known when it began, and its random numbers are its own: the same call gives the same starts in
-whatever order searches end.
+(hops.py), lines along the axes (scans.py), and then exchanges of coordinates. It searches from the lowest of each
+group, and last, from 100 evaluations a variable on, lets an evolution strategy (cmaes.py) take its share of them. Every
+round is made from what was known when it began, and its random numbers are its own: the same call gives the same starts
+in whatever order searches end.
 
 What was measured on the way, with a forerunner of this module (BBOB in 2-D and 5-D, instances 0 to 2, functions of 24
 solved to 1e-8; of those that searches alone solve, 11 were not run again; no command repeats it):

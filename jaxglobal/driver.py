@@ -75,7 +75,7 @@ def minimize(
         max_time: wall-clock seconds from the call, compilation included.
         max_levels: levels; 3 is levels 0, 1, 2.
         max_starts: local searches, those from x0 too.
-        max_evals: evaluations (a value with its gradient, or two values alone); exceeded by at most one tick of the lanes.
+        max_evals: evaluations (a value with its gradient, or two values alone); exceeded by at most one tick.
         target: stop once a value is at or below it.
         unseen: stop after a level once, with 95 % confidence, at most this share of the box leads to minima not yet
             seen, by the estimate of `Result.unseen`; this needs at least 3 / unseen searches from even starts.

@@ -288,7 +288,8 @@ def course_of(f, cover=8, cells=2, hopped=2, **fields):
     split = cover + hops.CANDIDATES * hopped
     axis = np.zeros(len(f) - split, np.int64)
     guide.course = guide.course._replace(
-        candidates=x[:split], values=f[:split], x=x[split:], covered=np.array(cover), cells=np.array(cells), kind=whole, axis=axis, bin=whole,
+        candidates=x[:split], values=f[:split], x=x[split:],
+        covered=np.array(cover), cells=np.array(cells), kind=whole, axis=axis, bin=whole,
         first_step=np.full(cells + hopped, 0.1), step=np.array(adaptive.EXCHANGE), **fields,
     )  # fmt: skip
     guide.take(x[split:], f[split:], np.ones(len(axis)), np.ones(len(axis), bool))
