@@ -13,10 +13,10 @@ searches alone mostly miss, instances 0 to 2, 10^4 D evaluations, with a forerun
   plateaus: its steps have the scale and the shape of the pool.
 - blend: a normal sample with the mean and the covariance of the best minima [LL]. Rotated Rastrigin, Lunacek: where the
   minima lie around a common centre, their mean is better than each of them.
-- exchange: one coordinate of a minimum taken from another one, evaluated but not searched from, and all that
-  lower f put together. Separable functions, which it solves several times sooner (Rastrigin, Schwefel).
-Of several candidates for a hop, drawn alike, the search begins from the lowest: that costs one evaluation each and a
-search takes ten to thirty. In 5 variables four of them solved 10 of the 13, one and eight solved 8 and 9.
+- exchange: one coordinate of a minimum taken from another one, or from a scan, evaluated but not searched from, and all
+  that lower f put together. Separable functions, which it solves several times sooner (Rastrigin, Schwefel).
+Of several candidates for a hop, drawn alike, the search begins from the lowest: that costs one value each, and a
+search takes ten to thirty evaluations. In 5 variables four of them solved 10 of the 13, one and eight solved 8 and 9.
 
 [WD] D. Wales and J. Doye, Global optimization by basin-hopping, J. Phys. Chem. A 101 (1997).
 [SP] R. Storn and K. Price, Differential evolution, J. Global Optim. 11 (1997).
