@@ -50,7 +50,8 @@ ROUNDS = 16  # of a level, at most, before its rounds grow
 LARGEST_ROUND = 4096
 SHORTER = 4  # times, is a round after one in which exchanges lowered f: they come again soon
 EVOLVE_FROM = 100  # evaluations a variable from which on the evolution strategy takes part
-EVOLVE = 1 / 2  # its share of the evaluations
+EVOLVE = 1 / 2  # its share of the evaluations, at most
+EVOLVE_WHOLLY = 20  # variables up to which it has that share; beyond, it falls: a distribution adapts in n^2 samples
 FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
@@ -228,7 +229,8 @@ class Guide:
         """
         course = self.course
         if course.step == EVOLVE_NEXT and left > 0:  # what it finds is searched from in the same level
-            due = nfev >= EVOLVE_FROM * self.n and course.evolved / 2 < EVOLVE * nfev and self.n <= MOST_EVOLVED
+            share = EVOLVE * min(EVOLVE_WHOLLY / self.n, 1)
+            due = nfev >= EVOLVE_FROM * self.n and course.evolved / 2 < share * nfev and self.n <= MOST_EVOLVED
             if due and course.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.course = course._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
