@@ -76,9 +76,10 @@ def test_cancelling_stops_at_once_and_keeps_the_best():
 def test_side_by_side_the_event_loop_stays_free():
     async def ticker(late):
         while True:
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             await asyncio.sleep(0.01)
-            late.append(time.perf_counter() - began - 0.01)
+            # No later than we were at work: other processes may have the machine for a while.
+            late.append(min(time.perf_counter() - began - 0.01, time.process_time() - worked))
 
     def bowl(x):
         return jnp.sum(x**2)
@@ -95,8 +96,7 @@ def test_side_by_side_the_event_loop_stays_free():
 
     late, results = asyncio.run(main())
     assert all(result.status is jg.Status.MAX_TIME and result.fun < 1e-4 for result in results)
-    # The figure promised is measured by benchmarks/host.py; here others may have the machine for a while.
-    assert len(late) > 50 and np.quantile(late, 0.95) < 0.1, np.quantile(late, 0.95)
+    assert len(late) > 50 and max(late) < 0.25, max(late)  # the figure promised is measured by benchmarks/host.py
 
 
 def test_errors_and_no_result_yet():
