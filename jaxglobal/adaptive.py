@@ -56,6 +56,7 @@ FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, s
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
+ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
 SCREEN, EXCHANGE, SEARCH, EVOLVE_NEXT = range(4)  # what a round does next
 
 
@@ -181,9 +182,10 @@ def begin(n: int) -> Course:
 class Guide:
     """Gives the blocks of every level from 1 on, one after another, and learns from each before the next."""
 
-    def __init__(self, sequence: Adaptive, n: int):
-        """n: free variables."""
+    def __init__(self, sequence: Adaptive, n: int, eps: float = 0.0):
+        """n: free variables. eps: rounding of the values."""
         self.sequence, self.n, self.course = sequence, n, begin(n)
+        self._same = max(hops.SAME_VALUE, ROUNDING * eps)
 
     def save(self) -> dict[str, np.ndarray]:
         """The course as arrays."""
@@ -204,7 +206,7 @@ class Guide:
 
     def add(self, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> None:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
-        self.course = self.course._replace(pool=hops.enter(self.course.pool, x, f, sure))
+        self.course = self.course._replace(pool=hops.enter(self.course.pool, x, f, sure, self._same))
 
     def known(self) -> tuple[np.ndarray, np.ndarray]:
         """The minima at which searches of this round may end: (k, n) in the unit box, and values, best first."""
@@ -259,7 +261,7 @@ class Guide:
             habits = hops.learn(
                 course.habits, course.pool, course.kind, course.bin, f[hopped], nfev[hopped], bool(course.swept)
             )
-            pool = hops.enter(course.pool, x, f, sure)
+            pool = hops.enter(course.pool, x, f, sure, self._same)
             self.course = course._replace(pool=pool, habits=habits, step=np.asarray(EVOLVE_NEXT))
         else:
             self.course = self._evolved(course, f)

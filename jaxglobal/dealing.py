@@ -104,7 +104,7 @@ class GuidedDealer(Dealer):
     def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local):
         """See `Dealer`."""
         super().__init__(problem, guesses, sequence, search)
-        self._guide = adaptive.Guide(sequence, self.free)
+        self._guide = adaptive.Guide(sequence, self.free, float(np.finfo(problem.structure.dtype).eps))
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all

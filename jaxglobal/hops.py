@@ -32,7 +32,7 @@ POOL = 64  # points in the pool
 SCALES = np.linspace(-6.0, -0.3, 13)  # decimal logarithms of the bins of the scale, in units of the box
 SAME_PLACE = 1e-9  # two points so near are one, in units of the box
 SAME_BASIN = 1e-3  # ... and so near if their values agree
-SAME_VALUE = 1e-9  # of the size of f, and of the range of the pool
+SAME_VALUE = 1e-9  # of the size of f, and of the range of the pool; more where values are rounded more
 CANDIDATES = 4  # for each hop
 FROM_BEST = 0.5  # share of the hops from the best point; the others are from the few best
 RANK = 8 / 3  # mean rank of the other parents
@@ -102,16 +102,19 @@ def fresh() -> Habits:
     )
 
 
-def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> Pool:
-    """The pool with the ends of more searches, (k, n) and (k,), in their order. sure: (k,) whether they converged."""
+def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: float = SAME_VALUE) -> Pool:
+    """The pool with the ends of more searches, (k, n) and (k,), in their order.
+
+    sure: (k,) whether they converged. same: relative difference of values that are one.
+    """
     seen = int(pool.seen)
     pool = pool._replace(x=pool.x.copy(), f=pool.f.copy(), sure=pool.sure.copy())
     finite = np.flatnonzero(np.isfinite(f))
     for i in finite[np.argsort(f[finite], kind="stable")[:POOL]]:
         span = np.abs(f[i]) + (np.ptp(pool.f) if len(pool.f) else 0.0)
         apart = np.max(np.abs(pool.x - x[i]), axis=1, initial=0.0)
-        same = (apart < SAME_BASIN) & (np.abs(pool.f - f[i]) <= SAME_VALUE * span)
-        known = np.flatnonzero(same | (apart < SAME_PLACE))
+        together = (apart < SAME_BASIN) & (np.abs(pool.f - f[i]) <= same * span)
+        known = np.flatnonzero(together | (apart < SAME_PLACE))
         if len(known):
             if f[i] < pool.f[known[0]]:
                 pool.x[known[0]], pool.f[known[0]], pool.sure[known[0]] = x[i], f[i], sure[i]

@@ -157,6 +157,15 @@ def test_the_pool_keeps_the_best_distinct_points_in_order():
     assert np.array_equal(again.f, pool.f)
 
 
+def test_in_float32_a_minimum_enters_the_pool_once():
+    guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), 2, float(np.finfo(np.float32).eps))
+    rng, sure = np.random.default_rng(0), np.ones(20, bool)
+    guide.add(0.3 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)  # the ends of searches in one basin
+    assert len(guide.course.pool.f) == 1
+    guide.add(0.7 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)
+    assert len(guide.course.pool.f) == 2
+
+
 def test_hops_stay_in_the_box_and_exchanges_change_one_coordinate():
     rng = np.random.default_rng(0)
     pool, habits = hops.enter(hops.empty(4), rng.random((30, 4)), rng.random(30), np.ones(30, bool)), hops.fresh()
