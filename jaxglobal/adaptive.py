@@ -218,7 +218,7 @@ class Guide:
         """Local searches of the level under way, or of the one after it."""
         if level <= self.level:
             return int(self.course.size)
-        return max(self.sequence.size(level, self.n), DISTINCT * len(self.course.pool.f))
+        return max(self.sequence.size(level, self.n), DISTINCT * min(int(self.course.pool.distinct), hops.POOL))
 
     def enter(self, level: int) -> None:
         """Begins a level."""
@@ -258,9 +258,8 @@ class Guide:
             self.course = self._choose(course, f)
         elif course.step == SEARCH:
             hopped = int(course.cells) + np.arange(len(course.kind))
-            habits = hops.learn(
-                course.habits, course.pool, course.kind, course.bin, f[hopped], nfev[hopped], bool(course.swept)
-            )
+            hop, swept = (course.kind, course.bin, course.x[hopped]), bool(course.swept)
+            habits = hops.learn(course.habits, course.pool, hop, x[hopped], f[hopped], nfev[hopped], swept, self._same)
             pool = hops.enter(course.pool, x, f, sure, self._same)
             self.course = course._replace(pool=pool, habits=habits, step=np.asarray(EVOLVE_NEXT))
         else:

@@ -238,11 +238,32 @@ def test_kinds_that_yield_are_taken_more_often():
     pool = hops.enter(hops.empty(2), np.random.default_rng(0).random((20, 2)), np.arange(20.0), np.ones(20, bool))
     habits, kind = hops.fresh(), np.array([0, 1, 2, 3])
     for _ in range(20):
-        f = np.where(kind == 1, -1.0, 30.0)
-        habits = hops.learn(habits, pool, kind, np.zeros(4, int), f, np.full(4, 20), swept=False)
+        f, hop = np.where(kind == 1, -1.0, 0.0), (kind, np.zeros(4, int), np.full((4, 2), 0.5))
+        habits = hops.learn(habits, pool, hop, np.repeat(pool.x[:1], 4, axis=0), f, np.full(4, 20), swept=False)
     shares = hops.shares(habits.gain / habits.cost, hops.LEAST_KIND)
     assert shares[1] > 0.8 and np.all(shares > 0.02) and np.isclose(np.sum(shares), 1)
     assert habits.sweep == 1
+
+
+def test_hops_that_come_home_yield_nothing_however_cheap():
+    rng = np.random.default_rng(0)
+    pool = hops.enter(hops.empty(2), rng.random((20, 2)), np.arange(20.0), np.ones(20, bool))
+    habits, bin = hops.fresh(), np.array([2, 9])
+    for _ in range(20):
+        start = pool.x[0] + np.array([[1e-3, 0], [0.3, 0]])
+        x = np.stack([pool.x[0] + 1e-5, pool.x[0] + 0.4])  # one is home again, the other elsewhere, at no good value
+        hop = np.zeros(2, int), bin, start
+        habits = hops.learn(habits, pool, hop, x, np.array([0.0, 30.5]), np.array([5, 100]), swept=False)
+    yields = habits.scale_gain[0] / habits.scale_cost[0]
+    assert np.argmax(yields) == 9 and yields[2] <= 1.01 * np.min(yields)
+
+
+def test_copies_of_the_best_minimum_do_not_fill_the_pool():
+    x, f = np.random.default_rng(1).random((200, 3)), np.repeat([-3.0, -2.0, -1.0, 0.0], 50)
+    pool = hops.enter(hops.empty(3), x, f, np.ones(200, bool))
+    assert pool.f.tolist() == [-3, -3, -2, -2, -1, -1, 0, 0]
+    assert pool.distinct == hops.POOL  # those that were dropped too: so many tell how many searches a level makes
+    assert len(hops.enter(hops.empty(3), x[:0], f[:0], np.ones(0, bool)).f) == 0
 
 
 def test_the_default_learns_up_to_a_thousand_variables():
