@@ -15,7 +15,8 @@ Later, on instances 0 to 4 within 1000 D evaluations, two values alone counted a
 - as above: 21.4, 15.5 and 13.7; with the evolution strategy at a half, and thrice as large at first: 22.1, 16.4, 14.0;
 - with the scans, and exchanges that go on in short rounds: 22.7, 18.9 and 15.8 (with the evolution from the start of
   level 4, as before, 21.4, 17.7 and 14.4);
-- with the worse half of each generation counting against its directions: 23.4, 18.8 and 16.5.
+- with the worse half of each generation counting against its directions: 23.4, 18.8 and 16.5;
+- with few copies of a minimum, and no yield for hops that come home (hops.py): 23.2, 18.4 and 16.6.
 What it gives now, on other instances: `python benchmarks/bbob.py`.
 
 The cover is never left out, so that every basin is hit in the end, and from every fourth cell a random point is
