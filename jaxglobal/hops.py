@@ -22,7 +22,7 @@ Where minima have copies (a cluster of atoms may be turned, its atoms renumbered
 and a hop that falls back to where it was made would pass for a good one: it is cheap, and ends at a good value. So the
 pool has at most two points of one value, and what comes home has yielded nothing. Clusters of 13 and 17 to 20 atoms
 within 200,000 evaluations, 20 seeds each: 96 of 100 runs found the lowest known energy, 87 without the two rules; four
-copies, no limit on copies, other shares of the best as parents and other counts of candidates gave 87 to 94.
+copies, no limit on copies, other shares of the best as parents and other counts of candidates gave 86 to 94.
 
 [WD] D. Wales and J. Doye, Global optimization by basin-hopping, J. Phys. Chem. A 101 (1997).
 [SP] R. Storn and K. Price, Differential evolution, J. Global Optim. 11 (1997).
