@@ -53,6 +53,7 @@ WIDER = 1.2  # a blend is so much wider than the minima that it is made of
 SWEEP = 4  # exchanges a variable at first
 LONGEST_SWEEP = 32
 MOST_EXCHANGES = 4096
+BLOCK = 2**20  # numbers of an array of differences, at most
 
 
 class Pool(NamedTuple):
@@ -253,6 +254,12 @@ def combine(pool: Pool, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndar
     return np.stack([lowest, x[np.argmin(f)]]) if len(better) else x[:0]
 
 
+def nearest_of(pool: Pool, x: np.ndarray) -> np.ndarray:
+    """(k,) Which point of the pool is nearest to each of x, (k, n)."""
+    blocks = np.array_split(x, -(-max(x.size, 1) * len(pool.f) // BLOCK))
+    return np.concatenate([np.argmin(np.max(np.abs(block[:, None] - pool.x), axis=2), axis=1) for block in blocks])
+
+
 def learn(
     habits: Habits,
     pool: Pool,
@@ -271,11 +278,10 @@ def learn(
     if not len(pool.f):
         return habits
     kind, bin, start = hop
-    apart = np.max(np.abs(x[:, None] - pool.x), axis=2)
-    nearest = np.argmin(apart, axis=1)
-    went = np.max(np.abs(start - pool.x[nearest]), axis=1)
+    nearest = pool.x[nearest_of(pool, x)]
+    ends, begins = (np.max(np.abs(points - nearest), axis=1) for points in (x, start))
     known = np.min(np.abs(f[:, None] - pool.f), axis=1) <= same * (np.abs(f) + np.ptp(pool.f))
-    home = known & (np.min(apart, axis=1) <= HOME * went)
+    home = known & (ends <= HOME * begins)
     gain = np.where(~known & (f < pool.f[min(7, len(pool.f) - 1)]), GOOD, np.where(home, 0, ELSEWHERE))
     gain = np.where(f < pool.f[0] - 4 * np.finfo(float).eps * np.abs(pool.f[0]), RECORD, gain)
     cost = (nfev + CANDIDATES / 2) / 10
