@@ -12,7 +12,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
@@ -20,20 +19,18 @@ import numpy as np
 
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import dealing, descent, found, polish, processes, stopping, streams, sweep
-from jaxglobal import devices as hardware
-from jaxglobal.closed import x64
 from jaxglobal.found import Found
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended, join
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.spent import Spent
 from jaxglobal.streams import Streams
+from jaxglobal.width import Width
 
 # Where no limit on time or evaluations ended the search.
 POLISHED = (Status.SAME, Status.COVERED, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
 STATUSES = list(Status)
-LOOK = 0.05  # seconds between two looks at the clock while a program compiles
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
@@ -67,16 +64,15 @@ class Levels(Iterator[Level]):
     ):  # fmt: skip
         """See `levels`, which checks the arguments.
 
-        open_streams: of so many lanes. noise: error of a value. precise: the objective in float64, if it has one; see
-        `precise.evaluator`. group: the processes that search together. platform: for which the number of lanes is
-        chosen, "any" if it was given.
+        open_streams, platform: see `Width`. noise: error of a value. precise: the objective in float64, if it has one;
+        see `precise.evaluator`. group: the processes that search together.
         """
-        self._group, self._platform, self._due = group, platform, False
-        self._precise = precise
-        self._open, self._noise, self._checkpoint = open_streams, noise, checkpoint
+        self._group, self._due = group, False
+        self._width = Width(open_streams, lanes, platform, group.count == 1)
+        self._precise, self._noise, self._checkpoint = precise, noise, checkpoint
         self._began, self._problem = began, problem
         self._dealer = dealing.dealer(problem, guesses, sequence, search)
-        self._rules, self._lanes, self._callback, self._display = rules, lanes, callback, shown
+        self._rules, self._callback, self._display = rules, callback, shown
         self._search = search
         self._found = found.nothing(problem)
         self._jac: tuple[np.ndarray, np.ndarray] | None = None  # a point, and the gradient there
@@ -84,16 +80,11 @@ class Levels(Iterator[Level]):
         self._levels: list[Level] = []
         self._level: Underway | None = None
         self._status = Status.RUNNING
-        self._streams: Any = None
-        self._spent = Spent()  # by streams that were given up
-        self._short = 0  # how often memory ran out
-        self._compile_time = 0.0
         self._ended_at: float | None = None
         self._interrupt = Interrupt()
         self._cancelled = False
         self._course = self._steps()
         self._paused = False
-        self._kept: dict[str, np.ndarray] | None = None  # a checkpoint that the streams have not yet taken over
         self._calls: Calls | None = None
         if checkpoint is not None:
             self._load(checkpoint)
@@ -194,16 +185,16 @@ class Levels(Iterator[Level]):
         before, level, dealt = self._found, self._level, self._dealer.save()
         while True:
             try:
-                nfev = self._ready(self._level_index).spent.nfev
+                together = self._dealer.together(self._level_index)
+                nfev = self._width.ready(together).spent.nfev
                 self._level = level or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
-                yield from self._change_lanes(self._level.index)
+                yield from self._width.change(together, self._stands)
                 yield from self._run_level(self._level, self._streams)
                 return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
-                if not streams.out_of_memory(error) or self._lanes == 1 or level is not None:
+                if not streams.out_of_memory(error) or self._width.most == 1 or level is not None:
                     raise
-                self._lanes, self._short = max(getattr(self._streams, "lanes", self._lanes) // 2, 1), self._short + 1
-                self._close()
+                self._width.halve()
                 self._found = before
                 self._dealer.load(dealt)
 
@@ -212,68 +203,15 @@ class Levels(Iterator[Level]):
         """Of the level that is under way, or begins next."""
         return len(self._levels)
 
-    def _ready(self, level: int) -> Any:
-        """The streams; if there are none yet, with the lanes for this level, compiled at their first use."""
-        if self._streams is None:
-            began, wanted = time.perf_counter(), self._lanes_for(level)
-            opened = self._open(wanted, self._short)
-            self._use(opened, wanted)
-            self._compile_time += time.perf_counter() - began
-            if self._kept is not None:
-                opened.load(self._kept)
-                self._kept = None
-        return self._streams
+    @property
+    def _streams(self) -> Any:
+        """Those at hand, None if there are none."""
+        return self._width.streams
 
-    def _lanes_for(self, level: int) -> int:
-        """As many lanes as the level can use."""
-        return hardware.narrow(self._lanes, self._dealer.together(level), self._platform)
-
-    def _change_lanes(self, level: int) -> Iterator[None]:
-        """Changes to the lanes for the level. While these compile, limits bind, unless there are several processes."""
-        wanted = self._lanes_for(level)
-        if getattr(self._streams, "lanes", wanted) == wanted:
-            return
-        began, opened = time.perf_counter(), None
-        if self._group.count > 1:  # which look at the clock together, after a chunk
-            opened = self._open(wanted, self._short)
-        else:
-            opening = self._begin_to_open(wanted)
-            while not opening.done() and self._status is Status.RUNNING:
-                wait([opening], LOOK)
-                self._status = self._limit(self._streams)
-                yield
-            if self._status is Status.RUNNING:
-                opened = opening.result()
-        self._compile_time += time.perf_counter() - began
-        if opened is not None:
-            self._close()
-            self._use(opened, wanted)
-
-    def _begin_to_open(self, lanes: int) -> Future[Any]:
-        """Opens streams in a thread of its own, which a search that ends meanwhile does not wait for."""
-        precise = x64()
-
-        def opened() -> Any:
-            with jax.enable_x64(precise):  # JAX's settings belong to a thread
-                return self._open(lanes, self._short)
-
-        thread = ThreadPoolExecutor(1)
-        opening = thread.submit(opened)
-        thread.shutdown(wait=False)
-        return opening
-
-    def _use(self, opened: Any, wanted: int) -> None:
-        """Goes on with these streams, which were to have so many lanes."""
-        self._streams = opened
-        if getattr(opened, "lanes", wanted) < wanted:  # memory has no room for more
-            self._lanes = opened.lanes
-        opened.spent = self._spent
-
-    def _close(self) -> None:
-        """Gives up the streams, but for what they have spent."""
-        if self._streams is not None:
-            self._spent = self._streams.spent
-        self._streams = None
+    def _stands(self) -> bool:
+        """Whether no limit has been reached meanwhile."""
+        self._status = self._limit(self._streams)
+        return self._status is Status.RUNNING
 
     def _run_level(self, level: Underway, streams: Any) -> Iterator[None]:
         """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
@@ -357,7 +295,7 @@ class Levels(Iterator[Level]):
         """Ends the search: polishes the best point, and writes the last checkpoint."""
         if self._ended_at is not None:
             return
-        ready = self._ready(max(self._level_index - 1, 0))
+        ready = self._width.ready(self._dealer.together(max(self._level_index - 1, 0)))
         exact = isinstance(ready, Streams)  # others have no evaluation to spare, or an inexact gradient
         if exact and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(ready)
@@ -377,8 +315,8 @@ class Levels(Iterator[Level]):
             x, streams = self._found.x, self._streams
             g = self._gradient(x)
             spent = np.array([*streams.spent, self._looked])
-            told = self._group.gather((np.array([elapsed, self._compile_time]), g, spent))
-            (elapsed, self._compile_time), g, spent = told[0]
+            told = self._group.gather((np.array([elapsed, self._width.compile_time]), g, spent))
+            (elapsed, self._width.compile_time), g, spent = told[0]
             *spent, self._looked = (int(number) for number in spent)
             streams.spent = Spent(*spent)
             self._jac = x, g
@@ -395,8 +333,8 @@ class Levels(Iterator[Level]):
             "found": found_state,
             "levels": levels_state,
             "level": None if self._level is None else {**vars(self._level), "counts": self._level.counts.tolist()},
-            "lanes": self._lanes,
-            "short": self._short,
+            "lanes": self._width.most,
+            "short": self._width.short,
             "looked": self._looked,
             "status": (Status.RUNNING if self._status in PAUSES or self._level else self._status).name,
             "calls": None if calls is None else dataclasses.asdict(calls),
@@ -414,15 +352,13 @@ class Levels(Iterator[Level]):
         self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._problem.structure)
         if state["level"] is not None:
             self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
-        self._lanes, self._short, self._looked = state["lanes"], state["short"], state["looked"]
+        self._width.most, self._width.short, self._looked = state["lanes"], state["short"], state["looked"]
         self._status = Status[state["status"]]
+        self._width.load(arrays, goes_on=self._status is Status.RUNNING)
         self._dealer.load(arrays)
         self._calls = None if state["calls"] is None else Calls(**state["calls"])
-        self._spent = Spent(*(int(count) for count in arrays["spent"]))
         self._jac = (arrays["jac_of"], arrays["jac"]) if "jac" in arrays else None
-        if self._status is Status.RUNNING:
-            self._kept = arrays
-        else:
+        if self._status is not Status.RUNNING:
             self._ended_at = time.perf_counter()
 
     def _polish(self, streams: Streams) -> None:
@@ -442,11 +378,11 @@ class Levels(Iterator[Level]):
 
         evaluate, dtype = None, self._problem.structure.dtype
         limited = self._rules.max_time is not None and self._checkpoint is None  # with one, the answer is the same
-        hurried = limited and self._left() < self._compile_time
+        hurried = limited and self._left() < self._width.compile_time
         if dtype == np.float32 and self._precise is not None and not hurried:
             began = time.perf_counter()
-            evaluate = self._precise(lanes=self._lanes, spend=spend)
-            self._compile_time += time.perf_counter() - began
+            evaluate = self._precise(lanes=self._width.most, spend=spend)
+            self._width.compile_time += time.perf_counter() - began
         if evaluate is not None:
             dtype = np.dtype(np.float64)
         mine, g = found.polished(self._found, self._problem, self._rules, evaluate or at_own_precision, dtype, count)
@@ -483,8 +419,7 @@ class Levels(Iterator[Level]):
         problem, rules, best = self._problem, self._rules, self._best
         finite = math.isfinite(best.f)
         jac = self._gradient(best.x)
-        spent = self._spent if self._streams is None else self._streams.spent
-        spent = spent.add(self._looked, ticks=self._looked)
+        spent = self._width.spent.add(self._looked, ticks=self._looked)
         ended_as = [item for level in self._levels for item in level.statuses.items()]
         begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
         asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
@@ -509,5 +444,5 @@ class Levels(Iterator[Level]):
             unseen=found.unseen(best, problem, rules),
             lane_efficiency=spent.efficiency,
             time=ended - self._began,
-            compile_time=self._compile_time,
+            compile_time=self._width.compile_time,
         )

@@ -24,7 +24,7 @@ ORDER = [
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["losses", "levenberg", "separable", "regression"],
     "sweep minima looks stopping devices progress implicit batch polish precise".split(),
-    ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening"],
+    ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "width"],
     "asked differences workers host checkpoint".split(),
     "running driver argmin family many derivative search asynchronous".split(),
     "leastsquares hostfit fit fits plot versions".split(),
