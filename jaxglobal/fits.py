@@ -1,8 +1,8 @@
 """curve_fit_many: one model fitted to thousands of data sets at once, each data set a lane.
 
-All data sets share the starts, so that where they share the abscissae the model is evaluated once for each start, and
-what is left for each data set is a small linear problem and a cost: a dense screening is nearly free. Each data set is
-then searched from its best starts, a few steps in lockstep; the few that have not ended go on among themselves.
+All data sets share the starts, so that a dense screening is nearly free (lockstep.py). Each data set is then searched
+from its best starts, block by block on all threads; the few that have not ended after a few steps go on among
+themselves.
 """
 
 import dataclasses
@@ -11,27 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from jaxglobal import devices, leastsquares, levenberg, regression
+from jaxglobal import devices, leastsquares, regression
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.fit import Fit, curve_fit
 from jaxglobal.host import Host
-from jaxglobal.levenberg import backward, triangular
+from jaxglobal.lockstep import Lockstep
 from jaxglobal.nearest import helps
-from jaxglobal.regression import Data, Regression
+from jaxglobal.regression import Regression
 from jaxglobal.result import LocalStatus, duration, table
 from jaxglobal.streams import thread_pool
 
 BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
 FEWEST, MOST = 16, 512  # data sets side by side
-FIRST = 6  # evaluations of a search in lockstep; those that need more go on in a block of their own
 STARTS = 63  # of the levels that are screened, at most
-DEPENDENT = 1e-12  # a pivot of this share of the largest: the columns of a start depend on each other
 CONVERGED = (LocalStatus.CONVERGED, LocalStatus.CONVERGED_TO_PRECISION)
 
 
@@ -203,7 +199,7 @@ class Run:
     ):  # fmt: skip
         """points: (G, n) the starts that are screened. near: (G, K) the neighbours of each. guesses: (P, K, n)."""
         self._reg, self._x, self._y, self._w, self._own_w, self._scale = reg, x, y, w, own_w, scale
-        self._points, self._near, self._guesses, self._searches = points, near, guesses, min(searches, len(points))
+        self._guesses, self._programs = guesses, Lockstep(reg, points, near, min(searches, len(points)), own_w)
         each = (reg.structure.n + 3) * y.shape[1] * reg.structure.dtype.itemsize
         lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
         self._lanes = int(min(lanes, 1 << (len(y) - 1).bit_length()))
@@ -212,7 +208,7 @@ class Run:
     def fit(self, absolute_sigma: bool) -> tuple[np.ndarray, ...]:
         """Parameters, costs, covariances, evaluations and statuses."""
         count, n = len(self._y), self._reg.structure.n
-        *best, others = self._blocks(np.arange(count), self._first, np.zeros((count, 0), self._y.dtype))
+        *best, others = self._blocks(np.arange(count), self._programs.first, np.zeros((count, 0), self._y.dtype))
         best = [np.array(field) for field in best]
         self._go_on(best, np.flatnonzero(best[4] == LocalStatus.EVALUATION_LIMIT), best[0])
         for start in [*np.moveaxis(self._guesses, 1, 0), *np.moveaxis(others, 1, 0)]:
@@ -231,7 +227,7 @@ class Run:
         """Searches these data sets from their starts, (P, n), to the end, and keeps what is better."""
         if not len(which):
             return
-        found = self._blocks(which, self._rest, start)
+        found = self._blocks(which, self._programs.rest, start)
         better = (found[1] < best[1][which]) | (start is best[0])
         best[3][which] += found[3]
         for i in (0, 1, 2, 4):
@@ -265,96 +261,13 @@ class Run:
 
     def _compiled(self, make: Callable[..., Any], *args: Any) -> Any:
         shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in jax.tree.leaves(args))
-        starts = self._points.tobytes(), self._searches, self._own_w
-        key = (make.__name__, self._reg.key, shapes, starts)
+        key = (make.__name__, self._programs.key, shapes)
         if key not in self._reg.programs:
             began = time.perf_counter()
             self._shown.compiling(self._lanes)
             self._reg.programs[key] = jax.jit(make).lower(*args).compile()
             self.compile_time += time.perf_counter() - began
         return self._reg.programs[key]
-
-    def _data(self, x: Any, y: Any, w: Any, scale: Any) -> Data:
-        """The data with lanes last."""
-        x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x) if self._reg.own_x else x
-        return Data(x, y.T, w.T if self._own_w else w, scale)
-
-    def _first(self, _, x, y, w, scale, lower, upper):
-        """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
-        data, box, reg = self._data(x, y, w, scale), leastsquares.region(lower, upper), self._reg
-        shared = reg.loss == "linear" and not reg.own_x and not self._own_w
-        points, values = (self._screen_shared if shared else self._screen)(data, box)
-        chosen, left = [], values
-        for k in range(self._searches):
-            i = jnp.argmin(left, axis=0)
-            point = jnp.take_along_axis(points, i[None, None], axis=0)[0]
-            chosen.append(jnp.where((k == 0) | jnp.isfinite(jnp.min(left, axis=0)), point, jnp.nan))
-            if k == 0:
-                around = jnp.min(jnp.concatenate([values, values[:1] + jnp.inf])[self._near], axis=1)
-                left = jnp.where(values <= around, values, jnp.inf)
-            left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
-        rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), FIRST)
-        state = leastsquares.descend(reg, data, chosen[0], box, rules, project=False)
-        others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
-        return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
-
-    def _screen(self, data: Data, box: Any) -> tuple[Any, Any]:
-        """The starts with the linear parameters at their best for each data set, (G, n, L), and the costs, (G, L)."""
-        lanes = data.y.shape[1]
-
-        def screen(point):
-            wide = jnp.broadcast_to(point[:, None], (len(point), lanes if self._reg.own_x else 1))
-            p, f, _ = self._reg.project(data, wide, box)
-            return p, jnp.where(jnp.isfinite(f), f, jnp.inf)
-
-        return lax.map(screen, jnp.asarray(self._points))
-
-    def _screen_shared(self, data: Data, box: Any) -> tuple[Any, Any]:
-        """The same where all data sets share the matrix of every start: two products of matrices for all of them.
-
-        Of linear parameters that leave the box each is put on its bound; the cost is that of this point.
-        """
-        reg, which, (G, n) = self._reg, np.array(self._reg.linear, int), self._points.shape
-        parts = list(jnp.asarray(self._points.T))
-        y = reg.whiten(data.w, data.y)
-        given = Data(data.x, jnp.zeros(len(y), y.dtype), data.w, data.scale)
-        model = reg.residuals(given, parts)
-        f = jnp.sum(model**2, axis=0)[:, None] - 2 * _dot("ng,nl->gl", model, y) + jnp.sum(y**2, axis=0)
-        points = jnp.broadcast_to(jnp.asarray(self._points)[:, :, None], (G, n, y.shape[1]))
-        if len(which):
-            A = jnp.stack([reg.column(given, parts, i) for i in which])
-            Q, R = jnp.linalg.qr(jnp.where(jnp.isfinite(A), A, 0).transpose(2, 1, 0))
-            q = _dot("gns,ng->gs", Q, model)[:, :, None] - _dot("gns,nl->gsl", Q, y)
-            pivots = jnp.abs(jnp.diagonal(R, axis1=1, axis2=2))
-            full = jnp.all(pivots > DEPENDENT * jnp.max(pivots, axis=1, keepdims=True), axis=1)
-            inverse = jnp.linalg.inv(jnp.where(full[:, None, None], R, jnp.eye(len(which), dtype=R.dtype)))
-            free = -_dot("gst,gtl->gsl", inverse, q)
-            z = points[:, which]
-            best = jnp.clip(z + free, box.lower[which], box.upper[which])
-            f = f - jnp.sum(q**2, axis=1) + jnp.sum(_dot("gst,gtl->gsl", R, best - z - free) ** 2, axis=1)
-            f = jnp.where(full[:, None], f, jnp.inf)
-            points = points.at[:, which].set(best)
-        return points, jnp.where(jnp.isfinite(f), f, jnp.inf)
-
-    def _rest(self, p, x, y, w, scale, lower, upper):
-        """Searches on from p to the end."""
-        data, box = self._data(x, y, w, scale), leastsquares.region(lower, upper)
-        rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), leastsquares.MAX_NFEV)
-        state = leastsquares.descend(self._reg, data, p.T, box, rules)
-        return self._ended(data, state)
-
-    def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:
-        """Parameters, costs, (J'J)^-1, evaluations and statuses, lanes first."""
-        J, r = self._reg.jacobian(data, state.p)
-        R, _, _ = triangular(J, r)
-        n = len(R)
-        unit = jnp.eye(n, dtype=R.dtype)[:, :, None]
-        inverse = [backward(R, jnp.broadcast_to(unit[j], (n, *R.shape[2:]))) for j in range(n)]
-        A = jnp.stack(inverse, axis=1)
-        unknown = jnp.any((jnp.diagonal(R, axis1=0, axis2=1) == 0) & jnp.asarray(self._reg.free), axis=1)
-        product = jnp.sum(A[:, None] * A[None], axis=2)
-        product = jnp.where(unknown, jnp.inf, product)
-        return state.p.T, state.f, jnp.moveaxis(product, -1, 0), state.nfev, state.status
 
 
 def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, float]:
@@ -389,10 +302,6 @@ def on_sheets(reg: Regression, unit: np.ndarray, reach: float) -> tuple[np.ndarr
     for i, row in enumerate(near):
         neighbours[i, : np.sum(row)] = np.flatnonzero(row)
     return points, neighbours
-
-
-def _dot(equation: str, a: Any, b: Any) -> Any:
-    return jnp.einsum(equation, a, b, precision="highest")
 
 
 def read_many(ydata: Any, dtype: np.dtype) -> np.ndarray:

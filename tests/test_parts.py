@@ -27,7 +27,7 @@ ORDER = [
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "width"],
     "asked differences workers host checkpoint".split(),
     "running driver argmin family many derivative search asynchronous".split(),
-    "leastsquares hostfit fit fits plot versions".split(),
+    "leastsquares lockstep hostfit fit fits plot versions".split(),
     ["__init__", "__main__"],
 ]
 

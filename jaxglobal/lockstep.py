@@ -1,0 +1,122 @@
+"""What is compiled to fit a block of data sets side by side: each data set is a lane.
+
+Where data sets share the abscissae the model is evaluated once for each start, and what is left for each data set is a
+small linear problem and a cost: two products of matrices screen all starts for all of them. The searches take a few
+steps in lockstep; those that have not ended then go on in a block of their own.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxglobal import leastsquares, levenberg
+from jaxglobal.levenberg import backward, triangular
+from jaxglobal.regression import Data, Regression
+
+FIRST = 6  # evaluations of a search in lockstep; those that need more go on in a block of their own
+DEPENDENT = 1e-12  # a pivot of this share of the largest: the columns of a start depend on each other
+
+
+class Lockstep:
+    """The programs, to be traced: arguments have lanes first.
+
+    Attributes:
+        key: what they depend on beside the shapes of their arguments.
+    """
+
+    def __init__(self, reg: Regression, points: np.ndarray, near: np.ndarray, searches: int, own_w: bool):
+        """points: (G, n) the starts that are screened. near: (G, K) the neighbours of each. searches: at most G.
+
+        own_w: whether each data set has weights of its own.
+        """
+        self._reg, self._points, self._near, self._searches, self._own_w = reg, points, near, searches, own_w
+        self.key = reg.key, points.tobytes(), searches, own_w
+
+    def _data(self, x: Any, y: Any, w: Any, scale: Any) -> Data:
+        """The data with lanes last."""
+        x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x) if self._reg.own_x else x
+        return Data(x, y.T, w.T if self._own_w else w, scale)
+
+    def first(self, _: Any, x: Any, y: Any, w: Any, scale: Any, lower: Any, upper: Any) -> tuple[Any, ...]:
+        """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
+        data, box, reg = self._data(x, y, w, scale), leastsquares.region(lower, upper), self._reg
+        shared = reg.loss == "linear" and not reg.own_x and not self._own_w
+        points, values = (self._screen_shared if shared else self._screen)(data, box)
+        chosen, left = [], values
+        for k in range(self._searches):
+            i = jnp.argmin(left, axis=0)
+            point = jnp.take_along_axis(points, i[None, None], axis=0)[0]
+            chosen.append(jnp.where((k == 0) | jnp.isfinite(jnp.min(left, axis=0)), point, jnp.nan))
+            if k == 0:
+                around = jnp.min(jnp.concatenate([values, values[:1] + jnp.inf])[self._near], axis=1)
+                left = jnp.where(values <= around, values, jnp.inf)
+            left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
+        rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), FIRST)
+        state = leastsquares.descend(reg, data, chosen[0], box, rules, project=False)
+        others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
+        return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
+
+    def _screen(self, data: Data, box: Any) -> tuple[Any, Any]:
+        """The starts with the linear parameters at their best for each data set, (G, n, L), and the costs, (G, L)."""
+        lanes = data.y.shape[1]
+
+        def screen(point):
+            wide = jnp.broadcast_to(point[:, None], (len(point), lanes if self._reg.own_x else 1))
+            p, f, _ = self._reg.project(data, wide, box)
+            return p, jnp.where(jnp.isfinite(f), f, jnp.inf)
+
+        return lax.map(screen, jnp.asarray(self._points))
+
+    def _screen_shared(self, data: Data, box: Any) -> tuple[Any, Any]:
+        """The same where all data sets share the matrix of every start: two products of matrices for all of them.
+
+        Of linear parameters that leave the box each is put on its bound; the cost is that of this point.
+        """
+        reg, which, (G, n) = self._reg, np.array(self._reg.linear, int), self._points.shape
+        parts = list(jnp.asarray(self._points.T))
+        y = reg.whiten(data.w, data.y)
+        given = Data(data.x, jnp.zeros(len(y), y.dtype), data.w, data.scale)
+        model = reg.residuals(given, parts)
+        f = jnp.sum(model**2, axis=0)[:, None] - 2 * _dot("ng,nl->gl", model, y) + jnp.sum(y**2, axis=0)
+        points = jnp.broadcast_to(jnp.asarray(self._points)[:, :, None], (G, n, y.shape[1]))
+        if len(which):
+            A = jnp.stack([reg.column(given, parts, i) for i in which])
+            Q, R = jnp.linalg.qr(jnp.where(jnp.isfinite(A), A, 0).transpose(2, 1, 0))
+            q = _dot("gns,ng->gs", Q, model)[:, :, None] - _dot("gns,nl->gsl", Q, y)
+            pivots = jnp.abs(jnp.diagonal(R, axis1=1, axis2=2))
+            full = jnp.all(pivots > DEPENDENT * jnp.max(pivots, axis=1, keepdims=True), axis=1)
+            inverse = jnp.linalg.inv(jnp.where(full[:, None, None], R, jnp.eye(len(which), dtype=R.dtype)))
+            free = -_dot("gst,gtl->gsl", inverse, q)
+            z = points[:, which]
+            best = jnp.clip(z + free, box.lower[which], box.upper[which])
+            f = f - jnp.sum(q**2, axis=1) + jnp.sum(_dot("gst,gtl->gsl", R, best - z - free) ** 2, axis=1)
+            f = jnp.where(full[:, None], f, jnp.inf)
+            points = points.at[:, which].set(best)
+        return points, jnp.where(jnp.isfinite(f), f, jnp.inf)
+
+    def rest(self, p: Any, x: Any, y: Any, w: Any, scale: Any, lower: Any, upper: Any) -> tuple[Any, ...]:
+        """Searches on from p to the end."""
+        data, box = self._data(x, y, w, scale), leastsquares.region(lower, upper)
+        rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), leastsquares.MAX_NFEV)
+        state = leastsquares.descend(self._reg, data, p.T, box, rules)
+        return self._ended(data, state)
+
+    def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:
+        """Parameters, costs, (J'J)^-1, evaluations and statuses, lanes first."""
+        J, r = self._reg.jacobian(data, state.p)
+        R, _, _ = triangular(J, r)
+        n = len(R)
+        unit = jnp.eye(n, dtype=R.dtype)[:, :, None]
+        inverse = [backward(R, jnp.broadcast_to(unit[j], (n, *R.shape[2:]))) for j in range(n)]
+        A = jnp.stack(inverse, axis=1)
+        unknown = jnp.any((jnp.diagonal(R, axis1=0, axis2=1) == 0) & jnp.asarray(self._reg.free), axis=1)
+        product = jnp.sum(A[:, None] * A[None], axis=2)
+        product = jnp.where(unknown, jnp.inf, product)
+        return state.p.T, state.f, jnp.moveaxis(product, -1, 0), state.nfev, state.status
+
+
+def _dot(equation: str, a: Any, b: Any) -> Any:
+    return jnp.einsum(equation, a, b, precision="highest")
