@@ -1,12 +1,9 @@
-"""Every core, every device, several processes: what they gain, that they agree, and what a search costs.
+"""Every core, every device: what they gain, and what a search costs in time and memory.
 
-    python benchmarks/scaling.py [cores] [bits] [uneven] [kill] [memory] [dispatch] [model] [--quick]
+    python benchmarks/scaling.py [cores] [uneven] [memory] [dispatch] [model] [--quick]
 
 cores     one thread against all of them: a level of 65,536 starts of 2-D and 10-D Rastrigin and of the model fit.
-bits      1, 2, 4 forced CPU devices, and 2 processes with 2 devices each: the same Result, bit for bit.
 uneven    one half of the box takes ten times the evaluations: how long each of two streams is at work.
-kill      kill -9 of one of two processes in the middle of a level: when the other ends, and whether the search that
-          goes on from the checkpoint ends as one that was not interrupted.
 memory    10^7 starts in 2-D, and 10^5 variables with `jaxglobal.LBFGS`: peak memory against the estimate.
 dispatch  one program a device, side by side, against one program for all devices by shard_map.
 model     time = starts x evaluations / rate + tail, from two small runs, against runs of 10^2 to 10^7 starts.
@@ -14,19 +11,11 @@ model     time = starts x evaluations / rate + tail, from two small runs, agains
 Without a name all of them are run. Each saves benchmarks/results/scaling_<name>.json.
 """
 
-import argparse
 import dataclasses
 import functools
 import json
-import os
-import pathlib
 import resource
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 
 import jax
@@ -35,7 +24,8 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp
 import numpy as np
-from common import fit_problem, random_starts, save, timed
+from again import last_lines, main, start
+from common import fit_problem, random_starts, timed
 
 import jaxglobal as jg
 from jaxglobal import bfgs, devices, objective, opening, streams, sweep
@@ -43,7 +33,6 @@ from jaxglobal import bfgs, devices, objective, opening, streams, sweep
 PAIRS = 5
 STARTS = 65_536
 BOX = [(-4.0, 5.12)]
-KILL_LEVELS = 10  # of Bukin's function: some seconds
 VARIABLES = 100_000
 MEMORY_STARTS = 10_000_000
 
@@ -90,111 +79,6 @@ def cores(quick: bool) -> list[dict]:
             flush=True,
         )
     devices.threads = lambda: all_threads
-    return rows
-
-
-def start(worker: str, *rest: str, count: int = 1, forced: int = 1) -> list[subprocess.Popen]:
-    """This file again, in so many processes of so many devices."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={forced}", "JAX_PLATFORMS": "cpu"}
-    return [
-        subprocess.Popen(
-            [sys.executable, __file__, "--worker", worker, port, str(count), str(index), *rest],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for index in range(count)
-    ]
-
-
-def last_lines(started: list[subprocess.Popen]) -> list[str]:
-    """The last line that each prints."""
-    told: list = [None] * len(started)
-
-    def read(i):
-        told[i] = started[i].communicate()
-
-    readers = [threading.Thread(target=read, args=(i,)) for i in range(len(started))]
-    [reader.start() for reader in readers]
-    [reader.join() for reader in readers]
-    for process, (_, errors) in zip(started, told, strict=True):
-        if process.returncode:
-            raise RuntimeError(errors)
-    return [out.strip().splitlines()[-1] for out, _ in told]
-
-
-def told(result) -> list:
-    """Everything of a Result but times."""
-    minima = [[m.fun.hex(), m.count, np.asarray(m.x).tobytes().hex()] for m in result.minima]
-    levels = [[level.nstarts, level.nfev, level.fun.hex()] for level in result.levels]
-    x, jac = (np.asarray(v).tobytes().hex() for v in (result.x, result.jac))
-    return [x, result.fun.hex(), jac, result.nfev, result.nstarts, minima, levels]
-
-
-def worker_bits() -> None:
-    options = dict(same=50, progress=False)
-    two = jg.minimize(rastrigin, BOX * 2, max_levels=8, **options)
-    ten = jg.minimize(rastrigin, BOX * 10, max_levels=5, **options)
-    print(json.dumps([told(two), told(ten)]))
-
-
-def bits(quick: bool) -> list[dict]:
-    rows, first = [], None
-    for count, forced in ((1, 1), (1, 2), (1, 4), (2, 2)):
-        for index, line in enumerate(last_lines(start("bits", count=count, forced=forced))):
-            first = first or line
-            rows.append({"processes": count, "devices": forced, "process": index, "same": line == first})
-            print(
-                f"{count} processes of {forced} devices, process {index}: the same Result: {line == first}", flush=True
-            )
-    return rows
-
-
-def worker_kill(path: str) -> None:
-    options = dict(max_levels=KILL_LEVELS, same=50, progress=False, checkpoint=path or None)
-    result = jg.minimize(
-        jg.problems.bukin6, [(-15, 3)] * 2, callback=lambda level: print("level", level.index, flush=True), **options
-    )
-    print(json.dumps(told(result)))
-
-
-def kill(quick: bool) -> list[dict]:
-    rows = []
-    (plain,) = last_lines(start("kill", ""))
-    with tempfile.TemporaryDirectory() as folder:
-        for victim, again in ((1, (2, 2)), (0, (1, 3))):
-            path = str(pathlib.Path(folder) / f"{victim}.npz")
-            pair = start("kill", path, count=2, forced=2)
-            while f"level {KILL_LEVELS // 2}" not in (line := pair[victim].stdout.readline()):
-                assert line or pair[victim].poll() is None, pair[victim].stderr.read()
-            time.sleep(0.1)  # into the next level
-            in_time = pair[victim].poll() is None
-            pair[victim].kill()
-            began = time.perf_counter()
-            _, errors = pair[1 - victim].communicate()
-            seconds = time.perf_counter() - began
-            clear = [line for line in errors.splitlines() if "has died" in line or "another task died" in line]
-            resumed = last_lines(start("kill", path, count=again[0], forced=again[1]))
-            rows.append(
-                {
-                    "killed": victim,
-                    "in_time": in_time,
-                    "seconds": seconds,
-                    "message": clear[-1:],
-                    "exit": pair[1 - victim].returncode,
-                    "resumed_on": again,
-                    "same": all(line == plain for line in resumed),
-                }
-            )
-            print(
-                f"process {victim} killed: the other ends after {seconds:.1f} s (promised: 30 s), says {clear[-1:]}; "
-                f"resumed on {again[0]} processes of {again[1]} devices, the same Result: {rows[-1]['same']}",
-                flush=True,
-            )
     return rows
 
 
@@ -317,9 +201,6 @@ class Level:
 def memory(quick: bool) -> list[dict]:
     rows = []
     for what, starts in (("2-D", MEMORY_STARTS // (10 if quick else 1)), ("10^5 variables", 32)):
-        if what != "2-D" and not hasattr(jg, "LBFGS"):
-            print("10^5 variables: jaxglobal.LBFGS is not there")
-            continue
         row = json.loads(last_lines(start("memory", what, str(starts)))[0])
         rows.append(row | {"ratio": row["peak"] / row["estimate"]})
         print(
@@ -450,28 +331,7 @@ def dispatch(quick: bool) -> list[dict]:
     return [row]
 
 
-SECTIONS = {part.__name__: part for part in (cores, bits, uneven, kill, memory, dispatch, model)}
-WORKERS = {"bits": worker_bits, "kill": worker_kill, "memory": worker_memory, "dispatch": worker_dispatch}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="all of them, if none is named")
-    parser.add_argument("--quick", action="store_true", help="smaller ones, not saved")
-    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.worker:
-        name, port, count, index, *rest = given.worker
-        if int(count) > 1:
-            jg.processes.initialize(f"localhost:{port}", int(count), int(index))
-        WORKERS[name](*rest)
-        return
-    for name in given.sections or SECTIONS:
-        print(f"== {name}", flush=True)
-        rows = SECTIONS[name](given.quick)
-        if not given.quick:
-            save(f"scaling_{name}", rows)
-
+SECTIONS = {part.__name__: part for part in (cores, uneven, memory, dispatch, model)}
 
 if __name__ == "__main__":
-    main()
+    main("scaling", __doc__, SECTIONS, {"memory": worker_memory, "dispatch": worker_dispatch})
