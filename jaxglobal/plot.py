@@ -41,7 +41,7 @@ def waterfall(result: Result, ax: Any = None) -> Any:
     area = 20 + 200 * np.sqrt(counts / max(np.max(counts, initial=1), 1))
     ax.scatter(places[1:], values[1:], s=area[1:], color=SKY, edgecolor=_ink(ax), lw=0.6, zorder=2)
     ax.scatter(places[:1], values[:1], s=area[:1], color=ORANGE, edgecolor=_ink(ax), lw=0.6, marker="D", zorder=3)
-    ax.annotate(f"found {counts[0]:,.0f} x", (1, values[0]), (10, -4), textcoords="offset points", fontsize="small")
+    ax.annotate(f"found {counts[0]:,.0f} x", (1, values[0]), (13, -4), textcoords="offset points", fontsize="small")
     more = len(result.minima) - len(best)
     ax.set(xlabel=f"minimum, best first{f' ({more} more)' if more > 0 else ''}", ylabel="value")
     ax.set_title("distinct local minima", fontsize="medium")
@@ -65,9 +65,9 @@ def levels(result: Result, ax: Any = None) -> Any:
     ax.scatter(index, values, color=BLUE, s=36, zorder=2)
     low, high = ax.get_ylim()
     for i, level in enumerate(result.levels):
-        text = f"{level.nstarts:,} starts\n{level.time:.2g} s\nspacing {level.spacing:.2g}"
+        text = f"{level.nstarts:,} starts\n{level.time:.2g} s\nspacing\n{level.spacing:.2g}"
         ax.annotate(text, (index[i], values[i]), (4, 7), textcoords="offset points", fontsize="x-small", va="bottom")
-    ax.set_ylim(low, high + 0.35 * (high - low))
+    ax.set_ylim(low, high + 0.45 * (high - low))
     ax.margins(x=0.14)
     ax.set(xlabel="level", ylabel="best value so far")
     ax.set_title(f"ended: {result.status.name}", fontsize="medium")
