@@ -2,7 +2,8 @@
 
 A level goes round by round. A round first evaluates its candidates: the next points of the cover, those of the hops
 (hops.py), lines along the axes (scans.py), and then exchanges of coordinates. It searches from the lowest of each
-group, and last, from 100 evaluations a variable on, lets an evolution strategy (cmaes.py) take its share of them. Every
+group, and last, from 100 evaluations a variable on, lets an evolution strategy (cmaes.py) take its share of them. Where
+the best value stands still, half of the hops are those of chains that begin anew at random (chains.py). Every
 round is made from what was known when it began, and its random numbers are its own: the same call gives the same starts
 in whatever order searches end.
 
@@ -33,9 +34,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal import cmaes, hops, scans, starts
+from jaxglobal import chains, cmaes, hops, scans, starts
+from jaxglobal.chains import Chains
 from jaxglobal.cmaes import Evolution
-from jaxglobal.hops import Habits, Pool
+from jaxglobal.hops import Habits, Hops, Pool
 from jaxglobal.scans import Plan
 from jaxglobal.starts import Starts
 
@@ -55,6 +57,7 @@ EVOLVE = 1 / 2  # its share of the evaluations, at most
 EVOLVE_WHOLLY = 20  # variables up to which it has that share; beyond, it falls: a distribution adapts in n^2 samples
 FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
+CHAINED = 1 / 2  # share of the hops that chains make where the best value stands still
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
@@ -127,6 +130,9 @@ class Course(NamedTuple):
 
     pool: Pool
     habits: Habits
+    idle: np.ndarray
+    """() Searches since the best value of the pool fell."""
+    chains: Chains
     scanning: Plan
     evolution: Evolution
     """Of size 0 where none is under way."""
@@ -158,6 +164,8 @@ class Course(NamedTuple):
     kind: np.ndarray
     bin: np.ndarray
     """(k,) Of the hops of the round."""
+    chain: np.ndarray
+    """(m,) Of the first of them, those of chains: which chain."""
     parent: np.ndarray
     """() Of the exchanges: its place in the pool."""
     axis: np.ndarray
@@ -175,8 +183,9 @@ def begin(n: int) -> Course:
     zero, none, whole = np.zeros((), np.int64), np.zeros((0, n)), np.zeros(0, np.int64)
     nobody = cmaes.begin(np.full(n, 0.5), 0)
     return Course(
-        hops.empty(n), hops.fresh(), scans.fresh(), nobody, zero, zero, zero, none, zero, zero, zero, zero, none, none,
-        zero, zero, np.zeros(0), whole, whole, zero, whole, none, np.zeros(0), np.zeros((), bool),
+        hops.empty(n), hops.fresh(), zero, chains.empty(n), scans.fresh(), nobody, zero, zero, zero, none, zero, zero,
+        zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none, np.zeros(0),
+        np.zeros((), bool),
     )  # fmt: skip
 
 
@@ -258,13 +267,27 @@ class Guide:
         elif course.step == EXCHANGE:
             self.course = self._choose(course, f)
         elif course.step == SEARCH:
-            hopped = int(course.cells) + np.arange(len(course.kind))
-            hop, swept = (course.kind, course.bin, course.x[hopped]), bool(course.swept)
-            habits = hops.learn(course.habits, course.pool, hop, x[hopped], f[hopped], nfev[hopped], swept, self._same)
-            pool = hops.enter(course.pool, x, f, sure, self._same)
-            self.course = course._replace(pool=pool, habits=habits, step=np.asarray(EVOLVE_NEXT))
+            self.course = self._learned(course, x, f, nfev, sure)
         else:
             self.course = self._evolved(course, f)
+
+    def _learned(self, course: Course, x: np.ndarray, f: np.ndarray, nfev: np.ndarray, sure: np.ndarray) -> Course:
+        """The course after the local searches of a round."""
+        links, cells = len(course.chain), int(course.cells)
+        by_chain, by_pool = slice(cells, cells + links), slice(cells + links, cells + len(course.kind))
+        hop = course.kind[:links], course.bin[:links]
+        chained = chains.after(course.chains, course.chain, hop, x[by_chain], f[by_chain], nfev[by_chain], self._same)
+        hop, swept = (course.kind[links:], course.bin[links:], course.x[by_pool]), bool(course.swept)
+        habits = hops.learn(course.habits, course.pool, hop, x[by_pool], f[by_pool], nfev[by_pool], swept, self._same)
+        pool = hops.enter(course.pool, x, f, sure, self._same)
+        fell = len(pool.f) and pool.f[0] < lowest_of(course.pool) - self._same * abs(pool.f[0])
+        return course._replace(
+            pool=pool,
+            habits=habits,
+            idle=np.asarray(0 if fell else course.idle + len(f)),
+            chains=chained,
+            step=np.asarray(EVOLVE_NEXT),
+        )
 
     def random(self, place: np.ndarray) -> np.ndarray:
         """Whether these searches of the block begin at points that no value has chosen."""
@@ -280,18 +303,22 @@ class Guide:
         first, end = points * done // size, points * min(done + whole, size) // size
         cover = self.sequence.cover.points(level, first, end - first, n)
         cells = min(-(-count // COVER) if known else count, len(cover))
-        hopped = hops.propose(course.pool, course.habits, count - cells, rng) if known else None
+        links = int(CHAINED * (count - cells)) if course.idle > chains.patience(n) else 0
+        chained, linked, chain = chains.propose(course.chains, links, rng)
+        pooled = [hops.propose(course.pool, course.habits, count - cells - links, rng)] if known else []
+        hopped = Hops(*(np.concatenate(parts) for parts in zip(linked, *pooled, strict=True)))
         spacing = min(self.sequence.cover.spacing(level, points, n), COVER_STEP)
-        candidates = [cover] if hopped is None else [cover, hopped.x.reshape(-1, n)]
-        nothing = np.zeros(0, np.int64)
+        lines = scans.lines(course.pool, course.scanning, rng)
         self.course = course._replace(
-            x=np.concatenate([*candidates, scans.lines(course.pool, course.scanning, rng)]),
+            chains=chained,
+            x=np.concatenate([cover, hopped.x.reshape(-1, n), lines]),
             cells=np.asarray(cells),
             covered=np.asarray(len(cover)),
-            first_step=np.append(np.full(cells, spacing), [] if hopped is None else hopped.first_step),
-            kind=nothing if hopped is None else hopped.kind,
-            bin=nothing if hopped is None else hopped.bin,
-            axis=nothing,
+            first_step=np.append(np.full(cells, spacing), hopped.first_step),
+            kind=hopped.kind,
+            bin=hopped.bin,
+            chain=chain,
+            axis=np.zeros(0, np.int64),
         )
         return self.block()
 
@@ -341,6 +368,7 @@ class Guide:
             first_step=np.clip(first_step, SHORTEST_STEP, 1),
             cells=np.asarray(cells),
             kind=course.kind[: kept - cells],
+            chain=course.chain[: kept - cells],
             bin=course.bin[: kept - cells],
             pending=course.pending[max(room - len(swept), 0) :],
             scanning=scans.after(course.scanning, len(candidates) > split, len(swept) > 0),

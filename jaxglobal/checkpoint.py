@@ -23,7 +23,7 @@ import numpy as np
 from jaxglobal import minima, processes
 from jaxglobal.result import Level, LocalStatus
 
-FORMAT = 5
+FORMAT = 6
 EVERY = 1.0  # seconds between two writes
 
 

@@ -162,21 +162,34 @@ def parents(pool: Pool, count: int, rng: np.random.Generator) -> np.ndarray:
 
 def propose(pool: Pool, habits: Habits, count: int, rng: np.random.Generator) -> Hops:
     """So many hops."""
-    n, kinds = pool.x.shape[1], len(KINDS)
-    kind = rng.choice(kinds, count, p=shares(habits.gain / habits.cost, LEAST_KIND))
-    each = [shares(gain / cost, LEAST_SCALE) for gain, cost in zip(habits.scale_gain, habits.scale_cost, strict=True)]
-    bin = np.sum(rng.random(count)[:, None] > np.cumsum(each, axis=1)[kind, :-1], axis=1)
-    scale = 10 ** rng.uniform(SCALES[bin], SCALES[bin + 1])
-    # Every candidate of a hop is drawn alike.
-    parent = np.repeat(pool.x[parents(pool, count, rng)], CANDIDATES, axis=0)
-    of, reach = np.repeat(kind, CANDIDATES), np.repeat(scale, CANDIDATES)
-    normal = rng.standard_normal((len(of), n))
-    x = parent + reach[:, None] * normal * np.where((of == 1)[:, None], few(len(of), n, rng), 1)
+    n = pool.x.shape[1]
+    kind, bin, scale = draw(habits.gain / habits.cost, habits.scale_gain / habits.scale_cost, count, rng)
+    parent = pool.x[parents(pool, count, rng)]
+    x, reach = steps(parent, kind, scale, rng).reshape(-1, n), np.repeat(scale, CANDIDATES)
+    parent, of = np.repeat(parent, CANDIDATES, axis=0), np.repeat(kind, CANDIDATES)
     for k, move in ((2, difference), (3, blend)):
         mine = np.flatnonzero(of == k)
         x[mine], reach[mine] = move(pool, parent[mine], rng)
     first_step = np.max(reach.reshape(count, CANDIDATES), axis=1, initial=0.0) / 4
     return Hops(reflect(x).reshape(count, CANDIDATES, n), first_step, kind, bin)
+
+
+def draw(
+    of_kind: np.ndarray, of_scale: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Kinds, bins of the scale and scales of so many hops, (count,) each, by the yields (kinds,) and (kinds, bins)."""
+    kind = rng.choice(len(of_kind), count, p=shares(of_kind, LEAST_KIND))
+    each = np.stack([shares(yields, LEAST_SCALE) for yields in of_scale])
+    bin = np.sum(rng.random(count)[:, None] > np.cumsum(each, axis=1)[kind, :-1], axis=1)
+    return kind, bin, 10 ** rng.uniform(SCALES[bin], SCALES[bin + 1])
+
+
+def steps(parent: np.ndarray, kind: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(k, CANDIDATES, n) Normal steps from the parents, (k, n); every candidate of a hop is drawn alike."""
+    k, n = parent.shape
+    normal = rng.standard_normal((k * CANDIDATES, n))
+    some = np.where(np.repeat(kind == 1, CANDIDATES)[:, None], few(k * CANDIDATES, n, rng), 1)
+    return parent[:, None] + scale[:, None, None] * (normal * some).reshape(k, CANDIDATES, n)
 
 
 def shares(yields: np.ndarray, least: float) -> np.ndarray:

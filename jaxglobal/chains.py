@@ -1,0 +1,109 @@
+"""Chains: hops from one point each, which moves where a search ends lower; many at once, and each by itself.
+
+A pool of the best minima (hops.py) is greedy: it gathers in the funnel that is the widest, or the soonest found. A
+chain is blind to the others: it begins at random, hops, goes to whatever is lower, and so to the bottom of its own
+funnel, where it stands still; then it begins anew. That is monotonic basin hopping with restarts [L, GL], in batches.
+The chains have half of the hops while the best value of the pool has not fallen for `patience(n)` searches, so that
+they cost nothing where the pool is enough. The more hops a round has, the more chains there are, not the more hops of
+each: a chain learns from one hop before the next.
+
+A cluster of 38 atoms has the lowest energy in a narrow funnel beside a wide one. On one core, five seeds:
+TODO
+
+[L] R. Leary, Global optimization on funneling landscapes, J. Global Optim. 18 (2000).
+[GL] A. Grosso, M. Locatelli and F. Schoen, A population-based approach for hard global optimization problems based on
+dissimilarity measures, Math. Program. 110 (2007).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxglobal import hops
+from jaxglobal.hops import Hops
+
+KINDS = 2  # of hops, all and few: those that need no other point
+MOST = 64  # chains
+HOPS = 16  # of a round for each chain, at least, while there are fewer than that
+FIRST_STEP = 0.1  # of a search from a random point, in units of the box
+MEMORY = 4000  # hops after which what was learned counts 1/e
+DOUBT = 200  # evaluations, by tens, for which a scale is thought to yield what all do
+
+
+class Chains(NamedTuple):
+    """Where the chains stand, and what their hops have yielded; n free variables."""
+
+    x: np.ndarray
+    """(m, n) In the unit box."""
+    f: np.ndarray
+    """(m,) inf where a chain is to begin."""
+    idle: np.ndarray
+    """(m,) Searches since f fell."""
+    gain: np.ndarray
+    """(kinds, bins) Hops of each kind and scale that lowered f; older ones count less."""
+    cost: np.ndarray
+    """(kinds, bins) Tens of evaluations."""
+
+
+def empty(n: int) -> Chains:
+    """No chain yet."""
+    nothing = np.zeros((KINDS, len(hops.SCALES) - 1))
+    return Chains(np.zeros((0, n)), np.zeros(0), np.zeros(0, np.int64), nothing, nothing)
+
+
+def patience(n: int) -> int:
+    """Searches without a lower value after which a chain begins anew, or chains are called for."""
+    return 100 + 3 * n
+
+
+def propose(chains: Chains, count: int, rng: np.random.Generator) -> tuple[Chains, Hops, np.ndarray]:
+    """So many hops, and of which chain each is, (count,); the chains with those that begin."""
+    n, known = chains.x.shape[1], len(chains.f)
+    new = max(min(count // HOPS, MOST), min(count, 1)) - known
+    if new > 0:
+        chains = chains._replace(
+            x=np.concatenate([chains.x, np.full((new, n), 0.5)]),
+            f=np.append(chains.f, np.full(new, np.inf)),
+            idle=np.append(chains.idle, np.zeros(new, np.int64)),
+        )
+    chain = rng.permutation(len(chains.f))[np.arange(count) % max(len(chains.f), 1)]
+    hoped = (np.sum(chains.gain) + 1) / (np.sum(chains.cost) + 10)
+    yields = (chains.gain + DOUBT * hoped) / (chains.cost + DOUBT)
+    kind, bin, scale = hops.draw(np.max(yields, axis=1), yields, count, rng)
+    x = hops.steps(chains.x[chain], kind, scale, rng)
+    begins = np.isinf(chains.f[chain])
+    x[begins] = rng.random((np.sum(begins), hops.CANDIDATES, n))
+    return chains, Hops(hops.reflect(x), np.where(begins, FIRST_STEP, scale / 4), kind, bin), chain
+
+
+def after(
+    chains: Chains,
+    chain: np.ndarray,
+    hop: tuple[np.ndarray, np.ndarray],
+    x: np.ndarray,
+    f: np.ndarray,
+    nfev: np.ndarray,
+    same: float = hops.SAME_VALUE,
+) -> Chains:
+    """The chains after a round.
+
+    chain: (k,) whose hops they were. hop: kinds, (k,), and bins, (k,). x, f, nfev: (k, n) and (k,), of the searches
+    from them. same: relative difference of values that are one.
+    """
+    if not len(chain):
+        return chains
+    f = np.where(np.isfinite(f), f, np.inf)
+    before = chains.f[chain]
+    begun = np.isfinite(before)
+    fell = f < before - np.where(begun, same * np.abs(before), 0)
+    gains, costs = np.zeros_like(chains.gain), np.zeros_like(chains.cost)
+    np.add.at(gains, tuple(part[begun] for part in hop), fell[begun])
+    np.add.at(costs, tuple(part[begun] for part in hop), (nfev[begun] + hops.CANDIDATES / 2) / 10)
+    kept = np.exp(-np.sum(begun) / MEMORY)
+    place, value, idle = chains.x.copy(), chains.f.copy(), chains.idle + np.bincount(chain, minlength=len(chains.f))
+    for i in np.argsort(-f, kind="stable"):  # the best of a chain comes last
+        if fell[i]:
+            place[chain[i]], value[chain[i]], idle[chain[i]] = x[i], f[i], 0
+    ended = idle > patience(x.shape[1])
+    value[ended], idle[ended] = np.inf, 0
+    return Chains(place, value, idle, kept * chains.gain + gains, kept * chains.cost + costs)
