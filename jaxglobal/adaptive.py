@@ -3,7 +3,7 @@
 A level goes round by round. A round first evaluates its candidates: the next points of the cover, those of the hops
 (hops.py), lines along the axes (scans.py), and then exchanges of coordinates. It searches from the lowest of each
 group, and last, from 100 evaluations a variable on, lets an evolution strategy (cmaes.py) take its share of them. Where
-the best value stands still, half of the hops are those of chains that begin anew at random (chains.py). Every
+the best value stands still, three in four hops are those of chains, which begin anew at random (chains.py). Every
 round is made from what was known when it began, and its random numbers are its own: the same call gives the same starts
 in whatever order searches end.
 
@@ -57,7 +57,8 @@ EVOLVE = 1 / 2  # its share of the evaluations, at most
 EVOLVE_WHOLLY = 20  # variables up to which it has that share; beyond, it falls: a distribution adapts in n^2 samples
 FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
-CHAINED = 1 / 2  # share of the hops that chains make where the best value stands still
+STILL = 10  # times the patience of a chain stands the best value still before chains are called for first; later, once
+CHAINED = 3 / 4  # share of the hops that chains then make
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
@@ -133,6 +134,8 @@ class Course(NamedTuple):
     idle: np.ndarray
     """() Searches since the best value of the pool fell."""
     chains: Chains
+    spent: np.ndarray
+    """(2, 2) Local searches from the cover and their evaluations; the same of all others."""
     scanning: Plan
     evolution: Evolution
     """Of size 0 where none is under way."""
@@ -183,9 +186,9 @@ def begin(n: int) -> Course:
     zero, none, whole = np.zeros((), np.int64), np.zeros((0, n)), np.zeros(0, np.int64)
     nobody = cmaes.begin(np.full(n, 0.5), 0)
     return Course(
-        hops.empty(n), hops.fresh(), zero, chains.empty(n), scans.fresh(), nobody, zero, zero, zero, none, zero, zero,
-        zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none, np.zeros(0),
-        np.zeros((), bool),
+        hops.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
+        none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
+        np.zeros(0), np.zeros((), bool),
     )  # fmt: skip
 
 
@@ -286,6 +289,7 @@ class Guide:
             habits=habits,
             idle=np.asarray(0 if fell else course.idle + len(f)),
             chains=chained,
+            spent=course.spent + [[cells, np.sum(nfev[:cells])], [len(f) - cells, np.sum(nfev[cells:])]],
             step=np.asarray(EVOLVE_NEXT),
         )
 
@@ -303,7 +307,11 @@ class Guide:
         first, end = points * done // size, points * min(done + whole, size) // size
         cover = self.sequence.cover.points(level, first, end - first, n)
         cells = min(-(-count // COVER) if known else count, len(cover))
-        links = int(CHAINED * (count - cells)) if course.idle > chains.patience(n) else 0
+        still = known and course.idle > chains.patience(n) * (1 if len(course.chains.f) else STILL)
+        if still:  # chains begin at random, too: the cover takes half of the evaluations, at most
+            of_cover, of_others = course.spent[:, 1] / course.spent[:, 0]
+            cells = min(cells, math.ceil(count * of_others / (of_cover + of_others)))
+        links = int(CHAINED * (count - cells)) if still else 0
         chained, linked, chain = chains.propose(course.chains, links, rng)
         pooled = [hops.propose(course.pool, course.habits, count - cells - links, rng)] if known else []
         hopped = Hops(*(np.concatenate(parts) for parts in zip(linked, *pooled, strict=True)))
