@@ -46,7 +46,7 @@ MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distributio
 SEARCHED = 8  # points of the cover for each local search of a level
 FEWEST = 3  # local searches of level 1; at least twice as many in each level after it
 DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
-COVER = 4  # one local search in so many begins at the cover
+COVER = 4  # one local search in so many begins at the cover, or fewer while there are chains
 AT_RANDOM = 4  # one cell in so many is searched from a random point of it instead of the lowest
 ROUND = 16  # local searches of a round, at least
 ROUNDS = 16  # of a level, at most, before its rounds grow
@@ -57,7 +57,7 @@ EVOLVE = 1 / 2  # its share of the evaluations, at most
 EVOLVE_WHOLLY = 20  # variables up to which it has that share; beyond, it falls: a distribution adapts in n^2 samples
 FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
-STILL = 10  # times the patience of a chain stands the best value still before chains are called for first; later, once
+STILL = 10  # patiences of a chain that the best value stands still before the first chains; after that, one is enough
 CHAINED = 3 / 4  # share of the hops that chains then make
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
@@ -135,7 +135,7 @@ class Course(NamedTuple):
     """() Searches since the best value of the pool fell."""
     chains: Chains
     spent: np.ndarray
-    """(2, 2) Local searches from the cover and their evaluations; the same of all others."""
+    """(2, 2) Local searches from the cover and their evaluations; the same of all others. Each is counted from 1."""
     scanning: Plan
     evolution: Evolution
     """Of size 0 where none is under way."""
@@ -283,7 +283,7 @@ class Guide:
         hop, swept = (course.kind[links:], course.bin[links:], course.x[by_pool]), bool(course.swept)
         habits = hops.learn(course.habits, course.pool, hop, x[by_pool], f[by_pool], nfev[by_pool], swept, self._same)
         pool = hops.enter(course.pool, x, f, sure, self._same)
-        fell = len(pool.f) and pool.f[0] < lowest_of(course.pool) - self._same * abs(pool.f[0])
+        fell = lowest_of(pool) < lowest_of(course.pool) - self._same * abs(lowest_of(pool))
         return course._replace(
             pool=pool,
             habits=habits,
@@ -308,9 +308,9 @@ class Guide:
         cover = self.sequence.cover.points(level, first, end - first, n)
         cells = min(-(-count // COVER) if known else count, len(cover))
         still = known and course.idle > chains.patience(n) * (1 if len(course.chains.f) else STILL)
-        if still:  # chains begin at random, too: the cover takes half of the evaluations, at most
+        if still:  # chains begin at random, too: the cover takes half of the evaluations, by the mean costs so far
             of_cover, of_others = course.spent[:, 1] / course.spent[:, 0]
-            cells = min(cells, math.ceil(count * of_others / (of_cover + of_others)))
+            cells = min(cells, max(AT_RANDOM, math.ceil(count * of_others / (of_cover + of_others))))
         links = int(CHAINED * (count - cells)) if still else 0
         chained, linked, chain = chains.propose(course.chains, links, rng)
         pooled = [hops.propose(course.pool, course.habits, count - cells - links, rng)] if known else []

@@ -4,7 +4,7 @@ A pool of the best minima (hops.py) is greedy: it gathers in the funnel that is 
 chain is blind to the others: it begins at random, hops, goes to whatever is lower, and so to the bottom of its own
 funnel, where it stands still; then it begins anew. That is monotonic basin hopping with restarts [L], in batches.
 There are few of them, so that each is at its bottom soon. They are called for where the best value of the pool has
-stood still for long (adaptive.py), so that they cost nothing where the pool is enough.
+stood still for long (adaptive.py), so that they cost little where the pool is enough.
 
 What was measured on a cluster of 38 atoms, whose lowest energy is in a narrow funnel beside a wide one (no command
 repeats it; what it gives now: `python benchmarks/lennard_jones.py --sizes 38 --max-time 600 --same 1000`):
@@ -29,7 +29,7 @@ from jaxglobal.hops import Hops
 
 KINDS = 2  # of hops, all and few: those that need no other point
 MOST = 16  # chains
-HOPS = 16  # of a round for each chain, at least, while there are fewer than that
+HOPS = 16  # of a round for each chain: so many more make one more chain
 FIRST_STEP = 0.1  # of a search from a random point, in units of the box
 MEMORY = 4000  # hops after which what was learned counts 1/e
 DOUBT = 200  # evaluations, by tens, for which a scale is thought to yield what all do
@@ -43,7 +43,7 @@ class Chains(NamedTuple):
     f: np.ndarray
     """(m,) inf where a chain is to begin."""
     idle: np.ndarray
-    """(m,) Searches since f fell."""
+    """(m,) Searches of rounds since f fell."""
     gain: np.ndarray
     """(kinds, bins) Hops of each kind and scale that lowered f; older ones count less."""
     cost: np.ndarray
@@ -62,7 +62,10 @@ def patience(n: int) -> int:
 
 
 def propose(chains: Chains, count: int, rng: np.random.Generator) -> tuple[Chains, Hops, np.ndarray]:
-    """So many hops, and of which chain each is, (count,); the chains with those that begin."""
+    """The chains, new ones among them; so many hops; and of which chain each is, (count,).
+
+    A chain that begins has one search from a random point; the others share the hops.
+    """
     n, known = chains.x.shape[1], len(chains.f)
     new = max(min(count // HOPS, MOST), min(count, 1)) - known
     if new > 0:
@@ -71,7 +74,11 @@ def propose(chains: Chains, count: int, rng: np.random.Generator) -> tuple[Chain
             f=np.append(chains.f, np.full(new, np.inf)),
             idle=np.append(chains.idle, np.zeros(new, np.int64)),
         )
-    chain = rng.permutation(len(chains.f))[np.arange(count) % max(len(chains.f), 1)]
+    order = rng.permutation(len(chains.f))
+    begun = np.isfinite(chains.f[order])
+    beginning, others = order[~begun], order[begun] if np.any(begun) else order
+    chain = np.append(beginning, np.resize(others, max(count - len(beginning), 0)))[:count]
+    # A scale is thought to yield what all do until it is known; a kind yields what its best scale does.
     hoped = (np.sum(chains.gain) + 1) / (np.sum(chains.cost) + 10)
     yields = (chains.gain + DOUBT * hoped) / (chains.cost + DOUBT)
     kind, bin, scale = hops.draw(np.max(yields, axis=1), yields, count, rng)
@@ -103,7 +110,7 @@ def after(
     fell = f < before - np.where(begun, same * np.abs(before), 0)
     gains, costs = np.zeros_like(chains.gain), np.zeros_like(chains.cost)
     np.add.at(gains, tuple(part[begun] for part in hop), fell[begun])
-    np.add.at(costs, tuple(part[begun] for part in hop), (nfev[begun] + hops.CANDIDATES / 2) / 10)
+    np.add.at(costs, tuple(part[begun] for part in hop), hops.tens(nfev[begun]))
     kept = np.exp(-np.sum(begun) / MEMORY)
     place, value, idle = chains.x.copy(), chains.f.copy(), chains.idle + np.bincount(chain, minlength=len(chains.f))
     for i in np.argsort(-f, kind="stable"):  # the best of a chain comes last

@@ -245,6 +245,11 @@ def exchanges(
     return parent, moved(pool.x[parent], axis[first], value[first]), axis[first]
 
 
+def tens(nfev: np.ndarray) -> np.ndarray:
+    """What hops cost, in tens of evaluations, from those of their searches: two values alone count as one."""
+    return (nfev + CANDIDATES / 2) / 10
+
+
 def axes(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count,) Variables in turn, from any of them on if not all have a turn."""
     first = int(rng.integers(n)) if count < n else 0
@@ -297,7 +302,7 @@ def learn(
     home = known & (ends <= HOME * begins)
     gain = np.where(~known & (f < pool.f[min(7, len(pool.f) - 1)]), GOOD, np.where(home, 0, ELSEWHERE))
     gain = np.where(f < pool.f[0] - 4 * np.finfo(float).eps * np.abs(pool.f[0]), RECORD, gain)
-    cost = (nfev + CANDIDATES / 2) / 10
+    cost = tens(nfev)
     kinds, of_kind = len(KINDS), np.bincount(kind, cost, len(KINDS)) + 0.1
     gains, costs = np.zeros_like(habits.scale_gain), np.full_like(habits.scale_cost, 0.1)
     np.add.at(gains, (kind, bin), gain)

@@ -53,51 +53,85 @@ def test_more_hops_make_more_chains():
     for count, expected in ((0, 0), (1, 1), (31, 1), (32, 2), (8, 2), (10_000, chains.MOST)):
         known, hop, chain = chains.propose(known, count, np.random.default_rng(0))
         assert len(known.f) == expected and len(hop.x) == len(chain) == count
-        spread = np.bincount(chain, minlength=expected)
-        assert not expected or np.ptp(spread) <= 1
+        assert not expected or np.ptp(np.bincount(chain, minlength=expected)) <= 1
         assert np.all((hop.x >= 0) & (hop.x <= 1)) and np.all(hop.first_step > 0)
 
 
+def test_a_chain_that_begins_has_one_search_beside_chains_that_hop():
+    known = chains.empty(2)._replace(x=np.full((3, 2), 0.5), f=np.array([1.0, np.inf, 2.0]), idle=np.zeros(3, int))
+    known, _, chain = chains.propose(known, 41, np.random.default_rng(0))
+    assert np.bincount(chain).tolist() == [20, 1, 20]
+
+
 def test_points_without_a_value_end_a_chain_in_the_end():
-    known = chains.empty(2)
-    for turn in range(20):
+    known = chains.empty(2)._replace(x=np.full((1, 2), 0.5), f=np.zeros(1), idle=np.zeros(1, int))
+    for turn in range(chains.patience(2) // 16 + 1):
+        assert known.f == 0 and known.idle == 16 * turn and np.all(known.x == 0.5)
         known, hop, chain = chains.propose(known, 16, np.random.default_rng(turn))
         f = np.where(np.arange(16) % 2, np.nan, np.inf)
         known = chains.after(known, chain, (hop.kind, hop.bin), hop.x[:, 0], f, np.ones(16))
-        assert np.all(np.isinf(known.f)) and np.all(known.idle <= chains.patience(2))
+    assert np.isinf(known.f) and known.idle == 0
 
 
-def searched(levels, n=4, seed=0):
-    """The course after each block of local searches, which here end in the middle of a cell; and idle before it."""
+def blocks(levels, n=4, seed=0, saved=False):
+    """The guide before each of its blocks, and the block; a local search here ends in the middle of a cell.
+
+    saved: whether another guide goes on from each block with what the first has saved.
+    """
     guide = adaptive.Guide(jg.Adaptive(jg.Sobol(seed=seed), seed), n)
     guide.add(np.full((1, n), 0.5), two_funnels(np.full((1, n), 0.5)), np.ones(1, bool))
     for level in range(1, levels + 1):
         guide.enter(level)
         done, size = 0, guide.size(level)
         while (block := guide.next(done, size - done, nfev=0)) is not None:
-            idle = int(guide.course.idle)
-            guide.take(bottom(block.x), two_funnels(block.x), np.full(len(block.x), 20), np.ones(len(block.x), bool))
-            if block.searched:
-                done += len(block.x)
-                yield guide.course, idle
+            yield guide, block
+            if saved:
+                arrays, guide = guide.save(), adaptive.Guide(guide.sequence, n)
+                guide.load(arrays)
+            nfev = np.full(len(block.x), 20)
+            guide.take(bottom(block.x), two_funnels(block.x), nfev, np.ones(len(block.x), bool))
+            done += len(block.x) if block.searched else 0
 
 
 def test_chains_have_their_share_of_the_hops_while_the_pool_stands_still():
-    called, course = 0, adaptive.begin(4)
-    for course, idle in searched(levels=8):
+    called = 0
+    for guide, block in blocks(levels=8):
+        if not block.searched:
+            continue
+        course = guide.course
         links, hopped = len(course.chain), len(course.x) - int(course.cells)
-        if idle <= chains.patience(4) * (1 if called else adaptive.STILL):
+        if course.idle <= chains.patience(4) * (1 if called else adaptive.STILL):
             assert links == 0
-        else:  # what values have shown to be good takes the places of up to three hops of the pool
-            assert 0 <= links - int(adaptive.CHAINED * hopped) <= 3
+        else:  # what values have shown to be good takes the places of hops of the pool
+            assert links == int(adaptive.CHAINED * hopped)
         called += links
-    assert called and np.sum(course.chains.cost) > 0
+    assert called
+
+
+def test_what_is_saved_between_any_two_blocks_goes_on_with_its_chains():
+    chained = 0
+    for (guide, block), (_, other) in zip(blocks(levels=8), blocks(levels=8, saved=True), strict=True):
+        assert np.array_equal(block.x, other.x) and np.array_equal(block.first_step, other.first_step)
+        chained += len(guide.course.chain)
+    assert chained
+
+
+def test_a_cover_that_costs_more_has_fewer_searches_while_chains_hop():
+    n = 2
+    for cost, expected in ((1, 16), (7, 8), (1000, adaptive.AT_RANDOM)):
+        guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), n)
+        guide.add(np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))
+        idle = np.asarray(adaptive.STILL * chains.patience(n) + 1)
+        guide.course = guide.course._replace(idle=idle, spent=np.array([[1, cost], [1, 1]]), level=np.array(9))
+        guide.course = guide.course._replace(size=np.asarray(64 * adaptive.ROUNDS))
+        guide.next(0, 1000, nfev=0)
+        assert guide.course.cells == expected
 
 
 def test_a_narrow_funnel_beside_a_wide_one_is_found(monkeypatch):
     found = []
     for share in (0, adaptive.CHAINED):
         monkeypatch.setattr(adaptive, "CHAINED", share)
-        lowest = [[course.pool.f[0] for course, _ in searched(levels=10, n=8, seed=seed)][-1] for seed in range(4)]
+        lowest = [[guide.course.pool.f[0] for guide, _ in blocks(levels=10, n=10, seed=seed)][-1] for seed in range(4)]
         found.append(sum(f == -0.1 for f in lowest))
     assert found[1] >= found[0] + 2
