@@ -71,8 +71,8 @@ class Adaptive:
 
     Level 0 is that of the cover. Level k evaluates the points of the cover's level k, and begins a local search for
     every eight of them, but at least 3 at level 1, 6 at level 2, and so on, and at least four for each distinct minimum
-    found so far (64 are told apart), as there may be many more: a quarter from the lowest points of the cells of the
-    cover, the others from hops.
+    found so far (64 are told apart), as there may be many more: a quarter, or less while chains hop, from the
+    lowest points of the cells of the cover, the others from hops.
 
     Attributes:
         cover: the sequence of the cover.

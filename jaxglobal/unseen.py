@@ -13,8 +13,8 @@ When it holds:
   in N leave no trace, so that it is a lower bound wherever basins differ much in size.
 - Starts of a grid are more even than random ones: fewer minima are hit once, and the truth lies rather above.
 - Minima that were found in other ways, by hops, are taken off the number, but not off the share. The default starts
-  make one search in sixteen an even one: too few to say much, but what is said holds. To know how many minima there
-  are, search with `starts=jaxglobal.Grid()` or `jaxglobal.Sobol()`.
+  make one search in sixteen an even one, or fewer: too few to say much, but what is said holds. To know how many minima
+  there are, search with `starts=jaxglobal.Grid()` or `jaxglobal.Sobol()`.
 - Where more than half of the box is unseen, no upper limit is given.
 - A search that stops short of its minimum (a very bent valley, a flat bottom) counts as a minimum of its own: then both
   are too high, never too low.
