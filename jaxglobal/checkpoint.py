@@ -23,7 +23,7 @@ import numpy as np
 from jaxglobal import minima, processes
 from jaxglobal.result import Level, LocalStatus
 
-FORMAT = 6
+FORMAT = 7
 EVERY = 1.0  # seconds between two writes
 
 

@@ -1,14 +1,18 @@
 """Scans: values along the axes through the best point, and the coordinates where they promise to be lowest.
 
 Where the variables act nearly alone, a line along one of them shows all of its minima at once, and the best of every
-line together are the minimum of the whole [P]. A scan is a bet on that: `lines` are the points to be evaluated,
-`proposals` reads from their values where each line is lowest, and these coordinates are then exchanged as those of
-other minima are (hops.py). `after` says when to scan again: at once where that has lowered f; else more finely, as
-minima may have been missed, and as much later, so that scans that find nothing take no larger share of a search.
+line together are the minimum of the whole [P]. A scan is a bet on that: `lines` are points spread evenly, `closer`
+divides the intervals in which a lower value is the easiest to reach [S], and `proposals` reads from the values where
+each line is lowest; these coordinates are then exchanged as those of other minima are (hops.py). `after` says when to
+scan again: at once where that has lowered f; else more finely, as minima may have been missed, and as much later, so
+that scans that find nothing take no larger share of a search.
 
 [P] P. Posik, BBOB-benchmarking two variants of the line-search algorithm, GECCO (2009).
+[S] S. Swarzberg, G. Seront and H. Bersini, S.T.E.P.: the easiest way to optimize a function, IEEE WCCI (1994).
 """
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +22,9 @@ from jaxglobal.hops import Pool
 
 COARSEST = 48  # points of a line at first
 FINEST = 512
+EVEN = 1 / 2  # share of the points of a line that are spread evenly
+CLOSER = 1 / 4  # so many more, of those there are, come at a time
+BELOW = 0.01  # a lower value is lower by so much, of what the median of a line lies above its best
 LOWEST = 4  # proposals for each line
 
 
@@ -36,25 +43,54 @@ def fresh() -> Plan:
 
 
 def lines(pool: Pool, plan: Plan, rng: np.random.Generator) -> np.ndarray:
-    """(k, n) The points of the next scan, line after line, evenly spread in each; none if it is not due."""
+    """(k, n) The first points of the next scan, evenly spread in each line; none if it is not due."""
     if plan.rest or not len(pool.f):
         return pool.x[:0]
-    n, fine = pool.x.shape[1], int(plan.fine)
-    axis = hops.axes(n, min(n, max(hops.MOST_EXCHANGES // fine, 1)), rng)
-    places = (np.arange(fine) + rng.random()) / fine
-    return hops.moved(pool.x[0], np.repeat(axis, fine), np.tile(places, len(axis)))
+    n, even = pool.x.shape[1], int(EVEN * plan.fine)
+    axis = hops.axes(n, min(n, max(hops.MOST_EXCHANGES // int(plan.fine), 1)), rng)
+    places = (np.arange(even) + rng.random()) / even
+    return hops.moved(pool.x[0], np.repeat(axis, even), np.tile(places, len(axis)))
 
 
-def proposals(pool: Pool, plan: Plan, x: np.ndarray, f: np.ndarray) -> np.ndarray:
+def closer(pool: Pool, plan: Plan, x: np.ndarray, f: np.ndarray) -> np.ndarray:
+    """(m, n) The next points of a scan, from those so far, (k, n), and their values, (k,); none if it is complete."""
+    divided = []
+    for axis, places, values in of_each(pool, x, f):
+        count = min(math.ceil(CLOSER * len(places)), int(plan.fine) - len(places))
+        divided += [(axis, place) for place in easiest(places, values, count)] if count > 0 else []
+    axis, place = np.array(divided, float).reshape(-1, 2).T
+    return hops.moved(pool.x[0], axis.astype(np.int64), place)
+
+
+def easiest(t: np.ndarray, v: np.ndarray, count: int) -> np.ndarray:
+    """(count,) Middles of the intervals with the easiest lower value. t, v: (k,) in ascending t.
+
+    The difficulty of an interval is the least curvature of a parabola through its ends that reaches that value [S].
+    """
+    finite = v[np.isfinite(v)]
+    if not len(finite):
+        return t[:0]
+    best = np.min(finite)
+    height = np.sqrt(np.where(np.isfinite(v), v - best, np.inf) + BELOW * (np.median(finite) - best))
+    width = np.diff(t)
+    difficulty = (height[1:] + height[:-1]) ** 2 / width**2
+    return ((t[1:] + t[:-1]) / 2)[np.lexsort((-width, difficulty))[:count]]  # of equals the widest
+
+
+def proposals(pool: Pool, x: np.ndarray, f: np.ndarray) -> np.ndarray:
     """Which variable, and which value of it, (m, 2), from the points of a scan, (k, n), and their values, (k,)."""
-    proposed, best = [], pool.x[0]
-    for first in range(0, len(x), int(plan.fine)):
-        line = x[first : first + int(plan.fine)]
-        axis = int(np.argmax(np.any(line != best, axis=0)))
-        places, order = np.unique(np.append(line[:, axis], best[axis]), return_index=True)
-        values = np.append(f[first : first + len(line)], pool.f[0])[order]
-        proposed += [(axis, place) for place in lowest(places, values)]
+    lines = of_each(pool, x, f)
+    proposed = [(axis, place) for axis, places, values in lines for place in lowest(places, values)]
     return np.array(proposed, float).reshape(-1, 2)
+
+
+def of_each(pool: Pool, x: np.ndarray, f: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Line by line of a scan: the variable, and its values with those of f, in ascending order, the best point too."""
+    best = pool.x[0]
+    of = np.argmax(x != best, axis=1)
+    for axis in np.unique(of):
+        places, order = np.unique(np.append(x[of == axis, axis], best[axis]), return_index=True)
+        yield int(axis), places, np.append(f[of == axis], pool.f[0])[order]
 
 
 def lowest(t: np.ndarray, v: np.ndarray) -> np.ndarray:
