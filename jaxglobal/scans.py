@@ -3,14 +3,14 @@
 Where the variables act nearly alone, a line along one of them shows all of its minima at once, and the best of every
 line together are the minimum of the whole [P]. A scan is a bet on that: `lines` are points at random, one in each part
 of a line, so that no wave hides between them; `closer` divides the intervals in which a lower value is the easiest to
-reach [S]; and `proposals` reads from the values where each line is lowest. These coordinates are then exchanged as those
-of other minima are (hops.py). `after` says when to scan again: at once where that has lowered f; else more finely, as
-minima may have been missed, and as much later, so that scans that find nothing take no larger share of a search.
+reach [S]; and `proposals` reads from the values where each line is lowest. These coordinates are then exchanged as
+those of other minima are (hops.py). `after` says when to scan again: at once where that has lowered f; else more
+finely, as minima may have been missed, and as much later, so that scans that find nothing take no larger share.
 
 What was measured (rastrigin and bueche_rastrigin of BBOB, ten variables, instances 0 to 4, one scan of 48 points a line
-from the end of the first local search; no command repeats it): even points alone leave two to five coordinates wrong, and
-need three scans or more; with half of the points where lower values are easy rastrigin is solved by one scan in five of
-five, bueche_rastrigin in one or two, with 64 points in five.
+from the end of the first local search; no command repeats it): even points alone leave two to five coordinates wrong;
+with half of the points where lower values are easy rastrigin is solved by one scan in five of five, bueche_rastrigin in
+one or two, with 64 points in five.
 
 [P] P. Posik, BBOB-benchmarking two variants of the line-search algorithm, GECCO (2009).
 [S] S. Swarzberg, G. Seront and H. Bersini, S.T.E.P.: the easiest way to optimize a function, IEEE WCCI (1994).
