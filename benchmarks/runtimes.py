@@ -98,6 +98,10 @@ def report(rows: list[Row], budget: int, order: list[str]) -> None:
             cut = sum(row["stopped"] == "budget" and row["factor"] < budget for row in group)
             runs = f"{cut:4} of {len(group)}"
             print(f"{name:22}" + "".join(f"{median(group, test):9g}" for test in tests) + "  " + runs)
+        print(f"\n{n}-D: runs solved, in %")
+        for name in names:
+            shares = [100 * statistics.mean(test(row) for row in groups[name]) for test in tests]
+            print(f"{name:22}" + "".join(f"{share:9.0f}" for share in shares))
         largest = budgets[-1]
         print(f"\n{n}-D: instances of {len(instances)} solved at {largest} D, by function")
         print(f"{'':30}" + "".join(f"{name.split('-', 1)[-1][:9]:>10}" for name in names))
