@@ -12,7 +12,7 @@ repeats it; what it gives now: `python benchmarks/lennard_jones.py --sizes 38 --
   runs of four;
 - chains of steps in all variables: in two of three within 12 million, later than with steps in one or two beside them;
 - a quarter of the searches from the cover: 73 % of the evaluations, as a search from a random point takes 820 of them,
-  and one from a hop 100; so the cover has about half of the evaluations of the searches, or less (adaptive.py);
+  and one from a hop 100; so the cover has about half of the evaluations of the searches, or less, while chains hop;
 - 64 chains: within 12 million evaluations at most eight of them came to a bottom; where there are 8, twenty.
 On 13 hard functions of BBOB in ten variables (instances 0 to 4, 10^4 D evaluations, three seeds), 8.60 are solved
 without chains, 8.33 with chains as soon as the pool stands still for one patience, 8.60 after ten.

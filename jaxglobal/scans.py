@@ -1,16 +1,16 @@
 """Scans: values along the axes through the best point, and the coordinates where they promise to be lowest.
 
 Where the variables act nearly alone, a line along one of them shows all of its minima at once, and the best of every
-line together are the minimum of the whole [P]. A scan is a bet on that: `lines` are points at random, one in each part
-of a line, so that no wave hides between them; `closer` divides the intervals in which a lower value is the easiest to
-reach [S]; and `proposals` reads from the values where each line is lowest. These coordinates are then exchanged as
-those of other minima are (hops.py). `after` says when to scan again: at once where that has lowered f; else more
-finely, as minima may have been missed, and as much later, so that scans that find nothing take no larger share.
+line together are the minimum of the whole [P]. A scan is a bet on that: `lines` are points spread evenly, `closer`
+divides the intervals in which a lower value is the easiest to reach [S], and `proposals` reads from the values where
+each line is lowest; these coordinates are then exchanged as those of other minima are (hops.py). `after` says when to
+scan again: at once where that has lowered f; else more finely, as minima may have been missed, and as much later, so
+that scans that find nothing take no larger share of a search.
 
 What was measured (rastrigin and bueche_rastrigin of BBOB, ten variables, instances 0 to 4, one scan of 48 points a line
 from the end of the first local search; no command repeats it): even points alone leave two to five coordinates wrong;
 with half of the points where lower values are easy rastrigin is solved by one scan in five of five, bueche_rastrigin in
-one or two, with 64 points in five.
+one, with 64 points in five.
 
 [P] P. Posik, BBOB-benchmarking two variants of the line-search algorithm, GECCO (2009).
 [S] S. Swarzberg, G. Seront and H. Bersini, S.T.E.P.: the easiest way to optimize a function, IEEE WCCI (1994).
@@ -27,7 +27,7 @@ from jaxglobal.hops import Pool
 
 COARSEST = 48  # points of a line at first
 FINEST = 512
-EVEN = 1 / 2  # share of the points of a line that are spread over all of it
+EVEN = 1 / 2  # share of the points of a line that are spread evenly
 CLOSER = 1 / 4  # so many more, of those there are, come at a time
 BELOW = 0.01  # a lower value is lower by so much, of what the median of a line lies above its best
 LOWEST = 4  # proposals for each line
@@ -48,13 +48,13 @@ def fresh() -> Plan:
 
 
 def lines(pool: Pool, plan: Plan, rng: np.random.Generator) -> np.ndarray:
-    """(k, n) The first points of the next scan, one at random in each part of a line; none if it is not due."""
+    """(k, n) The first points of the next scan, evenly spread in each line; none if it is not due."""
     if plan.rest or not len(pool.f):
         return pool.x[:0]
     n, even = pool.x.shape[1], int(EVEN * plan.fine)
     axis = hops.axes(n, min(n, max(hops.MOST_EXCHANGES // int(plan.fine), 1)), rng)
-    places = (np.arange(even) + rng.random((len(axis), even))) / even
-    return hops.moved(pool.x[0], np.repeat(axis, even), places.ravel())
+    places = (np.arange(even) + rng.random()) / even
+    return hops.moved(pool.x[0], np.repeat(axis, even), np.tile(places, len(axis)))
 
 
 def closer(pool: Pool, plan: Plan, x: np.ndarray, f: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ def statuses(result):
 
 @pytest.mark.parametrize("fun", [jg.problems.himmelblau, jg.problems.rastrigin, jg.problems.styblinski_tang])
 def test_the_same_minima_by_fewer_evaluations(fun, x64):
-    options = dict(max_levels=8, same=99, progress=False)
+    options = dict(max_levels=6, same=99, progress=False)
     plain, stopped = (jg.minimize(fun, BOX, starts=starts, **options) for starts in ("auto", STOP))
     assert statuses(plain)[LocalStatus.KNOWN] == 0 < statuses(stopped)[LocalStatus.KNOWN]
     assert stopped.nfev / stopped.nstarts < plain.nfev / plain.nstarts or not x64  # there, searches end early anyway
