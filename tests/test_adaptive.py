@@ -6,7 +6,7 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal import adaptive, cmaes, hops, looks, scans
+from jaxglobal import adaptive, cmaes, hops, looks
 from jaxglobal.spent import Spent
 
 BOX = [(-4.2, 5.0)] * 2
@@ -145,18 +145,6 @@ def test_the_evolution_strategy_follows_a_long_ellipsoid(n):
     assert cmaes.ended(evolution)
 
 
-def test_the_pool_keeps_the_best_distinct_points_in_order():
-    rng = np.random.default_rng(0)
-    x = rng.random((200, 3))
-    f = np.sum(x, axis=1)
-    f[:5] = np.nan
-    pool = hops.enter(hops.empty(3), x, f, f > 0)
-    assert len(pool.f) == hops.POOL and np.all(np.diff(pool.f) >= 0)
-    assert np.array_equal(pool.f, np.sort(f[5:])[: hops.POOL])
-    again = hops.enter(pool, x[np.argsort(f)[:10]] + 1e-12, np.sort(f)[:10], np.ones(10, bool))
-    assert np.array_equal(again.f, pool.f)
-
-
 def test_in_float32_a_minimum_enters_the_pool_once():
     guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), 2, float(np.finfo(np.float32).eps))
     rng, sure = np.random.default_rng(0), np.ones(20, bool)
@@ -164,92 +152,6 @@ def test_in_float32_a_minimum_enters_the_pool_once():
     assert len(guide.course.pool.f) == 1
     guide.add(0.7 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)
     assert len(guide.course.pool.f) == 2
-
-
-def test_hops_stay_in_the_box_and_exchanges_change_one_coordinate():
-    rng = np.random.default_rng(0)
-    pool, habits = hops.enter(hops.empty(4), rng.random((30, 4)), rng.random(30), np.ones(30, bool)), hops.fresh()
-    proposed = hops.propose(pool, habits, 50, rng)
-    assert proposed.x.shape == (50, hops.CANDIDATES, 4) and np.all((proposed.x >= 0) & (proposed.x <= 1))
-    assert set(proposed.kind) == set(range(len(hops.KINDS)))
-    parent, x, axis = hops.exchanges(pool, habits, np.zeros((0, 2)), rng)
-    assert np.array_equal(np.argwhere(x != pool.x[parent])[:, 1], axis)
-    both = hops.combine(pool, parent, x, axis, np.full(len(x), pool.f[parent] - 1))
-    assert len(both) == 2 and np.sum(both[0] != pool.x[parent]) == len(set(axis))
-    assert not len(hops.combine(pool, parent, x, axis, np.full(len(x), pool.f[parent] + 1)))
-
-
-def wells(x):
-    """A sum over the variables, each with six minima in [0, 1], at odd twelfths; the lowest at 7/12."""
-    return np.sum(2 - np.cos(12 * np.pi * (x - 7 / 12)) + 4 * (x - 7 / 12) ** 2, axis=-1)
-
-
-def scan(pool, plan, fun, rng):
-    """All points of a scan, with their values."""
-    x = scans.lines(pool, plan, rng)
-    while len(more := scans.closer(pool, plan, x, fun(x))):
-        x = np.concatenate([x, more])
-    return x, fun(x)
-
-
-@pytest.mark.parametrize("n", [1, 3, 200])
-def test_a_scan_finds_the_best_coordinate_of_every_line(n):
-    rng, plan = np.random.default_rng(0), scans.fresh()
-    best = np.full((1, n), 1 / 12)
-    pool = hops.enter(hops.empty(n), best, wells(best), np.ones(1, bool))
-    x, f = scan(pool, plan, wells, rng)
-    assert np.all((x >= 0) & (x <= 1)) and np.all(np.sum(x != best, axis=1) <= 1)
-    lines = min(n, hops.MOST_EXCHANGES // scans.COARSEST)
-    assert len(x) == lines * (scans.COARSEST - 1)  # the best point is on every line
-    proposed = scans.proposals(pool, x, f)
-    for axis in np.unique(proposed[:, 0]):
-        assert abs(proposed[proposed[:, 0] == axis, 1][0] - 7 / 12) < 0.01
-    # An exchange takes each of them, and all together are the minimum of the lines.
-    parent, exchanged, axes = hops.exchanges(pool, hops.fresh(), proposed, rng)
-    together = hops.combine(pool, parent, exchanged, axes, wells(exchanged))[0]
-    assert np.sum(np.abs(together - 7 / 12) < 0.01) == len(np.unique(proposed[:, 0]))
-
-
-def test_a_scan_is_dense_where_the_line_is_low():
-    """Twenty-nine minima on a line of 48 points: too many for even points to tell which is the lowest."""
-
-    def wrinkled(x):
-        return np.sum(1 - np.cos(58 * np.pi * (x - 0.63)) + 80 * (x - 0.63) ** 2, axis=-1)
-
-    plan = scans.fresh()
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        best = rng.random((1, 2))
-        pool = hops.enter(hops.empty(2), best, wrinkled(best), np.ones(1, bool))
-        proposed = scans.proposals(pool, *scan(pool, plan, wrinkled, rng))
-        parent, exchanged, axes = hops.exchanges(pool, hops.fresh(), proposed, rng)
-        together = hops.combine(pool, parent, exchanged, axes, wrinkled(exchanged))[0]
-        assert np.all(np.abs(together - 0.63) < 1 / 58)
-
-
-def test_the_easiest_interval_reaches_a_lower_value_by_the_flattest_parabola():
-    t, v = np.array([0.0, 0.1, 0.3, 0.35, 1.0]), np.array([4.0, 1.0, 1.0, 2.0, np.nan])
-    assert np.allclose(scans.easiest(t, v, 2), [0.2, 0.05])  # wide and low before narrow, high, and unknown ones
-    assert np.array_equal(scans.easiest(t, np.ones(5), 1), [0.675])  # a plateau
-    assert not len(scans.easiest(t, np.full(5, np.nan), 3))
-
-
-def test_a_scan_takes_points_without_a_value_for_walls():
-    t = np.linspace(0, 1, 9)
-    v = np.array([3, 2, np.inf, 5, 4, 4.5, np.inf, 1, 9])
-    assert np.allclose(scans.lowest(t, v), [0.5 + 1 / 48])  # the one minimum whose neighbours have values
-    assert not len(scans.lowest(t, np.ones(9))) and not len(scans.lowest(t[:2], v[:2]))
-
-
-def test_scans_that_find_nothing_are_finer_and_rarer():
-    plan = scans.fresh()
-    assert scans.after(plan, scanned=True, fruitful=True) == plan
-    for _ in range(9):
-        plan = scans.after(plan, scanned=True, fruitful=False)
-        assert plan.fine <= scans.FINEST and plan.rest == plan.fine // scans.COARSEST
-    assert plan.fine == scans.FINEST and scans.after(plan, scanned=False, fruitful=True).rest == plan.rest - 1
-    pool = hops.enter(hops.empty(2), np.full((1, 2), 0.5), np.ones(1), np.ones(1, bool))
-    assert not len(scans.lines(pool, plan, np.random.default_rng(0)))
 
 
 def test_variables_that_act_alone_are_searched_alone():
@@ -265,38 +167,6 @@ def test_two_values_alone_are_one_evaluation():
     spent = Spent().add(pairs=10, ticks=16).add(values=3)
     assert spent.nfev == 12 and spent.efficiency == 10 / 16
     assert spent.values_within(5) == 11 and spent.add(values=11).nfev == 17 and spent.add(values=12).nfev == 18
-
-
-def test_kinds_that_yield_are_taken_more_often():
-    pool = hops.enter(hops.empty(2), np.random.default_rng(0).random((20, 2)), np.arange(20.0), np.ones(20, bool))
-    habits, kind = hops.fresh(), np.array([0, 1, 2, 3])
-    for _ in range(20):
-        f, hop = np.where(kind == 1, -1.0, 0.0), (kind, np.zeros(4, int), np.full((4, 2), 0.5))
-        habits = hops.learn(habits, pool, hop, np.repeat(pool.x[:1], 4, axis=0), f, np.full(4, 20), swept=False)
-    shares = hops.shares(habits.gain / habits.cost, hops.LEAST_KIND)
-    assert shares[1] > 0.8 and np.all(shares > 0.02) and np.isclose(np.sum(shares), 1)
-    assert habits.sweep == 1
-
-
-def test_hops_that_come_home_yield_nothing_however_cheap():
-    rng = np.random.default_rng(0)
-    pool = hops.enter(hops.empty(2), rng.random((20, 2)), np.arange(20.0), np.ones(20, bool))
-    habits, bin = hops.fresh(), np.array([2, 9])
-    for _ in range(20):
-        start = pool.x[0] + np.array([[1e-3, 0], [0.3, 0]])
-        x = np.stack([pool.x[0] + 1e-5, pool.x[0] + 0.4])  # one is home again, the other elsewhere, at no good value
-        hop = np.zeros(2, int), bin, start
-        habits = hops.learn(habits, pool, hop, x, np.array([0.0, 30.5]), np.array([5, 100]), swept=False)
-    yields = habits.scale_gain[0] / habits.scale_cost[0]
-    assert np.argmax(yields) == 9 and yields[2] <= 1.01 * np.min(yields)
-
-
-def test_copies_of_the_best_minimum_do_not_fill_the_pool():
-    x, f = np.random.default_rng(1).random((200, 3)), np.repeat([-3.0, -2.0, -1.0, 0.0], 50)
-    pool = hops.enter(hops.empty(3), x, f, np.ones(200, bool))
-    assert pool.f.tolist() == [-3, -3, -2, -2, -1, -1, 0, 0]
-    assert pool.distinct == hops.POOL  # those that were dropped too: so many tell how many searches a level makes
-    assert len(hops.enter(hops.empty(3), x[:0], f[:0], np.ones(0, bool)).f) == 0
 
 
 def test_the_default_learns_up_to_a_thousand_variables():
