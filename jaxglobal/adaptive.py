@@ -82,7 +82,7 @@ class Adaptive:
         cover: the sequence of the cover.
         seed: of the hops.
         stop: whether a search that is about to end in a known minimum ends there (basins.py). Not by default: on the
-            classic functions it saves a median of 4 % of the evaluations, and misses one of 30 minima
+            classic functions it saves a median of 3 % of the evaluations, and on some it costs more
             (`python benchmarks/evaluations.py`).
 
     Example:
