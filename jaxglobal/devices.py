@@ -15,9 +15,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 CPU_CACHE = 2**18  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
 CPU_TICK = 1e6  # multiplications in a tick (about 0.3 ms): more lanes would only make the tail of a level longer
 CPU_ALONE = 1e6  # multiplications of one evaluation from which idle lanes cost more than the lanes gain
-FEW = 8  # lanes of a thread where searches come in small rounds: the width of its vectors
+FEW = {"cpu": 8, "gpu": 1024, "tpu": 1024}  # lanes where searches come in small rounds: on a CPU its vectors' width
 WIDE_FROM = 32  # times as many searches in a round, from which the full number of lanes is worth its compilation
-MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
+MOST_LANES = {"cpu": 256, "gpu": 32768, "tpu": 16384}  # up to which a tick takes about the same time
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 SHARE = 0.5  # of a device's memory that compiled programs may take
 UNKNOWN_MEMORY = 2**33  # bytes, where a machine does not tell
@@ -50,9 +50,11 @@ def choose_lanes(numbers: int, dtype: np.dtype, cost: float, platform: str | Non
 def narrow(lanes: int, together: float, platform: str) -> int:
     """Lanes, at most so many, where so many searches are under way together.
 
-    On a CPU every lane costs its share of a tick, at work or idle; an accelerator has as many anyway.
+    On a CPU every lane costs its share of a tick, at work or idle; on an accelerator, its share of what is copied to
+    and fro with every chunk. platform: "any" if the number of lanes was given.
     """
-    return min(lanes, FEW) if platform == "cpu" and together < WIDE_FROM * FEW else lanes
+    few = FEW.get(platform, lanes)
+    return min(lanes, few) if together < WIDE_FROM * few else lanes
 
 
 def fewer_lanes(lanes: int, needed: float, memory: float) -> int:

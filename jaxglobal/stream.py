@@ -51,6 +51,26 @@ class Stream:
             to[:left], to[left : left + k] = kept[self.first : self.count], added
         self.first, self.count = 0, left + k
 
+    def searches(self, rows: np.ndarray) -> np.ndarray:
+        """Numbers and problems, (k, 2), of the searches of rows of a chunk's results; see `sweep.Chunk`."""
+        return self._of(rows, self.waiting, self.at_work, -1)
+
+    def move(self, state: State, slot: np.ndarray, first: int) -> None:
+        """Takes over the lanes from a chunk. slot: (L,) the rows of results of the searches that are in them now."""
+        self.at_work, self.begun = (
+            self._of(slot, self.waiting, self.at_work, -1),
+            self._of(slot, self.starts, self.begun, 0),
+        )
+        self.state, self.first = state, first
+
+    def _of(self, rows: np.ndarray, queued: np.ndarray, brought: np.ndarray, idle: Any) -> np.ndarray:
+        """Entries of the queue or of the lanes, for rows of results; rows beyond are of idle lanes."""
+        size, lanes = len(queued), len(brought)
+        out = np.full((len(rows), queued.shape[1]), idle, queued.dtype)
+        first, second = rows < size, (rows >= size) & (rows < size + lanes)
+        out[first], out[second] = queued[rows[first]], brought[rows[second] - size]
+        return out
+
     def queue(self, max_ticks: int, drain: bool, known: Any = None) -> Queue:
         """The queue of the next chunk."""
         problem = self.waiting[:, 1].astype(np.int32)

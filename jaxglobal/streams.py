@@ -272,18 +272,17 @@ class Streams:
         # JAX's settings belong to a thread: that of the caller holds in the pool too.
         drain = drain and not len(self._returned[0])
         run = functools.partial(self._run, rules=rules, max_ticks=max_ticks, drain=drain, precise=x64())
-        began = time.perf_counter()
         try:
             outcomes = list(thread_pool(len(self.streams)).map(run, busy)) if len(busy) > 1 else [run(i) for i in busy]
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if self.group.count == 1 or not out_of_memory(error):
                 raise
             self._short, outcomes = True, []  # which the others have to hear
-        seconds = time.perf_counter() - began
         if outcomes:
             made, nfev = (np.array([outcome[i] for outcome in outcomes]) for i in (1, 2))
             self._spent = self._spent.add(int(np.sum(nfev)), ticks=int(np.sum(made)) * self.engine.lanes)
-            self.engine.tick_time = seconds / max(1, *made)
+            # Of the program alone: what is done once a chunk must not make the next chunk shorter.
+            self.engine.tick_time = max(outcome[3] for outcome in outcomes) / max(1, *made)
             # The pace of late: what was longer ago counts half with every chunk.
             self.worked[busy] += made
             ended = [len(ended.f) for ended, *_ in outcomes]
@@ -307,28 +306,24 @@ class Streams:
 
     def _run(
         self, i: int, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
-    ) -> tuple[minima.Ended, int, int]:
+    ) -> tuple[minima.Ended, int, int, float]:
+        """Runs a chunk on stream i; what ended, its ticks, its evaluations, and the seconds that the program took."""
         stream, engine, began = self.streams[i], self.engines[i], time.perf_counter()
         with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
             out: Chunk = engine.call(
                 stream.state, stream.queue(max_ticks, drain, self._minima), self._problems[i], rules
             )
-        results, slot = np.asarray(out.results), np.asarray(out.state.slot)
-        self.seconds[i] += time.perf_counter() - began
-        searches = np.concatenate([stream.waiting, stream.at_work, [[-1, -1]]])
-        begun = np.concatenate([stream.starts, stream.begun, np.zeros_like(stream.begun[:1])])
-        stream.state, stream.first, stream.at_work, stream.begun = (
-            out.state,
-            int(out.first),
-            searches[slot],
-            begun[slot],
-        )
+        made = int(out.ticks)  # waits for the program, but not for its results to arrive
+        taken = time.perf_counter() - began
+        results, slot, first, nfev = jax.device_get((out.results, out.state.slot, out.first, out.nfev))
+        self.seconds[i] += taken
         n = engine.n
         rows = np.flatnonzero(results[:, n + 1])
         ended = results[rows]
-        status, nfev = ended[:, n + 1 :].astype(np.int64).T
-        number, problem = searches[rows].T
-        return minima.Ended(ended[:, :n], ended[:, n], number, status, nfev, problem), int(out.ticks), int(out.nfev)
+        number, problem = stream.searches(rows).T
+        stream.move(out.state, slot, int(first))
+        status, counts = ended[:, n + 1 :].astype(np.int64).T
+        return minima.Ended(ended[:, :n], ended[:, n], number, status, counts, problem), made, int(nfev), taken
 
     def cut(self) -> minima.Ended:
         """Ends the searches at work in this process where they are; starts that wait are dropped."""

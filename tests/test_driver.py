@@ -14,7 +14,9 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
+from jaxglobal import devices
 from jaxglobal.result import LocalStatus
+from jaxglobal.stream import Stream
 
 BOX = [(-4.0, 5.12)] * 2
 
@@ -159,7 +161,7 @@ def test_max_evals_does_not_depend_on_the_clock(monkeypatch):
 
 
 def test_ctrl_c_ends_the_search_with_its_status():
-    endless(max_levels=1)
+    jg.minimize(rastrigin, BOX, same=100, max_time=1, progress=False)  # compiles
     timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
     timer.start()
     began = time.perf_counter()
@@ -260,9 +262,30 @@ def test_the_same_bits_for_any_number_of_threads(monkeypatch):
 
 def test_lanes_are_busy_on_a_large_level():
     starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (65536, 2))
-    result = endless(x0=starts, max_starts=65536)
+    result = endless(x0=starts, max_starts=65536, lanes=256)
     assert result.levels[0].nstarts == 65536
     assert result.lane_efficiency > 0.95
+
+
+def test_what_is_done_once_a_chunk_does_not_shorten_the_next(monkeypatch):
+    chunks, move = [], Stream.move
+
+    def slow(*args):
+        chunks.append(time.sleep(0.04))  # longer than a chunk is meant to be
+        move(*args)
+
+    monkeypatch.setattr(Stream, "move", slow)
+    starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (4096, 2))
+    result = endless(x0=starts, max_starts=4096, lanes=4096)
+    assert result.levels[0].nstarts == 4096 and len(chunks) < 12  # of one tick each, they would be some forty
+
+
+@pytest.mark.parametrize(
+    "platform, together, lanes",
+    [("cpu", 1, 8), ("cpu", 256, 64), ("gpu", 1e3, 1024), ("gpu", 1e5, 4096), ("any", 1, 64)],
+)
+def test_few_lanes_where_few_searches_come_together(platform, together, lanes):
+    assert devices.narrow(4096 if platform == "gpu" else 64, together, platform) == lanes
 
 
 def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
