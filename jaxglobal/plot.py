@@ -65,7 +65,8 @@ def levels(result: Result, ax: Any = None) -> Any:
     ax.scatter(index, values, color=BLUE, s=36, zorder=2)
     low, high = ax.get_ylim()
     for i, level in enumerate(result.levels):
-        text = f"{level.nstarts:,} starts\n{level.time:.2g} s\nspacing\n{level.spacing:.2g}"
+        starts = "1 start" if level.nstarts == 1 else f"{level.nstarts:,} starts"
+        text = f"{starts}\n{level.time:.2g} s\nspacing\n{level.spacing:.2g}"
         ax.annotate(text, (index[i], values[i]), (4, 7), textcoords="offset points", fontsize="x-small", va="bottom")
     ax.set_ylim(low, high + 0.45 * (high - low))
     ax.margins(x=0.14)

@@ -101,8 +101,9 @@ class Level:
     def __repr__(self) -> str:
         """On one line."""
         cut = "" if self.complete else ", cut short"
+        starts = "1 start" if self.nstarts == 1 else f"{self.nstarts:,} starts"
         return (
-            f"Level {self.index}: best {self.fun:.10g}, {self.nstarts:,} starts, {self.nfev:,} evaluations, "
+            f"Level {self.index}: best {self.fun:.10g}, {starts}, {self.nfev:,} evaluations, "
             f"{duration(self.time)} (next about {duration(self.next_time)}), spacing {self.spacing:.3g}{cut}"
         )
 
