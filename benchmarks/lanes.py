@@ -1,16 +1,17 @@
 """What a tick costs by the number of lanes, and what a search takes beside its ticks, on the device at hand.
 
-    python benchmarks/lanes.py [--lanes 1024 16384 32768 65536] [--report]
+    python benchmarks/lanes.py [--lanes auto 1024 16384 65536] [--report]
 
 Rosenbrock, Rastrigin and Ackley in [-5.12, 5.12]^n with the optimum shifted at random: a search from each of 131,072
-uniform points in five variables, with so many lanes or the number that is chosen; and `minimize(fun, bounds)` in two
-and five variables until it stops by itself. The fastest of three searches after the one that compiles: wall-clock, the
-part of it in the program of the lanes (the mean of the streams), ticks.
+uniform points in five variables, with so many lanes, `auto` the number that is chosen; and `minimize(fun, bounds)` in
+two and five variables until it stops by itself. The fastest of three searches after the one that compiles: wall-clock,
+the part of it in the program of the lanes (the mean of the streams), with the copies to the device, and ticks.
 
 Results go to benchmarks/results/lanes.json after each case, by device; cases that are there are skipped.
 """
 
 import argparse
+import itertools
 import time
 
 import jax
@@ -18,7 +19,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import numpy as np
-from common import Ledger, cache_compilations, machine, random_starts
+from common import Ledger, cache_compilations, code, machine, random_starts
 from zeus import PROBLEMS, STARTS
 
 import jaxglobal as jg
@@ -42,7 +43,7 @@ def case(name: str, n: int, starts: int, lanes: str) -> dict:
         return {
             "seconds": round(wall, 5), "program": round(float(np.mean(streams.seconds)), 5) if starts else None,
             "ticks": int(np.mean(streams.worked)) if starts else None, "error": float(result.fun),
-            "nfev": result.nfev, "jax": jax.__version__,
+            "nfev": result.nfev, "jax": jax.__version__, "code": code(),
         }  # fmt: skip
 
     run()
@@ -66,7 +67,7 @@ def report(rows: list[dict]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lanes", type=int, nargs="+")
+    parser.add_argument("--lanes", nargs="+", default=["auto"])
     parser.add_argument("--anew", action="store_true", help="drop all saved cases first")
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
@@ -75,9 +76,7 @@ def main() -> None:
         return report(list(ledger.rows.values()))
     cache_compilations()
     device = machine()["device"]
-    cases = [(name, 5, STARTS, lanes) for lanes in map(str, options.lanes or ["auto"]) for name in PROBLEMS]
-    cases += [(name, n, 0, "auto") for n in (2, 5) for name in PROBLEMS]
-    for name, n, starts, lanes in cases:
+    for lanes, (n, starts), name in itertools.product(options.lanes, ((5, STARTS), (2, 0), (5, 0)), PROBLEMS):
         key = device, name, n, starts, lanes
         if key not in ledger.rows:
             ledger.add(**dict(zip(FIELDS, key, strict=True)), **case(name, n, starts, lanes))

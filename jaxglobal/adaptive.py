@@ -166,7 +166,7 @@ class Course(NamedTuple):
     cells: np.ndarray
     """() Cover searches of the round."""
     covered: np.ndarray
-    """() Points of the cover among the block."""
+    """() Points of the cover among the candidates."""
     first_step: np.ndarray
     kind: np.ndarray
     bin: np.ndarray
@@ -178,7 +178,7 @@ class Course(NamedTuple):
     axis: np.ndarray
     """(k,) Of the exchanges of the round."""
     candidates: np.ndarray
-    """(k, n) Of the round: those of the cover, of the hops, and of a scan."""
+    """(k, n) Of the round, those that have values: of the cover, of the hops, and of a scan."""
     values: np.ndarray
     """(k,) Theirs."""
     swept: np.ndarray

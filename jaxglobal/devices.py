@@ -15,9 +15,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDev
 CPU_CACHE = 2**18  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
 CPU_TICK = 1e6  # multiplications in a tick (about 0.3 ms): more lanes would only make the tail of a level longer
 CPU_ALONE = 1e6  # multiplications of one evaluation from which idle lanes cost more than the lanes gain
-FEW = {"cpu": 8, "gpu": 1024, "tpu": 1024}  # lanes where searches come in small rounds: on a CPU its vectors' width
-WIDE_FROM = 32  # times as many searches in a round, from which the full number of lanes is worth its compilation
-MOST_LANES = {"cpu": 256, "gpu": 32768, "tpu": 16384}  # up to which a tick takes about the same time
+FEW = {"cpu": 8, "gpu": 4096, "tpu": 4096}  # lanes where searches come in rounds: a CPU's vectors, the largest round
+WIDE_FROM = 32  # times as many searches together, from which the full number of lanes is worth its compilation
+MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 SHARE = 0.5  # of a device's memory that compiled programs may take
 UNKNOWN_MEMORY = 2**33  # bytes, where a machine does not tell

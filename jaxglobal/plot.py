@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxglobal.fit import Fit
-from jaxglobal.result import Result
+from jaxglobal.result import Result, counted
 
 BLUE, ORANGE, GREEN, SKY = "#0072b2", "#e69f00", "#009e73", "#56b4e9"
 GRID = 160  # points a side of a landscape
@@ -65,8 +65,7 @@ def levels(result: Result, ax: Any = None) -> Any:
     ax.scatter(index, values, color=BLUE, s=36, zorder=2)
     low, high = ax.get_ylim()
     for i, level in enumerate(result.levels):
-        starts = "1 start" if level.nstarts == 1 else f"{level.nstarts:,} starts"
-        text = f"{starts}\n{level.time:.2g} s\nspacing\n{level.spacing:.2g}"
+        text = f"{counted(level.nstarts, 'start')}\n{level.time:.2g} s\nspacing\n{level.spacing:.2g}"
         ax.annotate(text, (index[i], values[i]), (4, 7), textcoords="offset points", fontsize="x-small", va="bottom")
     ax.set_ylim(low, high + 0.45 * (high - low))
     ax.margins(x=0.14)

@@ -101,9 +101,9 @@ class Level:
     def __repr__(self) -> str:
         """On one line."""
         cut = "" if self.complete else ", cut short"
-        starts = "1 start" if self.nstarts == 1 else f"{self.nstarts:,} starts"
         return (
-            f"Level {self.index}: best {self.fun:.10g}, {starts}, {self.nfev:,} evaluations, "
+            f"Level {self.index}: best {self.fun:.10g}, {counted(self.nstarts, 'start')}, "
+            f"{counted(self.nfev, 'evaluation')}, "
             f"{duration(self.time)} (next about {duration(self.next_time)}), spacing {self.spacing:.3g}{cut}"
         )
 
@@ -370,6 +370,15 @@ def table(rows: list[tuple[str, str]]) -> str:
     """Names and values as a table of HTML."""
     cells = (f"<tr><th style='text-align:left'>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
     return f"<table>{''.join(cells)}</table>"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "start"), counted(2000, "start")
+    ('1 start', '2,000 starts')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

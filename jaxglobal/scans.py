@@ -25,7 +25,7 @@ import numpy as np
 from jaxglobal import hops
 from jaxglobal.hops import Pool
 
-COARSEST = 48  # points of a line at first
+COARSEST = 48  # points of a line at first, the best point among them
 FINEST = 512
 EVEN = 1 / 2  # share of the points of a line that are spread evenly
 CLOSER = 1 / 4  # so many more, of those there are, come at a time
@@ -67,6 +67,7 @@ def closer(pool: Pool, plan: Plan, x: np.ndarray, f: np.ndarray) -> np.ndarray:
     return hops.moved(pool.x[0], axis.astype(np.int64), place)
 
 
+@np.errstate(over="ignore")  # the walls of a line
 def easiest(t: np.ndarray, v: np.ndarray, count: int) -> np.ndarray:
     """(count,) Middles of the intervals with the easiest lower value. t, v: (k,) in ascending t.
 
@@ -98,6 +99,7 @@ def of_each(pool: Pool, x: np.ndarray, f: np.ndarray) -> Iterator[tuple[int, np.
         yield int(axis), places, np.append(f[of == axis], pool.f[0])[order]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def lowest(t: np.ndarray, v: np.ndarray) -> np.ndarray:
     """(m,) The lowest minima of the parabolas through neighbouring points, best first. t, v: (k,) in ascending t."""
     left, right = t[1:-1] - t[:-2], t[2:] - t[1:-1]

@@ -32,7 +32,7 @@ from jaxglobal.spent import Spent
 from jaxglobal.stream import Stream
 from jaxglobal.sweep import Chunk, Engine, Problems, State
 
-CHUNK_TIME = 0.03  # seconds between two looks at the clock
+CHUNK_TIME = 0.03  # seconds of a program between two looks at the clock
 TOGETHER = 4  # times as many between two messages of several processes
 FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
 MOST_TICKS = 2**16
@@ -78,7 +78,7 @@ class Streams:
     Attributes:
         lockstep: whether starts are dealt only when all queues are empty, so that all streams make the same ticks.
         spent: by all streams so far.
-        seconds: (k,) that each stream of this process has been at work.
+        seconds: (k,) that the calls of the program of each stream of this process have taken.
         worked: (k,) ticks that each has made.
         lanes: of each stream.
         looks: the points that wait for their values alone, if any can.
@@ -281,7 +281,7 @@ class Streams:
         if outcomes:
             made, nfev = (np.array([outcome[i] for outcome in outcomes]) for i in (1, 2))
             self._spent = self._spent.add(int(np.sum(nfev)), ticks=int(np.sum(made)) * self.engine.lanes)
-            # Of the program alone: what is done once a chunk must not make the next chunk shorter.
+            # Without what is done with the results: it must not make the next chunk shorter.
             self.engine.tick_time = max(outcome[3] for outcome in outcomes) / max(1, *made)
             # The pace of late: what was longer ago counts half with every chunk.
             self.worked[busy] += made
@@ -307,7 +307,7 @@ class Streams:
     def _run(
         self, i: int, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
     ) -> tuple[minima.Ended, int, int, float]:
-        """Runs a chunk on stream i; what ended, its ticks, its evaluations, and the seconds that the program took."""
+        """Runs a chunk on stream i; what ended, its ticks, its evaluations, and the seconds of the call."""
         stream, engine, began = self.streams[i], self.engines[i], time.perf_counter()
         with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
             out: Chunk = engine.call(

@@ -1,7 +1,8 @@
 """How many lanes a search has: as many as its level can use, and fewer where memory is short.
 
-The first levels are small, and on a CPU a lane without a search costs as much as the others. So a search begins with
-few, and goes on with all when a level has work for them: other streams, opened while limits bind.
+The first levels are small, and a lane without a search costs: on a CPU as much as the others, on an accelerator a copy
+of its row. So a search begins with few, and goes on with all when a level has work for them: other streams, opened
+while limits bind.
 """
 
 import time

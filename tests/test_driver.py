@@ -1,6 +1,7 @@
 """minimize and levels: stopping rules alone and together, each in the middle of a level too; traces; determinism."""
 
 import gc
+import math
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from checks import check_counts, check_minimum
 
 import jaxglobal as jg
 from jaxglobal import devices
+from jaxglobal.adaptive import LARGEST_ROUND
 from jaxglobal.result import LocalStatus
 from jaxglobal.stream import Stream
 
@@ -161,7 +163,8 @@ def test_max_evals_does_not_depend_on_the_clock(monkeypatch):
 
 
 def test_ctrl_c_ends_the_search_with_its_status():
-    jg.minimize(rastrigin, BOX, same=100, max_time=1, progress=False)  # compiles
+    jg.minimize(rastrigin, BOX, max_levels=2, progress=False)  # compiles for few searches a round
+    endless(max_levels=1)  # and for many
     timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
     timer.start()
     began = time.perf_counter()
@@ -281,11 +284,25 @@ def test_what_is_done_once_a_chunk_does_not_shorten_the_next(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "platform, together, lanes",
-    [("cpu", 1, 8), ("cpu", 256, 64), ("gpu", 1e3, 1024), ("gpu", 1e5, 4096), ("any", 1, 64)],
+    "platform, most, together, lanes",
+    [
+        ("cpu", 256, 1, 8),
+        ("cpu", 256, 256, 256),
+        ("gpu", 16384, LARGEST_ROUND, 4096),
+        ("gpu", 16384, math.inf, 16384),
+        ("any", 16384, 1, 16384),
+    ],
 )
-def test_few_lanes_where_few_searches_come_together(platform, together, lanes):
-    assert devices.narrow(4096 if platform == "gpu" else 64, together, platform) == lanes
+def test_few_lanes_where_few_searches_come_together(platform, most, together, lanes):
+    assert devices.narrow(most, together, platform) == lanes
+
+
+def test_a_stream_knows_which_search_is_where():
+    numbers = np.arange(4)[:, None] + [10, 0]
+    stream = Stream(None, np.ones((4, 1)), np.ones(4), numbers, np.array([[5, 0], [-1, -1]]), np.array([[7.0], [0.0]]))
+    assert stream.searches(np.array([2, 4])).tolist() == [[12, 2], [5, 0]]  # of the queue, of a lane
+    stream.move(None, np.array([6, 1]), first=2)  # the first lane is idle now, the second has start 1
+    assert stream.at_work.tolist() == [[-1, -1], [11, 1]] and stream.begun.tolist() == [[0], [1]] and stream.first == 2
 
 
 def test_lanes_are_halved_when_memory_runs_out(monkeypatch):

@@ -68,6 +68,14 @@ def test_a_scan_takes_points_without_a_value_for_walls():
     assert not len(scans.lowest(t, np.ones(9))) and not len(scans.lowest(t[:2], v[:2]))
 
 
+def test_a_wall_as_high_as_numbers_go_is_no_warning():
+    walled = lambda x: np.where(x[:, 0] > 0.5, 1e306, (x[:, 0] - 0.3) ** 2)  # noqa: E731
+    best = np.full((1, 1), 0.1)
+    pool = hops.enter(hops.empty(1), best, walled(best), np.ones(1, bool))
+    proposed = scans.proposals(pool, *scan(pool, scans.fresh(), walled, np.random.default_rng(0)))
+    assert abs(proposed[0, 1] - 0.3) < 1e-6
+
+
 def test_scans_that_find_nothing_are_finer_and_rarer():
     plan = scans.fresh()
     assert scans.after(plan, scanned=True, fruitful=True) == plan
