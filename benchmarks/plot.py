@@ -116,7 +116,7 @@ def bbob(rows) -> None:
 def lennard_jones(rows) -> None:
     """Runs that found the lowest known energy, and their evaluations, by the number of atoms."""
     sizes = sorted({row["size"] for row in rows})
-    figure, (above, below) = plt.subplots(2, 1, figsize=(7, 4.6), sharex=True, layout="constrained")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True, layout="constrained")
     for place, size in enumerate(sizes):
         mine = [row for row in rows if row["size"] == size]
         found = [row["nfev"] for row in mine if row["found"]]
