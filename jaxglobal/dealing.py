@@ -158,8 +158,8 @@ class GuidedDealer(Dealer):
         return count
 
     def drains(self, dealt: int, allowed: int) -> bool:
-        """As soon as the block has been dealt."""
-        return self._block is None or self._sent == len(self._block.x)
+        """As soon as the block has been dealt; at level 0, which has none, the level."""
+        return super().drains(dealt, allowed) if self._block is None else self._sent == len(self._block.x)
 
     def take(self, level: int, ended: Ended) -> np.ndarray | None:
         """See `Dealer`; even starts are those at random points of the cells of the cover."""

@@ -169,16 +169,18 @@ def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive
     f = archive.f.astype(np.float64)
     side = cell_side(archive.x.dtype)
     tolerance = np.maximum(fatol, max(frtol, 2.0 ** -value_bits(archive.f.dtype)) * np.abs(f))
-    kept, count, even = np.zeros(len(f), bool), archive.searches.copy(), archive.even.copy()
-    for i, lowest in enumerate(np.searchsorted(f, f - tolerance)):
-        if lowest == i:  # no value near
-            kept[i] = True
-            continue
-        near = kept[lowest:i] & np.all(np.abs(unit[lowest:i] - unit[i]) <= 2 * side, axis=1)
-        if np.any(near):
-            same = lowest + np.argmax(near)
-            count[same] += count[i]
-            even[same] += even[i]
-        else:
-            kept[i] = True
+    kept, count, even = np.ones(len(f), bool), archive.searches.copy(), archive.even.copy()
+    index, first = np.arange(len(f)), np.searchsorted(f, f - tolerance)
+    later = np.repeat(index, index - first)  # pairs of near values
+    earlier = np.arange(len(later)) - np.repeat(np.cumsum(index - first) - index, index - first)
+    for one in range(unit.shape[1]):  # and of near places: most pairs fall out with the first variable
+        near = np.abs(unit[earlier, one] - unit[later, one]) <= 2 * side
+        earlier, later = earlier[near], later[near]
+    joining, starts = np.unique(later, return_index=True)
+    for i, near in zip(joining, np.split(earlier, starts[1:]), strict=False):
+        near = near[kept[near]]
+        if len(near):
+            kept[i] = False
+            count[near[0]] += count[i]
+            even[near[0]] += even[i]
     return Archive(*(field[kept] for field in archive._replace(searches=count, even=even)))

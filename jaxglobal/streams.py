@@ -112,8 +112,8 @@ class Streams:
         self._hear(reports)
 
     def _forget(self) -> None:
-        """Nothing is known of what the streams take."""
-        self._ended, self._made = np.zeros(len(self.engines)), np.zeros(len(self.engines))
+        """Of what the streams take nothing is known but what their engine took before."""
+        self._ended, self._made = (np.full(len(self.engines), count) for count in self.engine.pace)
         self._spent, self._short = Spent(), False
 
     def _idle(self) -> Stream:
@@ -287,6 +287,7 @@ class Streams:
             self.worked[busy] += made
             ended = [len(ended.f) for ended, *_ in outcomes]
             self._ended[busy], self._made[busy] = self._ended[busy] / 2 + ended, self._made[busy] / 2 + made
+            self.engine.pace = float(np.mean(self._ended)), float(np.mean(self._made))
         if self.group.count == 1:
             self._hear([self._report()])
         return minima.join([ended for ended, *_ in outcomes]) if outcomes else self._nothing()

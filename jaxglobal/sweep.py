@@ -99,6 +99,7 @@ class Engine:
         stops: whether searches end at known minima.
         memory: bytes of the program's arguments, results and temporary arrays, by XLA's own account; 0 if unknown.
         tick_time: seconds that a tick took when last measured, 0 before.
+        pace: searches that ended lately and the ticks in which they did, of a stream, when last measured; 0, 0 before.
     """
 
     program: Program
@@ -111,6 +112,7 @@ class Engine:
     stops: bool = False
     memory: int = 0
     tick_time: float = 0.0
+    pace: tuple[float, float] = (0.0, 0.0)
 
     def idle(self) -> State:
         """Lanes without a start."""

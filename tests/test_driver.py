@@ -19,6 +19,7 @@ from jaxglobal import devices
 from jaxglobal.adaptive import LARGEST_ROUND
 from jaxglobal.result import LocalStatus
 from jaxglobal.stream import Stream
+from jaxglobal.streams import Streams
 
 BOX = [(-4.0, 5.12)] * 2
 
@@ -263,11 +264,16 @@ def test_the_same_bits_for_any_number_of_threads(monkeypatch):
         ]
 
 
-def test_lanes_are_busy_on_a_large_level():
+@pytest.mark.parametrize("sequence", ["auto", jg.Grid()])
+def test_lanes_are_busy_on_a_large_level(sequence, monkeypatch):
+    drains, run = [], Streams.run
+    noting = lambda self, rules, drain, *left: drains.append(drain) or run(self, rules, drain, *left)  # noqa: E731
+    monkeypatch.setattr(Streams, "run", noting)
     starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (65536, 2))
-    result = endless(x0=starts, max_starts=65536, lanes=256)
+    result = endless(x0=starts, max_starts=65536, lanes=256, starts=sequence)
     assert result.levels[0].nstarts == 65536
     assert result.lane_efficiency > 0.95
+    assert not drains[0] and drains[-1]  # a lane that is idle does not wait for the others while starts are left
 
 
 def test_what_is_done_once_a_chunk_does_not_shorten_the_next(monkeypatch):
