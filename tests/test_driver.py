@@ -267,7 +267,11 @@ def test_the_same_bits_for_any_number_of_threads(monkeypatch):
 @pytest.mark.parametrize("sequence", ["auto", jg.Grid()])
 def test_lanes_are_busy_on_a_large_level(sequence, monkeypatch):
     drains, run = [], Streams.run
-    noting = lambda self, rules, drain, *left: drains.append(drain) or run(self, rules, drain, *left)  # noqa: E731
+
+    def noting(streams, rules, drain, *left):
+        drains.append(drain)
+        return run(streams, rules, drain, *left)
+
     monkeypatch.setattr(Streams, "run", noting)
     starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (65536, 2))
     result = endless(x0=starts, max_starts=65536, lanes=256, starts=sequence)
@@ -279,9 +283,10 @@ def test_lanes_are_busy_on_a_large_level(sequence, monkeypatch):
 def test_what_is_done_once_a_chunk_does_not_shorten_the_next(monkeypatch):
     chunks, move = [], Stream.move
 
-    def slow(*args):
-        chunks.append(time.sleep(0.04))  # longer than a chunk is meant to be
-        move(*args)
+    def slow(stream, *chunk):
+        time.sleep(0.04)  # the test is of slow bookkeeping: longer than a chunk is meant to be
+        chunks.append(stream)
+        move(stream, *chunk)
 
     monkeypatch.setattr(Stream, "move", slow)
     starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (4096, 2))

@@ -69,7 +69,9 @@ def test_a_scan_takes_points_without_a_value_for_walls():
 
 
 def test_a_wall_as_high_as_numbers_go_is_no_warning():
-    walled = lambda x: np.where(x[:, 0] > 0.5, 1e306, (x[:, 0] - 0.3) ** 2)  # noqa: E731
+    def walled(x):
+        return np.where(x[:, 0] > 0.5, 1e306, (x[:, 0] - 0.3) ** 2)
+
     best = np.full((1, 1), 0.1)
     pool = hops.enter(hops.empty(1), best, walled(best), np.ones(1, bool))
     proposed = scans.proposals(pool, *scan(pool, scans.fresh(), walled, np.random.default_rng(0)))
