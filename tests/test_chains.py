@@ -16,7 +16,7 @@ def bottom(x):
 def two_funnels(x):
     """Of minima on a lattice, (k, n): a wide funnel, and a narrow one that is deeper."""
     wide, narrow = np.linalg.norm(bottom(x) - 5.5 * CELL, axis=1), np.linalg.norm(bottom(x) - 13.5 * CELL, axis=1)
-    return np.minimum(wide, 1.1 * narrow - 0.1)
+    return np.minimum(wide, 1.2 * narrow - 0.1)
 
 
 def rounds_of(known, count, rounds, n=2):
@@ -133,6 +133,6 @@ def test_a_narrow_funnel_beside_a_wide_one_is_found(monkeypatch):
     found = []
     for share in (0, adaptive.CHAINED):
         monkeypatch.setattr(adaptive, "CHAINED", share)
-        lowest = [[guide.course.pool.f[0] for guide, _ in blocks(levels=10, n=10, seed=seed)][-1] for seed in range(8)]
-        found.append(sum(f == -0.1 for f in lowest))  # the bottom of the narrow funnel
-    assert found[1] >= found[0] + 2
+        runs = [blocks(levels=10, n=10, seed=seed) for seed in range(24)]
+        found.append(sum(any(guide.course.pool.f[0] == -0.1 for guide, _ in run) for run in runs))  # the narrow bottom
+    assert found[1] >= found[0] + 4
