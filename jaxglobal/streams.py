@@ -32,8 +32,8 @@ from jaxglobal.spent import Spent
 from jaxglobal.stream import Stream
 from jaxglobal.sweep import Chunk, Engine, Problems, State
 
-CHUNK_TIME = 0.03  # seconds of a program between two looks at the clock
-TOGETHER = 4  # times as many between two messages of several processes
+CHUNK_TIME = 0.05  # seconds of a program between two looks at the clock: what is done in between takes 2 to 4 ms
+TOGETHER = 3  # times as many between two messages of several processes
 FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
 MOST_TICKS = 2**16
 AHEAD = 2  # chunks for which a stream is given starts
