@@ -15,7 +15,7 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal import devices
+from jaxglobal import devices, streams
 from jaxglobal.adaptive import LARGEST_ROUND
 from jaxglobal.result import LocalStatus
 from jaxglobal.stream import Stream
@@ -268,9 +268,9 @@ def test_the_same_bits_for_any_number_of_threads(monkeypatch):
 def test_lanes_are_busy_on_a_large_level(sequence, monkeypatch):
     drains, run = [], Streams.run
 
-    def noting(streams, rules, drain, *left):
+    def noting(lanes, rules, drain, *left):
         drains.append(drain)
-        return run(streams, rules, drain, *left)
+        return run(lanes, rules, drain, *left)
 
     monkeypatch.setattr(Streams, "run", noting)
     starts = np.random.default_rng(0).uniform(*np.array(BOX).T, (65536, 2))
@@ -284,7 +284,7 @@ def test_what_is_done_once_a_chunk_does_not_shorten_the_next(monkeypatch):
     chunks, move = [], Stream.move
 
     def slow(stream, *chunk):
-        time.sleep(0.04)  # the test is of slow bookkeeping: longer than a chunk is meant to be
+        time.sleep(1.5 * streams.CHUNK_TIME)  # bookkeeping that takes longer than a chunk is meant to
         chunks.append(stream)
         move(stream, *chunk)
 
