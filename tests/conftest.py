@@ -1,5 +1,6 @@
 """Every test runs in float64 (unless JAXGLOBAL_X64=0), without implicit rank promotion, and warnings are errors."""
 
+import gc
 import os
 
 import jax
@@ -13,3 +14,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def x64() -> bool:
     """Whether the suite runs in float64."""
     return bool(jax.config.jax_enable_x64)
+
+
+@pytest.fixture(autouse=True)
+def left_by_earlier_tests():
+    """Passes of the garbage collector leave out what earlier tests keep: they would halt the process for a second."""
+    gc.collect()
+    gc.freeze()
