@@ -131,7 +131,7 @@ def polished(
 ) -> tuple[Found, np.ndarray | None]:
     """The same with the best few minima to their last digits, and the gradient at the best.
 
-    evaluate: as for `polish.polish`, in this dtype. count: minima that may be polished.
+    evaluate: as for `polish.side_by_side`, in this dtype. count: minima that may be polished.
 
     In the dtype of the search a value is the same as before within the rounding error, of which no rise counts. In a
     higher precision it is the value at x, rounded once, and a minimum that is not polished is not better than those
@@ -144,8 +144,8 @@ def polished(
     sides: Any = (np.asarray(side, dtype) for side in region_of(lower, upper, problem.open))
     region = Region(*sides)
     x, f, gradients = archive.x.copy(), archive.f.copy(), {}
-    for i in range(min(count, polish.FEW, len(f))):
-        place, value, g = polish.polish(evaluate, x[i].astype(dtype), region)
+    few = archive.x[: min(count, polish.FEW)].astype(dtype)
+    for i, (place, value, g) in enumerate(polish.side_by_side(evaluate, few, region)):
         if not math.isfinite(value):
             continue
         if dtype == own:

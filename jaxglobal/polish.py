@@ -6,11 +6,16 @@ good to six digits makes every step gain as many. The rules are those of `implic
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import numpy as np
 
 from jaxglobal.descent import Region
+
+Pairs = tuple[np.ndarray, np.ndarray]
+"""Values, (k,), and gradients, (k, n)."""
+Polished = tuple[np.ndarray, float, np.ndarray]
+"""A point, (n,), its value, and its gradient, (n,)."""
 
 STEPS = 4  # at most; the second usually reaches the rounding error
 LONGEST = 0.01  # a step beyond this, in units of the box, is not a polish
@@ -28,21 +33,32 @@ def affordable(free: int, nfev: int, left: float = math.inf) -> int:
     return int(min(SHARE * nfev, left) // (2 * free + STEPS + 2))
 
 
-def polish(
-    evaluate: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], x: np.ndarray, region: Region
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """A point near x, (n,), with a smaller gradient, or x; its value and its gradient.
+def side_by_side(evaluate: Callable[[np.ndarray], Pairs], points: np.ndarray, region: Region) -> list[Polished]:
+    """What `polish` makes of each point, (k, n); all that they ask for at a time is evaluated in one call."""
+    working, ended = [polish(x, region) for x in points], {}
+    asked = {i: next(one) for i, one in enumerate(working)}
+    while asked:
+        ends = np.cumsum([len(part) for part in asked.values()])[:-1]
+        f, g = (np.split(part, ends) for part in evaluate(np.concatenate(list(asked.values()))))
+        told, asked = zip(list(asked), f, g, strict=True), {}
+        for i, f_of, g_of in told:
+            try:
+                asked[i] = working[i].send((f_of, g_of))
+            except StopIteration as end:
+                ended[i] = end.value
+    return [ended[i] for i in range(len(points))]
 
-    evaluate: values, (k,), and gradients, (k, n), at points, (k, n).
-    """
-    f, g = (out[0] for out in evaluate(x[None]))
+
+def polish(x: np.ndarray, region: Region) -> Generator[np.ndarray, Pairs, Polished]:
+    """A point near x, (n,), with a smaller gradient, or x; yields points, (k, n), and is sent what they have."""
+    (f,), (g,) = yield x[None]
     lower, upper, width = (np.asarray(side) for side in region)
     # A variable that all but touches the bound to which it is drawn would bend the step of the others.
     drawn = outward(x, g, lower + NEAR * width, upper - NEAR * width, width) & (width > 0)
     onto, free = np.where(g > 0, lower, upper), np.flatnonzero(~drawn & (width > 0))
     if not len(free) or not np.all(np.isfinite(g)):
         return x, float(f), g
-    H = hessian(evaluate, x, free, lower, upper, width)
+    H = yield from hessian(x, free, lower, upper, width)
     if not np.all(np.isfinite(H)):
         return x, float(f), g
     eigenvalues, V = np.linalg.eigh(H)
@@ -54,7 +70,7 @@ def polish(
         step = np.zeros_like(x)
         step[free] = -V @ (inverse * (V.T @ (g * width)[free]))
         trial = np.where(drawn, onto, np.clip(x + step * width, lower, upper))
-        f_trial, g_trial = (out[0] for out in evaluate(trial[None]))
+        (f_trial,), (g_trial,) = yield trial[None]
         before, after = (residual(*point, lower, upper, width) for point in ((x, g), (trial, g_trial)))
         if not (np.max(np.abs(step)) <= LONGEST and np.isfinite(f_trial) and after < before):
             break
@@ -62,12 +78,12 @@ def polish(
     return x, float(f), g
 
 
-def hessian(evaluate, x: np.ndarray, free: np.ndarray, lower, upper, width) -> np.ndarray:
+def hessian(x: np.ndarray, free: np.ndarray, lower, upper, width) -> Generator[np.ndarray, Pairs, np.ndarray]:
     """Central differences of the gradient in units of the box, (m, m) for m free variables; one-sided at a bound."""
     away = np.zeros((len(free), len(x)), x.dtype)
     away[np.arange(len(free)), free] = np.finfo(x.dtype).eps ** (1 / 3) * width[free]
     above, below = np.clip(x + away, lower, upper), np.clip(x - away, lower, upper)
-    _, g = evaluate(np.concatenate([above, below]))
+    _, g = yield np.concatenate([above, below])
     apart = ((above - below) / np.where(width > 0, width, 1))[np.arange(len(free)), free]
     H = ((g[: len(free)] - g[len(free) :]) * width)[:, free] / apart[:, None]
     return (H + H.T) / 2

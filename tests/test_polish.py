@@ -7,6 +7,8 @@ import pytest
 from checks import check_counts
 
 import jaxglobal as jg
+from jaxglobal import polish
+from jaxglobal.descent import Region
 
 FLOAT32 = jg.Box(np.full(2, -3, np.float32), np.full(2, 3.5, np.float32))
 
@@ -71,3 +73,27 @@ def test_a_function_that_is_float32_alone_is_polished_there():
     result = jg.minimize(fun, FLOAT32, progress=False)
     np.testing.assert_allclose(result.x, 0.3, atol=1e-3)
     check_counts(result)
+
+
+def test_side_by_side_equals_one_by_one(x64):
+    """In a corner, on a face, inside, on a ridge and far from a minimum: each asks for as much as it needs."""
+    dtype = np.dtype(np.float64 if x64 else np.float32)
+    values_and_gradients = jax.jit(jax.vmap(jax.value_and_grad(lambda x: jnp.sum(jnp.cos(3 * x) + 0.3 * x))))
+    asked = []
+
+    def evaluate(points):
+        asked.append(len(points))
+        padded = np.concatenate([points, np.zeros((64 - len(points), 2), dtype)])  # one program for any number
+        return tuple(np.asarray(part)[: len(points)] for part in values_and_gradients(padded))
+
+    region = Region(*(np.full(2, side, dtype) for side in (-2.0, 2.0, 4.0)))
+    points = np.array([[-2.0, -2.0], [-1.09, 2.0], [-1.09, 1.0], [0.0, 0.0], [0.5, -0.5]], dtype)
+    together = polish.side_by_side(evaluate, points, region)
+    calls = len(asked)
+    alone = [polish.side_by_side(evaluate, point[None], region)[0] for point in points]
+    for one, other in zip(together, alone, strict=True):
+        for part, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(part, same)
+    each = len(asked) - calls
+    assert calls < each and sum(asked[:calls]) == sum(asked[calls:])
+    assert polish.side_by_side(evaluate, points[:0], region) == []
