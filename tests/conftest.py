@@ -16,8 +16,10 @@ def x64() -> bool:
     return bool(jax.config.jax_enable_x64)
 
 
-@pytest.fixture(autouse=True)
-def left_by_earlier_tests():
-    """Passes of the garbage collector leave out what earlier tests keep: they would halt the process for a second."""
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_behind():
+    """What JAX keeps of a module's programs would halt the next ones whenever the garbage collector passes over it."""
+    yield
+    jax.clear_caches()
     gc.collect()
     gc.freeze()
