@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxglobal.descent import Region
 
-Pairs = tuple[np.ndarray, np.ndarray]
+Evaluated = tuple[np.ndarray, np.ndarray]
 """Values, (k,), and gradients, (k, n)."""
 Polished = tuple[np.ndarray, float, np.ndarray]
 """A point, (n,), its value, and its gradient, (n,)."""
@@ -33,7 +33,7 @@ def affordable(free: int, nfev: int, left: float = math.inf) -> int:
     return int(min(SHARE * nfev, left) // (2 * free + STEPS + 2))
 
 
-def side_by_side(evaluate: Callable[[np.ndarray], Pairs], points: np.ndarray, region: Region) -> list[Polished]:
+def side_by_side(evaluate: Callable[[np.ndarray], Evaluated], points: np.ndarray, region: Region) -> list[Polished]:
     """What `polish` makes of each point, (k, n); all that they ask for at a time is evaluated in one call."""
     working, ended = [polish(x, region) for x in points], {}
     asked = {i: next(one) for i, one in enumerate(working)}
@@ -49,7 +49,7 @@ def side_by_side(evaluate: Callable[[np.ndarray], Pairs], points: np.ndarray, re
     return [ended[i] for i in range(len(points))]
 
 
-def polish(x: np.ndarray, region: Region) -> Generator[np.ndarray, Pairs, Polished]:
+def polish(x: np.ndarray, region: Region) -> Generator[np.ndarray, Evaluated, Polished]:
     """A point near x, (n,), with a smaller gradient, or x; yields points, (k, n), and is sent what they have."""
     (f,), (g,) = yield x[None]
     lower, upper, width = (np.asarray(side) for side in region)
@@ -78,7 +78,7 @@ def polish(x: np.ndarray, region: Region) -> Generator[np.ndarray, Pairs, Polish
     return x, float(f), g
 
 
-def hessian(x: np.ndarray, free: np.ndarray, lower, upper, width) -> Generator[np.ndarray, Pairs, np.ndarray]:
+def hessian(x: np.ndarray, free: np.ndarray, lower, upper, width) -> Generator[np.ndarray, Evaluated, np.ndarray]:
     """Central differences of the gradient in units of the box, (m, m) for m free variables; one-sided at a bound."""
     away = np.zeros((len(free), len(x)), x.dtype)
     away[np.arange(len(free)), free] = np.finfo(x.dtype).eps ** (1 / 3) * width[free]

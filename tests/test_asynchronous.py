@@ -97,7 +97,7 @@ def test_side_by_side_the_event_loop_stays_free():
     late, results = asyncio.run(main())
     assert all(result.status is jg.Status.MAX_TIME and result.fun < 1e-4 for result in results)
     # A search in the loop's own thread would hold it for 1.5 s; the figure promised is measured by benchmarks/host.py.
-    assert len(late) > 50 and max(late) < 0.5, max(late)
+    assert len(late) > 50 and max(late) < 0.25, max(late)
 
 
 def test_errors_and_no_result_yet():

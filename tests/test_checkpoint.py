@@ -63,7 +63,7 @@ def check_same(a, b):
 @pytest.mark.parametrize("problem", ["rastrigin", "bukin6", "eggholder"])
 def test_killed_again_and_again(problem, deadly, tmp_path):
     function = getattr(jg.problems, problem)
-    options = dict(max_levels=5, same=50, progress=False)
+    options = dict(max_levels=7, same=50, progress=False)
     plain = jg.minimize(function, BOX, **options)
     deadly |= {1, 2, 5, 6, 9, 12, 20}
     result, kills = until_done(lambda: jg.minimize(function, BOX, checkpoint=tmp_path / "search.npz", **options))
