@@ -5,6 +5,7 @@ forward and reverse mode, of any order. Inside it a `custom_vmap` sends a batch 
 (batch.py), where plain vmap would run every lane until the slowest problem ends.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -155,20 +156,24 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
     key = (plan.program, plan.platform, plan.lanes, numbers, arrays.digest())
     programs = problem.closed.programs
     if key not in programs:
+        safe = problem.closed.safe
 
         def find(*operands):
-            return jax.tree.map(lambda leaf: leaf[0], batched(plan, (False,) * len(operands))(*operands))
+            return jax.tree.map(lambda leaf: leaf[0], batched(safe, plan, (False,) * len(operands))(*operands))
 
         programs[key] = jax.jit(implicit.differentiable(plan.value, plan.open, find))
     return programs[key]
 
 
-def batched(plan: batch.Plan, own: tuple[bool, ...]) -> Callable[..., batch.Answer]:
-    """The search for problems that differ in the operands that `own` names; vmap makes them more problems."""
+def batched(safe: Callable[..., Any], plan: batch.Plan, own: tuple[bool, ...]) -> Callable[..., batch.Answer]:
+    """The search for problems that differ in the operands that `own` names; vmap makes them more problems.
+
+    safe: see `closed.Closed`.
+    """
 
     @custom_vmap
     def solve(*operands):
-        return batch.search(plan, own, *operands)
+        return safe(functools.partial(batch.search, plan, own), plan.platform)(*operands)
 
     @solve.def_vmap
     def rule(size, mapped, *operands):
@@ -178,7 +183,7 @@ def batched(plan: batch.Plan, own: tuple[bool, ...]) -> Callable[..., batch.Answ
             for leaf, new, old in zip(operands, mapped, own, strict=True)
         ]
         either = tuple(new or old for new, old in zip(mapped, own, strict=True))
-        answer = batched(plan, either)(*merged)
+        answer = batched(safe, plan, either)(*merged)
         split = jax.tree.map(lambda leaf: leaf.reshape(size, count, *leaf.shape[1:]), answer)
         return split, jax.tree.map(lambda _: True, split)
 

@@ -1,8 +1,9 @@
-"""The user's function as one of flat arrays: traced once, and closing over nothing that is traced.
+"""The user's function as one of flat arrays: traced by every call, as it is then, and closing over nothing.
 
-Every program is made from this one trace. Traced values that the function closes over are handed in beside its args, so
-that they can be batched and differentiated like these. The trace also tells what an evaluation costs, from which the
-number of lanes is chosen.
+Every program is made from this one trace, and found by what is in it (canonical.py): a function that has changed is
+another one, and one with other numbers in its arrays is not. Arrays that the function closes over are handed in beside
+its args; so traced ones can be batched and differentiated like these. The trace also tells what an evaluation costs,
+from which the number of lanes is chosen.
 """
 
 import dataclasses
@@ -18,8 +19,9 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from jaxglobal import canonical, programs
 from jaxglobal.cost import jaxpr_cost
-from jaxglobal.weakly import cache_of
+from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,22 +64,32 @@ class Closed(NamedTuple):
     """A function of flat arrays.
 
     Attributes:
-        value: f(x, leaves), x of shape (n,), leaves those of the args and then the captured values.
+        value: f(x, leaves), x of shape (n,), leaves those of the args and then the constants.
         auxiliary: aux(x, leaves), the auxiliary output, where there is one.
-        captured: traced values that the user's function closes over.
+        constants: the arrays that the user's function closes over.
         cost: estimate of the cost of one value with its gradient, in multiplications.
+        safe: safe(run, platform) is a program of this function as it is to be traced there; see `linear_algebra`.
         programs: where programs of this function are kept.
-        identity: identity() says which function this is: the text of its jaxpr, and the arrays that it closes over.
-        constants: these arrays.
+        identity: identity() says which function this is: the text of its jaxpr, and the constants.
     """
 
     value: Callable[..., jax.Array]
     auxiliary: Callable[..., Any]
-    captured: list[Any]
+    constants: list[Any]
     cost: float
+    safe: Callable[[Callable[..., Any], str], Callable[..., Any]]
     programs: dict[Any, Any]
     identity: Callable[[], Any]
-    constants: list[Any]
+
+    @property
+    def factorises(self) -> bool:
+        """Whether there is linear algebra in the function."""
+        return self.safe is not as_it_is
+
+    @property
+    def captured(self) -> bool:
+        """Whether a constant is traced."""
+        return is_traced(self.constants)
 
 
 NOT_JAX = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
@@ -87,34 +99,33 @@ def _none(*_: Any) -> Any:
     raise TypeError("this problem has no JAX function")
 
 
-NO_FUNCTION = Closed(_none, _none, [], math.inf, {}, lambda: None, [])  # where somebody else evaluates
+NO_FUNCTION = Closed(_none, _none, [], math.inf, as_it_is, {}, lambda: None)  # where somebody else evaluates
 
 
 def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], has_aux: bool) -> Closed:
-    """The function for an x of this layout and args of these shapes, traced at the first use.
+    """The function, as it is now, for an x of this layout and args of these shapes.
 
-    It is traced again each time where it closes over traced values.
+    Raises:
+        TypeError: it is no JAX function of x and these args, or does not return what an objective returns.
     """
-    known = cache_of(fun)
-    avals = tuple((leaf.shape, leaf.dtype, leaf.weak_type) for leaf in jax.tree.leaves(args))
-    layout = (structure.treedef, structure.shapes, structure.dtype)
-    key = (x64(), layout, jax.tree.structure(args), avals, has_aux)
-    if key in known:
-        return known[key]
     x = jax.tree.unflatten(structure.treedef, [jax.ShapeDtypeStruct(s, structure.dtype) for s in structure.shapes])
     jaxpr, output = traced(fun, x, args)
     check_output(output, has_aux)
-    where = [i for i, const in enumerate(jaxpr.consts) if is_traced(const)]
-    captured = [jaxpr.consts[i] for i in where]
-    fixed = [None if i in where else const for i, const in enumerate(jaxpr.consts)]
-    body, n_args, treedef = jaxpr.jaxpr, len(avals), jax.tree.structure(output)
+    constants = read_constants(jaxpr)
+    layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(args))
+    key = (x64(), layout, has_aux, jax.tree.structure(output), canonical.key(jaxpr))
+    made = programs.known(key, lambda: _of_jaxpr(jaxpr, structure, len(jax.tree.leaves(args)), output, has_aux))
+    return made._replace(constants=constants, identity=lambda: (str(jaxpr), constants))
+
+
+def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any, has_aux: bool) -> Closed:
+    """The function that was traced, without its constants."""
+    body, treedef = canonical.lifted(jaxpr), jax.tree.structure(output)
 
     def outputs(x, leaves):
-        consts = list(fixed)
-        for i, const in zip(where, leaves[n_args:], strict=True):
-            consts[i] = const
         parts = jax.tree.leaves(structure.unflatten(x))
-        return jax.tree.unflatten(treedef, jaxpr_as_fun(ClosedJaxpr(body, consts))(*parts, *leaves[:n_args]))
+        call = jaxpr_as_fun(ClosedJaxpr(body, leaves[n_args:]))
+        return jax.tree.unflatten(treedef, call(*parts, *leaves[:n_args]))
 
     def value(x, leaves):
         out = outputs(x, leaves)
@@ -124,16 +135,35 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
         return outputs(x, leaves)[1]
 
     cost = 3 * jaxpr_cost(body)  # reverse mode takes two to four times the work of the value
-    closed = Closed(value, auxiliary, captured, cost, {}, lambda: (str(body), fixed), fixed)
-    if not captured:
-        known[key] = closed
-    return closed
+    return Closed(value, auxiliary, [], cost, one_at_a_time if factorises(body) else as_it_is, {}, lambda: None)
+
+
+def read_constants(jaxpr: ClosedJaxpr, name: str = "fun") -> list[Any]:
+    """The arrays that a trace closes over; NumPy's are copied, so that nobody changes them during a search.
+
+    Raises:
+        ValueError: one of them has been deleted.
+    """
+    constants = []
+    for const in canonical.constants(jaxpr):
+        if not isinstance(const, jax.Array):
+            const = np.array(const)
+        elif not isinstance(const, Tracer) and const.is_deleted():
+            raise ValueError(
+                f"`{name}` must close over arrays that exist; got one of shape {const.shape}, donated or deleted."
+            )
+        constants.append(const)
+    return constants
 
 
 def traced(fun: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> tuple[ClosedJaxpr, Any]:
     """The function as a jaxpr, and the shapes of its output."""
+
+    def now(*args):  # JAX would remember the trace of `fun` itself
+        return fun(*args)
+
     try:
-        return jax.make_jaxpr(fun, return_shape=True)(x, *args)
+        return jax.make_jaxpr(now, return_shape=True)(x, *args)
     except NOT_JAX as error:
         first = str(error).split("\n")[0]
         raise TypeError(

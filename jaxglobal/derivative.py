@@ -86,18 +86,20 @@ def derivative(
     if isinstance(result, Results):
         several = family.check(fun, bounds, args, None, open, has_aux, bounds_axis)
         box, leaves, problem = several.box, several.leaves, several
-        count, own = several.count, (several.box.ndim == 3, *(True for _ in leaves))
+        count, own = several.count, (several.box.ndim == 3, *several.own)
     else:
         problem, _ = objective.check(fun, bounds, args, None, open, has_aux)
-        box, leaves = np.stack([problem.lower, problem.upper]), problem.leaves
-        count, own = None, (False,) * (1 + len(leaves))
+        box, leaves = np.stack([problem.lower, problem.upper]), jax.tree.leaves(problem.args)
+        count, own = None, (False,) * (1 + len(problem.leaves))
     x = read_x(result.x, problem.structure, count)
     programs = problem.closed.programs
     key = ("derivative", problem.open.tobytes(), own)
     if key not in programs:
-        one = functools.partial(differentiate, problem.closed.value, problem.open)
-        programs[key] = jax.jit(one if count is None else functools.partial(for_each, one, own))
-    (to_box, *to_args), (f_to_box, *f_to_args), singular, touching = programs[key](x, box, *leaves)
+        one = functools.partial(differentiate, problem.closed.value, problem.open, len(leaves))
+        run = one if count is None else functools.partial(for_each, one, own)
+        programs[key] = jax.jit(problem.closed.safe(run, jax.default_backend()))
+    told = programs[key](x, box, *leaves, *problem.closed.constants)
+    (to_box, *to_args), (f_to_box, *f_to_args), singular, touching = told
     structure, treedef = problem.structure, jax.tree.structure(problem.args)
     axes = 0 if count is None else 1
 
@@ -115,19 +117,23 @@ def derivative(
     )
 
 
-def differentiate(value: Callable[..., jax.Array], open: np.ndarray, x: jax.Array, box: jax.Array, *leaves: jax.Array):
+def differentiate(
+    value: Callable[..., jax.Array], open: np.ndarray, n_args: int, x: jax.Array, box: jax.Array, *leaves: jax.Array
+):  # fmt: skip
     """The rows of the Jacobian of x, those of the gradient of the value, and the doubts, for one problem.
 
-    Each list has an entry for the box, (2, n), and for each leaf, None where that is no floating-point number.
+    Each list has an entry for the box, (2, n), and for each of the first `n_args` leaves, None where that is no
+    floating-point number.
     """
+    leaves, constants = leaves[:n_args], leaves[n_args:]
     where = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
     def polish(box, x, *leaves):
         region = descent.region(box[0], box[1], open)
-        polished = implicit.polish(lambda x: value(x, list(leaves)), x, jnp.zeros((), x.dtype), region)
+        polished = implicit.polish(lambda x: value(x, [*leaves, *constants]), x, jnp.zeros((), x.dtype), region)
         return polished._replace(g=None)
 
-    solve = implicit.differentiable(value, open, polish)
+    solve = implicit.differentiable(lambda x, leaves: value(x, [*leaves, *constants]), open, polish)
 
     def answer(box, real):
         given = list(leaves)

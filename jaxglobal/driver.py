@@ -4,7 +4,6 @@ The loop from level to level is in running.py.
 """
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,7 @@ from jaxglobal.adaptive import Adaptive
 from jaxglobal.descent import Program
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.nearest import helps
-from jaxglobal.precise import evaluator
+from jaxglobal.precise import traced
 from jaxglobal.result import Level, Result
 from jaxglobal.running import Levels
 from jaxglobal.streams import Streams
@@ -195,7 +194,8 @@ def levels(
             needs = needs._replace(points=points, at_once=len(guesses), stops=sequence.stop)
         open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, needs)
         noise = 0.0
-        precise = functools.partial(evaluator, fun, args, problem)
+        narrow = problem.structure.dtype == np.float32  # its last digits come from float64
+        precise = traced(fun, args, problem) if narrow else None
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
     options = (sequence, search.identity, width, noise, bool(has_aux))
     kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)

@@ -46,6 +46,11 @@ class Family:
         """The leaves of the args, each with a leading axis of problems."""
         return jax.tree.leaves(self.args)
 
+    @property
+    def own(self) -> tuple[bool, ...]:
+        """Which of the things that the function takes beside x differ: the args do, what it closes over does not."""
+        return (True,) * len(self.leaves) + (False,) * len(self.closed.constants)
+
 
 def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any) -> Family:
     """The checked problems.

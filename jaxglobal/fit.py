@@ -6,6 +6,7 @@ the derivatives in the data by the implicit function theorem (implicit.py).
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from jaxglobal.closed import is_traced
 from jaxglobal.derivative import Derivative, derivative
 from jaxglobal.descent import Region
 from jaxglobal.host import Host
+from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
 from jaxglobal.regression import Data, Regression
 from jaxglobal.result import Result, brief, duration, table
@@ -143,7 +145,7 @@ class Fit:
         x = self.data.x if xdata is None else regression.read_x(xdata)
         p = self._regression.structure.flatten(self.popt)
         if xdata is None or self._regression.look is not None:
-            y, J = look(self._regression, x, p)
+            y, J = look(self._regression, self.data._replace(x=x), p)
         else:
             y, J = map(np.asarray, regression.values_and_jacobian(self._call, x, jnp.asarray(p)))
         with np.errstate(invalid="ignore"):
@@ -170,9 +172,9 @@ class Fit:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
         def cost(p, *data):
-            return reg.cost(reg.structure.flatten(p), Data(*data))
+            return reg.cost(reg.structure.flatten(p), Data(*data)._replace(constants=self.data.constants))
 
-        return derivative(self.result, cost, self._bounds, tuple(self.data))
+        return derivative(self.result, cost, self._bounds, tuple(self.data[:4]))
 
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr
@@ -290,20 +292,22 @@ def curve_fit(
         result = hostfit.search(model, one_by_one, reg, data, guesses, bounds, rules, starts, seed, progress)
         return finish(reg, data, bounds, result, absolute_sigma, reg.model)
     called = regression.as_called(model, structure, one_by_one)
-    call, programs = regression.read_model(model, structure, one_by_one, x, len(y))
-    linear = regression.linear_parameters(call, x, lower, upper, programs)
-    reg = Regression(call, structure, lower, upper, linear, loss, covariance, False, programs)
+    read = regression.read_model(model, structure, one_by_one, x, len(y))
+    data = data._replace(constants=read.constants)
+    linear = regression.linear_parameters(read, x, lower, upper)
+    reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
     sequence = sequences.read(starts, len(reg.searched), seed)
     if is_traced((data, lower, upper, guesses)):
         return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma, called)
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
     search = leastsquares.Search(reg, data, guesses, sequence, rules, shown, began)
-    try:
-        status, found = search.run()
-    finally:
-        shown.close()
-    return finish(reg, data, bounds, search.result(status, found), absolute_sigma, called)
+    with one_thread(reg.factorises):
+        try:
+            status, found = search.run()
+        finally:
+            shown.close()
+        return finish(reg, data, bounds, search.result(status, found), absolute_sigma, called)
 
 
 def traced(
@@ -330,7 +334,7 @@ def traced(
 
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
     best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses), *map(jnp.asarray, leaves))
-    y, J = regression.values_and_jacobian(reg.model, data.x, best.x)
+    y, J = regression.values_and_jacobian(reg.model, data.x, best.x, data.constants)
     pcov, variance = covariance(reg, data, best.f, y, J, absolute_sigma)
     dof = len(data.y) - int(np.sum(reg.free))
     popt = structure.unflatten(best.x)
@@ -340,14 +344,14 @@ def traced(
 def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any) -> Fit:
     """The fit that a search has come to."""
     flat = reg.structure.flatten(result.x)
-    y, J = look(reg, data.x, flat)
+    y, J = look(reg, data, flat)
     r, weighted = regression.weigh(reg, data, y, J)
     jac = np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0).astype(flat.dtype)
     result = dataclasses.replace(result, jac=reg.structure.unflatten(jac))
     pcov, variance = covariance(reg, data, result.fun, y, J, absolute_sigma)
     ordinates = np.asarray(data.y)
     fits = [
-        LocalFit(m.x, m.fun, m.count, ordinates - look(reg, data.x, reg.structure.flatten(m.x))[0])
+        LocalFit(m.x, m.fun, m.count, ordinates - look(reg, data, reg.structure.flatten(m.x))[0])
         for m in result.minima[:LISTED]
     ]
     dof = len(data.y) - int(np.sum(reg.free))
@@ -355,12 +359,14 @@ def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_si
     return Fit(*outcome, data, reg, bounds, variance, called)
 
 
-def look(reg: Regression, x: Any, p: Any) -> tuple[np.ndarray, np.ndarray]:
+def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
     """The model, (N,), and its Jacobian, (N, n), for one set of parameters."""
     if reg.look is not None:
-        return reg.look(x, p)
-    known = reg.programs.setdefault("look", jax.jit(lambda x, p: regression.values_and_jacobian(reg.model, x, p)))
-    y, J = known(x, p)
+        return reg.look(data.x, p)
+    if "look" not in reg.programs:
+        run = functools.partial(regression.values_and_jacobian, reg.model)
+        reg.programs["look"] = jax.jit(reg.safe(run, jax.default_backend()))
+    y, J = reg.programs["look"](data.x, p, data.constants)
     return np.asarray(y), np.asarray(J)
 
 

@@ -19,9 +19,10 @@ from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.fit import Fit, curve_fit
 from jaxglobal.host import Host
+from jaxglobal.linear_algebra import one_at_a_time, one_thread
 from jaxglobal.lockstep import Lockstep
 from jaxglobal.nearest import helps
-from jaxglobal.regression import Regression
+from jaxglobal.regression import Data, Regression
 from jaxglobal.result import LocalStatus, duration, table
 from jaxglobal.streams import thread_pool
 
@@ -164,19 +165,21 @@ def curve_fit_many(
     own_x = has_axis(x, x_axis, count, N)
     of_lanes = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf), 0, -1), x) if own_x else x
     w, own_w = read_weights(sigma, count, N, structure.dtype)
-    call, programs = regression.read_model(model, structure, singly, of_lanes, N, own_x)
+    read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
     one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
-    linear = regression.linear_parameters(call, one_x, lower, upper, programs)
-    reg = Regression(call, structure, lower, upper, linear, loss, False, own_x, programs)
+    linear = regression.linear_parameters(read, one_x, lower, upper)
+    reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs)
     sequence = sequences.read(starts, len(reg.searched), seed)
     unit, reach = screened(sequence, len(reg.searched), levels)
     guesses = read_guesses(p0, structure, lower, upper, count)
     points, near = on_sheets(reg, unit, reach)
-    run = Run(reg, x, y, w, own_w, np.asarray(f_scale, structure.dtype), points, near, guesses, searches, shown)
-    try:
-        p, f, pcov, nfev, status = run.fit(absolute_sigma)
-    finally:
-        shown.close()
+    data = Data(x, y, w, np.asarray(f_scale, structure.dtype), read.constants)
+    run = Run(reg, data, own_w, points, near, guesses, searches, shown)
+    with one_thread():
+        try:
+            p, f, pcov, nfev, status = run.fit(absolute_sigma)
+        finally:
+            shown.close()
     return Fits(
         popt=structure.unflatten(p),
         pcov=pcov,
@@ -194,15 +197,18 @@ class Run:
     """The data sets, block by block."""
 
     def __init__(
-        self, reg: Regression, x: Any, y: np.ndarray, w: np.ndarray, own_w: bool, scale: np.ndarray, points: np.ndarray,
-        near: np.ndarray, guesses: np.ndarray, searches: int, shown: display.Silent,
+        self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
+        searches: int, shown: display.Silent,
     ):  # fmt: skip
-        """points: (G, n) the starts that are screened. near: (G, K) the neighbours of each. guesses: (P, K, n)."""
-        self._reg, self._x, self._y, self._w, self._own_w, self._scale = reg, x, y, w, own_w, scale
+        """data: with the data sets first. points: (G, n) the starts that are screened. near: (G, K) neighbours of each.
+
+        guesses: (P, K, n).
+        """
+        self._reg, self._data, self._own_w, self._y = reg, data, own_w, data.y
         self._guesses, self._programs = guesses, Lockstep(reg, points, near, min(searches, len(points)), own_w)
-        each = (reg.structure.n + 3) * y.shape[1] * reg.structure.dtype.itemsize
+        each = (reg.structure.n + 3) * data.y.shape[1] * reg.structure.dtype.itemsize
         lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
-        self._lanes = int(min(lanes, 1 << (len(y) - 1).bit_length()))
+        self._lanes = int(min(lanes, 1 << (len(data.y) - 1).bit_length()))
         self._shown, self.compile_time, self._precise = shown, 0.0, x64()
 
     def fit(self, absolute_sigma: bool) -> tuple[np.ndarray, ...]:
@@ -255,17 +261,18 @@ class Run:
     def _block(self, block: np.ndarray, p: np.ndarray) -> tuple[Any, ...]:
         """The arguments of a program for these data sets, the first of which fill it up."""
         rows = np.resize(block, self._lanes)
-        x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], self._x) if self._reg.own_x else self._x
-        w = self._w[rows] if self._own_w else self._w
-        return p[rows], x, self._y[rows], w, self._scale, self._reg.lower, self._reg.upper
+        x, y, w, scale, constants = self._data
+        x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], x) if self._reg.own_x else x
+        return p[rows], x, y[rows], w[rows] if self._own_w else w, scale, self._reg.lower, self._reg.upper, constants
 
     def _compiled(self, make: Callable[..., Any], *args: Any) -> Any:
-        shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in jax.tree.leaves(args))
+        shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
         key = (make.__name__, self._programs.key, shapes)
         if key not in self._reg.programs:
             began = time.perf_counter()
             self._shown.compiling(self._lanes)
-            self._reg.programs[key] = jax.jit(make).lower(*args).compile()
+            run = one_at_a_time(make, jax.default_backend())  # of the starts' own QR factorisations too
+            self._reg.programs[key] = jax.jit(run).lower(*args).compile()
             self.compile_time += time.perf_counter() - began
         return self._reg.programs[key]
 

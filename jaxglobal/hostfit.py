@@ -69,7 +69,9 @@ def regression_of(
             J[:, i] = (high - low) / (ends[1] - ends[0])
         return y, J
 
-    return Regression(lambda x, parts: cost(parts), structure, lower, upper, (), loss, covariance, False, {}, look)
+    return Regression(
+        lambda x, parts, constants: cost(parts), structure, lower, upper, (), loss, covariance, False, {}, look
+    )
 
 
 def search(

@@ -257,12 +257,13 @@ class Search:
 
     def _compiled(self, make: Any, *args: Any) -> Any:
         """The program for arguments of these shapes."""
-        shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in jax.tree.leaves(args))
+        shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
         key = (make.__name__, self._regression.key, shapes)
         if key not in self._regression.programs:
             began = time.perf_counter()
             self._shown.compiling(self._lanes)
-            self._regression.programs[key] = jax.jit(make(self._regression)).lower(*args).compile()
+            run = self._regression.safe(make(self._regression), jax.default_backend())
+            self._regression.programs[key] = jax.jit(run).lower(*args).compile()
             self.compile_time += time.perf_counter() - began
         return self._regression.programs[key]
 

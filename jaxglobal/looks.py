@@ -61,7 +61,8 @@ def compiled(closed: Closed, problems: Problems, points: int, placement: Shardin
             jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=at, weak_type=getattr(leaf, "weak_type", False))
             for leaf, at in zip(problems.args, where, strict=True)
         ]
-        jitted = jax.jit(pairs if gradients else values, out_shardings=placement)
+        run = closed.safe(pairs if gradients else values, next(iter(placement.device_set)).platform)
+        jitted = jax.jit(run, out_shardings=placement)
         lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args)
         closed.programs[key] = lowered.compile()
     return closed.programs[key]

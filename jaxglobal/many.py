@@ -22,6 +22,7 @@ from jaxglobal.descent import Local
 from jaxglobal.family import Family
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
+from jaxglobal.linear_algebra import one_thread
 from jaxglobal.minima import Ended
 from jaxglobal.nearest import helps
 from jaxglobal.opening import open_streams
@@ -125,11 +126,12 @@ def minimize_many(
         parts = dict(args=problems.args, bounds=problems.box, x0=problems.guesses)
         group.same(checkpoint.fingerprint(**parts, options=(rules, search.identity, sequence, width)))
     run = Run(began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str))
-    try:
-        run.search()
-    finally:
-        shown.close()
-    return run.results()
+    with one_thread():
+        try:
+            run.search()
+        finally:
+            shown.close()
+        return run.results()
 
 
 def compiled(run: Callable[..., Any], *args: Any) -> Callable[..., Any]:
@@ -183,7 +185,7 @@ class Run:
         own_box = problems.box.ndim == 3
         self._table = [np.empty((slots, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
         self._boxes = np.repeat(problems.box[:1], slots, axis=0) if own_box else problems.box
-        self._own = (own_box,) * len(descent.Region._fields) + (True,) * len(leaves)
+        self._own = (own_box,) * len(descent.Region._fields) + problems.own
         # The tasks: level, the slots of its problems, the starts dealt so far.
         self._tasks: collections.deque[list[Any]] = collections.deque()
 
@@ -234,7 +236,7 @@ class Run:
     def _in_slots(self) -> sweep.Problems:
         """The problems of the slots, as the lanes see them."""
         region = descent.region(self._boxes[..., 0, :], self._boxes[..., 1, :], self._problems.open)
-        return sweep.Problems(region, list(self._table))
+        return sweep.Problems(region, [*self._table, *self._problems.closed.constants])
 
     def _admit(self) -> bool:
         """Fills the free slots once half of them are; whether it did."""
@@ -395,14 +397,17 @@ class Run:
         own_box, has_aux = problems.box.ndim == 3, problems.has_aux
         key = ("polish", own_box, problems.open.tobytes(), size)
         if key not in closed.programs:
+            open, own, value = problems.open, self._own, closed.value
 
             def polish(x, f, box, leaves):
-                region = descent.region(box[..., 0, :], box[..., 1, :], problems.open)
-                polished = batch.polish_all(closed.value, x, f, sweep.Problems(region, leaves), self._own)
-                return polished, jax.vmap(closed.auxiliary)(polished.x, leaves) if has_aux else None
+                region = descent.region(box[..., 0, :], box[..., 1, :], open)
+                polished = batch.polish_all(value, x, f, sweep.Problems(region, leaves), own)
+                axes = [0 if differs else None for differs in problems.own]
+                return polished, jax.vmap(closed.auxiliary, (0, axes))(polished.x, leaves) if has_aux else None
 
             began = time.perf_counter()
-            closed.programs[key] = compiled(polish, *self._block(np.arange(size)))
+            run = closed.safe(polish, jax.default_backend())
+            closed.programs[key] = compiled(run, *self._block(np.arange(size)))
             self._compile_time += time.perf_counter() - began
         parts = []
         for first in range(0, count, size):
@@ -414,7 +419,7 @@ class Run:
         """The minimisers, values, bounds and args of some problems."""
         box = self._problems.box[block] if self._problems.box.ndim == 3 else self._problems.box
         leaves = [np.asarray(leaf)[block] for leaf in self._problems.leaves]
-        return self._x[block], self._f[block], box, leaves
+        return self._x[block], self._f[block], box, [*leaves, *self._problems.closed.constants]
 
     def results(self) -> Results:
         """What has been found, to its last digits."""

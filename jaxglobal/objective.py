@@ -58,8 +58,8 @@ class Objective:
 
     @property
     def leaves(self) -> list[Any]:
-        """What the function takes beside x: the leaves of the args, and traced values that it closes over."""
-        return [*jax.tree.leaves(self.args), *self.closed.captured]
+        """What the function takes beside x: the leaves of the args, and the arrays that it closes over."""
+        return [*jax.tree.leaves(self.args), *self.closed.constants]
 
     def place(self, unit: np.ndarray) -> np.ndarray:
         """Points of the unit box of the free variables, (k, m), as points of the user's box, (k, n)."""

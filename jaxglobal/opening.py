@@ -58,7 +58,7 @@ def open_streams(
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
     the devices. needs: what the search asks for beside local searches.
     """
-    placements = hardware.placements(given, [*jax.tree.leaves(problems), *closed.constants])
+    placements = hardware.placements(given, jax.tree.leaves(problems))
     distinct, precise = list(dict.fromkeys(placements)), x64()
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:

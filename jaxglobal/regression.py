@@ -13,16 +13,16 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxglobal import losses, objective, separable
-from jaxglobal.closed import Structure, is_traced, x64
+from jaxglobal import canonical, losses, objective, programs, separable
+from jaxglobal.closed import Structure, is_traced, read_constants, x64
 from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
+from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
 from jaxglobal.losses import LOSSES, Loss
 from jaxglobal.nearest import hint
 from jaxglobal.objective import Box
-from jaxglobal.weakly import cache_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +39,8 @@ class Data(NamedTuple):
     """() or (N,) or (N, L) by which a residual is multiplied; (N, N) the inverse factor of a covariance matrix."""
     scale: Any
     """() The residual, in units of its error, from which on a robust loss bends."""
+    constants: Any = ()
+    """The arrays that the model closes over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Regression:
     """A checked fit.
 
     Attributes:
-        model: model(x, parts) -> (N,), parts a list of n numbers.
+        model: model(x, parts, constants) -> (N,), parts a list of n numbers, constants as in `Data`.
         structure: the layout of the parameters.
         lower: (n,) bounds.
         upper: (n,) bounds.
@@ -56,9 +58,10 @@ class Regression:
         own_x: whether each fit of many has abscissae of its own.
         programs: where compiled programs are kept.
         look: the values and the Jacobian of a model that is not JAX, else None.
+        safe: a program of this model as it is to be traced; see `closed.Closed`.
     """
 
-    model: Callable[[Any, Any], Any]
+    model: Callable[[Any, Any, Any], Any]
     structure: Structure
     lower: Any
     upper: Any
@@ -68,6 +71,12 @@ class Regression:
     own_x: bool
     programs: dict[Any, Any]
     look: Callable[[Any, Any], Any] | None = None
+    safe: Callable[[Callable[..., Any], str], Callable[..., Any]] = as_it_is
+
+    @property
+    def factorises(self) -> bool:
+        """Whether there is linear algebra in the model."""
+        return self.safe is not as_it_is
 
     @property
     def free(self) -> np.ndarray:
@@ -94,20 +103,20 @@ class Regression:
             return jnp.matmul(w, r, precision="highest")
         return (w[:, None] if w.ndim == 1 and r.ndim == 2 else w) * r
 
-    def values(self, x: Any, parts: list[Any]) -> Any:
+    def values(self, data: Data, parts: list[Any]) -> Any:
         """The model in lanes, (N, L), for parameters (L,) each."""
-        axes = (-1 if self.own_x else None, 0)
-        return jax.vmap(self.model, in_axes=axes, out_axes=-1)(x, parts)
+        axes = (-1 if self.own_x else None, 0, None)
+        return jax.vmap(self.model, in_axes=axes, out_axes=-1)(data.x, parts, data.constants)
 
     def residuals(self, data: Data, parts: list[Any]) -> Any:
         """What is left of the data, in units of its error, (N, L)."""
-        return self.whiten(data.w, self.values(data.x, parts) - (data.y if data.y.ndim == 2 else data.y[:, None]))
+        return self.whiten(data.w, self.values(data, parts) - (data.y if data.y.ndim == 2 else data.y[:, None]))
 
     def column(self, data: Data, parts: list[Any], i: int) -> Any:
         """The derivative of the residuals in parameter i, (N, L)."""
 
         def along(v: Any) -> Any:
-            return self.values(data.x, [*parts[:i], v, *parts[i + 1 :]])
+            return self.values(data, [*parts[:i], v, *parts[i + 1 :]])
 
         return self.whiten(data.w, jax.jvp(along, (parts[i],), (jnp.ones_like(parts[i]),))[1])
 
@@ -154,7 +163,7 @@ class Regression:
 
     def cost(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,)."""
-        r = self.whiten(data.w, self.model(data.x, list(p)) - data.y)
+        r = self.whiten(data.w, self.model(data.x, list(p), data.constants) - data.y)
         return losses.cost(self._loss, r, data.scale)
 
     def floor(self, data: Data) -> Any:
@@ -209,22 +218,31 @@ def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[A
     return call
 
 
-def read_model(
-    model: Any, structure: Structure, one_by_one: bool, x: Any, N: int, own_x: bool = False
-) -> tuple[Callable[[Any, Any], Any], dict[Any, Any]]:
-    """model(x, parts) -> (N,), traced once and cached with its programs; own_x: x has a last axis of many fits.
+class Model(NamedTuple):
+    """A model as it is now.
+
+    Attributes:
+        call: call(x, parts, constants) -> (N,).
+        constants: the arrays that the user's model closes over.
+        programs: where programs of this model are kept.
+        safe: see `Regression`.
+    """
+
+    call: Callable[[Any, Any, Any], Any]
+    constants: list[Any]
+    programs: dict[Any, Any]
+    safe: Callable[..., Any]
+
+
+def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: int, own_x: bool = False) -> Model:
+    """The user's model, traced; own_x: x has a last axis of many fits.
 
     Raises:
         TypeError: it does not take these parameters.
         ValueError: it does not return as many numbers as there are data.
     """
-    known, n = cache_of(model), structure.n
+    n = structure.n
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[:-1] if own_x else leaf.shape, leaf.dtype), x)
-    layout = (structure.treedef, structure.shapes, structure.dtype)
-    leaves, treedef = jax.tree.flatten(shapes)
-    key = ("regression", x64(), layout, one_by_one, N, treedef, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-    if key in known:
-        return known[key]
     number = jax.ShapeDtypeStruct((), structure.dtype)
     try:
         jaxpr = jax.make_jaxpr(as_called(model, structure, one_by_one))(shapes, [number] * n)
@@ -235,14 +253,21 @@ def read_model(
     out = jaxpr.out_avals[0]
     if out.shape not in ((N,), (1,)) or not jnp.issubdtype(out.dtype, jnp.floating):
         raise ValueError(f"`model` must return {N} real numbers, as many as `ydata`; got {out.shape[0]}, {out.dtype}.")
+    layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(x))
+    key = ("regression", x64(), layout, one_by_one, N, canonical.key(jaxpr))
+    made = programs.known(key, lambda: _of_jaxpr(jaxpr, N, structure.dtype))
+    return made._replace(constants=read_constants(jaxpr, "model"))
 
-    def traced(x, parts):
-        (values,) = jaxpr_as_fun(jaxpr)(*jax.tree.leaves(x), *parts)
-        return jnp.broadcast_to(values, (N,)).astype(structure.dtype)
 
-    if is_traced(jaxpr.consts):
-        raise TypeError("`model` must not close over a traced array: pass it in `xdata`, which may be a pytree.")
-    return known.setdefault(key, (traced, {}))
+def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
+    """The model that was traced, without its constants."""
+    body = canonical.lifted(jaxpr)
+
+    def call(x, parts, constants):
+        (values,) = jaxpr_as_fun(ClosedJaxpr(body, constants))(*jax.tree.leaves(x), *parts)
+        return jnp.broadcast_to(values, (N,)).astype(dtype)
+
+    return Model(call, [], {}, one_at_a_time if factorises(body) else as_it_is)
 
 
 def read_y(ydata: Any, dtype: np.dtype) -> Any:
@@ -315,9 +340,9 @@ def _cholesky(sigma: np.ndarray) -> np.ndarray:
         raise ValueError("`sigma` must be positive definite where it is a matrix.") from None
 
 
-def values_and_jacobian(model: Callable[[Any, Any], Any], x: Any, p: Any) -> tuple[Any, Any]:
+def values_and_jacobian(model: Callable[..., Any], x: Any, p: Any, *constants: Any) -> tuple[Any, Any]:
     """The model, (N,), and its Jacobian, (N, n)."""
-    return model(x, list(p)), jax.jacfwd(lambda p: model(x, list(p)))(p)
+    return model(x, list(p), *constants), jax.jacfwd(lambda p: model(x, list(p), *constants))(p)
 
 
 def weigh(regression: Regression, data: Data, y: Any, J: Any) -> tuple[Any, Any]:
@@ -336,12 +361,13 @@ def spread(y: Any) -> Any:
     return jnp.where(size > 0, size, 1)
 
 
-def linear_parameters(model: Callable[[Any, Any], Any], x: Any, lower: Any, upper: Any, known: dict[Any, Any]) -> Any:
+def linear_parameters(read: "Model", x: Any, lower: Any, upper: Any) -> tuple[int, ...]:
     """The parameters in which the model is linear, looked at once for each x and box; none where these are traced."""
-    if is_traced((x, lower, upper)):
+    if is_traced((x, lower, upper, read.constants)):
         return ()
-    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in [*jax.tree.leaves(x), lower, upper]))
+    given, known = [*jax.tree.leaves(x), lower, upper, *read.constants], read.programs
+    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in given))
     key = ("linear", digest.digest())
     if key not in known:
-        known[key] = separable.linear(lambda p: model(x, list(p)), lower, upper)
+        known[key] = separable.linear(lambda p: read.call(x, list(p), read.constants), lower, upper)
     return known[key]

@@ -21,6 +21,7 @@ from jaxglobal import checkpoint as checkpoints
 from jaxglobal import dealing, descent, found, polish, processes, stopping, streams, sweep
 from jaxglobal.found import Found
 from jaxglobal.interrupt import Interrupt
+from jaxglobal.linear_algebra import one_thread
 from jaxglobal.minima import Ended, join
 from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
 from jaxglobal.spent import Spent
@@ -65,7 +66,7 @@ class Levels(Iterator[Level]):
         """See `levels`, which checks the arguments.
 
         open_streams, platform: see `Width`. noise: error of a value. precise: the objective in float64, if it has one;
-        see `precise.evaluator`. group: the processes that search together.
+        see `precise.Precise`. group: the processes that search together.
         """
         self._group, self._due = group, False
         self._width = Width(open_streams, lanes, platform, group.count == 1)
@@ -96,7 +97,7 @@ class Levels(Iterator[Level]):
             StopIteration: the search has ended.
         """
         try:
-            with self._interrupt:
+            with self._interrupt, one_thread(self._problem.closed.factorises):
                 for level in self._course:
                     if level is not None:
                         return level
@@ -107,7 +108,8 @@ class Levels(Iterator[Level]):
 
     def step(self) -> Level | None:
         """Runs one chunk of the lanes; the level, if it has ended with it."""
-        return next(self._course, None)
+        with one_thread(self._problem.closed.factorises):
+            return next(self._course, None)
 
     def save(self) -> None:
         """Writes the checkpoint now.
@@ -379,9 +381,9 @@ class Levels(Iterator[Level]):
         evaluate, dtype = None, self._problem.structure.dtype
         limited = self._rules.max_time is not None and self._checkpoint is None  # with one, the answer is the same
         hurried = limited and self._left() < self._width.compile_time
-        if dtype == np.float32 and self._precise is not None and not hurried:
+        if self._precise is not None and not hurried:
             began = time.perf_counter()
-            evaluate = self._precise(lanes=self._width.most, spend=spend)
+            evaluate = self._precise.evaluator(self._width.most, spend)
             self._width.compile_time += time.perf_counter() - began
         if evaluate is not None:
             dtype = np.dtype(np.float64)

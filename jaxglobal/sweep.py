@@ -174,7 +174,8 @@ def engine(
     if key not in closed.programs:
         before_compile()
         stops = stops and isinstance(program, QuasiNewton)
-        run = functools.partial(chunk, closed.value, program, next(iter(placement.device_set)).platform, own)
+        platform = next(iter(placement.device_set)).platform
+        run = closed.safe(functools.partial(chunk, closed.value, program, platform, own), platform)
         call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement, stops)
         closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, stops, memory(call))
     return closed.programs[key]
@@ -184,7 +185,7 @@ def auxiliary(objective: Objective, x: Any) -> Any:
     """The auxiliary output of the function at x, (n,)."""
     closed = objective.closed
     if "auxiliary" not in closed.programs:
-        closed.programs["auxiliary"] = jax.jit(closed.auxiliary)
+        closed.programs["auxiliary"] = jax.jit(closed.safe(closed.auxiliary, jax.default_backend()))
     return closed.programs["auxiliary"](x, objective.leaves)
 
 

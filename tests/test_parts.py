@@ -20,7 +20,8 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result nearest problems cost weakly closed objective starts cmaes hops chains scans adaptive descent".split(),
+    "result nearest problems cost linear_algebra canonical programs closed objective".split(),
+    "starts cmaes hops chains scans adaptive descent".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["losses", "levenberg", "separable", "regression"],
     "sweep minima looks stopping devices progress implicit batch polish precise".split(),
