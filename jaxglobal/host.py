@@ -6,6 +6,7 @@ Each call is independent: a slow one holds back its own lane alone.
 
 import atexit
 import collections
+import concurrent.futures as futures
 import math
 import pickle
 import time
@@ -132,6 +133,8 @@ class Host:
 
         Raises:
             ValueError: the object has been closed.
+            TypeError: a process cannot import the function.
+            RuntimeError: the processes die as they begin.
         """
         if self._closed:
             raise ValueError("`fun` must be an open host function; this one has been closed.")
@@ -140,9 +143,15 @@ class Host:
         if self.workers == 1 and self._timeout is None:
             return Inline()
         if self._crew is None:
-            for name, call in (("fun", self.fun), ("jac", self.jac)):
-                check_importable(name, call)
-            self._crew = Crew(self.workers, self._timeout)
+            sent = {name: importable(name, call) for name, call in (("fun", self.fun), ("jac", self.jac))}
+            crew = Crew(self.workers, self._timeout)
+            try:
+                for name, pickled in sent.items():
+                    check_received(name, crew, pickled)
+            except BaseException:
+                crew.close()
+                raise
+            self._crew = crew
             atexit.register(_close, weakref.ref(self))
         return Shift(self._crew)
 
@@ -175,15 +184,32 @@ def read_noise(noise: Any) -> float:
     return float(noise)
 
 
-def check_importable(name: str, call: Any) -> None:
-    """Raises unless a worker can be sent the function."""
+def importable(name: str, call: Any) -> bytes:
+    """What a worker is sent for the function; raises unless it can be."""
     try:
-        pickle.dumps(call)
+        return pickle.dumps(call)
     except Exception as error:  # whatever the object's own way of pickling raises
         raise TypeError(
             f"`{name}` must be importable by name to be called in a process, defined at the top of a module; "
             f"got {getattr(call, '__qualname__', type(call).__name__)}: {error}."
         ) from None
+
+
+def check_received(name: str, crew: Crew, pickled: bytes) -> None:
+    """Raises unless a worker finds the function that it was sent; tried apart from a call, whose worker would die."""
+    # What is sent here has to be of the standard library: workers import nothing of ours.
+    received = crew.submit(exec, "import pickle; pickle.loads(pickled)", {"pickled": pickled})
+    error = received.exception()
+    if isinstance(error, futures.BrokenExecutor):
+        raise RuntimeError(
+            "the workers died as they began: guard the script by `if __name__ == '__main__':`, put "
+            f"`{name}` in a module file, or use an executor of threads."
+        )
+    if error is not None:
+        raise TypeError(
+            f"`{name}` must be importable in a process: put it in a module file, or use an executor of threads; "
+            f"got {type(error).__name__}: {error}."
+        )
 
 
 def refuse(fun: Any) -> None:
@@ -327,7 +353,7 @@ class HostLanes(AskedLanes):
                 self._workers.submit((ident, which), call, self._structure.unflatten(x), *args)
         told = False
         for (ident, which), value, error, traceback in self._workers.outcomes(max(wait, 0.0)):
-            self._count(error, traceback)
+            self.calls.count(error, traceback)
             told |= self._take(ident, which, None if error else value, bool(error))
         return told
 
@@ -349,7 +375,7 @@ class HostLanes(AskedLanes):
                 ((_, values, error, traceback),) = workers.outcomes(0)
             else:
                 values, error, traceback = self._wait(call, xs, *self._arguments(problem))
-            self._count(error, traceback)
+            self.calls.count(error, traceback)
             for k, (ident, which, _) in enumerate(group):
                 told |= self._take(
                     ident, which, None if error else self._part(values, k, len(group), is_gradient), bool(error)
@@ -374,14 +400,6 @@ class HostLanes(AskedLanes):
         if is_gradient or both:
             return jax.tree.map(lambda leaf: np.asarray(leaf)[k], values)
         return np.asarray(f)[k]
-
-    def _count(self, error: str, traceback: str) -> None:
-        calls = self.calls
-        if error and not calls.traceback:
-            calls.traceback = traceback
-        calls.failed += error == "failed"
-        calls.timed_out += error == "timed out"
-        calls.died += error == "died"
 
     def _take(self, ident: int, which: Any, value: Any, failed: bool) -> bool:
         """Takes in what a call returned; tells the lane if its point is complete, and says so."""

@@ -6,6 +6,7 @@ told are arrays; no pickle is made or loaded.
 """
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,11 @@ HEARTBEAT = (
     20  # seconds without a sign of life after which a process counts as dead; an overloaded one may pause for 10
 )
 SHUTDOWN = 5  # seconds that a process which ends waits for the others
+# What a ValueError of the runtime says whose cause is another process: a status of gRPC, or the transport's name.
+DIED = re.compile(
+    r"\b(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|INTERNAL|UNKNOWN|FAILED_PRECONDITION)\b"
+    r"|(?i:gloo|socket|connection|heartbeat|coordination)"
+)
 FRAME = 2**12  # bytes told at a time; more are told at once in a second message
 
 
@@ -134,6 +140,8 @@ class Together(Alone):
         try:
             return np.asarray(multihost_utils.process_allgather(padded)).reshape(self.count, size)
         except (jax.errors.JaxRuntimeError, ValueError) as error:
+            if isinstance(error, ValueError) and not DIED.search(str(error)):
+                raise
             raise RuntimeError(
                 f"a process of this search has died, so process {self.index} ends too: start all of them again, and "
                 "with a checkpoint the search goes on from it."

@@ -184,7 +184,29 @@ class Calls:
 
     def __str__(self) -> str:
         """On one line."""
-        return f"{self.made:,} ({self.failed:,} failed, {self.timed_out:,} timed out, {self.died:,} workers died)"
+        first = f"; the first: {self.first}" if self.first else ""
+        return f"{self.made:,} ({self.failed:,} failed, {self.timed_out:,} timed out, {self.died:,} workers died{first})"
+
+    @property
+    def bad(self) -> int:
+        """Calls that returned nothing."""
+        return self.failed + self.timed_out + self.died
+
+    @property
+    def first(self) -> str:
+        """The exception of the first failure, as the last line of its traceback has it."""
+        lines = self.traceback.splitlines()
+        frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
+        after = [line for line in lines[frames[-1] + 1 if frames else 0 :] if line[:1].strip()]
+        return after[0].strip() if after else ""
+
+    def count(self, error: str, traceback: str) -> None:
+        """Counts what became of a call: "" (it returned), "failed", "timed out" or "died"."""
+        if error and not self.traceback:
+            self.traceback = traceback
+        self.failed += error == "failed"
+        self.timed_out += error == "timed out"
+        self.died += error == "died"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,7 +352,7 @@ class Results:
     def _rows(self) -> list[tuple[str, str]]:
         counts = collections.Counter(self.status.tolist())
         rows = [("problems", f"{len(self):,}, {int(np.sum(self.success)):,} successful")]
-        rows += [(f"{count:,}", f"{status.name}: {status.value}") for status, count in counts.most_common()]
+        rows += [(f"{count:,}", f"{s.name}: {message(s, self.calls)}") for s, count in counts.most_common()]
         if np.any(np.isfinite(self.fun)):
             low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1])
             rows.append(("fun", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"))
@@ -338,6 +360,7 @@ class Results:
             *rows,
             ("searches", f"{int(np.sum(self.nstarts)):,}"),
             ("evaluations", f"{int(np.sum(self.nfev)):,} (lanes {100 * self.lane_efficiency:.0f} % busy)"),
+            *([] if self.calls is None else [("calls", str(self.calls))]),
             ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
         ]
 
@@ -347,6 +370,17 @@ class Results:
 
     def _repr_html_(self) -> str:
         return table(self._rows())
+
+
+def message(status: Status, calls: Calls | None) -> str:
+    """Why a search ended, as a sentence: without a value, that is what went wrong with its calls."""
+    if status is not Status.NO_FINITE_VALUE or calls is None or not calls.bad:
+        return status.value
+    which = "every call" if calls.bad == calls.made else f"{calls.bad:,} of {calls.made:,} calls"
+    what = ("raised", "timed out", "lost its worker" if calls.bad == calls.made else "lost their workers")
+    happened = [verb for verb, count in zip(what, (calls.failed, calls.timed_out, calls.died), strict=True) if count]
+    first = f"; the first: {calls.first}" if calls.first else ""
+    return f"no start gave a finite value: {which} {' or '.join(happened)}{first}"
 
 
 def plain(value: Any) -> Any:

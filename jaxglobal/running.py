@@ -23,7 +23,7 @@ from jaxglobal.found import Found
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.minima import Ended, join
-from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status
+from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status, message
 from jaxglobal.spent import Spent
 from jaxglobal.streams import Streams
 from jaxglobal.width import Width
@@ -428,6 +428,7 @@ class Levels(Iterator[Level]):
         status = self._status if begun or asked else Status.NO_FINITE_VALUE
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         x = problem.structure.unflatten(best.x)
+        calls = getattr(self._streams, "calls", self._calls)
         return Result(
             x=x,
             fun=best.f if finite else math.nan,
@@ -435,11 +436,11 @@ class Levels(Iterator[Level]):
             aux=sweep.auxiliary(problem, best.x) if problem.has_aux else None,
             success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
             status=status,
-            message=status.value,
+            message=message(status, calls),
             nit=len(self._levels),
             nfev=spent.nfev,
             njev=spent.nfev,
-            calls=getattr(self._streams, "calls", self._calls),
+            calls=calls,
             nstarts=best.searches,
             levels=list(self._levels),
             minima=found.distinct_minima(best, problem, rules.fatol, rules.frtol),

@@ -162,7 +162,7 @@ class Sobol:
 
     def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
         """Points of the sequence, (count, n)."""
-        if level == 0 or n == 0:
+        if level == 0 or n == 0 or count == 0:
             return np.full((count, n), 0.5)
         blocks = range(first // _BLOCK, -(-(first + count) // _BLOCK))
         ends = [
