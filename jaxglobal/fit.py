@@ -187,6 +187,7 @@ class Fit:
             ("success", str(self.success)),
             ("status", f"{self.result.status.name}: {self.message}"),
             ("searches", f"{self.result.nstarts:,} in {self.result.nit} levels, {self.result.nfev:,} evaluations"),
+            *([] if self.result.calls is None else [("calls", str(self.result.calls))]),
             ("time", f"{duration(self.result.time)}, of it {duration(self.result.compile_time)} compiling"),
             ("local fits", f"{len(self.fits)} distinct"),
         ]
@@ -288,9 +289,11 @@ def curve_fit(
     scale = regression.spread(w @ y if covariance else w * y) if loss == "lad" else f_scale
     data = Data(x, y, w, scale if is_traced(scale) else np.asarray(scale, structure.dtype))
     if isinstance(model, Host):
-        reg = hostfit.regression_of(model, structure, lower, upper, one_by_one, data, loss, covariance)
-        result = hostfit.search(model, one_by_one, reg, data, guesses, bounds, rules, starts, seed, progress)
-        return finish(reg, data, bounds, result, absolute_sigma, reg.model)
+        cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
+        with hostfit.Model(model, cost, structure, lower, upper) as called:
+            reg = hostfit.regression_of(called, structure, lower, upper)
+            result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, progress)
+            return finish(reg, data, bounds, result, absolute_sigma, reg.model)
     called = regression.as_called(model, structure, one_by_one)
     read = regression.read_model(model, structure, one_by_one, x, len(y))
     data = data._replace(constants=read.constants)
@@ -350,10 +353,9 @@ def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_si
     result = dataclasses.replace(result, jac=reg.structure.unflatten(jac))
     pcov, variance = covariance(reg, data, result.fun, y, J, absolute_sigma)
     ordinates = np.asarray(data.y)
-    fits = [
-        LocalFit(m.x, m.fun, m.count, ordinates - look(reg, data, reg.structure.flatten(m.x))[0])
-        for m in result.minima[:LISTED]
-    ]
+    minima = result.minima[:LISTED]
+    modelled = values(reg, data, [reg.structure.flatten(m.x) for m in minima])
+    fits = [LocalFit(m.x, m.fun, m.count, ordinates - y) for m, y in zip(minima, modelled, strict=True)]
     dof = len(data.y) - int(np.sum(reg.free))
     outcome = result.x, pcov, result.fun, ordinates - y, dof, fits, reg.linear, reg.loss, result
     return Fit(*outcome, data, reg, bounds, variance, called)
@@ -368,6 +370,11 @@ def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
         reg.programs["look"] = jax.jit(reg.safe(run, jax.default_backend()))
     y, J = reg.programs["look"](data.x, p, data.constants)
     return np.asarray(y), np.asarray(J)
+
+
+def values(reg: Regression, data: Data, points: list[Any]) -> list[np.ndarray]:
+    """The model, (N,), for several sets of parameters."""
+    return [look(reg, data, p)[0] for p in points] if reg.look is None else reg.look.values(data.x, points)
 
 
 def covariance(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: bool) -> tuple[Any, Any]:

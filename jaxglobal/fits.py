@@ -28,6 +28,7 @@ from jaxglobal.streams import thread_pool
 
 BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
 FEWEST, MOST = 16, 512  # data sets side by side
+SEARCHES = 2  # of each data set
 STARTS = 63  # of the levels that are screened, at most
 CONVERGED = (LocalStatus.CONVERGED, LocalStatus.CONVERGED_TO_PRECISION)
 
@@ -99,7 +100,7 @@ def curve_fit_many(
     f_scale: float = 1.0,
     p0: Any = None,
     levels: int | None = None,
-    searches: int = 2,
+    searches: int = SEARCHES,
     x_axis: Any = "auto",
     starts: Any = "auto",
     seed: int = 0,
@@ -120,8 +121,9 @@ def curve_fit_many(
         f_scale: as for `curve_fit`.
         p0: a guess for each data set, leading axis P: one more start. Not needed.
         levels: levels of starts that are screened; None takes as many as have 63 starts
-            at most.
-        searches: local searches of each data set, from its best starts that no near one beats.
+            at most. Of a host model, those of each fit at most.
+        searches: local searches of each data set, from its best starts that no near one beats; not of a host model,
+            each fit of which is that of `curve_fit`.
         x_axis: 0 where each data set has abscissae of its own, None where they share them; "auto" sees it by the
             shapes.
         starts: as for `curve_fit`.
@@ -154,9 +156,12 @@ def curve_fit_many(
     if is_traced((xdata, ydata, sigma, bounds)):
         raise TypeError("`ydata` must be concrete; got a traced array: use vmap and curve_fit inside jit and grad.")
     if isinstance(model, Host):
+        if searches != SEARCHES:
+            raise ValueError(f"`searches` must be left out for a host model, fitted level by level; got {searches}.")
         return one_by_one_fits(
-            began, model, xdata, ydata, bounds, sigma, x_axis,
-            dict(absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, starts=starts, seed=seed, progress=False),
+            began, model, xdata, ydata, bounds, sigma, x_axis, p0,
+            dict(absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, starts=starts, seed=seed, progress=False,
+                 max_levels=levels),
         )  # fmt: skip
     structure, lower, upper, singly = regression.read_parameters(bounds, None)
     y = read_many(ydata, structure.dtype)
@@ -361,16 +366,20 @@ def read_guesses(p0: Any, structure: Any, lower: Any, upper: Any, count: int) ->
 
 
 def one_by_one_fits(
-    began: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, options: dict[str, Any]
-) -> Fits:
+    began: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, p0: Any,
+    options: dict[str, Any],
+) -> Fits:  # fmt: skip
     """The fits of a model that is not a JAX function, one after the other."""
     y = read_many(ydata, np.dtype(float))
     own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
     _, own_w = read_weights(sigma, y.shape[0], y.shape[1], np.dtype(float))
+    structure, lower, upper, _ = regression.read_parameters(bounds, None)
+    guesses = read_guesses(p0, structure, lower, upper, y.shape[0])
 
     def one(i: int) -> Fit:
         x = jax.tree.map(lambda leaf: np.asarray(leaf)[i], xdata) if own_x else xdata
-        return curve_fit(model, x, y[i], bounds, np.asarray(sigma)[i] if own_w else sigma, **options)
+        guess = None if p0 is None else structure.unflatten(guesses[i, 0])
+        return curve_fit(model, x, y[i], bounds, np.asarray(sigma)[i] if own_w else sigma, p0=guess, **options)
 
     fits = [one(i) for i in range(len(y))]
     return Fits(

@@ -57,7 +57,7 @@ class Regression:
         covariance: whether `Data.w` is a matrix.
         own_x: whether each fit of many has abscissae of its own.
         programs: where compiled programs are kept.
-        look: the values and the Jacobian of a model that is not JAX, else None.
+        look: a model that is not JAX, called for its values and its Jacobian (`hostfit.Model`), else None.
         safe: a program of this model as it is to be traced; see `closed.Closed`.
     """
 
@@ -70,7 +70,7 @@ class Regression:
     covariance: bool
     own_x: bool
     programs: dict[Any, Any]
-    look: Callable[[Any, Any], Any] | None = None
+    look: Any = None
     safe: Callable[[Callable[..., Any], str], Callable[..., Any]] = as_it_is
 
     @property

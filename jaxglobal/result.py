@@ -185,7 +185,9 @@ class Calls:
     def __str__(self) -> str:
         """On one line."""
         first = f"; the first: {self.first}" if self.first else ""
-        return f"{self.made:,} ({self.failed:,} failed, {self.timed_out:,} timed out, {self.died:,} workers died{first})"
+        return (
+            f"{self.made:,} ({self.failed:,} failed, {self.timed_out:,} timed out, {self.died:,} workers died{first})"
+        )
 
     @property
     def bad(self) -> int:
@@ -199,6 +201,12 @@ class Calls:
         frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
         after = [line for line in lines[frames[-1] + 1 if frames else 0 :] if line[:1].strip()]
         return after[0].strip() if after else ""
+
+    def add(self, later: "Calls") -> None:
+        """Adds later ones."""
+        self.made, self.failed = self.made + later.made, self.failed + later.failed
+        self.timed_out, self.died = self.timed_out + later.timed_out, self.died + later.died
+        self.traceback = self.traceback or later.traceback
 
     def count(self, error: str, traceback: str) -> None:
         """Counts what became of a call: "" (it returned), "failed", "timed out" or "died"."""

@@ -71,3 +71,7 @@ def quits(x):
     if CALLS % 10 == 5:
         raise KeyboardInterrupt
     return himmelblau(x)
+
+
+def decay(t, a, k):
+    return a * np.exp(-k * t)
