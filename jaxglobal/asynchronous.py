@@ -15,15 +15,18 @@ from jaxglobal.closed import x64
 from jaxglobal.result import Level, Result
 from jaxglobal.running import Levels
 
+LAST_STEP = 0.25  # seconds that a result waits for the step in which the search was cancelled
+
 
 def alevels(fun: Callable[..., Any], bounds: Any, args: Any = (), **options: Any) -> "AsyncLevels":
     """The search of `minimize` as an asynchronous iterator of `Level` records; the arguments are those of `minimize`.
 
     Cancelling the task that waits for a level stops the search within a chunk of the lanes (a compilation under way is
-    not interrupted); what was found stays in `result`, with the status CANCELLED.
+    not waited for); what was found stays in `result`, with the status CANCELLED.
 
     Returns:
-        An asynchronous iterator; its `result` is the `Result` so far, at any time.
+        An asynchronous iterator; its `result` is the `Result` so far, at any time and at once: without `jac` and `aux`
+        (NaN and None) while a step of the search is under way.
 
     Raises:
         TypeError: an argument of the wrong kind, when the first level is waited for.
@@ -107,14 +110,19 @@ class AsyncLevels(AsyncIterator[Level]):
 
     @property
     def result(self) -> Result:
-        """What has been found so far.
+        """What has been found so far; a step of the search that is under way is not waited for.
 
         Raises:
             RuntimeError: nothing has been searched yet.
         """
-        with self._lock, jax.enable_x64(self._precise):
-            if self._search is None:
-                raise RuntimeError("no level has been waited for yet: there is no result.")
-            while self._cancelled and not self._search.ended:
-                self._search.step()  # the searches at work are cut, and count
-            return self._search.result
+        if self._search is None:
+            raise RuntimeError("no level has been waited for yet: there is no result.")
+        if not self._lock.acquire(timeout=LAST_STEP if self._cancelled else 0.0):
+            return self._search.known
+        try:
+            with jax.enable_x64(self._precise):
+                while self._cancelled and not self._search.ended:
+                    self._search.step()  # the searches at work are cut, and count
+                return self._search.result
+        finally:
+            self._lock.release()

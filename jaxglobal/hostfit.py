@@ -145,7 +145,8 @@ class Model:
 
     def _called(self, call: Any, arguments: list[tuple[Any, ...]]) -> list[np.ndarray | None]:
         """What the workers return, None for calls that failed."""
-        workers, told = self._workers, [None] * len(arguments)
+        workers = self._workers
+        told: list[np.ndarray | None] = [None] * len(arguments)
         waiting, left = list(enumerate(arguments)), len(arguments)
         while workers is not None and left and not self.late:
             while waiting and workers.room > 0:

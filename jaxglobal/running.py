@@ -137,6 +137,8 @@ class Levels(Iterator[Level]):
             for _ in self._search_level():
                 self._save(at_once=False)
                 yield None
+            if self._streams is None:  # it was to end while they compiled
+                break
             yield self._end_level()
         self._end()
 
@@ -188,7 +190,10 @@ class Levels(Iterator[Level]):
         while True:
             try:
                 together = self._dealer.together(self._level_index)
-                nfev = self._width.ready(together).spent.nfev
+                yield from self._width.ready(together, self._waits)
+                if self._streams is None:
+                    return
+                nfev = self._streams.spent.nfev
                 self._level = level or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
                 yield from self._width.change(together, self._stands)
                 yield from self._run_level(self._level, self._streams)
@@ -209,6 +214,12 @@ class Levels(Iterator[Level]):
     def _streams(self) -> Any:
         """Those at hand, None if there are none."""
         return self._width.streams
+
+    def _waits(self) -> bool:
+        """Whether nobody has asked the search to end meanwhile; a limit on time does not end a compilation."""
+        if self._interrupt.asked or self._cancelled:
+            self._status = Status.INTERRUPTED if self._interrupt.asked else Status.CANCELLED
+        return self._status is Status.RUNNING
 
     def _stands(self) -> bool:
         """Whether no limit has been reached meanwhile."""
@@ -297,11 +308,13 @@ class Levels(Iterator[Level]):
         """Ends the search: polishes the best point, and writes the last checkpoint."""
         if self._ended_at is not None:
             return
-        ready = self._width.ready(self._dealer.together(max(self._level_index - 1, 0)))
-        exact = isinstance(ready, Streams)  # others have no evaluation to spare, or an inexact gradient
-        if exact and self._status in POLISHED and math.isfinite(self._found.f):
-            self._polish(ready)
         pauses = self._status in PAUSES
+        if not pauses:
+            for _ in self._width.ready(self._dealer.together(max(self._level_index - 1, 0)), lambda: True):
+                pass
+        streams = self._streams  # others have no evaluation to spare, or an inexact gradient
+        if isinstance(streams, Streams) and self._status in POLISHED and math.isfinite(self._found.f):
+            self._polish(streams)
         if pauses and not self._paused:  # before anything that the search that goes on would not have done
             self._save(at_once=True)
         self._agree()
@@ -326,7 +339,7 @@ class Levels(Iterator[Level]):
 
     def _save(self, at_once: bool) -> None:
         """Writes the checkpoint, if there is one, at once or if it is due. A search that was stopped can go on."""
-        if self._checkpoint is None or not (at_once or self._due):
+        if self._checkpoint is None or self._streams is None or not (at_once or self._due):
             return
         found_state, found_arrays = checkpoints.pack_found(self._found)
         levels_state, levels_arrays = checkpoints.pack_levels(self._levels, self._problem.structure)
@@ -418,9 +431,19 @@ class Levels(Iterator[Level]):
     @property
     def result(self) -> Result:
         """What has been found so far."""
-        problem, rules, best = self._problem, self._rules, self._best
-        finite = math.isfinite(best.f)
-        jac = self._gradient(best.x)
+        best = self._best
+        return self._result(best, self._gradient(best.x), self._problem.has_aux)
+
+    @property
+    def known(self) -> Result:
+        """The same without an evaluation: the gradient is NaN unless it is known. May be called beside a step."""
+        best, looked = self._best, self._jac
+        known = looked is not None and np.array_equal(looked[0], best.x)
+        return self._result(best, looked[1] if looked and known else np.full_like(best.x, np.nan), False)
+
+    def _result(self, best: Found, jac: np.ndarray, has_aux: bool) -> Result:
+        """What has been found, with the gradient at the best point."""
+        problem, rules, finite = self._problem, self._rules, math.isfinite(best.f)
         spent = self._width.spent.add(self._looked, ticks=self._looked)
         ended_as = [item for level in self._levels for item in level.statuses.items()]
         begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
@@ -433,7 +456,7 @@ class Levels(Iterator[Level]):
             x=x,
             fun=best.f if finite else math.nan,
             jac=problem.structure.unflatten(jac),
-            aux=sweep.auxiliary(problem, best.x) if problem.has_aux else None,
+            aux=sweep.auxiliary(problem, best.x) if has_aux else None,
             success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
             status=status,
             message=message(status, calls),

@@ -7,17 +7,12 @@ while limits bind.
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxglobal import devices
-from jaxglobal.closed import x64
+from jaxglobal import aside, devices
 from jaxglobal.spent import Spent
-
-LOOK = 0.05  # seconds between two looks at the clock while a program compiles
 
 
 class Width:
@@ -52,28 +47,29 @@ class Width:
         self._spent = Spent(*(int(count) for count in arrays["spent"]))
         self._kept = arrays if goes_on else None
 
-    def ready(self, together: float) -> Any:
-        """The streams; if there are none yet, with the lanes for so many starts, compiled at their first use."""
+    def ready(self, together: float, goes_on: Callable[[], bool]) -> Iterator[None]:
+        """Opens streams, if there are none yet, with the lanes for so many starts, compiled at their first use.
+
+        While these compile, goes_on is asked whether to wait for them.
+        """
         if self.streams is None:
-            began, wanted = time.perf_counter(), self._wanted(together)
-            opened = self._open(wanted, self.short)
-            self._use(opened, wanted)
-            self.compile_time += time.perf_counter() - began
-            if self._kept is not None:
-                opened.load(self._kept)
+            yield from self._change(self._wanted(together), goes_on)
+            if self._kept is not None and self.streams is not None:
+                self.streams.load(self._kept)
                 self._kept = None
-        return self.streams
 
     def change(self, together: float, goes_on: Callable[[], bool]) -> Iterator[None]:
         """Changes to the lanes for so many starts. While these compile, goes_on is asked whether to wait for them."""
         wanted = self._wanted(together)
-        if getattr(self.streams, "lanes", wanted) == wanted:
-            return
+        if getattr(self.streams, "lanes", wanted) != wanted:
+            yield from self._change(wanted, goes_on)
+
+    def _change(self, wanted: int, goes_on: Callable[[], bool]) -> Iterator[None]:
+        """Opens streams of so many lanes, in a thread that a search which ends meanwhile leaves to itself."""
         began, opened = time.perf_counter(), None
         if self._alone:
-            opening, waits = self._begin_to_open(wanted), True
-            while waits and not opening.done():
-                wait([opening], LOOK)
+            opening, waits = aside.begin(lambda: self._open(wanted, self.short)), True
+            while waits and not aside.ended(opening):
                 waits = goes_on()
                 yield
             opened = opening.result() if waits else None
@@ -91,19 +87,6 @@ class Width:
 
     def _wanted(self, together: float) -> int:
         return devices.narrow(self.most, together, self._platform)
-
-    def _begin_to_open(self, lanes: int) -> Future[Any]:
-        """Opens streams in a thread of its own, which a search that ends meanwhile does not wait for."""
-        precise = x64()
-
-        def opened() -> Any:
-            with jax.enable_x64(precise):  # JAX's settings belong to a thread
-                return self._open(lanes, self.short)
-
-        thread = ThreadPoolExecutor(1)
-        opening = thread.submit(opened)
-        thread.shutdown(wait=False)
-        return opening
 
     def _use(self, opened: Any, wanted: int) -> None:
         """Goes on with these streams, which were to have so many lanes."""

@@ -1,0 +1,167 @@
+"""Ctrl-C, cancelling and looking at the result while a program compiles."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+from jaxglobal import opening
+
+BOX = [(-3.0, 3.0)] * 2
+
+
+def slow_to_compile(x):
+    """Takes seconds to compile, and little time to trace or to run."""
+    total = jnp.sum(x**2)
+    for k in range(12):
+        total = jnp.sin(total * (1 + k / 12)) + jnp.cos(x[k % 2] - total)
+    return total
+
+
+def bowl(x):
+    return jnp.sum((x - 1) ** 2)
+
+
+@pytest.fixture
+def compiles(monkeypatch):
+    """Compiling takes a while, in which Ctrl-C is pressed so many times."""
+    open_streams = opening.open_streams
+
+    def takes(seconds, pressed=0):
+        def opened(*args):
+            for _ in range(pressed):
+                time.sleep(0.3)
+                signal.raise_signal(signal.SIGINT)  # of the process: the main thread hears it
+            time.sleep(seconds)
+            return open_streams(*args)
+
+        monkeypatch.setattr(opening, "open_streams", opened)
+
+    return takes
+
+
+def test_ctrl_c_while_the_first_program_compiles(compiles):
+    compiles(3.0, pressed=1)
+    began = time.perf_counter()
+    result = jg.minimize(bowl, BOX, progress=False)
+    assert time.perf_counter() - began < 2.5
+    assert result.status is jg.Status.INTERRUPTED and result.message == jg.Status.INTERRUPTED.value
+    assert np.isnan(result.fun) and not result.success and result.nit == result.nfev == 0 and result.levels == []
+    assert np.array_equal(result.x, np.zeros(2)) and "INTERRUPTED" in repr(result)
+
+
+def test_the_second_ctrl_c_raises(compiles):
+    handler = signal.getsignal(signal.SIGINT)
+    search = jg.levels(bowl, BOX, progress=False)
+    search._waits = lambda: True  # the first one is not looked at before the second
+    compiles(1.0, pressed=2)
+    with pytest.raises(KeyboardInterrupt):
+        next(search)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_interrupted_compilation_leaves_the_checkpoint_as_it_was(compiles, tmp_path, monkeypatch):
+    options = dict(max_levels=3, progress=False, checkpoint=tmp_path / "search.npz")
+
+    def stops(level):
+        raise StopIteration
+
+    whole = jg.minimize(bowl, BOX, **options | {"checkpoint": None})
+    jg.minimize(bowl, BOX, callback=stops, **options)
+    before = options["checkpoint"].read_bytes()
+    compiles(1.0, pressed=1)
+    result = jg.minimize(bowl, BOX, **options)
+    assert result.status is jg.Status.INTERRUPTED and result.nit == 1 and np.isfinite(result.fun)
+    assert options["checkpoint"].read_bytes() == before
+    monkeypatch.undo()
+    result = jg.minimize(bowl, BOX, **options)
+    assert np.array_equal(result.x, whole.x) and result.nfev == whole.nfev
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_as_it_is(monkeypatch):
+    class Odd(Exception):
+        pass
+
+    def fails(*_):
+        raise Odd("in the thread")
+
+    monkeypatch.setattr("jaxglobal.opening.open_streams", fails)
+    with pytest.raises(Odd, match="in the thread"):
+        jg.minimize(lambda x: jnp.sum(x**2), BOX, progress=False)
+
+
+def test_settings_of_the_caller_hold_while_it_compiles(monkeypatch):
+    seen, open_streams = [], opening.open_streams
+
+    def watched(*args):
+        seen.append((jax.config.jax_default_matmul_precision, jax.config.jax_numpy_dtype_promotion))
+        return open_streams(*args)
+
+    monkeypatch.setattr(opening, "open_streams", watched)
+    with jax.default_matmul_precision("highest"):
+        jg.minimize(lambda x: jnp.sum(x**2), BOX, max_levels=1, progress=False)
+    assert seen == [("highest", jax.config.jax_numpy_dtype_promotion)]
+
+
+@pytest.mark.slow
+def test_python_ends_after_an_interrupted_compilation():
+    code = (
+        "import signal, threading, test_interrupt as t, jaxglobal as jg\n"
+        "search = jg.levels(t.slow_to_compile, t.BOX, progress=False)\n"
+        "timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]); timer.start()\n"
+        "print(list(search)); print(search.result.status.name)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="tests", timeout=120)
+    assert ran.returncode == 0 and ran.stdout == "[]\nINTERRUPTED\n" and not ran.stderr, ran
+
+
+def test_a_result_is_told_at_once_while_it_compiles_and_a_cancelled_search_ends(compiles):
+    compiles(3.0)
+
+    async def main():
+        search, waits = jg.alevels(bowl, BOX, progress=False), []
+
+        async def consume():
+            async for _ in search:
+                pass
+
+        task = asyncio.create_task(consume())
+        while len(waits) < 20:
+            await asyncio.sleep(0.02)
+            began = time.perf_counter()
+            try:
+                result = search.result
+            except RuntimeError:  # it is being traced
+                continue
+            waits.append(time.perf_counter() - began)
+            assert result.status is jg.Status.RUNNING and result.nit == 0
+        began = time.perf_counter()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        result = search.result
+        assert result.status is jg.Status.CANCELLED and np.isnan(result.fun)
+        return waits, time.perf_counter() - began
+
+    waits, ended = asyncio.run(main())
+    assert np.median(waits) < 0.02 and ended < 1.5
+
+
+def test_a_result_does_not_wait_for_a_step():
+    search = jg.alevels(lambda x: jnp.sum((x - 1) ** 2), BOX, progress=False)
+
+    async def main():
+        return [level async for level in search]
+
+    asyncio.run(main())
+    exact = search.result
+    with search._lock:
+        known = search.result
+    assert known.fun == exact.fun and np.array_equal(known.x, exact.x) and np.array_equal(known.jac, exact.jac)
