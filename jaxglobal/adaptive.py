@@ -206,12 +206,15 @@ class Guide:
 
     def save(self) -> dict[str, np.ndarray]:
         """The course as arrays."""
-        return {f"course{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(self.course))}
+        size = np.array(str(self.course.size))  # a text, as it may have more than 64 bits
+        course = self.course._replace(size=size)
+        return {f"course{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(course))}
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         treedef = jax.tree.structure(self.course)
-        self.course = jax.tree.unflatten(treedef, [arrays[f"course{k}"] for k in range(treedef.num_leaves)])
+        course = jax.tree.unflatten(treedef, [arrays[f"course{k}"] for k in range(treedef.num_leaves)])
+        self.course = course._replace(size=np.asarray(int(str(course.size))))
 
     def _rng(self, course: Course) -> np.random.Generator:
         return np.random.default_rng([self.sequence.seed, int(course.turn)])

@@ -7,14 +7,17 @@ another one is refused, one that is no complete archive is ignored.
 
 import dataclasses
 import hashlib
+import inspect
 import io
 import json
 import os
 import pathlib
 import re
 import time
+import types
 import warnings
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -23,7 +26,7 @@ import numpy as np
 from jaxglobal import minima, processes
 from jaxglobal.result import Level, LocalStatus
 
-FORMAT = 7
+FORMAT = 8
 EVERY = 1.0  # seconds between two writes
 
 
@@ -118,21 +121,47 @@ class Checkpoint:
 
 
 def fingerprint(**parts: Any) -> dict[str, str]:
-    """A hash of each part: of the bytes of arrays, and of the text of everything else, without addresses."""
+    """A hash of each part, which is the same in every run of the same program."""
+    digests = {name: hashlib.sha256(b"".join(described(part))).hexdigest() for name, part in parts.items()}
+    return {"format": str(FORMAT)} | digests
 
-    def digest(part: Any) -> str:
+
+def described(part: Any, within: tuple[int, ...] = ()) -> Iterator[bytes]:
+    """The bytes of arrays, the state of objects, and the text of everything else, without addresses.
+
+    within: the objects whose state this is.
+    """
+    try:
         leaves, treedef = jax.tree.flatten(part)
-        total = hashlib.sha256(str(treedef).encode())
-        for leaf in leaves:
-            if isinstance(leaf, np.ndarray | np.generic | jax.Array):
-                array = np.asarray(leaf)
-                total.update(f"{array.dtype}{array.shape}".encode())
-                total.update(np.ascontiguousarray(array).tobytes())
-            else:
-                total.update(re.sub(r"0x[0-9a-f]+", "", f"{type(leaf).__name__} {leaf}").encode())
-        return total.hexdigest()
+    except (TypeError, ValueError):  # keys of a dictionary that have no order
+        leaves, treedef = [item for pair in part.items() for item in pair], "items"
+    yield str(treedef).encode()
+    for leaf in leaves:
+        if isinstance(leaf, np.ndarray | np.generic | jax.Array) and leaf.dtype != object:
+            array = np.asarray(leaf)
+            yield f"{array.dtype}{array.shape}".encode()
+            yield np.ascontiguousarray(array).tobytes()
+        elif id(leaf) not in within and (state := state_of(leaf)) is not None:
+            yield type(leaf).__name__.encode()
+            yield from described(state, (*within, id(leaf)))
+        else:
+            yield re.sub(r"0x[0-9a-f]+", "", f"{type(leaf).__name__} {leaf}").encode()
 
-    return {"format": str(FORMAT)} | {name: digest(part) for name, part in parts.items()}
+
+def state_of(leaf: Any) -> Any:
+    """What an object holds, by its own account where it says what is to be pickled; None where its text tells all."""
+    if isinstance(leaf, set | frozenset):
+        return sorted(leaf, key=repr)
+    if isinstance(leaf, np.ndarray):
+        return leaf.tolist()
+    if isinstance(leaf, type | types.ModuleType) or inspect.isroutine(leaf) or hasattr(leaf, "__wrapped__"):
+        return None
+    try:
+        state = leaf.__getstate__()
+        reduces = state is None and type(leaf).__reduce__ is not object.__reduce__
+        return leaf.__reduce__() if reduces else state
+    except Exception:  # whatever an object raises that is not to be pickled
+        return None
 
 
 def pack_found(found: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

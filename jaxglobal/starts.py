@@ -21,7 +21,7 @@ _WORD = 64  # bits of a start's index; a level of more starts is never visited t
 
 @runtime_checkable
 class Starts(Protocol):
-    """What a sequence of starts has to offer."""
+    """What a sequence of starts has to offer. A checkpoint tells two of one class apart by their `__getstate__`."""
 
     def size(self, level: int, n: int) -> int:
         """The number of starts of the level in n variables."""

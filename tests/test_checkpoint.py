@@ -13,6 +13,7 @@ import pytest
 import simulators
 
 import jaxglobal as jg
+from jaxglobal import checkpoint
 from jaxglobal.checkpoint import Checkpoint
 from jaxglobal.running import Levels
 
@@ -293,3 +294,76 @@ def test_calls_of_a_host_are_counted_on_from_a_checkpoint_between_levels(tmp_pat
     resumed = jg.minimize(jg.host(simulators.himmelblau), BOX, **kept)
     assert 0 < part.calls.made < resumed.calls.made == plain.calls.made
     assert resumed.nfev == plain.nfev
+
+
+class OwnStarts:
+    """Random points in levels of three."""
+
+    def __init__(self, seed, shift=None):
+        self.seed, self.shift, self.itself = seed, shift, self
+
+    def size(self, level, n):
+        return 3
+
+    def points(self, level, first, count, n):
+        return np.random.default_rng([self.seed, level, first]).random((count, n))
+
+    def spacing(self, level, done, n):
+        return 0.5
+
+
+def test_objects_of_one_class_are_told_apart_by_their_state(tmp_path):
+    options = dict(max_levels=2, progress=False, checkpoint=tmp_path / "c.npz")
+    fun = lambda x: jnp.sum(x**2)  # noqa: E731
+    result = jg.minimize(fun, BOX, starts=OwnStarts(1), **options)
+    assert jg.minimize(fun, BOX, starts=OwnStarts(1), **options).nfev == result.nfev
+    for other in (OwnStarts(2), OwnStarts(1, np.arange(3)), jg.Adaptive(OwnStarts(1))):
+        with pytest.raises(ValueError, match="has another options"):
+            jg.minimize(fun, BOX, starts=other, **options)
+
+
+def test_every_kind_of_state_counts():
+    class Slots:
+        __slots__ = ("x",)
+
+        def __init__(self, x):
+            self.x = x
+
+    def digest(part):
+        return checkpoint.fingerprint(part=part)["part"]
+
+    long, other = np.arange(2000), np.arange(2000)
+    other[1000] = 7  # which its text leaves out
+    for make, a, b in (
+        (OwnStarts, 1, 2),
+        (lambda x: OwnStarts(0, [x]), long, other),
+        (lambda x: OwnStarts(0, OwnStarts(x)), 3, 4),
+        (lambda x: OwnStarts(0, {1: 0, "a": x}), 3, 4),
+        (lambda x: OwnStarts(0, {"a", "b", x}), "c", "d"),
+        (lambda x: np.array([Slots(x)], object), 1, 2),
+        (Slots, 1, 2),
+        (np.random.default_rng, 1, 2),
+    ):
+        assert digest(make(a)) == digest(make(a)) != digest(make(b))
+
+
+@pytest.mark.parametrize("starts", [jg.Grid(), jg.Adaptive(jg.Grid())], ids=["grid", "adaptive"])
+def test_levels_of_more_starts_than_a_machine_number_counts(starts, tmp_path):
+    fun, box = (lambda x: jnp.sum((x - 0.3) ** 2)), [(-1, 1)] * 70  # level 1 has 2^70 points
+
+    def search(max_evals, name):
+        options = dict(starts=starts, lanes=16, progress=False, checkpoint=tmp_path / name)
+        search = jg.levels(fun, box, max_evals=max_evals, **options)
+        while not search.ended:
+            search.step()
+            if name == "broken" and search.known.nfev > 100:
+                search.save()
+                break
+        return search.result
+
+    whole = search(400, "whole")
+    search(400, "broken")
+    again = jg.minimize(
+        fun, box, max_evals=400, starts=starts, lanes=16, progress=False, checkpoint=tmp_path / "broken"
+    )
+    assert again.nfev == whole.nfev and np.array_equal(again.x, whole.x) and again.nit == 2
