@@ -237,3 +237,22 @@ def test_messages_of_processes():
         a.dtype == b.dtype and np.array_equal(a, b) and a.shape == b.shape for a, b in zip(arrays, back, strict=True)
     )
     assert processes.array_text(back[3]) == "café" and processes.group() is processes.ALONE
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("UNAVAILABLE: the coordination service is gone", RuntimeError),
+        ("Gloo all-reduce failed: Connection closed by peer", RuntimeError),
+        ("all input arrays must have the same shape", ValueError),
+    ],
+)
+def test_only_what_says_so_is_the_death_of_a_process(said, error, monkeypatch):
+    from jax.experimental import multihost_utils
+
+    def fails(_):
+        raise ValueError(said)
+
+    monkeypatch.setattr(multihost_utils, "process_allgather", fails)
+    with pytest.raises(error, match=said if error is ValueError else "a process of this search has died"):
+        processes.Together().gather(np.zeros(1))

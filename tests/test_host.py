@@ -1,11 +1,15 @@
 """Objectives that are not JAX: in this thread, in pools, all points at once; failures; ask and tell."""
 
+import asyncio
 import concurrent.futures as futures
 import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
+import traceback
 
 import jax.numpy as jnp
 import numpy as np
@@ -314,3 +318,83 @@ def test_wrong_answers():
     with pytest.raises(ValueError, match="`g` must have the shapes"):
         search.tell(1.0, np.ones(3))
     search.tell(1.0, np.zeros_like(x))  # an answer that was refused can be given again
+
+
+def raises(x, *args):
+    return undefined_name + x[0]  # noqa: F821
+
+
+NAMED = "every call raised; the first: NameError: name 'undefined_name' is not defined"
+
+
+def test_a_function_that_always_raises_is_told_by_its_exception():
+    result = solve(jg.host(raises))
+    assert result.status is jg.Status.NO_FINITE_VALUE and NAMED in result.message and NAMED in repr(result)
+    assert str(result.calls).endswith("the first: NameError: name 'undefined_name' is not defined)")
+    assert NAMED in asyncio.run(jg.aminimize(jg.host(raises), BOX, max_levels=2, progress=False)).message
+    many = jg.minimize_many(jg.host(raises), BOX, np.zeros(2), max_levels=2, progress=False)
+    assert NAMED in repr(many) and many.calls.failed == many.calls.made > 0
+
+
+def test_what_is_said_of_calls_that_return_nothing():
+    calls = jg.result.Calls(made=4)
+    say = jg.result.message
+    none = jg.Status.NO_FINITE_VALUE
+    assert say(none, None) == say(none, calls) == none.value  # values that are not finite
+    calls.count("timed out", "")
+    assert say(none, calls).endswith("1 of 4 calls timed out")
+    try:
+        raise ValueError("first line\nsecond line")
+    except ValueError:
+        calls.count("failed", traceback.format_exc())
+    assert calls.first == "ValueError: first line"
+    calls.add(jg.result.Calls(1, 0, 0, 1, "BrokenProcessPool: gone"))
+    assert (calls.made, calls.bad) == (5, 3) and calls.first == "ValueError: first line"
+    assert say(none, calls).endswith(
+        "3 of 5 calls raised or timed out or lost their workers; the first: " + calls.first
+    )
+    assert say(jg.Status.SAME, calls) == jg.Status.SAME.value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "error"),
+    [
+        (
+            "",
+            "TypeError: `fun` must be importable in a process: put it in a module file, or use an executor of threads",
+        ),
+        ("script", "RuntimeError: the workers died as they began: guard the script by"),
+    ],
+    ids=["-c", "unguarded"],
+)
+def test_a_function_that_workers_cannot_import_is_said_once(before, error, tmp_path):
+    code = (
+        "import jaxglobal as jg\ndef sim(x): return float((x**2).sum())\n"
+        "with jg.host(sim, workers=2) as s: jg.minimize(s, [(-3, 4)] * 2, max_levels=2)\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    command = [str(tmp_path / "script.py")] if before else ["-c", code]
+    ran = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 1 and error in ran.stderr.splitlines()[-1], ran.stderr
+    if not before:
+        assert ran.stderr.count("Traceback") == 1 and ran.stderr.splitlines()[-1].endswith(
+            "got AttributeError: Can't get attribute 'sim' on <module '__main__' (built-in)>."
+        )
+
+
+class OnlyHere:
+    """Can be sent, and not received."""
+
+    def __call__(self, x):
+        return 0.0
+
+    def __reduce__(self):
+        return eval, ("1 / 0",)
+
+
+def test_the_workers_end_where_they_cannot_import_the_function():
+    with jg.host(OnlyHere(), workers=1, timeout=60) as fun:
+        with pytest.raises(TypeError, match="must be importable in a process: .*; got ZeroDivisionError"):
+            solve(fun)
+        assert not multiprocessing.active_children()

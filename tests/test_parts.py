@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import jaxglobal as jg
 from jaxglobal import minima, progress, stopping
+from jaxglobal import starts as sequences
 from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
@@ -25,7 +26,7 @@ ORDER = [
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["losses", "levenberg", "separable", "regression"],
     "sweep minima looks stopping devices progress implicit batch polish precise".split(),
-    ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "width"],
+    ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "asked differences workers host checkpoint".split(),
     "running driver argmin family many derivative search asynchronous".split(),
     "leastsquares lockstep hostfit fit fits plot versions".split(),
@@ -301,3 +302,18 @@ else:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30)
 """
     assert float(run(code, 600)) < 1
+
+
+@pytest.mark.parametrize("n", [0, 2, 8])
+@pytest.mark.parametrize(
+    "starts", [jg.Grid(), jg.Halves(), jg.Sobol(), jg.Adaptive(jg.Sobol()), jg.Adaptive(jg.Grid())]
+)
+def test_no_starts_are_an_empty_array(starts, n):
+    for level in range(3):
+        for first in (0, 1):
+            assert starts.points(level, first, 0, n).shape == (0, n)
+
+
+def test_a_sequence_of_very_many_variables_has_no_starts_too():
+    n = sequences.SOBOL_VARIABLES + 1
+    assert jg.Sobol().points(1, 0, 0, n).shape == (0, n)
