@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import minima, processes
+from jaxglobal import keys, minima, processes
 from jaxglobal.result import Level, LocalStatus
 
 FORMAT = 8
@@ -136,7 +136,7 @@ def described(part: Any, within: tuple[int, ...] = ()) -> Iterator[bytes]:
     except (TypeError, ValueError):  # keys of a dictionary that have no order
         leaves, treedef = [item for pair in part.items() for item in pair], "items"
     yield str(treedef).encode()
-    for leaf in leaves:
+    for leaf in map(keys.numbers, leaves):
         if isinstance(leaf, np.ndarray | np.generic | jax.Array) and leaf.dtype != object:
             array = np.asarray(leaf)
             yield f"{array.dtype}{array.shape}".encode()

@@ -19,7 +19,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxglobal import canonical, programs
+from jaxglobal import canonical, keys, programs
 from jaxglobal.cost import jaxpr_cost
 from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
 
@@ -121,8 +121,10 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
 def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any, has_aux: bool) -> Closed:
     """The function that was traced, without its constants."""
     body, treedef = canonical.lifted(jaxpr), jax.tree.structure(output)
+    makers = keys.makers([*body.invars[len(structure.shapes) :], *body.constvars])
 
     def outputs(x, leaves):
+        leaves = [make(leaf) for make, leaf in zip(makers, leaves, strict=True)]
         parts = jax.tree.leaves(structure.unflatten(x))
         call = jaxpr_as_fun(ClosedJaxpr(body, leaves[n_args:]))
         return jax.tree.unflatten(treedef, call(*parts, *leaves[:n_args]))
@@ -152,7 +154,7 @@ def read_constants(jaxpr: ClosedJaxpr, name: str = "fun") -> list[Any]:
             raise ValueError(
                 f"`{name}` must close over arrays that exist; got one of shape {const.shape}, donated or deleted."
             )
-        constants.append(const)
+        constants.append(keys.numbers(const))
     return constants
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import batch, descent, family, implicit, objective
+from jaxglobal import batch, descent, family, implicit, keys, objective
 from jaxglobal.closed import Structure
 from jaxglobal.host import refuse
 from jaxglobal.objective import Box
@@ -89,7 +89,7 @@ def derivative(
         count, own = several.count, (several.box.ndim == 3, *several.own)
     else:
         problem, _ = objective.check(fun, bounds, args, None, open, has_aux)
-        box, leaves = np.stack([problem.lower, problem.upper]), jax.tree.leaves(problem.args)
+        box, leaves = np.stack([problem.lower, problem.upper]), [*map(keys.numbers, jax.tree.leaves(problem.args))]
         count, own = None, (False,) * (1 + len(problem.leaves))
     x = read_x(result.x, problem.structure, count)
     programs = problem.closed.programs

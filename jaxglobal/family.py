@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import objective
+from jaxglobal import keys, objective
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close
 from jaxglobal.host import Host
 from jaxglobal.objective import Box
@@ -44,7 +44,12 @@ class Family:
     @property
     def leaves(self) -> list[Any]:
         """The leaves of the args, each with a leading axis of problems."""
-        return jax.tree.leaves(self.args)
+        return [keys.numbers(leaf) for leaf in jax.tree.leaves(self.args)]
+
+    def args_of(self, row: list[Any]) -> tuple[Any, ...]:
+        """The args of one problem from its row of every leaf."""
+        leaves, treedef = jax.tree.flatten(self.args)
+        return jax.tree.unflatten(treedef, [keys.maker(leaf)(part) for leaf, part in zip(leaves, row, strict=True)])
 
     @property
     def own(self) -> tuple[bool, ...]:
@@ -92,6 +97,8 @@ def read_args(args: Any) -> tuple[Any, ...]:
     def as_array(leaf):
         if objective.is_traced(leaf):
             raise TypeError("`args` must be concrete; got a traced array: use vmap and argmin inside jit and grad.")
+        if keys.is_key(leaf):
+            return leaf
         array = leaf if isinstance(leaf, jax.Array | np.ndarray) else np.asarray(leaf)
         if array.dtype.kind not in "biufc" and not jax.numpy.issubdtype(array.dtype, jax.numpy.floating):
             raise TypeError(

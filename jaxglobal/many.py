@@ -216,7 +216,7 @@ class Run:
         """The lanes: of the compiled program, or of the host."""
         program = self._options.program
         if self._host is not None:
-            of_slot = lambda slot: jax.tree.unflatten(jax.tree.structure(self._problems.args), self._row(slot))  # noqa: E731
+            of_slot = lambda slot: self._problems.args_of(self._row(slot))  # noqa: E731
             region, own_box = self._in_slots().region, self._boxes.ndim == 3
             return HostLanes(self._host, self._problems.structure, of_slot, self._lanes, region, program, own_box)
         began = time.perf_counter()

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxglobal import keys
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close, is_traced
 
 
@@ -58,8 +59,8 @@ class Objective:
 
     @property
     def leaves(self) -> list[Any]:
-        """What the function takes beside x: the leaves of the args, and the arrays that it closes over."""
-        return [*jax.tree.leaves(self.args), *self.closed.constants]
+        """What the programs take beside x: the leaves of the args, and the arrays that the function closes over."""
+        return [*map(keys.numbers, jax.tree.leaves(self.args)), *self.closed.constants]
 
     def place(self, unit: np.ndarray) -> np.ndarray:
         """Points of the unit box of the free variables, (k, m), as points of the user's box, (k, n)."""

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import objective
+from jaxglobal import keys, objective
 from jaxglobal.closed import Closed, close
 from jaxglobal.objective import Objective
 
@@ -37,7 +37,7 @@ def traced(fun: Callable[..., Any], args: Any, problem: Objective) -> "Precise |
         except Exception as error:  # whatever the user's function raises for a dtype that it was not written for
             LOG.info("no float64 form of the function, so no polish in float64: %s: %s", type(error).__name__, error)
             return None
-    return Precise(closed, [*jax.tree.leaves(wide), *closed.constants], problem)
+    return Precise(closed, [*map(keys.numbers, jax.tree.leaves(wide)), *closed.constants], problem)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxglobal import canonical, losses, objective, programs, separable
+from jaxglobal import canonical, keys, losses, objective, programs, separable
 from jaxglobal.closed import Structure, is_traced, read_constants, x64
 from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
@@ -262,8 +262,10 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
 def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
     """The model that was traced, without its constants."""
     body = canonical.lifted(jaxpr)
+    makers = keys.makers(body.constvars)
 
     def call(x, parts, constants):
+        constants = [make(const) for make, const in zip(makers, constants, strict=True)]
         (values,) = jaxpr_as_fun(ClosedJaxpr(body, constants))(*jax.tree.leaves(x), *parts)
         return jnp.broadcast_to(values, (N,)).astype(dtype)
 
