@@ -134,7 +134,26 @@ def differ(bounds: Any, count: int) -> bool:
         return several and all(shape[:1] == (count,) for shape in shapes)
     if hasattr(bounds, "lb"):
         return np.ndim(bounds.lb) > 1
-    return isinstance(bounds, np.ndarray | jax.Array) and np.ndim(bounds) == 3
+    return is_sides_of_each(bounds, count) or (isinstance(bounds, np.ndarray | jax.Array) and np.ndim(bounds) == 3)
+
+
+def is_sides_of_each(bounds: Any, count: int) -> bool:
+    """Whether bounds are a tuple of two arrays, (P, n): the lower and the upper bounds of each problem.
+
+    Raises:
+        ValueError: the arrays could also be those of two problems, of pairs.
+    """
+    if type(bounds) is not tuple or len(bounds) != 2:
+        return False
+    shapes = {np.shape(side) if isinstance(side, np.ndarray | jax.Array) else () for side in bounds}
+    if len(shapes) > 1 or len(shape := shapes.pop()) != 2 or shape[0] != count:
+        return False
+    if shape == (2, 2):
+        raise ValueError(
+            "`bounds` must say which numbers belong together, as two arrays (2, 2) read both ways: give an array "
+            "(problems, variables, 2), or scipy.optimize.Bounds(lows, highs)."
+        )
+    return True
 
 
 def read_box(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray]:
@@ -154,6 +173,8 @@ def read_boxes(bounds: Any, x0: Any, count: int) -> tuple[Structure, np.ndarray]
         lower, upper = bounds
     elif hasattr(bounds, "lb"):
         lower, upper = np.asarray(bounds.lb), np.asarray(bounds.ub)
+    elif is_sides_of_each(bounds, count):
+        lower, upper = (np.asarray(side, jax.dtypes.canonicalize_dtype(float)) for side in bounds)
     else:
         pairs: Any = None
         try:
@@ -188,13 +209,22 @@ def read_guesses(x0: Any, structure: Structure, box: np.ndarray, is_open: np.nda
     if x0 is None:
         return np.zeros((count, 0, structure.n), structure.dtype)
     leaves, treedef = jax.tree.flatten(x0)
+    if treedef != structure.treedef and len(structure.shapes) == 1 and isinstance(x0, list | tuple):
+        try:
+            leaves, treedef = [np.array(x0, structure.dtype)], structure.treedef
+        except (TypeError, ValueError):
+            raise ValueError("`x0` must be an array (problems, variables), or (problems, guesses, variables).") from None
+    for leaf in leaves:
+        objective.check_real("`x0`", leaf, whole=True)
     shapes = [np.shape(leaf) for leaf in leaves]
+    if structure.shapes == ((1,),) and shapes == [(count,)]:  # a number for each
+        leaves, shapes = [np.asarray(leaves[0])[:, None]], [(count, 1)]
     one = [(count, *shape) for shape in structure.shapes]
     axes = 1 if shapes == one else 2
     several = [(count, *shape[1:2], *inner) for shape, inner in zip(shapes, structure.shapes, strict=False)]
     if treedef != structure.treedef or (axes == 2 and (shapes != several or len({s[1:2] for s in shapes}) > 1)):
         raise ValueError(f"`x0` must have shapes {one}, or these with a second axis of several starts; got {shapes}.")
-    points = structure.flatten(x0, axes=axes).reshape(count, -1, structure.n)
+    points = structure.flatten(leaves, axes=axes).reshape(count, -1, structure.n)
     lower, upper = box[..., 0, None, :], box[..., 1, None, :]
     wrong = ~np.isfinite(points) | (~is_open[0] & (points < lower)) | (~is_open[1] & (points > upper))
     if np.any(wrong):

@@ -359,6 +359,8 @@ def read_guesses(p0: Any, structure: Any, lower: Any, upper: Any, count: int) ->
     """The user's own starts, (P, K, n), K 0 or 1."""
     if p0 is None:
         return np.zeros((count, 0, structure.n), structure.dtype)
+    if structure.shapes == ((1,),) and np.shape(p0) == (count,):  # a number for each
+        p0 = np.reshape(np.asarray(p0), (count, 1))
     points = regression.read_guesses(p0, structure, lower, upper)
     if len(points) != count:
         raise ValueError(f"`p0` must have a leading axis of {count} data sets, as `ydata`; got {len(points)}.")

@@ -109,7 +109,7 @@ def check_box(bounds: Any, x0: Any, open: Any, traceable: bool = False) -> tuple
 
 
 def read_bounds(bounds: Any, x0: Any, traceable: bool = False) -> tuple[Structure, Any, Any]:
-    """The layout of x, the lower and the upper bounds, from pairs, `scipy.optimize.Bounds` or a `Box`.
+    """The layout of x, the lower and the upper bounds, from pairs, (lows, highs), `scipy.optimize.Bounds` or a `Box`.
 
     Traced bounds, where they are `traceable`, are checked for their shapes alone.
     """
@@ -130,13 +130,19 @@ def read_sides(bounds: Any, x0: Any) -> tuple[Any, Any]:
         if x0 is not None and lower.size == 1:
             lower, upper = (np.broadcast_to(b, np.shape(x0)[-1:]) for b in (lower, upper))
         lower, upper = _default(np.atleast_1d(lower)), _default(np.atleast_1d(upper))
+    elif is_lows_and_highs(bounds):
+        xp: Any = jnp if is_traced(bounds) else np
+        lower, upper = (xp.asarray(side, jax.dtypes.canonicalize_dtype(float)) for side in numbers_of(bounds))
+        lower, upper = xp.broadcast_arrays(lower, upper)
     elif is_traced(bounds):
         pairs = jnp.asarray(bounds, jax.dtypes.canonicalize_dtype(float))
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError(f"`bounds` must be pairs (low, high); got a traced array of shape {pairs.shape}.")
         lower, upper = pairs[:, 0], pairs[:, 1]
     else:
-        expected = "`bounds` must be pairs (low, high), a scipy.optimize.Bounds or a jaxglobal.Box"
+        expected = (
+            "`bounds` must be pairs (low, high), two arrays (lows, highs), a scipy.optimize.Bounds or a jaxglobal.Box"
+        )
         if isinstance(bounds, str) or not isinstance(bounds, Sequence | np.ndarray | jax.Array):
             raise TypeError(f"{expected}; got {type(bounds).__name__}.")
         try:
@@ -151,6 +157,56 @@ def read_sides(bounds: Any, x0: Any) -> tuple[Any, Any]:
     return lower, upper
 
 
+def is_lows_and_highs(bounds: Any) -> bool:
+    """Whether bounds are a tuple of all lower and all upper bounds, as SciPy's curve_fit has them.
+
+    A list is one of pairs, and so is a tuple of two tuples of two numbers. Where both sides are lists or arrays of two
+    numbers, a reading counts if no bound is upside down and some variable can move.
+
+    Raises:
+        ValueError: both readings count.
+    """
+    if type(bounds) is not tuple or len(bounds) != 2:
+        return False
+    try:
+        sides = numbers_of(bounds)
+    except (TypeError, ValueError):
+        return False
+    shapes = [np.shape(side) for side in sides]
+    lengths = [shape for shape in shapes if shape]
+    if not lengths or lengths[0] == (0,) or any(len(shape) != 1 or shape != lengths[0] for shape in lengths):
+        return False
+    if shapes != [(2,), (2,)]:
+        return True
+    if any(isinstance(side, tuple) for side in bounds):
+        return False
+    if is_traced(bounds):
+        pairs = sides_fit = True
+    else:
+        table = np.array(sides)
+        pairs, sides_fit = (bool(np.all(a <= b) and np.any(a < b)) for a, b in (table.T, table))
+    if pairs and sides_fit:
+        raise ValueError(
+            "`bounds` must say which numbers belong together, as two lists of two read both ways: give a list of pairs "
+            f"[(low, high), ...], or scipy.optimize.Bounds(lows, highs); got {_brief(bounds)}."
+        )
+    return sides_fit
+
+
+def numbers_of(sides: tuple[Any, Any]) -> list[Any]:
+    """Two sides of real numbers as arrays; None is no number."""
+
+    def as_array(side):
+        if is_traced(side):
+            return jnp.asarray(side, jax.dtypes.canonicalize_dtype(float))
+        array = np.asarray([np.nan if b is None else b for b in side] if isinstance(side, list | tuple) else side)
+        if not np.can_cast(array.dtype, float):
+            raise TypeError(f"{array.dtype} is no real number")
+        return array.astype(float)
+
+    return [as_array(side) for side in sides]
+
+
 def read_structure(lower: Any, upper: Any, x0: Any, traceable: bool) -> Structure:
     """The layout of x that both sides share."""
     leaves, treedef = jax.tree.flatten(lower)
@@ -159,7 +215,7 @@ def read_structure(lower: Any, upper: Any, x0: Any, traceable: bool) -> Structur
         raise ValueError(f"`upper` must have the structure of `lower`, {treedef}; got {upper_treedef}.")
     for name, side in (("lower", leaves), ("upper", upper_leaves)):
         for leaf in side:
-            _real(f"`{name}`", leaf, traceable)
+            check_real(f"`{name}`", leaf, traceable)
     shapes = tuple(np.shape(leaf) for leaf in leaves)
     upper_shapes = tuple(np.shape(leaf) for leaf in upper_leaves)
     if shapes != upper_shapes:
@@ -239,9 +295,9 @@ def read_starts(x0: Any, structure: Structure, lower: Any, upper: Any, is_open: 
     if treedef != structure.treedef:
         raise ValueError(f"`x0` must have the structure of the bounds, {structure.treedef}; got {treedef}.")
     for leaf in leaves:
-        _real("`x0`", leaf, traceable)
+        check_real("`x0`", leaf, traceable, whole=True)
     shapes = tuple(np.shape(leaf) for leaf in leaves)
-    if shapes == structure.shapes:
+    if shapes == structure.shapes or (shapes, structure.shapes) == (((),), ((1,),)):
         points = structure.flatten(leaves)[None]
     elif (
         len({shape[:1] for shape in shapes}) == 1
@@ -265,16 +321,20 @@ def read_starts(x0: Any, structure: Structure, lower: Any, upper: Any, is_open: 
     return points
 
 
-def _real(name: str, leaf: Any, traceable: bool = False) -> None:
-    """Raises unless the leaf is a Python number or a real floating-point array, and concrete unless `traceable`."""
+def check_real(name: str, leaf: Any, traceable: bool = False, whole: bool = False) -> None:
+    """Raises unless the leaf is a Python number or a real floating-point array, and concrete unless `traceable`.
+
+    whole: whether an array of whole numbers will do.
+    """
     if isinstance(leaf, bool) or not isinstance(leaf, int | float | np.ndarray | np.generic | jax.Array):
         raise TypeError(f"{name} must be real floating-point numbers; got {type(leaf).__name__}.")
     if isinstance(leaf, Tracer) and not traceable:
         raise TypeError(
             f"{name} must be concrete numbers; got a traced array: call minimize outside jit, vmap and grad."
         )
-    if not isinstance(leaf, int | float) and not jnp.issubdtype(leaf.dtype, jnp.floating):
-        raise TypeError(f"{name} must be real floating-point numbers; got {leaf.dtype}.")
+    kinds = (jnp.floating, jnp.integer) if whole else (jnp.floating,)
+    if not isinstance(leaf, int | float) and not any(jnp.issubdtype(leaf.dtype, kind) for kind in kinds):
+        raise TypeError(f"{name} must be real {'' if whole else 'floating-point '}numbers; got {leaf.dtype}.")
 
 
 def _dtype(leaves: list[Any], x0: Any) -> np.dtype:

@@ -222,7 +222,7 @@ class QuasiNewton:
         downhill = slope < -eps * q_max * p_max
         p = jnp.where(accept, jnp.where(downhill, p, -q), lane.p)
         updates = jnp.where(first, 0, lane.updates)
-        updates = jnp.where(accept, jnp.where(downhill, updates + update, 0), updates)
+        updates = jnp.where(accept, jnp.where(downhill, updates + update.astype(updates.dtype), 0), updates)
         step = jnp.where(
             updates > 0,
             1.0,
