@@ -28,6 +28,7 @@ from jaxglobal.objective import Box as Box
 from jaxglobal.result import Level as Level
 from jaxglobal.result import LocalStatus as LocalStatus
 from jaxglobal.result import Minimum as Minimum
+from jaxglobal.result import Outcome as Outcome
 from jaxglobal.result import Result as Result
 from jaxglobal.result import Results as Results
 from jaxglobal.result import Status as Status

@@ -76,8 +76,8 @@ def argmin(
 
     Args:
         fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
-        bounds: pairs (low, high), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees; may be traced. A traced
-            box that is upside down gives NaN.
+        bounds: pairs (low, high), a tuple (lows, highs), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees; may
+            be traced. A traced box that is upside down gives NaN.
         args: further arguments of fun, pytrees of arrays; may be traced.
         levels: levels of starts; 3 is levels 0, 1, 2. At most 2^17 starts.
         x0: your own guess, or several along a leading axis; may be traced.

@@ -59,8 +59,8 @@ def minimize(
 
     Args:
         fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
-        bounds: pairs (low, high), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees. Finite; low == high fixes
-            a variable.
+        bounds: pairs (low, high), a tuple (lows, highs), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees.
+            Finite; low == high fixes a variable.
         args: further arguments of fun, pytrees of arrays. New values never compile anew.
         x0: your own guess, or several along a leading axis: searched first, with level 0.
         starts: "auto" (`jaxglobal.Adaptive`: a grid, or Sobol points, looked at before it is searched from, and hops
@@ -165,6 +165,7 @@ def levels(
     check_callback(callback)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
+    objective.refuse_tracing("minimize", "argmin")
     if isinstance(fun, Host):
         if group.count > 1:
             raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")

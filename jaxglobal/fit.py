@@ -5,6 +5,7 @@ triangular factor of the scaled Jacobian (J'J would square its condition), the o
 the derivatives in the data by the implicit function theorem (implicit.py).
 """
 
+import copy
 import dataclasses
 import functools
 import time
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import hostfit, implicit, leastsquares, regression, stopping
+from jaxglobal import hostfit, implicit, leastsquares, regression, stopping, stored
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced
@@ -24,6 +25,7 @@ from jaxglobal.descent import Region
 from jaxglobal.host import Host
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
+from jaxglobal.objective import Box, is_tracing, refuse_tracing
 from jaxglobal.regression import Data, Regression
 from jaxglobal.result import Result, brief, duration, table
 
@@ -79,6 +81,11 @@ class Fit:
         linear: the indices of the parameters in which the model was seen to be linear.
         loss: its name.
         result: the search as a `Result`, None inside jit and grad.
+        names: of the parameters: the arguments of the model, or the paths in the `Box`.
+        data: the x, y and weights that were fitted, without points that were masked.
+
+    It can be pickled and copied; once loaded it predicts anywhere if the model is a function of a module, else at the
+    abscissae of the data.
     """
 
     popt: Any
@@ -90,11 +97,32 @@ class Fit:
     linear: tuple[int, ...]
     loss: str
     result: Any
+    names: list[str]
     data: Data = dataclasses.field(repr=False)
     _regression: Regression = dataclasses.field(repr=False)
     _bounds: Any = dataclasses.field(repr=False)
     _variance: float = dataclasses.field(repr=False)
     _call: Callable[[Any, Any], Any] = dataclasses.field(repr=False)
+    _model: Any = dataclasses.field(repr=False)
+    _seen: tuple[Any, Any] = dataclasses.field(repr=False)  # the model and its Jacobian at the data
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All data, and the model where it can be pickled."""
+        return stored.pack(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+        self.__dict__.update(stored.unpack(state))
+
+    def __copy__(self) -> "Fit":
+        """A fit of the same arrays, model and programs."""
+        return dataclasses.replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Fit":
+        """A fit of other arrays, and the same model and programs."""
+        shared = ("_regression", "_call", "_model")
+        own = {name: copy.deepcopy(part, memo) for name, part in self.__dict__.items() if name not in shared}
+        return dataclasses.replace(self, **own)
 
     def __iter__(self) -> Iterator[Any]:
         """popt, pcov."""
@@ -144,7 +172,9 @@ class Fit:
             raise ValueError(f"`level` must be between 0 and 1; got {level}.")
         x = self.data.x if xdata is None else regression.read_x(xdata)
         p = self._regression.structure.flatten(self.popt)
-        if xdata is None or self._regression.look is not None:
+        if xdata is None:
+            y, J = map(np.asarray, self._seen)
+        elif self._regression.look is not None:
             y, J = look(self._regression, self.data._replace(x=x), p)
         else:
             y, J = map(np.asarray, regression.values_and_jacobian(self._call, x, jnp.asarray(p)))
@@ -178,8 +208,10 @@ class Fit:
 
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr
-        names = [f"p{i}" for i in range(len(flat))]
-        rows = [(name, f"{value:.10g} +- {error:.3g}") for name, value, error in zip(names, flat, errors, strict=True)]
+        rows = [
+            (name, f"{value:.10g} +- {error:.3g}")
+            for name, value, error in zip(self.names, flat, errors, strict=True)
+        ]
         loss = "" if self.loss == "linear" else f" ({self.loss})"
         return [
             *rows,
@@ -196,7 +228,9 @@ class Fit:
         """The parameters with their standard deviations, and the local fits."""
         if self.result is None:
             return f"Fit(popt={self.popt}, pcov={self.pcov})"
-        lines = [f"{name:>12}: {value}" for name, value in self._rows()]
+        rows = self._rows()
+        width = max(12, *(len(name) for name, _ in rows))
+        lines = [f"{name:>{width}}: {value}" for name, value in rows]
         lines += [f"{'':>14}{m.fun:<20.12g} {m.count:>8,} x  {brief(m.popt)}" for m in self.fits[:SHOWN]]
         if len(self.fits) > SHOWN:
             lines.append(f"{'':>14}and {len(self.fits) - SHOWN} more")
@@ -237,10 +271,11 @@ def curve_fit(
     Args:
         model: model(x, p1, p2, ...) -> values, a JAX function, or `jaxglobal.host` of one that is not. With a
             `jaxglobal.Box` of pytrees: model(x, p), p of their structure.
-        xdata: what the model takes first: an array, or a pytree of arrays.
+        xdata: what the model takes first: an array, or a pytree of arrays. Points that are masked here (`numpy.ma`),
+            in ydata, or in sigma, are left out.
         ydata: N values to fit.
-        bounds: of the parameters: pairs (low, high), a `scipy.optimize.Bounds` or a `jaxglobal.Box`; finite, low ==
-            high fixes a parameter.
+        bounds: of the parameters: pairs (low, high), a tuple (lows, highs) as SciPy's curve_fit has it, a
+            `scipy.optimize.Bounds` or a `jaxglobal.Box`; finite, low == high fixes a parameter.
         sigma: the errors of ydata: one, N of them, or their (N, N) covariance matrix.
         absolute_sigma: sigma is in the units of ydata; else only its proportions count, and the scatter of the data
             gives its size.
@@ -282,6 +317,7 @@ def curve_fit(
         )
     rules = stopping.Rules(same, 0.0, frtol, max_time, max_levels)
     shown = display.show(progress)
+    xdata, ydata, sigma = regression.without_masked(xdata, ydata, sigma)
     structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
     x, y = regression.read_x(xdata), regression.read_y(ydata, structure.dtype)
     w, covariance = regression.read_sigma(sigma, len(y), structure.dtype)
@@ -289,19 +325,20 @@ def curve_fit(
     scale = regression.spread(w @ y if covariance else w * y) if loss == "lad" else f_scale
     data = Data(x, y, w, scale if is_traced(scale) else np.asarray(scale, structure.dtype))
     if isinstance(model, Host):
+        refuse_tracing("curve_fit", "a JAX model")
         cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
         with hostfit.Model(model, cost, structure, lower, upper) as called:
             reg = hostfit.regression_of(called, structure, lower, upper)
             result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, progress)
-            return finish(reg, data, bounds, result, absolute_sigma, reg.model)
+            return finish(reg, data, bounds, result, absolute_sigma, reg.model, model)
     called = regression.as_called(model, structure, one_by_one)
     read = regression.read_model(model, structure, one_by_one, x, len(y))
     data = data._replace(constants=read.constants)
     linear = regression.linear_parameters(read, x, lower, upper)
     reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
     sequence = sequences.read(starts, len(reg.searched), seed)
-    if is_traced((data, lower, upper, guesses)):
-        return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma, called)
+    if is_traced((data, lower, upper, guesses)) or is_tracing():
+        return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma, called, model)
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
     search = leastsquares.Search(reg, data, guesses, sequence, rules, shown, began)
@@ -310,12 +347,12 @@ def curve_fit(
             status, found = search.run()
         finally:
             shown.close()
-        return finish(reg, data, bounds, search.result(status, found), absolute_sigma, called)
+        return finish(reg, data, bounds, search.result(status, found), absolute_sigma, called, model)
 
 
 def traced(
     reg: Regression, data: Data, bounds: Any, guesses: Any, sequence: Any, levels: int | None, absolute_sigma: bool,
-    called: Any,
+    called: Any, model: Any,
 ) -> Fit:  # fmt: skip
     """The fit as a traced program, differentiable by the implicit function theorem."""
     m, structure = len(reg.searched), reg.structure
@@ -340,11 +377,14 @@ def traced(
     y, J = regression.values_and_jacobian(reg.model, data.x, best.x, data.constants)
     pcov, variance = covariance(reg, data, best.f, y, J, absolute_sigma)
     dof = len(data.y) - int(np.sum(reg.free))
-    popt = structure.unflatten(best.x)
-    return Fit(popt, pcov, best.f, data.y - y, dof, [], reg.linear, reg.loss, None, data, reg, bounds, variance, called)
+    outcome = structure.unflatten(best.x), pcov, best.f, data.y - y, dof, [], reg.linear, reg.loss, None
+    names = regression.names_of(model, structure, not isinstance(bounds, Box))
+    return Fit(*outcome, names, data, reg, bounds, variance, called, model, (y, J))
 
 
-def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any) -> Fit:
+def finish(
+    reg: Regression, data: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any, model: Any
+) -> Fit:
     """The fit that a search has come to."""
     flat = reg.structure.flatten(result.x)
     y, J = look(reg, data, flat)
@@ -358,7 +398,9 @@ def finish(reg: Regression, data: Data, bounds: Any, result: Result, absolute_si
     fits = [LocalFit(m.x, m.fun, m.count, ordinates - y) for m, y in zip(minima, modelled, strict=True)]
     dof = len(data.y) - int(np.sum(reg.free))
     outcome = result.x, pcov, result.fun, ordinates - y, dof, fits, reg.linear, reg.loss, result
-    return Fit(*outcome, data, reg, bounds, variance, called)
+    called_by = model.fun if isinstance(model, Host) else model
+    names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))
+    return Fit(*outcome, names, data, reg, bounds, variance, called, model, (y, J))
 
 
 def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import devices, leastsquares, regression
+from jaxglobal import devices, leastsquares, objective, regression
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
@@ -153,8 +153,10 @@ def curve_fit_many(
     if isinstance(searches, bool) or not isinstance(searches, int | np.integer) or searches < 1:
         raise ValueError(f"`searches` must be a whole number of at least 1; got {searches!r}.")
     shown = display.show(progress)
+    objective.refuse_tracing("curve_fit_many", "vmap and curve_fit")
     if is_traced((xdata, ydata, sigma, bounds)):
         raise TypeError("`ydata` must be concrete; got a traced array: use vmap and curve_fit inside jit and grad.")
+    refuse_masks(xdata=xdata, ydata=ydata, sigma=sigma)
     if isinstance(model, Host):
         if searches != SEARCHES:
             raise ValueError(f"`searches` must be left out for a host model, fitted level by level; got {searches}.")
@@ -252,7 +254,7 @@ class Run:
 
         def run(block):
             nonlocal done
-            with jax.enable_x64(self._precise), jax.disable_jit(False):
+            with jax.enable_x64(self._precise), jax.disable_jit(False), jax.debug_nans(False):  # a bad trial is no error
                 out = [np.asarray(leaf)[: len(block)] for leaf in program(*self._block(block, p))]
             done += len(block)
             return out
@@ -316,8 +318,19 @@ def on_sheets(reg: Regression, unit: np.ndarray, reach: float) -> tuple[np.ndarr
     return points, neighbours
 
 
+def refuse_masks(**data: Any) -> None:
+    """Raises where points are masked: the data sets would have different numbers of points."""
+    for name, part in data.items():
+        if any(np.any(np.ma.getmaskarray(a)) for a in jax.tree.leaves(part) if isinstance(a, np.ma.MaskedArray)):
+            raise ValueError(
+                f"`{name}` must not have masked points, as all data sets must have as many as each other: drop those "
+                "that all lack, or give each data set to curve_fit."
+            )
+
+
 def read_many(ydata: Any, dtype: np.dtype) -> np.ndarray:
     """The ordinates, (P, N)."""
+    regression.check_no_complex("ydata", ydata)
     try:
         y = np.asarray(ydata, dtype)
     except (TypeError, ValueError):
@@ -346,6 +359,7 @@ def read_weights(sigma: Any, count: int, N: int, dtype: np.dtype) -> tuple[np.nd
     """By what residuals are multiplied, and whether each data set has weights of its own."""
     if sigma is None:
         return np.ones((), dtype), False
+    regression.check_no_complex("sigma", sigma)
     sigma = np.asarray(sigma, dtype)
     if sigma.shape not in ((), (1,), (N,), (count, N)):
         raise ValueError(f"`sigma` must be a number, ({N},) or ({count}, {N}); got shape {sigma.shape}.")

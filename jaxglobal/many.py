@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import batch, checkpoint, descent, family, implicit, methods, minima, processes, stopping, sweep
+from jaxglobal import batch, checkpoint, descent, family, implicit, methods, minima, objective, processes, stopping, sweep
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
@@ -111,6 +111,7 @@ def minimize_many(
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
+    objective.refuse_tracing("minimize_many", "vmap and argmin")
     problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis)
     structure = problems.structure
     search = methods.read(local, structure.n)

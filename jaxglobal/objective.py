@@ -321,6 +321,20 @@ def read_starts(x0: Any, structure: Structure, lower: Any, upper: Any, is_open: 
     return points
 
 
+def is_tracing() -> bool:
+    """Whether this call is made while JAX traces a function, so that nothing can be run, whatever goes in."""
+    return isinstance(jnp.zeros(()), Tracer)
+
+
+def refuse_tracing(name: str, instead: str) -> None:
+    """Raises inside jit and the like, where no search can be run."""
+    if is_tracing():
+        raise TypeError(
+            f"`{name}` must be called outside jit and whatever else JAX traces, as its search runs at once: use "
+            f"{instead} inside, or call {name} before and close over its result."
+        )
+
+
 def check_real(name: str, leaf: Any, traceable: bool = False, whole: bool = False) -> None:
     """Raises unless the leaf is a Python number or a real floating-point array, and concrete unless `traceable`.
 

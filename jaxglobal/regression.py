@@ -6,6 +6,7 @@ Everything that can be wrong with the arguments of a fit is found here, before a
 import dataclasses
 import functools
 import hashlib
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -16,7 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxglobal import canonical, keys, losses, objective, programs, separable
-from jaxglobal.closed import Structure, is_traced, read_constants, x64
+from jaxglobal.closed import NOT_JAX, Structure, is_traced, read_constants, x64
 from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
 from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
@@ -206,6 +207,25 @@ def read_guesses(p0: Any, structure: Structure, lower: Any, upper: Any) -> Any:
         raise type(error)(str(error).replace("`x0`", "`p0`")) from None
 
 
+def names_of(model: Any, structure: Structure, one_by_one: bool) -> list[str]:
+    """What the parameters are called: as the model's arguments, or by their paths in the pytree."""
+    if not one_by_one:
+        filled = jax.tree.unflatten(structure.treedef, [np.empty(shape) for shape in structure.shapes])
+        names = []
+        for path, leaf in jax.tree_util.tree_flatten_with_path(filled)[0]:
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            inside = [f"[{','.join(map(str, i))}]" for i in np.ndindex(leaf.shape)] if leaf.ndim else [""]
+            names += [f"{name or 'p'}{i}" for i in inside]
+        return names
+    try:
+        arguments = list(inspect.signature(model).parameters.values())
+    except (TypeError, ValueError):  # some built-in functions have none
+        arguments = []
+    kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = [argument.name for argument in arguments if argument.kind in kinds][1 : 1 + structure.n]
+    return names + [f"p{i}" for i in range(len(names), structure.n)]
+
+
 def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[Any, Any], Any]:
     """The user's model as model(x, parts) -> (N,), for any x."""
     if not callable(model):
@@ -246,6 +266,12 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
     number = jax.ShapeDtypeStruct((), structure.dtype)
     try:
         jaxpr = jax.make_jaxpr(as_called(model, structure, one_by_one))(shapes, [number] * n)
+    except NOT_JAX as error:
+        first = str(error).split("\n")[0]
+        raise TypeError(
+            "`model` must be a JAX function, but makes a Python or NumPy value of x or a parameter: use jax.numpy in it, "
+            f"or wrap it in jaxglobal.host(...) ({first})"
+        ) from error
     except TypeError as error:
         if "positional argument" not in str(error):
             raise
@@ -275,6 +301,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
 def read_y(ydata: Any, dtype: np.dtype) -> Any:
     """The ordinates, (N,)."""
     traced = is_traced(ydata)
+    check_no_complex("ydata", ydata)
     try:
         y = (jnp if traced else np).ravel((jnp if traced else np).asarray(ydata, dtype))
     except (TypeError, ValueError):
@@ -307,6 +334,66 @@ def read_x(xdata: Any) -> Any:
     return x
 
 
+def without_masked(xdata: Any, ydata: Any, sigma: Any) -> tuple[Any, Any, Any]:
+    """The data without the points that are masked in x, in y, or in sigma.
+
+    An array belongs to the points if it has the shape of y, or an axis of their number, the first or the last.
+    """
+
+    def is_masked(leaf):
+        return isinstance(leaf, np.ma.MaskedArray) and bool(np.any(np.ma.getmaskarray(leaf)))
+
+    if not any(map(is_masked, jax.tree.leaves((xdata, ydata, sigma)))):
+        return xdata, ydata, sigma
+    xdata, ydata = (np.ma.asarray(part) if isinstance(part, list) else part for part in (xdata, ydata))
+    shape, N = np.shape(ydata), int(np.size(ydata))
+
+    def by_point(leaf):
+        """The array with an axis of points in front, and where that was; None where it has none."""
+        if leaf.shape == shape:
+            return leaf.reshape(N), 0
+        where = [axis for axis in (0, leaf.ndim - 1) if leaf.ndim and leaf.shape[axis] == N]
+        return (xp_of(leaf).moveaxis(leaf, where[0], 0), where[0]) if where else (None, 0)
+
+    masked = np.zeros(N, bool)
+    for name, part in (("xdata", xdata), ("ydata", ydata), ("sigma", sigma)):
+        for leaf in filter(is_masked, jax.tree.leaves(part)):
+            mask, _ = by_point(np.ma.getmaskarray(leaf))
+            if mask is None:
+                raise ValueError(f"`{name}` must be masked by points, of which there are {N}; got shape {leaf.shape}.")
+            masked |= np.any(mask.reshape(N, -1), axis=1)
+
+    def keep(leaf):
+        leaf = leaf if is_traced(leaf) else np.ma.getdata(leaf)
+        points, axis = by_point(leaf)
+        return leaf if points is None else xp_of(leaf).moveaxis(points[~masked], 0, axis)
+
+    if np.shape(sigma) == (N, N) and N > 1:
+        sigma = keep(keep(sigma).T).T
+    elif sigma is not None:
+        sigma = keep(sigma)
+    return jax.tree.map(keep, xdata), keep(ydata), sigma
+
+
+def xp_of(leaf: Any) -> Any:
+    """The module that computes with an array."""
+    return jnp if is_traced(leaf) else np
+
+
+def check_no_complex(name: str, array: Any) -> None:
+    """Raises where these are complex numbers."""
+    if not hasattr(array, "dtype"):
+        if is_traced(array):
+            return
+        try:
+            array = np.asarray(array)
+        except (TypeError, ValueError):
+            return  # refused when it is read
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        recipe = ": fit real and imaginary parts side by side, np.concatenate([y.real, y.imag]), and let the model return"
+        raise TypeError(f"`{name}` must be real; got {array.dtype}{recipe + ' them so' if name == 'ydata' else ''}.")
+
+
 def check_finite(name: str, array: Any) -> None:
     """Raises where a concrete array has a NaN or an infinity."""
     if not is_traced(array) and not np.all(np.isfinite(array)):
@@ -319,11 +406,13 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
     xp: Any = jnp if is_traced(sigma) else np
     if sigma is None:
         return np.ones((), dtype), False
+    check_no_complex("sigma", sigma)
     sigma = xp.asarray(sigma, dtype)
     check_finite("sigma", sigma)
     if sigma.shape == (N, N) and N > 1:
         factor = xp.linalg.cholesky(sigma) if is_traced(sigma) else _cholesky(sigma)
-        return xp.asarray(jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True)), True
+        inverse = jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True)
+        return inverse if is_traced(inverse) else np.asarray(inverse), True
     if sigma.size == 1:
         sigma = sigma.reshape(())
     elif sigma.size == N:
@@ -365,7 +454,7 @@ def spread(y: Any) -> Any:
 
 def linear_parameters(read: "Model", x: Any, lower: Any, upper: Any) -> tuple[int, ...]:
     """The parameters in which the model is linear, looked at once for each x and box; none where these are traced."""
-    if is_traced((x, lower, upper, read.constants)):
+    if is_traced((x, lower, upper, read.constants)) or objective.is_tracing():
         return ()
     given, known = [*jax.tree.leaves(x), lower, upper, *read.constants], read.programs
     digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in given))

@@ -5,10 +5,13 @@ import dataclasses
 import enum
 import html
 import math
+from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
+COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied")  # numbers of a problem
 SHOWN = 10  # minima and levels that a printed result lists
 SAYS_LITTLE = 0.5  # a limit on the unseen share of the box that is not worth a line
 
@@ -312,8 +315,61 @@ class Result:
 
 
 @dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The outcome of one of many global searches; the fields are those of `Results`.
+
+    Attributes:
+        x: the best point, in the user's structure.
+        fun: its value; NaN where no value was finite.
+        jac: the gradient there, in the user's structure.
+        aux: the auxiliary output of fun at `x`, None without `has_aux`.
+        success: whether a finite value was found, and the end came by `same` or `target`.
+        status: why the search ended.
+        nit: levels that were searched to their end.
+        nfev: evaluations, each a value together with its gradient.
+        njev: the same number.
+        nstarts: local searches.
+        singular: the Hessian at x is singular, nearly so, or not positive.
+        touching: a variable is about to reach or to leave a bound.
+        tied: another search ended elsewhere at the same value.
+    """
+
+    x: Any
+    fun: float
+    jac: Any
+    aux: Any
+    success: bool
+    status: Status
+    nit: int
+    nfev: int
+    njev: int
+    nstarts: int
+    singular: bool
+    touching: bool
+    tied: bool
+
+    @property
+    def message(self) -> str:
+        """Why the search ended, and what to try."""
+        return self.status.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, lists and strings: a row of a table, JSON."""
+        return plain(self)
+
+    def __repr__(self) -> str:
+        """On one line."""
+        return (
+            f"Outcome(fun={self.fun:.10g}, x={brief(self.x)}, success={self.success}, status={self.status.name}, "
+            f"{counted(self.nstarts, 'start')}, {counted(self.nfev, 'evaluation')})"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Results:
     """The outcome of many global searches: every array has a leading axis of problems.
+
+    `results[i]` is the `Outcome` of a problem, `results[2:5]` and `results[~results.success]` are `Results`.
 
     Attributes:
         x: the best points, in the user's structure.
@@ -356,6 +412,31 @@ class Results:
     def __len__(self) -> int:
         """The number of problems."""
         return len(self.fun)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The `Outcome` of a problem, or the `Results` of several: a slice, their numbers, or a mask.
+
+        What was spent in all (calls, lane_efficiency, time, compile_time) stays that of the whole search.
+        """
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"`index` must be in [-{len(self)}, {len(self)}); got {index}.")
+            return Outcome(**{name: value.item() if name in COUNTED else value for name, value in self._at(index)})
+        if not isinstance(index, slice):
+            index = np.asarray(index)
+            if index.ndim != 1 or (index.size and index.dtype.kind not in "biu"):
+                raise TypeError("`index` must be a whole number, a slice, or a 1-D array of numbers or booleans.")
+            index = index if index.size else np.zeros(0, int)
+        return dataclasses.replace(self, **dict(self._at(index)))
+
+    def __iter__(self) -> Iterator["Outcome"]:
+        """The problems one after the other."""
+        return (self[i] for i in range(len(self)))
+
+    def _at(self, index: Any) -> list[tuple[str, Any]]:
+        """The fields that an `Outcome` has, at some of the problems."""
+        names = [field.name for field in dataclasses.fields(Outcome)]
+        return [(name, jax.tree.map(lambda leaf: leaf[index], getattr(self, name))) for name in names]
 
     def _rows(self) -> list[tuple[str, str]]:
         counts = collections.Counter(self.status.tolist())
