@@ -23,6 +23,7 @@ from jaxglobal.closed import is_traced
 from jaxglobal.derivative import Derivative, derivative
 from jaxglobal.descent import Region
 from jaxglobal.host import Host
+from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
 from jaxglobal.objective import Box, is_tracing, refuse_tracing
@@ -285,7 +286,7 @@ def curve_fit(
         p0: your own guess, or several along a leading axis: searched too. Not needed.
         same: stop after so many levels in a row with the same best cost.
         frtol: two costs are the same within frtol times their size.
-        max_time: wall-clock seconds from the call.
+        max_time: wall-clock seconds from the call, after which the best fit so far is returned; so it is after Ctrl-C.
         max_levels: levels of starts.
         starts: "auto", `jaxglobal.Grid()`, `jaxglobal.Sobol()` or an object like them.
         seed: of starts that are scrambled.
@@ -341,8 +342,8 @@ def curve_fit(
         return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma, called, model)
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
-    search = leastsquares.Search(reg, data, guesses, sequence, rules, shown, began)
-    with one_thread(reg.factorises):
+    with Interrupt() as interrupt, one_thread(reg.factorises):
+        search = leastsquares.Search(reg, data, guesses, sequence, rules, shown, began, interrupt)
         try:
             status, found = search.run()
         finally:

@@ -19,6 +19,7 @@ from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.fit import Fit, curve_fit
 from jaxglobal.host import Host
+from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_at_a_time, one_thread
 from jaxglobal.lockstep import Lockstep
 from jaxglobal.nearest import helps
@@ -42,7 +43,7 @@ class Fits:
         pcov: (P, n, n) their covariances; infinite where the data do not determine them.
         perr: (P, n) their standard deviations.
         fun: (P,) the costs, NaN where no value was finite.
-        success: (P,) whether the last search converged.
+        success: (P,) whether the last search converged, and Ctrl-C left none of its searches out.
         nfev: (P,) evaluations of the model with its Jacobian.
         nstarts: starts that were screened, for each data set.
         linear: the indices of the parameters in which the model was seen to be linear.
@@ -108,7 +109,8 @@ def curve_fit_many(
 ) -> Fits:
     """The best fits of a model to many data sets of the same size, without starting guesses.
 
-    For every data set all starts of the first levels are screened, and it is searched from the best few.
+    For every data set all starts of the first levels are screened, and it is searched from the best few. After Ctrl-C
+    what has been found is returned: NaN for data sets that no search has begun for.
 
     Args:
         model: as for `curve_fit`.
@@ -182,16 +184,16 @@ def curve_fit_many(
     points, near = on_sheets(reg, unit, reach)
     data = Data(x, y, w, np.asarray(f_scale, structure.dtype), read.constants)
     run = Run(reg, data, own_w, points, near, guesses, searches, shown)
-    with one_thread():
-        try:
-            p, f, pcov, nfev, status = run.fit(absolute_sigma)
-        finally:
-            shown.close()
+    try:
+        with Interrupt() as interrupt, one_thread():
+            p, f, pcov, nfev, success = run.fit(absolute_sigma, interrupt)
+    finally:
+        shown.close()
     return Fits(
         popt=structure.unflatten(p),
         pcov=pcov,
         fun=np.where(np.isfinite(f), f, np.nan),
-        success=np.isin(status, CONVERGED),
+        success=success,
         nfev=nfev,
         nstarts=len(points) + guesses.shape[1],
         linear=linear,
@@ -218,8 +220,9 @@ class Run:
         self._lanes = int(min(lanes, 1 << (len(data.y) - 1).bit_length()))
         self._shown, self.compile_time, self._precise = shown, 0.0, x64()
 
-    def fit(self, absolute_sigma: bool) -> tuple[np.ndarray, ...]:
-        """Parameters, costs, covariances, evaluations and statuses."""
+    def fit(self, absolute_sigma: bool, interrupt: Interrupt) -> tuple[np.ndarray, ...]:
+        """Parameters, costs, covariances, evaluations, and whether all searches were made and the last converged."""
+        self._interrupt, self._complete = interrupt, np.ones(len(self._y), bool)
         count, n = len(self._y), self._reg.structure.n
         *best, others = self._blocks(np.arange(count), self._programs.first, np.zeros((count, 0), self._y.dtype))
         best = [np.array(field) for field in best]
@@ -234,36 +237,42 @@ class Run:
         pcov[~np.isfinite(pcov).all(axis=(1, 2))] = np.inf
         fixed = ~self._reg.free
         pcov[:, fixed, :], pcov[:, :, fixed] = 0.0, 0.0
-        return p.reshape(count, n), f, pcov, nfev, status
+        return p.reshape(count, n), f, pcov, nfev, np.isin(status, CONVERGED) & self._complete
 
     def _go_on(self, best: list[np.ndarray], which: np.ndarray, start: np.ndarray) -> None:
         """Searches these data sets from their starts, (P, n), to the end, and keeps what is better."""
         if not len(which):
             return
         found = self._blocks(which, self._programs.rest, start)
-        better = (found[1] < best[1][which]) | (start is best[0])
+        searched = found[3] > 0  # the others Ctrl-C has left out
+        better = (found[1] < best[1][which]) | (searched & (start is best[0]))
         best[3][which] += found[3]
         for i in (0, 1, 2, 4):
             best[i][which[better]] = found[i][better]
 
     def _blocks(self, which: np.ndarray, make: Callable[..., Any], p: np.ndarray) -> list[np.ndarray]:
-        """Runs a program on these data sets, in blocks on all threads."""
+        """Runs a program on these data sets, in blocks on all threads; zeros and NaN where Ctrl-C leaves a block out."""
         blocks = [which[first : first + self._lanes] for first in range(0, len(which), self._lanes)]
         program = self._compiled(make, *self._block(blocks[0], p))
-        done = 0
 
         def run(block):
-            nonlocal done
+            if self._interrupt.asked:
+                return None
             with jax.enable_x64(self._precise), jax.disable_jit(False), jax.debug_nans(False):  # a bad trial is no error
-                out = [np.asarray(leaf)[: len(block)] for leaf in program(*self._block(block, p))]
-            done += len(block)
-            return out
+                return [np.asarray(leaf)[: len(block)] for leaf in program(*self._block(block, p))]
 
-        pool, outcomes = thread_pool(devices.side_by_side()), []
-        for out in pool.map(run, blocks) if len(blocks) > 1 else map(run, blocks):
-            outcomes.append(out)
+        pool, done = thread_pool(devices.side_by_side()), 0
+        fields = [left_out(leaf, len(which)) for leaf in jax.tree.leaves(program.out_info)]
+        for k, out in enumerate(pool.map(run, blocks) if len(blocks) > 1 else map(run, blocks)):
+            rows = slice(k * self._lanes, k * self._lanes + len(blocks[k]))
+            if out is None:
+                self._complete[blocks[k]] = False
+                continue
+            for field, part in zip(fields, out, strict=True):
+                field[rows] = part
+            done += len(blocks[k])
             self._shown.problems(done, len(self._y))
-        return [np.concatenate(fields) for fields in zip(*outcomes, strict=True)]
+        return fields
 
     def _block(self, block: np.ndarray, p: np.ndarray) -> tuple[Any, ...]:
         """The arguments of a program for these data sets, the first of which fill it up."""
@@ -282,6 +291,12 @@ class Run:
             self._reg.programs[key] = jax.jit(run).lower(*args).compile()
             self.compile_time += time.perf_counter() - began
         return self._reg.programs[key]
+
+
+def left_out(leaf: Any, count: int) -> np.ndarray:
+    """What a program returns, for so many data sets that it has not been run for."""
+    shape = (count, *leaf.shape[1:])
+    return np.full(shape, np.nan, leaf.dtype) if np.issubdtype(leaf.dtype, np.floating) else np.zeros(shape, leaf.dtype)
 
 
 def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, float]:
@@ -397,13 +412,21 @@ def one_by_one_fits(
         guess = None if p0 is None else structure.unflatten(guesses[i, 0])
         return curve_fit(model, x, y[i], bounds, np.asarray(sigma)[i] if own_w else sigma, p0=guess, **options)
 
-    fits = [one(i) for i in range(len(y))]
+    fits: list[Fit] = []
+    with Interrupt() as interrupt:
+        while len(fits) < len(y) and not interrupt.asked:
+            fits.append(one(len(fits)))
+
+    def all_of(leaves: Any, missing: Any) -> np.ndarray:
+        done = np.stack(leaves)
+        return np.concatenate([done, np.full((len(y) - len(done), *done.shape[1:]), missing, done.dtype)])
+
     return Fits(
-        popt=jax.tree.map(lambda *leaves: np.stack(leaves), *(fit.popt for fit in fits)),
-        pcov=np.stack([fit.pcov for fit in fits]),
-        fun=np.array([fit.fun for fit in fits]),
-        success=np.array([fit.success for fit in fits]),
-        nfev=np.array([fit.result.nfev for fit in fits]),
+        popt=jax.tree.map(lambda *leaves: all_of(leaves, np.nan), *(fit.popt for fit in fits)),
+        pcov=all_of([fit.pcov for fit in fits], np.inf),
+        fun=all_of([fit.fun for fit in fits], np.nan),
+        success=all_of([fit.success for fit in fits], False),
+        nfev=all_of([fit.result.nfev for fit in fits], 0),
         nstarts=fits[0].result.nstarts,
         linear=(),
         time=time.perf_counter() - began,

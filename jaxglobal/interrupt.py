@@ -5,7 +5,10 @@ import threading
 
 
 class Interrupt:
-    """A context in which SIGINT sets `asked`; only in the main thread, elsewhere Python delivers none."""
+    """A context in which SIGINT sets `asked`; only in the main thread, elsewhere Python delivers none.
+
+    Of two, one inside the other, both are asked by the same Ctrl-C.
+    """
 
     def __init__(self):
         """Not asked yet."""
@@ -18,12 +21,21 @@ class Interrupt:
         self._previous = signal.getsignal(signal.SIGINT) if main else None
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._handle)
+        self.asked |= self._outer is not None and self._outer.asked
         return self
 
     def __exit__(self, *_: object) -> None:
         """Gives the signal back."""
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
+        if self._outer is not None:
+            self._outer.asked |= self.asked
+
+    @property
+    def _outer(self) -> "Interrupt | None":
+        """The context that this one is inside of."""
+        owner = getattr(self._previous, "__self__", None)
+        return owner if isinstance(owner, Interrupt) else None
 
     def _handle(self, number: int, frame: object) -> None:
         if self.asked:

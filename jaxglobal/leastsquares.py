@@ -20,12 +20,13 @@ from jax import lax
 from jaxglobal import devices, levenberg, minima, stopping
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.descent import Region
+from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Archive, Ended
 from jaxglobal.progress import Silent
 from jaxglobal.regression import Data, Regression, broadcasts
 from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
 from jaxglobal.starts import Starts
-from jaxglobal.streams import thread_pool
+from jaxglobal.streams import CHUNK_TIME, thread_pool, ticks
 
 BLOCK_MEMORY = 2**19  # bytes of the Jacobians of the searches side by side
 FEWEST, MOST = 8, 64  # searches side by side
@@ -59,22 +60,30 @@ def region(lower: Any, upper: Any) -> Region:
 
 
 def descend(
-    regression: Regression, data: Data, p: Any, box: Region, rules: levenberg.Rules, project: bool = True
-) -> levenberg.State:
-    """Searches from p, (n, L), to their ends; project: with the linear parameters at their best in every step."""
+    regression: Regression, data: Data, state: levenberg.State, box: Region, rules: levenberg.Rules,
+    project: bool = True, until: Any = None,
+) -> levenberg.State:  # fmt: skip
+    """Searches on to their ends; project: with the linear parameters at their best in every step.
+
+    until: so many evaluations each at most, if given; those that have not ended then can go on.
+    """
 
     def step(state):
         return levenberg.advance(state, regression.evaluate(data, state.trial, box, project), box, rules)
 
-    return lax.while_loop(lambda state: jnp.any(state.status == 0), step, levenberg.begin(p))
+    def goes_on(state):
+        running = state.status == LocalStatus.RUNNING
+        return jnp.any(running if until is None else running & (state.nfev < until))
+
+    return lax.while_loop(goes_on, step, state)
 
 
 def search_program(regression: Regression) -> Any:
-    """search(p, data, lower, upper, tol, max_nfev) -> the state of the searches from p, (n, L)."""
+    """search(state, data, lower, upper, tol, max_nfev, until) -> the searches, L, after so many evaluations each."""
 
-    def search(p, data, lower, upper, tol, max_nfev):
+    def search(state, data, lower, upper, tol, max_nfev, until):
         rules = levenberg.Rules(tol, regression.floor(data), max_nfev)
-        return descend(regression, data, p, region(lower, upper), rules)
+        return descend(regression, data, state, region(lower, upper), rules, until=until)
 
     return search
 
@@ -153,9 +162,9 @@ class Search:
 
     def __init__(
         self, regression: Regression, data: Data, guesses: np.ndarray, sequence: Starts, rules: stopping.Rules,
-        shown: Silent, began: float,
+        shown: Silent, began: float, interrupt: Interrupt,
     ):  # fmt: skip
-        """guesses: (K, n) of the user's own."""
+        """guesses: (K, n) of the user's own. interrupt: what asks the search to end."""
         self._regression, self._data, self._guesses, self._sequence = regression, data, guesses, sequence
         self._rules, self._shown, self._began = rules, shown, began
         self._box = regression.lower, regression.upper
@@ -163,32 +172,39 @@ class Search:
         self._archive = minima.empty(regression.structure.n, regression.structure.dtype)
         self._levels: list[Level] = []
         self._screened = self._searched = self._nfev = self._made = 0
+        self._tick_time, self._interrupt = 0.0, interrupt
         self._lanes = lanes(regression, len(data.y))
         self._precise = x64()
         self.compile_time = 0.0
 
     def run(self) -> tuple[Status, list[Minimum]]:
-        """Searches level by level; why it ended, and the distinct minima to their last digits, best first."""
+        """Searches level by level; why it ended, and the distinct minima, best first.
+
+        Minima come to their last digits, as far as max_time and Ctrl-C leave time for that.
+        """
         m, status = len(self._regression.searched), None
         while status is None:
             index = len(self._levels)
             size = self._sequence.size(index, m) + (len(self._guesses) if index == 0 else 0)
             if index:
-                status = stopping.before_level(self._rules, index, self._screened, size) or self._out_of_time()
+                status = stopping.before_level(self._rules, index, self._screened, size) or self._limit()
             if status is None:
                 status = self._level(index, size)
         return status, self._polish()
 
-    def _out_of_time(self) -> Status | None:
-        limit = self._rules.max_time
-        return Status.MAX_TIME if limit is not None and time.perf_counter() - self._began >= limit else None
+    def _limit(self) -> Status | None:
+        """The limit that has been reached."""
+        if self._interrupt.asked:
+            return Status.INTERRUPTED
+        return stopping.within_level(self._rules, 0, 0, time.perf_counter() - self._began)
 
     def _level(self, index: int, size: int) -> Status | None:
         """Screens and searches a level, records it, and asks the stopping rule."""
         began, before, m = time.perf_counter(), self._nfev, len(self._regression.searched)
         spacing, status = self._sequence.spacing(index, size, m), None
         count = max(SEARCHED, size // SHARE)
-        self._shown.begin(index, min(count, size))
+        placed = size + (len(sheets(self._regression)) - 1) * self._sequence.size(index, m)
+        self._shown.begin(index, min(count, placed))
         p = self._guesses if index == 0 else self._guesses[:0]
         f = np.full(len(p), -np.inf)  # the user's own come first
         unit = APART * (2.0 + np.arange(len(p))[:, None] + np.zeros(m))  # and are nobody's neighbours
@@ -198,24 +214,24 @@ class Search:
             points = place(self._regression, block, sheet)
             block = block + APART * sheet
             value = np.zeros(len(block))
-            if size > count:
+            if placed > count:
                 points, value = self._screen(points)
             unit, p, f = np.concatenate([unit, block]), np.concatenate([p, points]), np.concatenate([f, value])
             best = np.argsort(np.where(np.isnan(f), np.inf, f), kind="stable")[: max(COMPARED, count)]
             unit, p, f = unit[best], p[best], f[best]
-            status = self._out_of_time()
+            status = self._limit()
             if status is not None:
                 break
         self._screened += size
         f = np.where(np.isneginf(f), -np.finfo(float).max, f)
         starts = p[choose(unit, f, spacing, count)]
-        ends = []
-        for first in range(0, len(starts), self._lanes * devices.side_by_side()):
-            ends.append(self._descend(starts[first : first + self._lanes * devices.side_by_side()], TOL, MAX_NFEV))
-            self._shown.update(sum(len(end.f) for end in ends), min(float(np.min(end.f)) for end in ends))
-            status = status or self._out_of_time()
-            if status is not None:
+        ends, together = [], self._lanes * devices.side_by_side()
+        for first in range(0, len(starts), together):
+            if status is not None and (ends or len(self._archive.f)):  # else one evaluation of each, to have a fit
                 break
+            ends.append(self._descend(starts[first : first + together], TOL, MAX_NFEV))
+            self._shown.update(sum(len(end.f) for end in ends), min(float(np.min(end.f)) for end in ends))
+            status = status or self._limit()
         return self._record(index, minima.join(ends) if ends else None, spacing, size, began, before, status)
 
     def _record(self, index, ended: Ended | None, spacing, size, began, before, status: Status | None) -> Status | None:
@@ -278,38 +294,48 @@ class Search:
         return np.asarray(p).T[: len(points)], np.where(np.isfinite(f), f, np.inf)
 
     def _descend(self, starts: np.ndarray, tol: float, max_nfev: int) -> Ended:
-        """Searches from these starts, (k, n), on all threads."""
+        """Searches from these starts, (k, n), on all threads, to their ends or a limit."""
         dtype = self._regression.structure.dtype
         parts = [starts[first : first + self._lanes] for first in range(0, len(starts), self._lanes)]
         precise, rest = self._precise, (self._data, *self._box, np.asarray(tol, dtype), np.int32(max_nfev))
-        program = self._compiled(search_program, np.zeros((starts.shape[1], self._lanes), dtype), *rest)
+        idle = levenberg.begin(np.zeros((starts.shape[1], self._lanes), dtype), np)
+        program = self._compiled(search_program, idle, *rest, np.int32(0))
 
         def run(part):
+            padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)
+            state: Any = levenberg.begin(padded, np)
+            made, tick_time, status = 0, self._tick_time, np.zeros(self._lanes, int)
             with jax.enable_x64(precise), jax.disable_jit(False):
-                padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)
-                state = program(padded, *rest)
-                p, f, status, nfev = (np.asarray(a) for a in (state.p, state.f, state.status, state.nfev))
-                k, whole = len(part), np.zeros(len(part), np.int64)
-                ended = Ended(p[:, :k].T, f[:k], whole, status[:k] + whole, nfev[:k] + whole, whole)
-                return ended, int(np.max(nfev))
+                while not made or (np.any(status == LocalStatus.RUNNING) and self._limit() is None):
+                    began, before = time.perf_counter(), made
+                    state = program(state, *rest, np.int32(made + ticks(tick_time, CHUNK_TIME)))
+                    made, status = int(np.max(state.nfev)), np.asarray(state.status)
+                    tick_time = (time.perf_counter() - began) / (made - before)
+            p, f, nfev = (np.asarray(a)[..., : len(part)] for a in (state.p, state.f, state.nfev))
+            whole = np.zeros(len(part), np.int64)
+            status = np.where(status == LocalStatus.RUNNING, LocalStatus.CUT, status)[: len(part)]
+            return Ended(p.T, f, whole, status + whole, nfev + whole, whole), made, tick_time
 
         outcomes = list(thread_pool(devices.side_by_side()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]
-        ended = minima.join([end for end, _ in outcomes])
+        ended, made, tick_times = zip(*outcomes, strict=True)
+        ended = minima.join(list(ended))
         self._nfev += int(np.sum(ended.nfev))
-        self._made += sum(ticks for _, ticks in outcomes) * self._lanes
+        self._made += sum(made) * self._lanes
+        self._tick_time = max(tick_times)
         return ended
 
     def _polish(self) -> list[Minimum]:
-        """The distinct minima; the best of them to their last digits. See `_chosen`."""
+        """The distinct minima; the best of them to their last digits, unless a limit is reached. See `_chosen`."""
         width = self._box[1] - self._box[0]
         merged = minima.merge(self._archive, self._box[0], width, self.same, self._rules.frtol)
         if not len(merged.f):
             return []
-        count = min(self._lanes, len(merged.f))
-        ended = self._descend(merged.x[:count], POLISH_TOL, POLISH_NFEV)
-        lower = ended.f < merged.f[:count]
         x, f, status = merged.x.copy(), merged.f.copy(), merged.status.copy()
-        x[:count][lower], f[:count][lower], status[:count][lower] = ended.x[lower], ended.f[lower], ended.status[lower]
+        if self._limit() is None:
+            count = min(self._lanes, len(f))
+            ended = self._descend(x[:count], POLISH_TOL, POLISH_NFEV)
+            lower = np.flatnonzero(ended.f < f[:count])
+            x[lower], f[lower], status[lower] = ended.x[lower], ended.f[lower], ended.status[lower]
         again = minima.merge(
             merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol
         )
@@ -337,7 +363,7 @@ class Search:
             inside = np.all((tried >= self._box[0]) & (tried <= self._box[1]), axis=1)
             earlier = np.array([comes_before(row[searched], x[searched]) for row in tried], bool)
             tried = tried[inside & earlier][: self._lanes]
-            if not len(tried):
+            if not len(tried) or self._limit() is not None:
                 break
             ended = self._descend(tried, POLISH_TOL, MAX_NFEV)
             equal = ended.x[ended.f <= f + self.same + self._rules.frtol * abs(f)]
@@ -366,7 +392,7 @@ class Search:
     def result(self, status: Status, found: list[Minimum]) -> Result:
         """The record of the search."""
         finite = bool(found)
-        status = status if finite else Status.NO_FINITE_VALUE
+        status = status if finite or status is Status.INTERRUPTED else Status.NO_FINITE_VALUE
         nan = self._regression.structure.unflatten(np.full(self._regression.structure.n, np.nan))
         return Result(
             x=found[0].x if finite else nan,
@@ -404,7 +430,7 @@ def pure(regression: Regression, unit: np.ndarray, data: Data, lower: Any, upper
     """The best fit from all of these starts, (k, m) in the unit box of the searched parameters, as a traced program."""
     points = jnp.concatenate([guesses, pure_starts(regression, unit, lower, upper)])
     box, floor = region(lower, upper), regression.floor(data)
-    state = descend(regression, data, points.T, box, levenberg.Rules(TOL, floor, MAX_NFEV))
+    state = descend(regression, data, levenberg.begin(points.T), box, levenberg.Rules(TOL, floor, MAX_NFEV))
     best = state.p[:, jnp.argmin(state.f)][:, None]
-    state = descend(regression, data, best, box, levenberg.Rules(POLISH_TOL, floor, POLISH_NFEV))
+    state = descend(regression, data, levenberg.begin(best), box, levenberg.Rules(POLISH_TOL, floor, POLISH_NFEV))
     return Best(state.p[:, 0], state.f[0])

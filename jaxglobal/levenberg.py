@@ -87,17 +87,17 @@ class State(NamedTuple):
     """(L,) A `LocalStatus`."""
 
 
-def begin(p: jax.Array) -> State:
-    """Searches from p, (n, L), inside the box."""
+def begin(p: Any, xp: Any = jnp) -> State:
+    """Searches from p, (n, L), inside the box; xp: NumPy's functions or JAX's."""
     n, lanes = p.shape
-    zero, count = jnp.zeros(lanes, p.dtype), jnp.zeros(lanes, jnp.int32)
+    zero, count = xp.zeros(lanes, p.dtype), xp.zeros(lanes, xp.int32)
     return State(
         trial=p,
         p=p,
-        f=zero + jnp.inf,
-        R=jnp.zeros((n, n, lanes), p.dtype),
-        q=jnp.zeros_like(p),
-        scale=jnp.zeros_like(p),
+        f=zero + xp.inf,
+        R=xp.zeros((n, n, lanes), p.dtype),
+        q=xp.zeros_like(p),
+        scale=xp.zeros_like(p),
         damping=zero + FIRST_DAMPING,
         growth=zero + 2,
         promised=zero,

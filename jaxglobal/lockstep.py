@@ -57,7 +57,7 @@ class Lockstep:
                 left = jnp.where(values <= around, values, jnp.inf)
             left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
         rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), FIRST)
-        state = leastsquares.descend(reg, data, chosen[0], box, rules, project=False)
+        state = leastsquares.descend(reg, data, levenberg.begin(chosen[0]), box, rules, project=False)
         others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
         return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
 
@@ -105,7 +105,7 @@ class Lockstep:
         """Searches on from p to the end."""
         data, box = self._data(x, y, w, scale, constants), leastsquares.region(lower, upper)
         rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), leastsquares.MAX_NFEV)
-        state = leastsquares.descend(self._reg, data, p.T, box, rules)
+        state = leastsquares.descend(self._reg, data, levenberg.begin(p.T), box, rules)
         return self._ended(data, state)
 
     def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:

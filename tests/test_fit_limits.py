@@ -1,0 +1,187 @@
+"""Time limits and Ctrl-C of fits: both keep what has been found, in the middle of a level too."""
+
+import signal
+import threading
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+from jaxglobal import leastsquares
+from jaxglobal.fits import Run
+from jaxglobal.interrupt import Interrupt
+
+T = np.linspace(0, 1, 2000)
+BOX = [(0.1, 4.0), (1.0, 60.0), (-3.0, 3.0), (1.0, 60.0)]
+
+
+def beat(t, a, w, p, v):
+    return a * jnp.sin(w * t + p) * jnp.cos(v * t)
+
+
+Y = 1.5 * np.sin(20 * T + 1) * np.cos(7 * T) + 0.1 * np.random.default_rng(0).standard_normal(len(T))
+
+
+def fit(**options):
+    return jg.curve_fit(beat, T, Y, BOX, **{"same": 50, "progress": False, "max_time": 60} | options)
+
+
+def press_ctrl_c(after):
+    timer = threading.Timer(after, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    return timer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    fit(max_levels=3)
+
+
+def test_ctrl_c_ends_a_fit_with_its_status():
+    handler = signal.getsignal(signal.SIGINT)
+    timer, began = press_ctrl_c(0.5), time.perf_counter()
+    interrupted = fit()
+    timer.join()
+    assert interrupted.result.status is jg.Status.INTERRUPTED and not interrupted.success
+    assert time.perf_counter() - began < 5
+    assert np.isfinite(interrupted.fun) and np.all(np.isfinite(interrupted.popt))
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_second_ctrl_c_raises(monkeypatch):
+    def screen(*_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(leastsquares.Search, "_screen", screen)
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+
+
+def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
+    """Where a search of a block takes long, as with very many data."""
+    clock, made = [0.0], []
+    descend = leastsquares.Search._descend
+
+    def counted(self, starts, tol, max_nfev):
+        ended = descend(self, starts, tol, max_nfev)
+        made.append(int(np.max(ended.nfev)))
+        return ended
+
+    def limit(self):
+        clock[0] += 1  # a second a chunk
+        return None if clock[0] < 12 else jg.Status.MAX_TIME
+
+    monkeypatch.setattr(leastsquares, "ticks", lambda *_: 1)
+    monkeypatch.setattr(leastsquares.Search, "_descend", counted)
+    monkeypatch.setattr(leastsquares.Search, "_limit", limit)
+    result = fit().result
+    assert result.status is jg.Status.MAX_TIME and sum(made) <= 13 and np.isfinite(result.fun)
+    assert result.levels[-1].statuses.get(jg.result.LocalStatus.CUT, 0) > 0 and not result.levels[-1].complete
+
+
+def test_the_polish_ends_with_the_time(monkeypatch):
+    polished = []
+    descend, record = leastsquares.Search._descend, leastsquares.Search._record
+
+    def counted(self, starts, tol, max_nfev):
+        if tol == leastsquares.POLISH_TOL:
+            polished.append(self._limit())
+        return descend(self, starts, tol, max_nfev)
+
+    def late(self, *args):
+        time.sleep(0.3)
+        return record(self, *args)
+
+    monkeypatch.setattr(leastsquares.Search, "_descend", counted)
+    fit(max_levels=2)
+    assert polished and not any(polished)
+    polished.clear()
+    monkeypatch.setattr(leastsquares.Search, "_record", late)
+    result = fit(max_levels=1, max_time=0.3).result
+    assert not polished and np.isfinite(result.fun)
+
+
+def test_no_time_at_all_still_gives_a_fit():
+    result = fit(max_time=0.0).result
+    assert result.status is jg.Status.MAX_TIME and result.nit == 1 and np.isfinite(result.fun)
+
+
+def decay(t, a, k):
+    return a * jnp.exp(-k * t)
+
+
+MANY_BOX = [(0.0, 10.0), (0.0, 20.0)]
+TIMES = T[::50]
+MANY = 2 * np.exp(-np.linspace(1, 9, 2000)[:, None] * TIMES)
+
+
+def test_ctrl_c_in_many_fits_leaves_out_the_data_sets_that_were_not_begun(monkeypatch):
+    whole = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
+    blocks, block = [], Run._block
+
+    def pressed(self, which, p):
+        blocks.append(which)
+        if len(blocks) == 4:  # the first is that which the program is compiled for
+            signal.raise_signal(signal.SIGINT)
+        return block(self, which, p)
+
+    monkeypatch.setattr(Run, "_block", pressed)
+    monkeypatch.setattr("jaxglobal.devices.side_by_side", lambda: 1)
+    monkeypatch.setattr("jaxglobal.fits.thread_pool", lambda _: InThisThread)
+    fits = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
+    begun = np.isfinite(fits.fun)
+    assert 0 < begun.sum() < len(MANY) and begun.tolist() == sorted(begun, reverse=True)
+    assert not fits.success[~begun].any() and np.isnan(fits.popt[~begun]).all() and np.isinf(fits.pcov[~begun]).all()
+    assert np.array_equal(fits.popt[begun][fits.success[begun]], whole.popt[begun][fits.success[begun]])
+    assert fits.nfev[~begun].tolist() == [0] * int(np.sum(~begun)) and "data sets" in repr(fits)
+
+
+class InThisThread:
+    """A pool without threads: signals come to the main thread."""
+
+    map = map
+
+
+def test_ctrl_c_in_many_fits_keeps_the_screening(monkeypatch):
+    fitted = Run._go_on
+
+    def pressed(self, best, which, start):
+        signal.raise_signal(signal.SIGINT)
+        self._interrupt.asked = True
+        fitted(self, best, which, start)
+
+    monkeypatch.setattr(Run, "_go_on", lambda self, *args: pressed(self, *args) if not self._interrupt.asked else None)
+    y = 1.5 * np.sin(np.linspace(5, 55, 40)[:, None] * TIMES + 1)
+    fits = jg.curve_fit_many(
+        lambda t, a, w, p: a * jnp.sin(w * t + p), TIMES, y, BOX[:3], levels=2, searches=1, progress=False
+    )
+    assert np.isfinite(fits.fun).all() and np.isfinite(fits.popt).all() and not fits.success.all()
+
+
+def test_ctrl_c_in_fits_of_a_host_function():
+    calls = []
+
+    def model(t, a, k):
+        calls.append(1)
+        if len(calls) == 1000:
+            signal.raise_signal(signal.SIGINT)
+        return a * np.exp(-k * t)
+
+    fits = jg.curve_fit_many(jg.host(model), TIMES, MANY[:6], MANY_BOX, progress=False)
+    begun = np.isfinite(fits.fun)
+    assert 0 < begun.sum() < 6 and not fits.success[~begun].any() and np.isnan(fits.popt[~begun]).all()
+    calls.clear()
+    fit = jg.curve_fit(jg.host(model), TIMES, MANY[0], MANY_BOX, same=99, max_time=60, progress=False)
+    assert fit.result.status is jg.Status.INTERRUPTED and np.isfinite(fit.fun) and not fit.success
+
+
+def test_both_of_two_contexts_are_asked():
+    with Interrupt() as outer:
+        with Interrupt() as inner:
+            signal.raise_signal(signal.SIGINT)
+        assert inner.asked and outer.asked
+        with Interrupt() as next_one:
+            assert next_one.asked
