@@ -154,8 +154,10 @@ class AskedLanes:
         """As `Streams.serve`."""
         self.region = problems.region
 
-    def run(self, rules: LocalRules, drain: bool, allowed: int | None = None) -> minima.Ended:
-        """Advances the lanes that have been told; returns the searches that ended."""
+    def run(
+        self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
+    ) -> minima.Ended:
+        """Advances the lanes that have been told, by one evaluation; returns the searches that ended."""
         if not np.any(self._told):
             return self._ended(np.zeros(0, np.int64))
         advance = advance_of(self._program, self._own)
@@ -182,6 +184,21 @@ class AskedLanes:
         how = how if status is None else np.full(len(lanes), int(status), np.int64)
         number, problem = self.at_work[lanes].T.copy()
         return minima.Ended(x, f, number, how, np.asarray(lane.nfev)[0, lanes].astype(np.int64), problem)
+
+    def under_way(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `Streams.under_way`."""
+        works, waiting = self.at_work[:, 0] >= 0, np.array([start[3] for start in self.queue], np.int64)
+        nfev = np.asarray(self.lane.nfev)[0, works]
+        return np.concatenate([self.at_work[works, 1], waiting]), np.concatenate([nfev, np.zeros(len(waiting), int)])
+
+    def drop(self, problems: np.ndarray) -> minima.Ended:
+        """As `Streams.drop`; points of these problems that were asked are dropped."""
+        self.queue = [start for start in self.queue if start[3] not in problems]
+        works = (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
+        ended = self._ended(np.flatnonzero(works & (np.asarray(self.lane.nfev)[0] > 0)), LocalStatus.CUT)
+        self.at_work[works], self._ids[works], self._told[works] = -1, -1, False
+        self._fill()
+        return ended
 
     def cut(self) -> minima.Ended:
         """Ends the searches at work where they are; starts that wait, and points that were asked, are dropped."""

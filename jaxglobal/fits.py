@@ -251,7 +251,7 @@ class Run:
             best[i][which[better]] = found[i][better]
 
     def _blocks(self, which: np.ndarray, make: Callable[..., Any], p: np.ndarray) -> list[np.ndarray]:
-        """Runs a program on these data sets, in blocks on all threads; zeros and NaN where Ctrl-C leaves a block out."""
+        """Runs a program on these data sets, in blocks on all threads; NaN and zeros where Ctrl-C leaves one out."""
         blocks = [which[first : first + self._lanes] for first in range(0, len(which), self._lanes)]
         program = self._compiled(make, *self._block(blocks[0], p))
 

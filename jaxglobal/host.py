@@ -284,7 +284,9 @@ class HostLanes(AskedLanes):
         self._points: dict[int, Point] = {}
         self._tasks: collections.deque[tuple[int, Any, np.ndarray]] = collections.deque()  # point, which call, where
 
-    def run(self, rules: LocalRules, drain: bool, allowed: int | None = None) -> minima.Ended:
+    def run(
+        self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
+    ) -> minima.Ended:
         """Advances the lanes whose calls are done, and makes calls for some tens of milliseconds."""
         ended = super().run(rules, drain)
         asked = self.ask(self.lanes if allowed is None else max(allowed - len(self._points), 0))
@@ -307,6 +309,11 @@ class HostLanes(AskedLanes):
         super().load(arrays)
         made, failed, timed_out, died = (int(count) for count in arrays["calls"])
         self.calls = Calls(made, failed, timed_out, died, str(arrays["traceback"]))
+
+    def drop(self, problems: np.ndarray) -> minima.Ended:
+        """As `AskedLanes.drop`; calls under way are not waited for, those that wait are not made."""
+        self._points = {ident: point for ident, point in self._points.items() if point.problem not in problems}
+        return super().drop(problems)
 
     def cut(self) -> minima.Ended:
         """Ends the searches where they are; calls under way are not waited for, those that wait are not made."""

@@ -28,7 +28,7 @@ from jaxglobal.nearest import helps
 from jaxglobal.opening import open_streams
 from jaxglobal.result import NOT_BEGUN, Results, Status
 from jaxglobal.starts import Starts
-from jaxglobal.streams import Streams
+from jaxglobal.streams import MOST_TICKS, Streams
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args
@@ -81,8 +81,9 @@ def minimize_many(
         max_time: wall-clock seconds for all problems together.
         max_levels: levels of each problem.
         max_starts: local searches of each problem.
-        max_evals: evaluations of a problem after which it begins no further level.
-        target: a problem ends after the level in which it found a value at or below it.
+        max_evals: evaluations of each problem, exceeded by at most one of each of its searches at work. The polish of
+            the best point is not counted. Which searches have been made by then depends on what shares the lanes.
+        target: a problem ends as soon as it has found a value at or below it.
         lanes: as for `minimize`.
         devices: as for `minimize`.
         seed: of starts that are scrambled.
@@ -140,6 +141,11 @@ def compiled(run: Callable[..., Any], *args: Any) -> Callable[..., Any]:
     return jax.jit(run).lower(*args).compile()
 
 
+def power_above(count: int) -> int:
+    """The least power of two that is at least `count`."""
+    return 1 << (count - 1).bit_length()
+
+
 class Run:
     """The problems that are done, those in the slots, and those that have not begun."""
 
@@ -177,18 +183,19 @@ class Run:
         leaves = problems.leaves
         each = sum(leaf.nbytes for leaf in leaves) / count
         bounded = max(min(SLOTS, int(SLOTS_MEMORY / max(each, 1))), FEWEST_SLOTS)
-        slots = min(count, bounded)
+        # Powers of two, so that one program serves many numbers of problems; some slots may stay empty.
+        slots = min(power_above(count), power_above(bounded + 1) // 2)
         self._problem = np.full(slots, -1, np.int64)
         self._left = np.zeros(slots, np.int64)
         self._last = np.zeros((slots, rules.same))
         self._next = 0
-        self._whole = slots == count
         own_box = problems.box.ndim == 3
         self._table = [np.empty((slots, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
         self._boxes = np.repeat(problems.box[:1], slots, axis=0) if own_box else problems.box
         self._own = (own_box,) * len(descent.Region._fields) + problems.own
         # The tasks: level, the slots of its problems, the starts dealt so far.
         self._tasks: collections.deque[list[Any]] = collections.deque()
+        self._firsts = [0]  # the number of the first start of each level
 
     def search(self) -> None:
         """Searches until all problems have stopped, or a limit of all is reached."""
@@ -200,8 +207,9 @@ class Run:
             while self._tasks or streams.busy:
                 if self._tasks and streams.room:
                     self._deal(streams)
-                ended = streams.run(local, drain=not self._tasks)
+                ended = streams.run(local, drain=not self._tasks, most_ticks=self._most_ticks(streams))
                 self._collect(minima.join(streams.gather(ended)))
+                self._stop(streams)
                 if self._admit():
                     streams.serve(self._in_slots())
                 self._display.problems(int(np.sum(self._status > 0)), self._problems.count)
@@ -260,8 +268,14 @@ class Run:
         """Starts of a level, the user's own included."""
         own = self._problems.guesses.shape[1] if level == 0 else 0
         size = own + self._sequence.size(level, self._free)
-        before = sum(self._size(earlier) for earlier in range(level)) if self._rules.max_starts else 0
-        return size if self._rules.max_starts is None else max(min(size, self._rules.max_starts - before), 0)
+        limit = self._rules.max_starts
+        return size if limit is None else max(min(size, limit - self._before(level)), 0)
+
+    def _before(self, level: int) -> int:
+        """Starts of all levels before this one."""
+        while len(self._firsts) <= level:
+            self._firsts.append(self._firsts[-1] + self._size(len(self._firsts) - 1))
+        return self._firsts[level]
 
     def _begin_level(self, level: int, slots: np.ndarray) -> None:
         """Makes the level of the problems in these slots a task."""
@@ -277,7 +291,7 @@ class Run:
             count = min(room, len(slots) * size - dealt)
             index = np.arange(dealt, dealt + count)
             slot, start = slots[index // size], index % size
-            number = start + sum(self._size(earlier) for earlier in range(level))
+            number = start + self._before(level)
             parts.append((self._place(level, slot, start), self._first_step(level, count), number, slot))
             room -= count
             self._tasks[0][2] += count
@@ -363,7 +377,7 @@ class Run:
         eps = float(np.finfo(self._problems.structure.dtype).eps)
         settled = stopping.settled(self._rules, self._last[slots], eps) & (level + 1 >= self._rules.same)
         size = self._sequence.size(level + 1, self._free)
-        nstarts = sum(self._size(k) for k in range(level + 1))
+        nstarts = self._before(level + 1)
         too_far = stopping.before_level(self._rules, level + 1, nstarts, size)
         status = np.full(len(slots), STATUSES.index(too_far or Status.RUNNING))
         if self._rules.max_evals is not None:
@@ -378,6 +392,49 @@ class Run:
         self._problem[slots[stops]] = -1
         if not np.all(stops):
             self._begin_level(level + 1, slots[~stops])
+
+    def _under_way(self, streams: Any) -> np.ndarray:
+        """(2, S) Evaluations of the searches under way for each slot, and how many searches these are."""
+        slot, nfev = streams.under_way()
+        mine = [np.bincount(slot, weights, len(self._problem)) for weights in (nfev, None)]
+        return np.sum(self._group.gather(np.array(mine, np.int64)), axis=0)
+
+    def _most_ticks(self, streams: Any) -> int:
+        """Ticks in which no problem can exceed its evaluations, or one: its searches take one each in a tick."""
+        if self._rules.max_evals is None or self._host is not None:
+            return MOST_TICKS
+        nfev, searches = self._under_way(streams)
+        busy = np.flatnonzero(searches)
+        left = self._rules.max_evals - self._nfev[self._problem[busy]] - nfev[busy]
+        a_tick = np.minimum(searches[busy], streams.evaluations_a_tick)
+        return int(max(np.min(left // a_tick, initial=MOST_TICKS), 1))
+
+    def _stop(self, streams: Any) -> None:
+        """Problems that reach a limit of their own in the middle of a level stop there, and leave their slots."""
+        slots = np.flatnonzero(self._problem >= 0)
+        problem, status = self._problem[slots], np.zeros(len(slots), np.int64)
+        if self._rules.max_evals is not None:
+            spent = self._nfev[problem] + self._under_way(streams)[0, slots]
+            status[spent >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
+        if self._rules.target is not None:
+            status[self._f[problem] <= self._rules.target] = STATUSES.index(Status.TARGET)
+        stops = np.flatnonzero(status)
+        if not len(stops):
+            return
+        self._collect(minima.join(streams.gather(streams.drop(slots[stops]))), cut=True)
+        self._leave_out(slots[stops])
+        self._status[problem[stops]], self._problem[slots[stops]] = status[stops], -1
+
+    def _leave_out(self, slots: np.ndarray) -> None:
+        """Deals no more starts to these slots, where one is in the middle of being dealt its level."""
+        if not self._tasks:
+            return
+        level, waiting, dealt = self._tasks[0]
+        size = self._size(level)
+        if dealt % size and waiting[dealt // size] in slots:
+            self._tasks[0][2] = (dealt // size + 1) * size
+            if self._tasks[0][2] == len(waiting) * size:
+                self._tasks.popleft()
 
     def _limit(self, interrupt: Interrupt) -> Status | None:
         """The limit of all problems that has been reached, by the clock of process 0, or what any process was asked."""
@@ -394,7 +451,7 @@ class Run:
             no = np.zeros(problems.count, bool)
             fields: Any = self._x, self._f, np.full_like(self._x, np.nan), no, no
             return implicit.Polished(*fields), None
-        count, size = problems.count, min(problems.count, POLISHED)
+        count, size = problems.count, min(power_above(problems.count), POLISHED)
         own_box, has_aux = problems.box.ndim == 3, problems.has_aux
         key = ("polish", own_box, problems.open.tobytes(), size)
         if key not in closed.programs:
@@ -412,12 +469,12 @@ class Run:
             self._compile_time += time.perf_counter() - began
         parts = []
         for first in range(0, count, size):
-            block = np.minimum(np.arange(first, first + size), count - 1)
-            parts.append(closed.programs[key](*self._block(block)))
+            parts.append(closed.programs[key](*self._block(np.arange(first, first + size))))
         return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
     def _block(self, block: np.ndarray) -> tuple[Any, ...]:
-        """The minimisers, values, bounds and args of some problems."""
+        """The minimisers, values, bounds and args of some problems; the last fills up the block."""
+        block = np.minimum(block, self._problems.count - 1)
         box = self._problems.box[block] if self._problems.box.ndim == 3 else self._problems.box
         leaves = [np.asarray(leaf)[block] for leaf in self._problems.leaves]
         return self._x[block], self._f[block], box, [*leaves, *self._problems.closed.constants]

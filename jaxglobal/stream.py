@@ -63,6 +63,21 @@ class Stream:
         )
         self.state, self.first = state, first
 
+    def drop(self, problems: np.ndarray) -> None:
+        """The starts of these problems that wait, and the searches from those in the lanes, are no more."""
+        kept = self.first + np.flatnonzero(~np.isin(self.waiting[self.first : self.count, 1], problems))
+        starts, first_step, waiting = self.starts[kept], self.first_step[kept], self.waiting[kept]
+        self.first = self.count  # none
+        self.fill(starts, first_step, waiting)
+        idle = self.works_for(problems)
+        self.at_work = np.where(idle[:, None], -1, self.at_work)
+        none = len(self.starts) + len(self.at_work)
+        self.state = self.state._replace(slot=np.where(idle, none, self.state.slot).astype(np.int32))
+
+    def works_for(self, problems: np.ndarray) -> np.ndarray:
+        """(L,) Which lanes are at work on these problems."""
+        return (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
+
     def _of(self, rows: np.ndarray, queued: np.ndarray, brought: np.ndarray, idle: Any) -> np.ndarray:
         """Entries of the queue or of the lanes, for rows of results; rows beyond are of idle lanes."""
         size, lanes = len(queued), len(brought)

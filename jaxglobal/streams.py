@@ -256,16 +256,18 @@ class Streams:
         """The problems, as the first stream sees them."""
         return self._problems[0]
 
-    def run(self, rules: LocalRules, drain: bool, allowed: int | None = None) -> minima.Ended:
+    def run(
+        self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS
+    ) -> minima.Ended:
         """Runs a chunk on every busy stream of this process; returns the searches that ended, or points looked at.
 
         rules: of the local searches. drain: whether no more starts will be dealt. allowed: evaluations that may still
-        be made, exceeded by a tick at most.
+        be made, exceeded by a tick at most. most_ticks: of the chunk.
         """
         if self.looks is not None and len(self.looks.points):
             return self._look(allowed)
         self._deal_returned()
-        max_ticks = self._max_ticks
+        max_ticks = min(self._max_ticks, most_ticks)
         if allowed is not None:
             max_ticks = min(max_ticks, max(allowed // max(self.evaluations_a_tick, 1), 1))
         busy = [i for i, stream in enumerate(self.streams) if stream.busy]
@@ -326,17 +328,29 @@ class Streams:
         status, counts = ended[:, n + 1 :].astype(np.int64).T
         return minima.Ended(ended[:, :n], ended[:, n], number, status, counts, problem), made, int(nfev), taken
 
-    def cut(self) -> minima.Ended:
-        """Ends the searches at work in this process where they are; starts that wait are dropped."""
+    def under_way(self) -> tuple[np.ndarray, np.ndarray]:
+        """The problems, (k,), of the searches at work or waiting in this process, and their evaluations so far."""
+        problem, nfev = [], []
+        for stream in self.streams:
+            works = stream.at_work[:, 0] >= 0
+            waiting = stream.waiting[stream.first : stream.count, 1]
+            problem += [stream.at_work[works, 1], waiting]
+            nfev += [np.asarray(stream.state.lanes.nfev)[0, works], np.zeros(len(waiting), np.int64)]
+        return np.concatenate(problem), np.concatenate(nfev)
+
+    def drop(self, problems: np.ndarray) -> minima.Ended:
+        """Ends the searches of these problems in this process where they are; those of their starts that wait go."""
         ended = []
         for stream in self.streams:
-            lanes = stream.state.lanes
-            nfev = np.asarray(lanes.nfev)[0]
-            rows = np.flatnonzero((stream.at_work[:, 0] >= 0) & (nfev > 0))
-            status = np.full(len(rows), int(LocalStatus.CUT))
-            x, f = np.asarray(lanes.best_x)[:, rows].T, np.asarray(lanes.best_f)[0, rows]
-            number, problem = stream.at_work[rows].T
-            ended.append(minima.Ended(x, f, number, status, nfev[rows].astype(np.int64), problem))
+            ended.append(_cut(stream, stream.works_for(problems)))
+            stream.drop(problems)
+        if self.group.count == 1:
+            self._hear([self._report()])
+        return minima.join(ended)
+
+    def cut(self) -> minima.Ended:
+        """Ends the searches at work in this process where they are; starts that wait are dropped."""
+        ended = [_cut(stream, stream.at_work[:, 0] >= 0) for stream in self.streams]
         self.streams = [self._idle() for _ in self.streams]
         self._returned = self._no_starts()
         if self.looks is not None:
@@ -402,11 +416,25 @@ class Streams:
         return self.pairs.evaluate(points, self.problems)
 
 
+def _cut(stream: Stream, which: np.ndarray) -> minima.Ended:
+    """The searches in these lanes, (L,), as they are now, if they have begun."""
+    lanes = stream.state.lanes
+    nfev = np.asarray(lanes.nfev)[0]
+    rows = np.flatnonzero(which & (nfev > 0))
+    status = np.full(len(rows), int(LocalStatus.CUT))
+    x, f = np.asarray(lanes.best_x)[:, rows].T, np.asarray(lanes.best_f)[0, rows]
+    number, problem = stream.at_work[rows].T
+    return minima.Ended(x, f, number, status, nfev[rows].astype(np.int64), problem)
+
+
 def even_shares(count: int, pace: np.ndarray, waiting: np.ndarray, room: np.ndarray) -> np.ndarray:
     """So many starts for each stream, at most its room, that all run out of starts at the same time.
 
-    pace: starts that each takes in a tick. The sums are exact, so that every process comes to the same.
+    count: at most the room of all. pace: starts that each takes in a tick. The sums are exact, so that every process
+    comes to the same.
     """
+    if count > np.sum(room):
+        raise ValueError(f"`count` must be at most the room of all streams; got {count} and {int(np.sum(room))}.")
     low, high = 0.0, math.ceil(max((waiting + room) / pace))
     while max(pace) * (high - low) > 0.5:  # less changes no share by more than one
         middle = (low + high) / 2

@@ -66,7 +66,7 @@ def test_each_problem_stops_by_its_own_rule():
     few = many(fun, BOX, (a, flat), max_starts=3)
     assert set(few.status) == {Status.MAX_STARTS} and set(few.nstarts) == {3}
     bounded = many(args=a, max_evals=1)
-    assert set(bounded.status) == {Status.MAX_EVALS} and set(bounded.nit) == {1}
+    assert set(bounded.status) == {Status.MAX_EVALS} and set(bounded.nfev) == {1}
     assert set(many(args=a, same=50, bounds=[(-3, 3)] * 5).status) == {Status.TOO_LARGE}
 
 
