@@ -167,7 +167,8 @@ class GuidedDealer(Dealer):
         if level == 0:
             self._ended = [lowest(join(self._ended), POOL)]
             return super().take(level, ended)
-        assert self._block is not None
+        if self._block is None:
+            raise RuntimeError("a search has ended though no block of starts is under way.")
         even = self._guide.random(ended.start - (self.number - self._sent)) if self._block.searched else None
         if sum(len(part.f) for part in self._ended) == len(self._block.x):
             self._guide.take(*self._results())

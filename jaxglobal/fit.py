@@ -31,6 +31,7 @@ from jaxglobal.regression import Data, Regression
 from jaxglobal.result import Result, brief, duration, table
 
 SHOWN = 6  # local fits that a printed fit lists
+TRACED = "the search was traced, with a fixed number of levels: success says whether its cost is finite"
 LISTED = 256  # local fits that a fit keeps with their residuals
 
 
@@ -144,14 +145,14 @@ class Fit:
         return xp.sqrt(xp.diag(self.pcov))
 
     @property
-    def success(self) -> bool:
-        """Whether the search ended because the best cost settled."""
-        return self.result.success
+    def success(self) -> Any:
+        """Whether the search ended because the best cost settled; inside jit and grad, whether the cost is finite."""
+        return jnp.isfinite(self.fun) if self.result is None else self.result.success
 
     @property
     def message(self) -> str:
         """Why the search ended."""
-        return self.result.message
+        return TRACED if self.result is None else self.result.message
 
     def predict(self, xdata: Any = None, level: float = 0.95, new: bool = False) -> Band:
         """The model at the best parameters with its band, to first order in their errors.

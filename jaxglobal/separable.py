@@ -29,8 +29,10 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
     if n > MOST:
         return ()
     rng = np.random.default_rng(0)
-    points = np.stack([lower + width * share * rng.uniform(size=n) for share in SHARES]).astype(lower.dtype)
-    moves = (width * rng.uniform(-1, 1, points.shape)).astype(lower.dtype)
+    unit = np.stack([share * rng.uniform(size=n) for share in SHARES])
+    far = (unit + rng.uniform(0.25, 0.75, unit.shape)) % 1  # of the box from there, and inside
+    # Rounding must not take a point out of the box, where the model may not be defined.
+    points, ends = (np.clip(lower + width * share, lower, upper).astype(lower.dtype) for share in (unit, far))
     values = jax.jit(jax.vmap(model))
     try:
         bends = np.asarray(jax.jit(jax.vmap(jax.jacfwd(jax.jacfwd(model))))(points))
@@ -43,17 +45,18 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
     for i in sorted(candidates, key=lambda i: (int(np.sum(curved[i, candidates])), i)):
         if not any(curved[i, j] for j in chosen):
             chosen.append(i)
-    if chosen and not _in_proportion(values, points, moves, chosen):
-        chosen = [i for i in chosen if _in_proportion(values, points, moves, [i])]
-        chosen = chosen if _in_proportion(values, points, moves, chosen) else []
+    if chosen and not _in_proportion(values, points, ends, chosen):
+        chosen = [i for i in chosen if _in_proportion(values, points, ends, [i])]
+        chosen = chosen if _in_proportion(values, points, ends, chosen) else []
     return tuple(sorted(chosen))
 
 
-def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, moves: np.ndarray, which: list[int]) -> bool:
+def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, ends: np.ndarray, which: list[int]) -> bool:
     """Whether far moves of these parameters change the model in proportion: not so for max(x - c, 0)."""
-    move = np.zeros_like(points)
-    move[:, which] = moves[:, which]
-    here, half, there = (np.asarray(values(points + share * move)) for share in (0, 0.5, 1))
+    moved, middle = points.copy(), points.copy()
+    moved[:, which] = ends[:, which]
+    middle[:, which] = points[:, which] / 2 + ends[:, which] / 2
+    here, half, there = (np.asarray(values(p)) for p in (points, middle, moved))
     finite = np.isfinite(here) & np.isfinite(half) & np.isfinite(there)
     size = np.abs(here) + np.abs(half) + np.abs(there)
     with np.errstate(invalid="ignore"):
@@ -81,4 +84,4 @@ def best_linear(columns: jax.Array, r: jax.Array, z: jax.Array, lower: jax.Array
     free = -backward(R, q)
     start = jnp.clip(free, low, high), (free < low) | (free > high)
     move, _ = lax.fori_loop(1, len(R), solve, start)
-    return z + jnp.clip(move, low, high)
+    return jnp.clip(z + move, lower, upper)  # a sum that is rounded may lie outside

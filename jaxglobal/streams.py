@@ -195,19 +195,17 @@ class Streams:
 
     def look(self, points: np.ndarray, number: np.ndarray) -> None:
         """Asks for the values at points, (k, n), from which no search begins. number: (k,) theirs."""
-        assert self.looks is not None
-        self.looks.ask(points, number)
+        self._values.ask(points, number)
 
     def _look(self, allowed: int | None) -> minima.Ended:
         """Values for about the time of a chunk, if so many evaluations may still be made."""
-        assert self.looks is not None
-        streams, group = len(self._waiting), self.group
+        looks, streams, group = self._values, len(self._waiting), self.group
         calls = streams * ticks(self._look_time, CHUNK_TIME)
         args = [problems.args for problems in self._problems]
         share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
         try:
             values = None if allowed is None else self.spent.values_within(allowed)
-            ended, count = self.looks.run(calls, values, args, share, pool.map)
+            ended, count = looks.run(calls, values, args, share, pool.map)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if group.count == 1 or not out_of_memory(error):
                 raise
@@ -216,7 +214,7 @@ class Streams:
         if group.count > 1:
             self._spent = self._spent.add(values=len(ended.f))
         else:  # nothing else has changed
-            self.spent, self._look_time = self.spent.add(values=count), self.looks.seconds
+            self.spent, self._look_time = self.spent.add(values=count), looks.seconds
         return ended
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
@@ -412,8 +410,16 @@ class Streams:
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The values, (k,), and gradients, (k, n), at points of the first problem; see `looks.Pairs`. Not counted."""
-        assert self.pairs is not None
+        if self.pairs is None:
+            raise RuntimeError("these streams were opened without a program of values with gradients.")
         return self.pairs.evaluate(points, self.problems)
+
+    @property
+    def _values(self) -> Looks:
+        """The points that wait for their values alone."""
+        if self.looks is None:
+            raise RuntimeError("these streams were opened without a program of values alone.")
+        return self.looks
 
 
 def _cut(stream: Stream, which: np.ndarray) -> minima.Ended:

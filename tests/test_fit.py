@@ -10,7 +10,8 @@ import pytest
 import scipy.optimize
 
 import jaxglobal as jg
-from jaxglobal import levenberg, separable
+from jaxglobal import leastsquares, levenberg, separable
+from jaxglobal.progress import Silent
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
 BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
@@ -172,6 +173,78 @@ def test_linear_parameters_are_seen():
     assert seen(lambda a, b, c: a * jnp.maximum(x - c, 0) + b) == (0, 1)
     assert seen(lambda a, b, c: jnp.exp(a + b * x + c)) == ()
     assert seen(lambda a, b, c: a * b * x + c) in ((0, 2), (1, 2))
+
+
+def test_a_model_is_never_called_outside_the_box():
+    seen, low, high = [], np.array([0.3, 0.1, -0.7]), np.array([1.1, 7.0, 0.3])
+
+    def model(t, a, k, c):
+        jax.debug.callback(lambda *p: seen.append(np.array(p)), a, k, c)
+        return a * jnp.exp(-k * t) + c
+
+    y = 2.5 * np.exp(-1.3 * T) - 3.0  # both linear parameters are best outside
+    for fit in (
+        lambda: jg.curve_fit(model, T, y, list(zip(low, high, strict=True)), max_levels=2, progress=False),
+        lambda: jg.curve_fit_many(model, T, np.stack([y, -y]), list(zip(low, high, strict=True)), progress=False),
+    ):
+        fitted = fit()
+        jax.effects_barrier()
+        assert fitted.linear == (0, 2)
+        p = np.concatenate([np.reshape(part, (3, -1)) for part in seen], axis=1)
+        dtype = p.dtype
+        assert np.all(p >= low.astype(dtype)[:, None]) and np.all(p <= high.astype(dtype)[:, None])
+        seen.clear()
+
+
+@pytest.mark.parametrize("bits", ["float64", "float32"])
+def test_the_best_linear_parameters_lie_inside_to_the_last_digit(bits, x64):
+    if bits == "float64" and not x64:
+        return
+    rng = np.random.default_rng(0)
+    lower, z = (rng.uniform(-1, 1, (1, 500)).astype(bits) for _ in range(2))
+    upper, ones = np.maximum(lower, z) + 1, np.ones((1, 1, 500), bits)
+    z, residuals = jnp.asarray(np.maximum(lower, z)), jnp.full((1, 500), 99.0, bits)
+    with jax.numpy_rank_promotion("allow"):
+        best = separable.best_linear(jnp.asarray(ones), residuals, z, jnp.asarray(lower), jnp.asarray(upper))
+    assert np.array_equal(best, lower)
+
+
+def test_starts_of_both_sheets_are_screened_where_they_are_too_many(monkeypatch):
+    screened, screen = [], leastsquares.Search._screen
+
+    def counted(self, points):
+        screened.append(len(points))
+        return screen(self, points)
+
+    monkeypatch.setattr(leastsquares.Search, "_screen", counted)
+    fit = jg.curve_fit(decay, T, data(), BOX, starts=jg.Sobol(first=64), max_levels=2, progress=False)
+    assert screened == [64, 64] and fit.result.levels[1].nstarts == 64
+
+
+def test_a_traced_fit_says_how_it_went():
+    told = []
+
+    def cost(y):
+        fit = jg.curve_fit(decay, T, y, BOX, max_levels=1, progress=False)
+        told.append(fit.message)
+        return fit.fun, fit.success
+
+    f, success = jax.jit(cost)(data())
+    assert success and np.isfinite(f) and "traced" in told[0]
+
+
+def test_many_fits_are_counted_as_they_are_taken_in(monkeypatch):
+    shown = []
+
+    class Counted(Silent):
+        def problems(self, done, total):
+            shown.append(done)
+
+    monkeypatch.setattr("jaxglobal.fits.display.show", lambda _: Counted())
+    monkeypatch.setattr("jaxglobal.fits.MOST", 16)
+    y = np.stack([data(seed) for seed in range(100)])
+    jg.curve_fit_many(decay, T, y, BOX, searches=1, progress=False)
+    assert shown[:7] == [16, 32, 48, 64, 80, 96, 100]
 
 
 def test_triangular_factor_is_that_of_qr(x64):
