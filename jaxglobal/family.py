@@ -213,7 +213,7 @@ def read_guesses(x0: Any, structure: Structure, box: np.ndarray, is_open: np.nda
         try:
             leaves, treedef = [np.array(x0, structure.dtype)], structure.treedef
         except (TypeError, ValueError):
-            raise ValueError("`x0` must be an array (problems, variables), or (problems, guesses, variables).") from None
+            raise ValueError("`x0` must be an array (problems, variables) or (problems, guesses, variables).") from None
     for leaf in leaves:
         objective.check_real("`x0`", leaf, whole=True)
     shapes = [np.shape(leaf) for leaf in leaves]

@@ -211,8 +211,7 @@ class Fit:
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr
         rows = [
-            (name, f"{value:.10g} +- {error:.3g}")
-            for name, value, error in zip(self.names, flat, errors, strict=True)
+            (name, f"{value:.10g} +- {error:.3g}") for name, value, error in zip(self.names, flat, errors, strict=True)
         ]
         loss = "" if self.loss == "linear" else f" ({self.loss})"
         return [

@@ -258,7 +258,11 @@ class Run:
         def run(block):
             if self._interrupt.asked:
                 return None
-            with jax.enable_x64(self._precise), jax.disable_jit(False), jax.debug_nans(False):  # a bad trial is no error
+            with (
+                jax.enable_x64(self._precise),
+                jax.disable_jit(False),
+                jax.debug_nans(False),
+            ):  # a bad trial is no error
                 return [np.asarray(leaf)[: len(block)] for leaf in program(*self._block(block, p))]
 
         pool, done = thread_pool(devices.side_by_side()), 0

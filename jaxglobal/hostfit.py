@@ -165,7 +165,16 @@ def regression_of(model: Model, structure: Structure, lower: Any, upper: Any) ->
     """The fit, with a model of NumPy."""
     cost = model.cost
     return Regression(
-        lambda x, parts, constants: cost(parts), structure, lower, upper, (), cost.loss, cost.covariance, False, {}, model
+        lambda x, parts, constants: cost(parts),
+        structure,
+        lower,
+        upper,
+        (),
+        cost.loss,
+        cost.covariance,
+        False,
+        {},
+        model,
     )
 
 

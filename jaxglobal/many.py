@@ -14,10 +14,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import batch, checkpoint, descent, family, implicit, methods, minima, objective, processes, stopping, sweep
+from jaxglobal import batch, checkpoint, descent, family, implicit, methods, minima, objective, processes, stopping
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
+from jaxglobal import sweep as sweep
 from jaxglobal.descent import Local
 from jaxglobal.family import Family
 from jaxglobal.host import Host, HostLanes

@@ -269,8 +269,8 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
     except NOT_JAX as error:
         first = str(error).split("\n")[0]
         raise TypeError(
-            "`model` must be a JAX function, but makes a Python or NumPy value of x or a parameter: use jax.numpy in it, "
-            f"or wrap it in jaxglobal.host(...) ({first})"
+            "`model` must be a JAX function, but makes a Python or NumPy value of x or a parameter: use jax.numpy in "
+            f"it, or wrap it in jaxglobal.host(...) ({first})"
         ) from error
     except TypeError as error:
         if "positional argument" not in str(error):
@@ -390,7 +390,9 @@ def check_no_complex(name: str, array: Any) -> None:
         except (TypeError, ValueError):
             return  # refused when it is read
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        recipe = ": fit real and imaginary parts side by side, np.concatenate([y.real, y.imag]), and let the model return"
+        recipe = (
+            ": fit real and imaginary parts side by side, np.concatenate([y.real, y.imag]), and let the model return"
+        )
         raise TypeError(f"`{name}` must be real; got {array.dtype}{recipe + ' them so' if name == 'ydata' else ''}.")
 
 

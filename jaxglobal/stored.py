@@ -36,11 +36,12 @@ def unpack(state: dict[str, Any]) -> dict[str, Any]:
     data, loss, one_by_one = state["data"], state["loss"], not isinstance(state["_bounds"], Box)
     if model is not None and is_host:
         model = host(model)
-        reg = hostfit.regression_of(model, structure, lower, upper, one_by_one, data, loss, covariance)
+        cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
+        reg = hostfit.regression_of(hostfit.Model(model, cost, structure, lower, upper), structure, lower, upper)
         return {**state, "_regression": reg, "_model": model, "_call": reg.model}
     call = lost if model is None else regression.as_called(model, structure, one_by_one)
 
-    def of_data(x, parts):
+    def of_data(x, parts, constants):
         return jnp.broadcast_to(call(x, parts), np.shape(data.y)).astype(dtype)
 
     reg = Regression(of_data, structure, lower, upper, state["linear"], loss, covariance, False, {})

@@ -26,9 +26,9 @@ CALLS = {
     "argmin ": lambda: next(iter(jg.levels(fun, [(-3, 3)], progress=False))).fun,
     "vmap and argmin": lambda: jg.minimize_many(lambda x, a: a * fun(x), [(-3, 3)], np.ones(2), progress=False).fun[0],
     "vmap and curve_fit": lambda: jg.curve_fit_many(decay, T, np.exp(-T)[None], BOX, progress=False).fun[0],
-    "a JAX model": lambda: jg.curve_fit(
-        jg.host(lambda t, a, k: a * np.exp(-k * t)), T, np.exp(-T), BOX, max_levels=1, progress=False
-    ).fun,
+    "a JAX model": lambda: (
+        jg.curve_fit(jg.host(lambda t, a, k: a * np.exp(-k * t)), T, np.exp(-T), BOX, max_levels=1, progress=False).fun
+    ),
 }
 
 
