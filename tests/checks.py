@@ -2,8 +2,11 @@
 
 import jax
 import numpy as np
+import pytest
 
 import jaxglobal as jg
+
+float64_only = pytest.mark.skipif(not jax.config.jax_enable_x64, reason="what it checks is beyond float32")
 
 
 def precision() -> tuple[float, float]:

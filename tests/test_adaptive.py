@@ -97,7 +97,8 @@ def test_a_search_that_is_saved_between_any_two_chunks_goes_on_as_if_it_had_not_
 @pytest.mark.parametrize("n", [1, 3, 5])
 def test_any_number_of_variables(n):
     result = search(lattice, [(-4.2, 5.0)] * n, max_levels=None, same=4)
-    assert result.success and result.fun < 1e-6 if n < 5 else np.isfinite(result.fun)
+    # In five variables the levels that are affordable may end among the best of 10^5 minima.
+    assert result.success and result.fun < 1e-6 if n < 5 else result.fun < 5, result
 
 
 def test_rugged_functions_without_a_useful_slope():

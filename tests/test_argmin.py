@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from checks import precision
+from checks import float64_only, precision
 
 import jaxglobal as jg
 
-float64_only = pytest.mark.skipif(not jax.config.jax_enable_x64, reason="differences need float64")
 RNG = np.random.default_rng(0)
 COUPLING = RNG.standard_normal((20, 20)) / 5
 TIMES = np.linspace(0, 4, 30)

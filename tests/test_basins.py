@@ -23,7 +23,8 @@ def test_the_same_minima_by_fewer_evaluations(fun, x64):
     options = dict(max_levels=6, same=99, progress=False)
     plain, stopped = (jg.minimize(fun, BOX, starts=starts, **options) for starts in ("auto", STOP))
     assert statuses(plain)[LocalStatus.KNOWN] == 0 < statuses(stopped)[LocalStatus.KNOWN]
-    assert stopped.nfev / stopped.nstarts < plain.nfev / plain.nstarts or not x64  # there, searches end early anyway
+    # In float32 searches end early anyway.
+    assert stopped.nfev / stopped.nstarts < (1 if x64 else 1.1) * plain.nfev / plain.nstarts
     check_minimum(stopped, plain.fun, plain.x)
     check_counts(stopped)
     assert sum(m.count for m in stopped.minima) == stopped.nstarts
@@ -31,7 +32,9 @@ def test_the_same_minima_by_fewer_evaluations(fun, x64):
 
 def test_an_end_in_a_known_minimum_is_that_minimum(x64):
     result = jg.minimize(jg.problems.himmelblau, BOX, starts=STOP, max_levels=6, same=99, progress=False)
-    assert len(result.minima) == 4 or not x64  # no end lies beside them
+    values = [minimum.fun for minimum in result.minima]
+    # In float32 some ends lie beside the four minima.
+    assert len(values) == 4 if x64 else len(values) >= 4 and values[3] < 1e-6, values
 
 
 def test_a_finer_structure_beside_a_known_minimum_is_searched(x64):
@@ -47,10 +50,13 @@ def test_a_finer_structure_beside_a_known_minimum_is_searched(x64):
 def test_a_search_is_resumed_with_what_it_knew(tmp_path):
     options = dict(starts=STOP, max_levels=6, same=99, progress=False)
     plain = jg.minimize(jg.problems.rastrigin, BOX, **options)
-    for _ in range(1000):
-        part = jg.minimize(jg.problems.rastrigin, BOX, checkpoint=tmp_path / "c.npz", max_time=0.03, **options)
-        if part.status is not jg.Status.MAX_TIME:
-            break
+    search = lambda: jg.minimize(  # noqa: E731
+        jg.problems.rastrigin, BOX, checkpoint=tmp_path / "c.npz", max_time=0.03, **options
+    )
+    stops = 0
+    while (part := search()).status is jg.Status.MAX_TIME:
+        stops += 1
+    assert stops > 0 and part.status is plain.status
     assert np.array_equal(part.x, plain.x) and (part.nfev, part.nstarts) == (plain.nfev, plain.nstarts)
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import check_counts, check_inside
+from checks import check_counts, check_inside, float64_only
 
 import jaxglobal as jg
 
@@ -30,11 +30,11 @@ def test_classic(problem, shifted, x64):
     check_counts(result)
 
 
+@float64_only
 @pytest.mark.parametrize("problem", jg.problems.classic, ids=lambda problem: problem.name)
-def test_known_minima(problem, x64):
+def test_known_minima(problem):
     """The values and places that the problems state are right."""
-    if not x64:
-        return
+    assert problem.minimizers
     for x in problem.minimizers:
         x = jnp.array(x, float)
         rounding = 1e-5 if problem.name == "bukin6" else 1e-8
@@ -52,9 +52,8 @@ def test_any_number_of_variables(n):
         np.testing.assert_allclose(result.x, at, rtol=2e-2 if n == 10 else 1e-2)
 
 
-def test_float32_in_a_float64_session(x64):
-    if not x64:
-        return
+@float64_only
+def test_float32_in_a_float64_session():
     box = jg.Box(np.array([-4.0, -4.0], np.float32), np.array([5.12, 5.12], np.float32))
     result = jg.minimize(jg.problems.rastrigin, box, progress=False)
     assert result.x.dtype == np.float32

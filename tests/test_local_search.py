@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import check_inside, check_minimum, precision
+from checks import check_inside, check_minimum, float64_only, precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +52,9 @@ def test_batch_equals_single_starts(x64):
         lane, _ = search(jg.problems.rosenbrock, x0, low, high)
         np.testing.assert_allclose(lane.best_x, 1.0, atol=1e-3)
         evaluations += int(lane.nfev[0])
-    assert result.nstarts == 20 and len(result.minima) == 1 or not x64
+    assert result.nstarts == 20
+    # The valley is so flat that in float32 ends may lie apart in it.
+    assert len(result.minima) == 1 if x64 else all(m.fun < 1e-5 for m in result.minima), result.minima
     assert abs(result.nfev - 1 - evaluations) < 0.1 * evaluations
 
 
@@ -192,9 +194,8 @@ def test_float32_log_likelihood_of_many_observations():  # blackjax PR194
     assert all(set(level.statuses) <= set(good) for level in result.levels)
 
 
-def test_rosenbrock_from_far_away(x64):  # jax #5284
-    if not x64:
-        return
+@float64_only
+def test_rosenbrock_from_far_away():  # jax #5284
     x0 = np.array([76.0, 97.0, 20.0, 120.0, 0.01, 1e4])
     result = only_from(jg.problems.rosenbrock, x0, [(-2e4, 2e4)] * 6)
     assert result.fun < 5 and np.isfinite(result.fun)
@@ -232,13 +233,17 @@ def test_the_best_among_nans_is_found():  # PyAutoFit PR1410
     assert any(level.statuses.get(LocalStatus.NONFINITE_VALUE) for level in result.levels)
 
 
-def test_compile_time_does_not_grow_with_the_number_of_starts():  # PyAutoFit #1431
+def test_nothing_is_compiled_anew_for_more_starts():  # PyAutoFit #1431
+    traces = []
+
     def fun(x):
+        traces.append(1)
         return jnp.sum((x - 0.1) ** 2)
 
     few = jg.minimize(fun, [(-1, 1)] * 2, starts=jg.Grid(), max_levels=4, same=9, progress=False)
+    before = len(traces)
     many = jg.minimize(fun, [(-1, 1)] * 2, starts=jg.Grid(), max_levels=8, same=9, progress=False)
-    assert few.compile_time > 0.05 and many.compile_time < 0.05 and many.nstarts == 21845
+    assert len(traces) == before > 0 and few.nstarts == 85 and many.nstarts == 21845
 
 
 def test_nonsmooth_function_converges():

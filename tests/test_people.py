@@ -72,9 +72,7 @@ def test_without_jit():
         assert jg.minimize(lambda x: jnp.sum((x - 0.5) ** 2), [(0, 1)], max_levels=2, progress=False).fun < 1e-6
 
 
-def test_fits_with_debug_nans(x64):
-    if not x64:
-        return
+def test_fits_with_debug_nans():
     t = np.linspace(0, 2, 20)
     with jax.debug_nans(True):
         popt, _ = jg.curve_fit(lambda t, a, k: a * jnp.exp(-k * t), t, 2 * np.exp(-t), [(0, 5), (0, 5)], progress=False)
