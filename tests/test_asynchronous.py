@@ -39,7 +39,16 @@ def test_levels_one_by_one():
     assert asyncio.run(main()) == [0, 1, 2]
 
 
-def test_cancelling_stops_at_once_and_keeps_the_best():
+async def cancelled(task):
+    """How long a task takes to end that is cancelled."""
+    began = time.perf_counter()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return time.perf_counter() - began
+
+
+def test_cancelling_stops_and_keeps_the_best():
     async def main():
         await jg.aminimize(rastrigin, BOX, max_levels=1, progress=False)  # compiled
         search = endless()
@@ -50,30 +59,31 @@ def test_cancelling_stops_at_once_and_keeps_the_best():
 
         task = asyncio.create_task(consume())
         await asyncio.sleep(1.0)
-        began = time.perf_counter()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await cancelled(task)
         result = search.result
-        assert time.perf_counter() - began < 0.3
         assert result.status is jg.Status.CANCELLED and result.fun < 1e-4 and not result.success
         check_counts(result)
         nfev = result.nfev
         await asyncio.sleep(0.1)
         assert search.result.nfev == nfev
 
-        task = asyncio.create_task(jg.aminimize(rastrigin, BOX, same=100, max_time=300, progress=False))
-        await asyncio.sleep(0.3)
-        began = time.perf_counter()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert time.perf_counter() - began < 0.3
-
     asyncio.run(main())
 
 
-def test_side_by_side_the_event_loop_stays_free():
+@pytest.mark.timing
+def test_cancelling_stops_at_once():
+    async def main():
+        await jg.aminimize(rastrigin, BOX, max_levels=1, progress=False)  # compiled
+        task = asyncio.create_task(jg.aminimize(rastrigin, BOX, same=100, max_time=300, progress=False))
+        await asyncio.sleep(0.5)
+        return await cancelled(task)
+
+    assert asyncio.run(main()) < 0.3
+
+
+def side_by_side():
+    """The results of two searches of 1.5 s, and how late the event loop was meanwhile, a hundred times a second."""
+
     async def ticker(late):
         while True:
             began, worked = time.perf_counter(), time.process_time()
@@ -94,9 +104,19 @@ def test_side_by_side_the_event_loop_stays_free():
         watch.cancel()
         return late, results
 
-    late, results = asyncio.run(main())
+    return asyncio.run(main())
+
+
+def test_side_by_side_the_event_loop_goes_on():
+    late, results = side_by_side()
     assert all(result.status is jg.Status.MAX_TIME and result.fun < 1e-4 for result in results)
-    # A search in the loop's own thread would hold it for 1.5 s; the figure promised is measured by benchmarks/host.py.
+    assert len(late) > 3  # a search in the loop's own thread would hold it until its end
+
+
+@pytest.mark.timing
+def test_side_by_side_the_event_loop_is_seldom_late():
+    late, _ = side_by_side()
+    # The figure promised is measured by benchmarks/host.py.
     assert len(late) > 50 and max(late) < 0.25, max(late)
 
 

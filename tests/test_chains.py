@@ -1,6 +1,7 @@
 """Chains of hops: each by itself, only downhill, anew where it stands still; called for where the pool stands still."""
 
 import numpy as np
+import pytest
 
 import jaxglobal as jg
 from jaxglobal import adaptive, chains
@@ -129,6 +130,7 @@ def test_a_cover_that_costs_more_has_fewer_searches_while_chains_hop():
         assert guide.course.cells == expected
 
 
+@pytest.mark.slow
 def test_a_narrow_funnel_beside_a_wide_one_is_found(monkeypatch):
     found = []
     for share in (0, adaptive.CHAINED):

@@ -70,24 +70,23 @@ def test_killed_again_and_again(problem, deadly, tmp_path):
     result, kills = until_done(lambda: jg.minimize(function, BOX, checkpoint=tmp_path / "search.npz", **options))
     assert kills >= 3
     check_same(result, plain)
-    # A finished file returns at once, and compiles nothing.
+    # A finished file compiles nothing.
     again = jg.minimize(function, BOX, checkpoint=tmp_path / "search.npz", **options)
     check_same(again, plain)
-    assert again.compile_time == 0 and again.time < 0.5
+    assert again.compile_time == 0
 
 
 def test_own_starts_pytrees_and_limits(deadly, tmp_path):
     box = jg.Box({"u": jnp.zeros(2) - 3, "v": -1.0}, {"u": jnp.zeros(2) + 3, "v": 2.0})
     fun = lambda x, a: jnp.sum((x["u"] ** 2 - a) ** 2 + 0.3 * x["u"]) + (x["v"] - a) ** 2  # noqa: E731
     x0 = {"u": jnp.ones((3, 2)), "v": jnp.zeros(3)}
+    deadly |= set(range(2, 10_000, 9))
     for number, limit in enumerate((dict(max_evals=3000), dict(max_starts=200), dict(target=-1.0), dict())):
         options = dict(x0=x0, progress=False, max_levels=4) | limit
         plain = jg.minimize(fun, box, 1.5, **options)
-        deadly.clear()
-        deadly |= {10 * number + k for k in (1, 3, 4)}
         options["checkpoint"] = tmp_path / f"{number}.npz"
-        result, _ = until_done(lambda options=options: jg.minimize(fun, box, 1.5, **options))
-        assert result.status is plain.status and result.nstarts == plain.nstarts
+        result, kills = until_done(lambda options=options: jg.minimize(fun, box, 1.5, **options))
+        assert kills and result.status is plain.status and result.nstarts == plain.nstarts
         if "target" not in limit:  # which searches are cut then depends on the clock
             assert result.nfev == plain.nfev and np.array_equal(result.x["u"], plain.x["u"])
 
@@ -104,6 +103,7 @@ def test_stopped_by_time_and_continued(tmp_path):
     check_same(part, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()], ids=["auto", "grid"])
 def test_paused_at_any_look_at_the_limits(starts, tmp_path, monkeypatch):
     def run(pause=0, **options):

@@ -65,14 +65,22 @@ def test_max_evals_is_exceeded_by_at_most_one_tick_and_deterministic():
     assert [m.count for m in results[0].minima] == [m.count for m in results[1].minima]
 
 
+HUGE = jg.Sobol(first=2**20)  # level 1 takes seconds on any machine
+
+
 def test_max_time_binds_in_the_middle_of_a_level():
-    starts = jg.Sobol(first=2**20)  # level 1 takes seconds on any machine
-    endless(starts=starts, max_starts=50_000)
-    began = time.perf_counter()
-    result = endless(starts=starts, max_time=0.4)
-    assert time.perf_counter() - began < 0.7
+    endless(starts=HUGE, max_starts=50_000)
+    result = endless(starts=HUGE, max_time=0.4)
     assert result.status is jg.Status.MAX_TIME and not result.levels[-1].complete
     assert result.fun < 1e-4
+
+
+@pytest.mark.timing
+def test_max_time_is_kept():
+    endless(starts=HUGE, max_starts=50_000)
+    began = time.perf_counter()
+    endless(starts=HUGE, max_time=0.4)
+    assert time.perf_counter() - began < 0.7
 
 
 def test_a_time_limit_that_is_over_at_once_still_returns_a_point():
@@ -138,7 +146,8 @@ def test_levels_is_an_iterator_with_a_result_at_any_time():
 def test_result_does_not_change_by_being_looked_at():
     search = jg.levels(rastrigin, BOX, max_levels=2, progress=False)
     list(search)
-    assert search.result.nfev == search.result.nfev
+    first, second = search.result, search.result
+    assert first.nfev == second.nfev > 0 and np.array_equal(first.x, second.x)
 
 
 def test_ctrl_c_in_the_callback_loses_nothing():
@@ -163,18 +172,29 @@ def test_max_evals_does_not_depend_on_the_clock(monkeypatch):
     assert len({(r.nfev, r.nstarts, r.fun, len(r.minima)) for r in results}) == 1
 
 
-def test_ctrl_c_ends_the_search_with_its_status():
+def interrupted():
+    """A search that Ctrl-C ends after 0.3 s, and how long it has taken."""
     jg.minimize(rastrigin, BOX, max_levels=2, progress=False)  # compiles for few searches a round
     endless(max_levels=1)  # and for many
-    handler = signal.getsignal(signal.SIGINT)
     timer = threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT))
     timer.start()
     began = time.perf_counter()
     result = jg.minimize(rastrigin, BOX, same=100, max_time=60, progress=False)
     timer.join()
-    assert result.status is jg.Status.INTERRUPTED and time.perf_counter() - began < 2
+    return result, time.perf_counter() - began
+
+
+def test_ctrl_c_ends_the_search_with_its_status():
+    handler = signal.getsignal(signal.SIGINT)
+    result, _ = interrupted()
+    assert result.status is jg.Status.INTERRUPTED
     assert result.fun < 1e-4 and not result.success
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.timing
+def test_ctrl_c_ends_the_search_at_once():
+    assert interrupted()[1] < 2
 
 
 def test_a_search_in_another_thread():
@@ -245,12 +265,13 @@ def test_a_method_is_compiled_once():
 
 
 @pytest.mark.parametrize("lanes", [1, 16, 64, 1024])
-def test_any_number_of_lanes_finds_the_same(lanes):
+def test_any_number_of_lanes_finds_the_same(lanes, x64):
     result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, lanes=lanes, starts=jg.Grid(), progress=False)
     check_minimum(result, 0)
     assert [level.nstarts for level in result.levels[:4]] == [1, 4, 16, 64]
-    if result.x.dtype == np.float64:
-        assert len(result.minima) == 4 and sum(m.count for m in result.minima) == result.nstarts
+    # In float32 some ends lie beside the four minima.
+    assert len(result.minima) == 4 if x64 else len(result.minima) >= 4
+    assert sum(m.count for m in result.minima) == result.nstarts
 
 
 def test_the_same_bits_for_any_number_of_threads(monkeypatch):
@@ -281,6 +302,7 @@ def test_lanes_are_busy_on_a_large_level(sequence, monkeypatch):
     assert not drains[0] and drains[-1]  # a lane that is idle does not wait for the others while starts are left
 
 
+@pytest.mark.timing
 def test_what_is_done_once_a_chunk_does_not_shorten_the_next(monkeypatch):
     chunks, move = [], Stream.move
 
@@ -376,6 +398,7 @@ def test_every_minimum_is_one(x64):
         return 0.1 * jnp.sum(x**2) + 0.3 * x[0] - jnp.cos(3 * x[0]) * jnp.cos(2 * x[1])
 
     result = jg.minimize(ripples, [(-4, 5), (-5, 4)], progress=False)
+    assert len(result.minima) > 1
     for minimum in result.minima:
         g, x = jax.grad(ripples)(jnp.asarray(minimum.x)), minimum.x
         held = ((x <= [-4, -5]) & (g > 0)) | ((x >= [5, 4]) & (g < 0))

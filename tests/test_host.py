@@ -187,10 +187,16 @@ def test_pytrees_args_fixed_variables_limits_and_float64():
     assert result.jac["v"][0] == 0
     limited = solve(jg.host(himmelblau), max_levels=None, max_evals=50)
     assert limited.status is jg.Status.MAX_EVALS and 50 <= limited.nfev <= 70 and limited.fun < 200
-    began = time.perf_counter()
     timed = solve(jg.host(simulators.sleepy), max_levels=None, max_time=0.5)
-    assert timed.status is jg.Status.MAX_TIME and time.perf_counter() - began < 3 and np.isfinite(timed.fun)
+    assert timed.status is jg.Status.MAX_TIME and np.isfinite(timed.fun)
     assert solve(jg.host(himmelblau), target=1.0, max_levels=None).status is jg.Status.TARGET
+
+
+@pytest.mark.timing
+def test_a_time_limit_is_kept():
+    began = time.perf_counter()
+    solve(jg.host(simulators.sleepy), max_levels=None, max_time=0.5)
+    assert time.perf_counter() - began < 3
 
 
 def test_noise():
