@@ -46,3 +46,12 @@ def begin(work: Callable[[], Any]) -> Future[Any]:
 def ended(work: Future[Any]) -> bool:
     """Whether it has ended, for which a moment is waited."""
     return bool(wait([work], LOOK).done)
+
+
+def unless(asked: Callable[[], bool], work: Callable[[], Any]) -> Any:
+    """What the work gives; None where one is asked to end first."""
+    begun = begin(work)
+    while not ended(begun):
+        if asked():
+            return None
+    return begun.result()

@@ -14,11 +14,23 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import batch, checkpoint, descent, family, implicit, methods, minima, objective, processes, stopping
+from jaxglobal import (
+    aside,
+    batch,
+    checkpoint,
+    descent,
+    family,
+    implicit,
+    methods,
+    minima,
+    objective,
+    processes,
+    stopping,
+    sweep,
+)  # fmt: skip
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
-from jaxglobal import sweep as sweep
 from jaxglobal.descent import Local
 from jaxglobal.family import Family
 from jaxglobal.host import Host, HostLanes
@@ -166,7 +178,7 @@ class Run:
     ):
         """See `minimize_many`, which checks the arguments. fit: whether fewer lanes will do where memory is short."""
         self._devices, self._group, self._fit = given, group, fit
-        self._host, self._calls = host, None
+        self._host, self._calls, self._searched, self._efficiency = host, None, False, 0.0
         self._began, self._problems, self._sequence, self._options = began, problems, sequence, search
         self._rules, self._lanes, self._display = rules, lanes, shown
         self._free, self._n = int(np.sum(problems.free)), problems.structure.n
@@ -201,10 +213,14 @@ class Run:
     def search(self) -> None:
         """Searches until all problems have stopped, or a limit of all is reached."""
         self._admit()
-        streams = self._compile()
         noise = 0.0 if self._host is None else self._host.noise
         local = self._options.rules(self._problems.structure.dtype, self._rules.target, noise)
         with Interrupt() as interrupt:
+            streams = self._compile(interrupt)
+            if streams is None:
+                self._status[self._status == 0] = STATUSES.index(Status.INTERRUPTED)
+                return
+            self._searched = True
             while self._tasks or streams.busy:
                 if self._tasks and streams.room:
                     self._deal(streams)
@@ -222,8 +238,8 @@ class Run:
         self._efficiency = streams.spent.efficiency
         self._calls = getattr(streams, "calls", None)
 
-    def _compile(self) -> Any:
-        """The lanes: of the compiled program, or of the host."""
+    def _compile(self, interrupt: Interrupt) -> Any:
+        """The lanes: of the compiled program, or of the host; None where Ctrl-C came first."""
         program = self._options.program
         if self._host is not None:
             of_slot = lambda slot: self._problems.args_of(self._row(slot))  # noqa: E731
@@ -233,9 +249,13 @@ class Run:
         in_slots, lanes = self._in_slots(), self._lanes
         compiling = lambda: self._display.compiling(lanes)  # noqa: E731
         closed, own = self._problems.closed, self._own
-        streams = open_streams(
-            closed, program, in_slots, lanes, self._devices, compiling, own, False, self._group, self._fit
-        )
+
+        def opened() -> Streams:
+            return open_streams(
+                closed, program, in_slots, lanes, self._devices, compiling, own, False, self._group, self._fit
+            )
+
+        streams = opened() if self._group.count > 1 else aside.unless(lambda: interrupt.asked, opened)
         self._compile_time += time.perf_counter() - began
         return streams
 
@@ -448,7 +468,8 @@ class Run:
     def _polish(self) -> tuple[Any, Any]:
         """All minimisers to their last digits, and the auxiliary outputs there, in blocks of problems."""
         problems, closed = self._problems, self._problems.closed
-        if self._host is not None:  # its gradients are not exact, and its evaluations are dear
+        # The gradients of a host are not exact, and its evaluations are dear.
+        if self._host is not None or not self._searched:
             no = np.zeros(problems.count, bool)
             fields: Any = self._x, self._f, np.full_like(self._x, np.nan), no, no
             return implicit.Polished(*fields), None

@@ -165,3 +165,15 @@ def test_a_result_does_not_wait_for_a_step():
     with search._lock:
         known = search.result
     assert known.fun == exact.fun and np.array_equal(known.x, exact.x) and np.array_equal(known.jac, exact.jac)
+
+
+def test_many_problems_end_while_their_program_compiles(compiles, monkeypatch):
+    compiles(3.0, pressed=1)
+    monkeypatch.setattr("jaxglobal.many.open_streams", opening.open_streams)
+    began = time.perf_counter()
+    results = jg.minimize_many(lambda x, a: jnp.sum((x - a) ** 2), BOX, np.arange(3.0), progress=False)
+    assert time.perf_counter() - began < 2.5
+    assert (
+        set(results.status) == {jg.Status.INTERRUPTED} and np.all(np.isnan(results.fun)) and not results.success.any()
+    )
+    assert results.x.shape == (3, 2) and np.all(results.nfev == 0) and "INTERRUPTED" in repr(results)
