@@ -19,7 +19,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxglobal import canonical, keys, programs
+from jaxglobal import canonical, keys, out_of_range, programs
 from jaxglobal.cost import jaxpr_cost
 from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
 
@@ -111,6 +111,7 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
     x = jax.tree.unflatten(structure.treedef, [jax.ShapeDtypeStruct(s, structure.dtype) for s in structure.shapes])
     jaxpr, output = traced(fun, x, args)
     check_output(output, has_aux)
+    out_of_range.check(jaxpr.jaxpr, jaxpr.consts, jaxpr.jaxpr.invars[: len(structure.shapes)])
     constants = read_constants(jaxpr)
     layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(args))
     key = (x64(), layout, has_aux, jax.tree.structure(output), canonical.key(jaxpr))

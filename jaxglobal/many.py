@@ -27,7 +27,7 @@ from jaxglobal import (
     processes,
     stopping,
     sweep,
-)  # fmt: skip
+)
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences

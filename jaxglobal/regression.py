@@ -174,11 +174,14 @@ class Regression:
 
 
 def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, where a user forbids implicit rank promotion too: lanes come last, and what has none broadcasts."""
+    """The function, where a user forbids implicit rank promotion or a NaN too.
+
+    Lanes come last, and what has none broadcasts; a trial at which the model is NaN is no error.
+    """
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        with jax.numpy_rank_promotion("allow"):
+        with jax.numpy_rank_promotion("allow"), jax.debug_nans(False):
             return function(*args, **kwargs)
 
     return call
@@ -269,7 +272,7 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
     except NOT_JAX as error:
         first = str(error).split("\n")[0]
         raise TypeError(
-            "`model` must be a JAX function, but makes a Python or NumPy value of x or a parameter: use jax.numpy in "
+            "`model` must be a JAX function, but makes a Python or NumPy value of what it is given: use jax.numpy in "
             f"it, or wrap it in jaxglobal.host(...) ({first})"
         ) from error
     except TypeError as error:

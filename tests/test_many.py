@@ -268,3 +268,32 @@ def test_wrong_arguments(wrong, error, message, monkeypatch):
     with pytest.raises(error, match=re.escape(message)) as caught:
         many(**({"args": np.linspace(1, 2, 4)} | wrong))
     assert "\n" not in str(caught.value)
+
+
+def test_results_of_a_problem_and_of_several():
+    def fun(x, a):
+        return jnp.sum((x["p"] - a) ** 2), {"twice": 2 * x["p"]}
+
+    a = jnp.array([0.1, 0.2, 0.3, 0.4])
+    results = jg.minimize_many(
+        fun, jg.Box({"p": -np.ones(2)}, {"p": np.ones(2)}), a, has_aux=True, max_levels=2, progress=False
+    )
+    last = results[-1]
+    assert isinstance(last, jg.Outcome) and last.x["p"] == pytest.approx([0.4, 0.4], abs=1e-3)
+    assert last.aux["twice"] == pytest.approx([0.8, 0.8], abs=1e-3) and last.jac["p"].shape == (2,)
+    assert type(last.fun) is float and type(last.success) is bool and type(last.nfev) is int
+    assert last.status is jg.Status.MAX_LEVELS and last.message == jg.Status.MAX_LEVELS.value
+    assert "MAX_LEVELS" in repr(last) and last.to_dict()["status"] == "MAX_LEVELS"
+    assert [one.fun for one in results] == results.fun.tolist() == [results[np.int64(i)].fun for i in range(4)]
+    for index in (slice(1, 3), [1, 2], np.array([False, True, True, False])):
+        part = results[index]
+        assert isinstance(part, jg.Results) and len(part) == 2 and part.time == results.time
+        np.testing.assert_array_equal(part.x["p"], results.x["p"][1:3])
+        np.testing.assert_array_equal(part.nfev, results.nfev[1:3])
+    assert len(results[:0]) == 0 and "0 successful" in repr(results[:0]) and len(results[[]]) == 0
+    for index in (4, -5):
+        with pytest.raises(IndexError, match="`index` must be in"):
+            results[index]
+    for index in (True, "x", 1.5, (0, 1, 2.0)):
+        with pytest.raises((TypeError, IndexError), match="`index` must be"):
+            results[index]
