@@ -253,12 +253,17 @@ def read_args(args: Any, traceable: bool = False) -> tuple[Any, ...]:
         if isinstance(leaf, Tracer) and not traceable:
             raise TypeError("`args` must be concrete; got a traced array: call minimize outside jit, vmap and grad.")
         try:
-            return jnp.asarray(leaf)
+            array = jnp.asarray(leaf)
         except (TypeError, ValueError):
             raise TypeError(
                 f"`args` must be pytrees of arrays and numbers; got {type(leaf).__name__}: "
                 "close over anything else in fun."
             ) from None
+        if isinstance(array, Tracer) or keys.is_key(array):
+            return array
+        # An array that was made in float64 keeps that dtype where JAX has been switched to float32 since.
+        dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+        return array if array.dtype == dtype else jnp.asarray(np.asarray(array), dtype)
 
     return jax.tree.map(as_array, args)
 

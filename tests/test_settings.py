@@ -1,7 +1,5 @@
 """JAX's own settings: strict promotion, checks for NaN, and the precision switched between calls."""
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
