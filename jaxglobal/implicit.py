@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import descent
+from jaxglobal import descent, modes
 from jaxglobal.descent import Region, outward
+from jaxglobal.modes import Product
 
 DENSE = 256  # free and fixed variables up to which the Hessian is a matrix; beyond, conjugate gradients
 NEWTON_STEPS = 10  # at most, of a polish; two or three are usual
@@ -54,11 +55,11 @@ class Polished(NamedTuple):
 def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished:
     """Newton's method on the free variables from x, as long as it shrinks the gradient.
 
-    value: f(x), twice differentiable (where it is not, x is returned with its gradient). f: its value, not finite where
-    x is no minimiser. region: each (n,).
+    value: f(x); where JAX has no second derivatives of it, they are differences of gradients (of more than `DENSE`
+    variables, x is returned with its gradient). f: its value, not finite where x is no minimiser. region: each (n,).
     """
-    value_and_grad = jax.value_and_grad(value)
-    smooth = _twice_differentiable(value, x)
+    value_and_grad = modes.value_and_grad(value)
+    product = modes.curvature(value, x)
 
     def residual(x, g):
         return jnp.max(jnp.where(outward(x, g, region), 0, jnp.abs(g * region.width)))
@@ -68,7 +69,7 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
         # A variable that all but touches the bound to which it is drawn would bend the step of the others.
         margin = NEAR * region.width
         drawn = outward(x, g, Region(region.lower + margin, region.upper - margin, region.width))
-        step, definite = _newton_step(value, x, g, region, ~drawn)
+        step, definite = _newton_step(value, product, x, g, region, ~drawn)
         onto = jnp.where(g > 0, region.lower, region.upper)
         trial = jnp.where(drawn & (region.width > 0), onto, x - step * region.width)
         trial = jnp.clip(trial, region.lower, region.upper)
@@ -82,13 +83,13 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
     found = jnp.isfinite(f) & jnp.isfinite(f_here)
     start = (x, jnp.where(found, f_here, f), g, residual(x, g), found, jnp.int32(0))
     no = jnp.zeros((), bool)
-    if not smooth:
+    if product is None and len(x) > DENSE:
         return Polished(*start[:3], no, no)
     x, f, g, *_ = lax.while_loop(lambda carry: carry[-2] & (carry[-1] < NEWTON_STEPS), newton, start)
     free = ~outward(x, g, region)
     if len(x) > DENSE:
         return Polished(x, f, g, no, no)
-    return Polished(x, f, g, *_doubts(hessian(value, x, region, free), free, x, g, region))
+    return Polished(x, f, g, *_doubts(hessian(value, product, x, region, free), free, x, g, region))
 
 
 def differentiable(value: Callable[..., jax.Array], open: np.ndarray, find: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,27 +120,40 @@ def tangents(
 
     value: f(x, args). d_bounds: (lower, upper), each (n,). d_args: as args.
     """
-    grad = jax.grad(value)
-    held = outward(x, grad(x, args), region)
+    held = outward(x, modes.grad(value)(x, args), region)
     d_lower, d_upper = d_bounds
     d_held = jnp.where(held, jnp.where(x <= region.lower, d_lower, d_upper), 0)
-    _, d_f = jax.jvp(value, (x, args), (d_held, d_args))
-    _, d_g = jax.jvp(grad, (x, args), (d_held, d_args))
+    d_f, d_g = _moved(value, x, region, args, d_held, d_args)
     d_free = solve(lambda v: value(v, args), x, region, ~held, jnp.where(held, 0, -d_g))
     return d_held + d_free, d_f
 
 
+def _moved(
+    value: Callable[..., jax.Array], x: jax.Array, region: Region, args: Any, d_x: jax.Array, d_args: Any
+) -> tuple[jax.Array, jax.Array]:
+    """How the value and its gradient in x move; linear in the moves."""
+    grad, at, move = jax.grad(value), (x, args), (d_x, d_args)
+    # What has no reverse mode could not be transposed, as the reverse mode of the minimiser needs it.
+    transposable = modes.works(lambda: jax.vjp(grad, *at)[1](x))
+    if transposable and modes.pushes(value, at, move) and modes.pushes(grad, at, move):
+        return jax.jvp(value, at, move)[1], jax.jvp(grad, at, move)[1]
+    return modes.by_rows(value, x, args, region)(d_x, d_args)
+
+
 def solve(value: Value, x: jax.Array, region: Region, free: jax.Array, b: jax.Array) -> jax.Array:
     """The least-norm v with H_FF v_F = b_F and zero for the others; linear in b, with derivatives in x."""
-    grad = jax.grad(value)
+    product = modes.curvature(value, x)
+    if product is None:
+        whole = modes.differences(modes.grad(value), x, region)
+        product = lambda _, v: (whole + whole.T) / 2 @ v  # noqa: E731
 
     def matvec(v):
-        return jnp.where(free, jax.jvp(grad, (x,), (jnp.where(free, v, 0),))[1], v)
+        return jnp.where(free, product(x, jnp.where(free, v, 0)), v)
 
     if len(x) > DENSE:
         invert = conjugate_gradients
     else:
-        inverse = pseudoinverse(lax.stop_gradient(hessian(value, x, region, free)), free, region)
+        inverse = pseudoinverse(lax.stop_gradient(hessian(value, product, x, region, free)), free, region)
         invert = lambda _, v: inverse @ v  # noqa: E731
     # Differentiated by the rule of a linear solve, not through the eigenvalues, whose derivatives fail where two agree.
     return lax.custom_linear_solve(matvec, b, invert, symmetric=True)
@@ -150,15 +164,22 @@ def conjugate_gradients(matvec: Callable[[jax.Array], jax.Array], b: jax.Array) 
     return jax.scipy.sparse.linalg.cg(matvec, b, tol=float(jnp.finfo(b.dtype).eps), maxiter=4 * len(b))[0]
 
 
-def column(value: Value, x: jax.Array, region: Region, free: jax.Array, v: jax.Array) -> jax.Array:
-    """H_FF v in units of the box, zero for the other variables."""
+def column(product: Product, x: jax.Array, region: Region, free: jax.Array, v: jax.Array) -> jax.Array:
+    """H_FF v in units of the box, zero for the other variables. product: H v, see `modes.curvature`."""
     scale = jnp.where(free, region.width, 0)
-    return scale * jax.jvp(jax.grad(value), (x,), (scale * v,))[1]
+    return scale * product(x, scale * v)
 
 
-def hessian(value: Value, x: jax.Array, region: Region, free: jax.Array) -> jax.Array:
-    """H_FF in units of the box, (n, n); zero in the rows and columns of the other variables."""
-    H = jax.vmap(lambda unit: column(value, x, region, free, unit))(jnp.eye(len(x), dtype=x.dtype))
+def hessian(value: Value, product: Product | None, x: jax.Array, region: Region, free: jax.Array) -> jax.Array:
+    """H_FF in units of the box, (n, n); zero in the rows and columns of the other variables.
+
+    product: H v; without it, from differences of gradients.
+    """
+    if product is None:
+        scale = jnp.where(free, region.width, 0)
+        H = scale[:, None] * modes.differences(modes.grad(value), x, region) * scale[None, :]
+    else:
+        H = jax.vmap(lambda unit: column(product, x, region, free, unit))(jnp.eye(len(x), dtype=x.dtype))
     return (H + H.T) / 2
 
 
@@ -181,14 +202,14 @@ def pseudoinverse(H: jax.Array, free: jax.Array, region: Region) -> jax.Array:
 
 
 def _newton_step(
-    value: Value, x: jax.Array, g: jax.Array, region: Region, free: jax.Array
+    value: Value, product: Product | None, x: jax.Array, g: jax.Array, region: Region, free: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The Newton step in units of the box, and whether H_FF has no negative curvature where that was looked at."""
     slopes = jnp.where(free, g * region.width, 0)
-    if len(x) > DENSE:
-        step = conjugate_gradients(lambda v: column(value, x, region, free, v), slopes)
+    if product is not None and len(x) > DENSE:
+        step = conjugate_gradients(lambda v: column(product, x, region, free, v), slopes)
         return step, jnp.sum(slopes * step) > 0
-    eigenvalues, V = jnp.linalg.eigh(_filled(hessian(value, x, region, free), free))
+    eigenvalues, V = jnp.linalg.eigh(_filled(hessian(value, product, x, region, free), free))
     null = _null(eigenvalues)
     step = V @ jnp.where(null, 0, (V.T @ slopes) / jnp.where(null, 1, eigenvalues))
     return step, jnp.all(null | (eigenvalues > 0))
@@ -214,12 +235,3 @@ def _null(eigenvalues: jax.Array) -> jax.Array:
     """Which eigenvalues are zero to rounding."""
     size = jnp.abs(eigenvalues)
     return size <= NULL * len(eigenvalues) * jnp.finfo(eigenvalues.dtype).eps * jnp.max(size)
-
-
-def _twice_differentiable(value: Value, x: jax.Array) -> bool:
-    """Whether JAX can differentiate the value twice; not so where a rule of the user's allows one derivative only."""
-    try:
-        jax.eval_shape(lambda v: jax.jvp(jax.grad(value), (v,), (v,)), x)
-    except (TypeError, ValueError, NotImplementedError):
-        return False
-    return True

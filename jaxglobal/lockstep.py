@@ -85,7 +85,7 @@ class Lockstep:
         f = jnp.sum(model**2, axis=0)[:, None] - 2 * _dot("ng,nl->gl", model, y) + jnp.sum(y**2, axis=0)
         points = jnp.broadcast_to(jnp.asarray(self._points)[:, :, None], (G, n, y.shape[1]))
         if len(which):
-            A = jnp.stack([reg.column(given, parts, i) for i in which])
+            A = jnp.stack(reg.columns(given, parts, [int(i) for i in which]))
             Q, R = jnp.linalg.qr(jnp.where(jnp.isfinite(A), A, 0).transpose(2, 1, 0))
             q = _dot("gns,ng->gs", Q, model)[:, :, None] - _dot("gns,nl->gsl", Q, y)
             pivots = jnp.abs(jnp.diagonal(R, axis1=1, axis2=2))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
-from jaxglobal import sweep
+from jaxglobal import modes, sweep
 from jaxglobal.closed import Closed, x64
 from jaxglobal.minima import Ended
 from jaxglobal.result import LocalStatus
@@ -53,7 +53,7 @@ def compiled(closed: Closed, problems: Problems, points: int, placement: Shardin
             return jnp.where(jnp.isfinite(f), f, jnp.inf)  # and no NaN for jax_debug_nans to find
 
         def pairs(x, args):
-            f, g = jax.vmap(jax.value_and_grad(closed.value), in_axes=(-1, None), out_axes=(0, -1))(x.T, args)
+            f, g = jax.vmap(modes.value_and_grad(closed.value), in_axes=(-1, None), out_axes=(0, -1))(x.T, args)
             finite = jnp.isfinite(f) & jnp.all(jnp.isfinite(g), axis=0)
             return jnp.where(finite, f, jnp.inf), jnp.where(finite, g, 0).T
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import keys, objective
+from jaxglobal import keys, modes, objective
 from jaxglobal.closed import Closed, close
 from jaxglobal.objective import Objective
 
@@ -87,7 +87,7 @@ def compiled(closed: Closed, leaves: list[Any], rows: int, n: int) -> Any:
     """The program of so many values and gradients, compiled at the first use."""
     key = ("precise", rows)
     if key not in closed.programs:
-        run = jax.vmap(jax.value_and_grad(closed.value), in_axes=(0, None))
+        run = jax.vmap(modes.value_and_grad(closed.value), in_axes=(0, None))
         jitted = jax.jit(closed.safe(run, jax.default_backend()))
         closed.programs[key] = jitted.lower(jax.ShapeDtypeStruct((rows, n), np.float64), leaves).compile()
     return closed.programs[key]

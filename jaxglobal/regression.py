@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxglobal import canonical, keys, losses, objective, programs, separable
+from jaxglobal import canonical, keys, losses, modes, objective, programs, separable
 from jaxglobal.closed import NOT_JAX, Structure, is_traced, read_constants, x64
 from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
@@ -113,13 +113,28 @@ class Regression:
         """What is left of the data, in units of its error, (N, L)."""
         return self.whiten(data.w, self.values(data, parts) - (data.y if data.y.ndim == 2 else data.y[:, None]))
 
-    def column(self, data: Data, parts: list[Any], i: int) -> Any:
-        """The derivative of the residuals in parameter i, (N, L)."""
+    def columns(self, data: Data, parts: list[Any], which: list[int]) -> list[Any]:
+        """The derivatives of the residuals in these parameters, (N, L) each."""
 
-        def along(v: Any) -> Any:
-            return self.values(data, [*parts[:i], v, *parts[i + 1 :]])
+        def values(which: list[int]) -> Any:
+            def of(*some: Any) -> Any:
+                given = dict(zip(which, some, strict=True))
+                return self.values(data, [given.get(i, part) for i, part in enumerate(parts)])
 
-        return self.whiten(data.w, jax.jvp(along, (parts[i],), (jnp.ones_like(parts[i]),))[1])
+            return of
+
+        def by_rows(x: Any, parts: list[Any]) -> list[Any]:
+            J = modes.jacobian(lambda p: self.model(x, list(p), data.constants))(jnp.stack(parts))
+            return [J[:, i] for i in which]
+
+        chosen = tuple(parts[i] for i in which)
+        if modes.pushes(values(which), chosen, chosen):
+            return [
+                self.whiten(data.w, jax.jvp(values([i]), (v,), (jnp.ones_like(v),))[1])
+                for i, v in zip(which, chosen, strict=True)
+            ]
+        J = jax.vmap(by_rows, in_axes=(-1 if self.own_x else None, 0), out_axes=-1)(data.x, parts)
+        return [self.whiten(data.w, column) for column in J]
 
     def project(self, data: Data, p: Any, region: Region) -> tuple[Any, Any, dict[int, Any]]:
         """The points with their linear parameters at their best; the cost; and the columns of these parameters.
@@ -132,7 +147,7 @@ class Regression:
         p = jnp.broadcast_to(p, (len(p), *r.shape[1:]))
         if not self.linear:
             return p, f, {}
-        columns = {i: self.column(data, parts, i) for i in self.linear}
+        columns = dict(zip(self.linear, self.columns(data, parts, list(self.linear)), strict=True))
         A, z = jnp.stack(list(columns.values())), p[which]
         weighted, rhs = A, r
         if self.loss != "linear":
@@ -156,7 +171,9 @@ class Regression:
         """
         parts, known = list(p), known or {}
         r = self.residuals(data, parts)
-        J = jnp.stack([known[i] if i in known else self.column(data, parts, i) for i in range(len(parts))])
+        rest = [i for i in range(len(parts)) if i not in known]
+        columns = known | dict(zip(rest, self.columns(data, parts, rest), strict=True))
+        J = jnp.stack([columns[i] for i in range(len(parts))])
         if self.loss == "linear":
             return J, r
         by_residual, by_row = losses.weigh(self._loss, r, data.scale)
@@ -438,7 +455,7 @@ def _cholesky(sigma: np.ndarray) -> np.ndarray:
 
 def values_and_jacobian(model: Callable[..., Any], x: Any, p: Any, *constants: Any) -> tuple[Any, Any]:
     """The model, (N,), and its Jacobian, (N, n)."""
-    return model(x, list(p), *constants), jax.jacfwd(lambda p: model(x, list(p), *constants))(p)
+    return model(x, list(p), *constants), modes.jacobian(lambda p: model(x, list(p), *constants))(p)
 
 
 def weigh(regression: Regression, data: Data, y: Any, J: Any) -> tuple[Any, Any]:

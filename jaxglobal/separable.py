@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxglobal import modes
 from jaxglobal.levenberg import backward, triangular
 
 SHARES = (1.0, 0.5, 0.1)  # of the box from its lower corner: a model may overflow in a part of it
@@ -36,10 +37,10 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
     values = jax.jit(jax.vmap(model))
     try:
         bends = np.asarray(jax.jit(jax.vmap(jax.jacfwd(jax.jacfwd(model))))(points))
-    except (TypeError, ValueError, NotImplementedError):
-        return ()  # what JAX raises where a rule of the user's allows one derivative only
-    finite = np.isfinite(bends)
-    curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
+        finite = np.isfinite(bends)
+        curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
+    except modes.FAILURES:  # a rule of the user's allows one derivative only, or reverse mode alone
+        curved = _curved(model, points, ends)
     candidates = [i for i in range(n) if not curved[i, i] and width[i] > 0]
     chosen: list[int] = []
     for i in sorted(candidates, key=lambda i: (int(np.sum(curved[i, candidates])), i)):
@@ -49,6 +50,18 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
         chosen = [i for i in chosen if _in_proportion(values, points, ends, [i])]
         chosen = chosen if _in_proportion(values, points, ends, chosen) else []
     return tuple(sorted(chosen))
+
+
+def _curved(model: Callable[[jax.Array], jax.Array], points: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(n, n) Whether the column of each parameter changes where another moves, or itself."""
+    columns = jax.jit(jax.vmap(modes.jacobian(model)))
+    here = np.asarray(columns(points))
+    there = np.stack([np.asarray(columns(np.where(one, ends, points))) for one in np.eye(points.shape[1], dtype=bool)])
+    finite = np.isfinite(here) & np.isfinite(there)
+    with np.errstate(invalid="ignore"):
+        changes = np.abs(there - here) > AGREES * np.finfo(here.dtype).eps * (np.abs(there) + np.abs(here))
+    curved = np.any(finite & changes, axis=(1, 2)) | ~np.any(finite, axis=(1, 2))
+    return curved | curved.T
 
 
 def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, ends: np.ndarray, which: list[int]) -> bool:

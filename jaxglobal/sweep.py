@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Sharding, SingleDeviceSharding
 
-from jaxglobal import basins, descent
+from jaxglobal import basins, descent, modes
 from jaxglobal.closed import Closed
 from jaxglobal.descent import Program, Region
 from jaxglobal.descent import Rules as LocalRules
@@ -256,7 +256,7 @@ def chunk(
     idle = size + lanes
     leaves, sides = jax.tree.leaves(problems), len(Region._fields)
     axes = [0 if differs else None for differs in own[sides:]]
-    evaluate = jax.vmap(jax.value_and_grad(value), in_axes=(-1, axes), out_axes=(0, -1))
+    evaluate = jax.vmap(modes.value_and_grad(value), in_axes=(-1, axes), out_axes=(0, -1))
 
     def settle(searches):
         """Writes the rows of the lanes that are done, and gives them the next starts."""
