@@ -2,11 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-import jaxglobal as jg
 import numpy as np
 import pytest
 from jax.experimental.ode import odeint
 
+import jaxglobal as jg
 from jaxglobal import modes, separable
 
 T = np.linspace(0, 3, 9)
