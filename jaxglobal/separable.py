@@ -40,7 +40,10 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
         finite = np.isfinite(bends)
         curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
     except modes.FAILURES:  # a rule of the user's allows one derivative only, or reverse mode alone
-        curved = _curved(model, points, ends)
+        try:
+            curved = _curved(model, points, ends)
+        except modes.FAILURES:
+            return ()  # no derivative at all, or inside a trace
     candidates = [i for i in range(n) if not curved[i, i] and width[i] > 0]
     chosen: list[int] = []
     for i in sorted(candidates, key=lambda i: (int(np.sum(curved[i, candidates])), i)):
