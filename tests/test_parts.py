@@ -21,15 +21,15 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result nearest problems cost linear_algebra canonical programs closed objective".split(),
+    "result nearest problems cost linear_algebra canonical programs keys out_of_range closed objective".split(),
     "starts cmaes hops chains scans adaptive descent".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
-    ["losses", "levenberg", "separable", "regression"],
+    ["modes", "losses", "levenberg", "separable", "regression"],
     "sweep minima looks stopping devices progress implicit batch polish precise".split(),
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "asked differences workers host checkpoint".split(),
     "running driver argmin family many derivative search asynchronous".split(),
-    "leastsquares lockstep hostfit fit fits plot versions".split(),
+    "leastsquares lockstep hostfit stored fit fits plot versions".split(),
     ["__init__", "__main__"],
 ]
 
