@@ -61,6 +61,7 @@ def check_same(a, b):
     assert all(np.array_equal(m.x, k.x) for m, k in zip(a.minima, b.minima, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", ["rastrigin", "bukin6", "eggholder"])
 def test_killed_again_and_again(problem, deadly, tmp_path):
     function = getattr(jg.problems, problem)

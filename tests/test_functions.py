@@ -208,15 +208,26 @@ def by_many(fun):
     return jg.minimize_many(of_problem, BOX, np.zeros(3), max_levels=2, progress=False).x[1]
 
 
-@pytest.mark.parametrize("solve", [by_minimize, by_argmin, by_many])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_change_is_seen(kind, solve):
+def seen(kind, solve):
     fun, change = kind()
     for at in (0.25, -0.5):
         change(at)
         assert np.allclose(solve(fun), at, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_change_is_seen(kind):
+    seen(kind, by_minimize)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solve", [by_argmin, by_many])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_change_is_seen_wherever(kind, solve):
+    seen(kind, solve)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS[:-1])
 def test_a_change_of_a_fit_is_seen(kind):
     fun, change = kind()

@@ -77,6 +77,7 @@ def test_minimize_and_its_derivative(model, x64):
     assert not slopes.singular and not slopes.touching
 
 
+@pytest.mark.slow
 @model
 def test_argmin_and_its_derivatives_in_both_modes(model, x64):
     best = lambda a: jg.argmin(cost(model), BOX, a, levels=1).x[0]  # noqa: E731
@@ -87,6 +88,7 @@ def test_argmin_and_its_derivatives_in_both_modes(model, x64):
     np.testing.assert_allclose(many, [RATE, RATE], rtol=10 * TOL[x64])
 
 
+@pytest.mark.slow
 @model
 def test_minimize_many(model, x64):
     a = np.array([0.5, 1.0, 1.5])
@@ -96,6 +98,7 @@ def test_minimize_many(model, x64):
     np.testing.assert_allclose(np.ravel(slopes.x[0]), [RATE] * 3, rtol=10 * TOL[x64])
 
 
+@pytest.mark.slow
 @model
 def test_fits(model, x64):
     fitted = lambda t, size, k: size * model(k)  # noqa: E731
@@ -111,6 +114,7 @@ def test_fits(model, x64):
     np.testing.assert_allclose(fits.popt, [[1, RATE], [3, RATE]], rtol=TOL[x64])
 
 
+@pytest.mark.slow
 @model
 def test_a_traced_fit(model, x64):
     fit = jax.jit(lambda y: jg.curve_fit(lambda t, k: model(k), T, y, BOX, max_levels=1).popt[0])
@@ -155,6 +159,7 @@ def test_linear_parameters_of_what_has_no_second_derivatives():
         assert separable.linear(lambda p, model=model: p[0] * model(p[1]) + p[2], low, high) == (0, 2)
 
 
+@pytest.mark.slow
 def test_diffrax(x64):
     diffrax = pytest.importorskip("diffrax")
 
