@@ -10,6 +10,7 @@ import pytest
 from checks import float64_only, precision
 
 import jaxglobal as jg
+from jaxglobal import programs
 
 RNG = np.random.default_rng(0)
 COUPLING = RNG.standard_normal((20, 20)) / 5
@@ -239,7 +240,7 @@ def test_a_function_that_can_be_differentiated_only_once():
     np.testing.assert_allclose(jg.minimize(square, BOX, progress=False).x, 0.3, atol=precision()[1])
 
 
-def test_one_trace_and_one_compilation():
+def test_one_trace_a_call_and_one_compilation():
     traces = []
 
     def fun(x, a):
@@ -247,10 +248,10 @@ def test_one_trace_and_one_compilation():
         return jnp.sum((x - a) ** 2)
 
     jg.argmin(fun, BOX, 0.5)
-    first = len(traces)
+    known = list(programs._known)
     jg.argmin(fun, [(-2, 2)] * 2, 0.7)
     jg.argmin(fun, BOX, 0.5, levels=2)
-    assert first == len(traces) == 1
+    assert len(traces) == 3 and list(programs._known) == known  # each call looks at the function
     family = jax.jit(jax.vmap(lambda a: jg.argmin(fun, BOX, a).x))
     family(jnp.arange(3.0))
     first = len(traces)
