@@ -12,7 +12,7 @@ import pytest
 from checks import precision
 
 import jaxglobal as jg
-from jaxglobal import Status
+from jaxglobal import Status, programs
 
 TOLERANCE = 1e-10 if jax.config.jax_enable_x64 else precision()[1]
 BOX = [(-3.0, 3.0)] * 2
@@ -80,7 +80,7 @@ def test_lanes_are_busy_though_efforts_differ():
     assert results.lane_efficiency <= 1
 
 
-def test_a_second_call_traces_nothing():
+def test_each_call_looks_at_the_function_once():
     traces = []
 
     def fun(x, a):
@@ -88,10 +88,10 @@ def test_a_second_call_traces_nothing():
         return jnp.sum((x - a) ** 2)
 
     many(fun)
-    first = len(traces)
+    known = list(programs._known)
     many(fun, args=np.linspace(0, 1, 40), bounds=[(-1, 1)] * 2, same=2, lanes=16)
     many(fun, args=np.linspace(0, 1, 40), lanes=16)
-    assert first == len(traces) == 1
+    assert len(traces) == 3 and list(programs._known) == known
 
 
 def test_bounds_and_guesses_of_each_problem():
