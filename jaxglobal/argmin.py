@@ -143,7 +143,7 @@ def make_plan(
     width = devices.read_lanes(lanes, search.numbers(n), problem.structure.dtype, problem.closed.cost)
     rules = search.rules(problem.structure.dtype, None)
     return batch.Plan(
-        problem.closed.value, search.program, jax.default_backend(), unit, first_step, problem.open, rules, width
+        problem.closed.held, search.program, jax.default_backend(), unit, first_step, problem.open, rules, width
     )
 
 
@@ -153,7 +153,8 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
         b"".join(np.ascontiguousarray(a).tobytes() for a in (plan.unit, plan.first_step, plan.open))
     )
     numbers = tuple(None if rule is None else rule.item() for rule in plan.rules)
-    key = (plan.program, plan.platform, plan.lanes, numbers, arrays.digest())
+    moves = tuple(objective.is_traced(const) for const in problem.closed.constants)
+    key = (plan.program, plan.platform, plan.lanes, numbers, arrays.digest(), moves)
     programs = problem.closed.programs
     if key not in programs:
         safe = problem.closed.safe

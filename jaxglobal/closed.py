@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -87,9 +87,25 @@ class Closed(NamedTuple):
         return self.safe is not as_it_is
 
     @property
+    def held(self) -> Callable[..., jax.Array]:
+        """The value, with no derivative in constants that are not traced, of which a custom rule may know nothing."""
+        value, moves = self.value, [is_traced(const) for const in self.constants]
+
+        def still(x: jax.Array, leaves: list[Any]) -> jax.Array:
+            args, constants = leaves[: len(leaves) - len(moves)], leaves[len(leaves) - len(moves) :]
+            return value(x, [*args, *hold(constants, moves)])
+
+        return still
+
+    @property
     def captured(self) -> bool:
         """Whether a constant is traced."""
         return is_traced(self.constants)
+
+
+def hold(constants: Sequence[Any], moves: Sequence[bool]) -> list[Any]:
+    """The constants, with no derivative in those that do not move."""
+    return [c if move else jax.lax.stop_gradient(c) for c, move in zip(constants, moves, strict=True)]
 
 
 NOT_JAX = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)

@@ -19,7 +19,7 @@ import numpy as np
 from jaxglobal import hostfit, implicit, leastsquares, regression, stopping, stored
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
-from jaxglobal.closed import is_traced
+from jaxglobal.closed import hold, is_traced
 from jaxglobal.derivative import Derivative, derivative
 from jaxglobal.descent import Region
 from jaxglobal.host import Host
@@ -362,8 +362,11 @@ def traced(
     leaves, treedef = jax.tree.flatten(data)
     no = np.zeros((2, structure.n), bool)
 
+    moves = [is_traced(const) for const in data.constants]
+
     def value(p, leaves):
-        return reg.cost(p, jax.tree.unflatten(treedef, leaves))
+        given = jax.tree.unflatten(treedef, leaves)
+        return reg.cost(p, given._replace(constants=hold(given.constants, moves)))
 
     def find(box, guesses, *leaves):
         sides = (box[0], box[1]) if is_traced((reg.lower, reg.upper)) else (reg.lower, reg.upper)
