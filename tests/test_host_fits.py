@@ -69,7 +69,7 @@ def test_calls_that_fail_after_the_search(model_after_the_search):
     assert np.all(np.isinf(found.pcov)) and np.all(np.isnan(found.residuals))
     assert found.result.calls.failed > 0 and found.result.calls.first == "RuntimeError: no licence is left"
     with pytest.raises(RuntimeError, match="no licence"):  # what the user calls raises
-        found.predict()
+        found.predict(T)
 
 
 def test_one_failed_difference_is_taken_from_the_other_side(model_after_the_search):
