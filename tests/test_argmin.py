@@ -90,6 +90,7 @@ SOLVED = {
 }
 
 
+@pytest.mark.slow
 @float64_only
 @pytest.mark.parametrize("solve", SOLVED, ids=lambda solve: solve.__name__)
 def test_derivatives_against_differences_of_the_search(solve):
@@ -259,6 +260,7 @@ def test_one_trace_a_call_and_one_compilation():
     assert len(traces) == first
 
 
+@pytest.mark.slow
 @float64_only
 def test_bilevel_regularisation_by_gradient_descent():
     """The strength of a ridge is fitted to held-out data through the global minimiser of a non-convex model."""

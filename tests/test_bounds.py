@@ -63,6 +63,7 @@ def test_both_readings_are_refused_wherever_bounds_are_read():
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_lows_and_highs_wherever_bounds_are_read():
     t = np.linspace(0, 4, 9)
     sides = ([0, 0], [10, 10])

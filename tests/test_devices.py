@@ -138,6 +138,7 @@ def test_even_shares():
     assert streams.even_shares(1, pace, waiting, room).sum() == 1
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_with_another_number_of_streams(monkeypatch, tmp_path):
     options = dict(max_levels=7, same=50, progress=False)
     plain = jg.minimize(jg.problems.eggholder, [(-512, 512)] * 2, **options)
@@ -221,6 +222,7 @@ print(np.round(jg.minimize(lambda p: fun(p, t, alone), [(0, 4), (0, 10)], **opti
 """
 
 
+@pytest.mark.slow
 def test_an_objective_over_several_devices():
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", SHARDED], capture_output=True, text=True, env=environment, timeout=300)

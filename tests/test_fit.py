@@ -114,6 +114,7 @@ def test_bands_hold_what_they_promise():
     assert mean.y.shape == (2,) and np.all(new.upper > mean.upper) and np.all(mean.lower < mean.y)
 
 
+@pytest.mark.slow
 @float64_only
 def test_derivatives_in_the_data_are_those_of_differences():
     y = data()
@@ -143,6 +144,7 @@ def test_undetermined_parameters_have_an_infinite_covariance():
     assert np.isinf(fit.pcov).all() and np.isinf(fit.perr).all()
 
 
+@pytest.mark.slow
 def test_many_are_those_of_one_by_one(tol):
     y = np.stack([data(seed) for seed in range(30)])
     fits = jg.curve_fit_many(decay, T, y, BOX, progress=False)
@@ -173,6 +175,7 @@ def test_linear_parameters_are_seen():
     assert seen(lambda a, b, c: a * b * x + c) in ((0, 2), (1, 2))
 
 
+@pytest.mark.slow
 def test_a_model_is_never_called_outside_the_box():
     seen, low, high = [], np.array([0.3, 0.1, -0.7]), np.array([1.1, 7.0, 0.3])
 

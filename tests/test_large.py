@@ -121,6 +121,7 @@ def test_a_thousand_variables_at_their_bounds():
     np.testing.assert_allclose(result.x[500:], 0.25, atol=20 * precision()[1])
 
 
+@pytest.mark.slow
 def test_whoever_evaluates():
     """The same searches where a person tells the values, for many problems, and as a pure function."""
     for local in (jg.LBFGS(), jg.Optax(ADAM, steps=300)):

@@ -41,6 +41,7 @@ def test_quadratic_converges_in_a_few_evaluations():
     assert len(trials) == lane.nfev[0] <= 25
 
 
+@pytest.mark.slow
 def test_batch_equals_single_starts(x64):
     """The lanes of the compiled program find what a loop over single starts finds."""
     bounds = [(-4.0, 5.12)] * 2

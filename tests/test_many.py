@@ -193,6 +193,7 @@ def test_progress_counts_problems(capsys, monkeypatch):
     assert bars and bars[-1].total == 40 and bars[-1].n == 40
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_finished_search():
     a = np.linspace(1.0, 3.0, 6)
     results = many(args=a)
