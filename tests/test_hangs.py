@@ -12,7 +12,7 @@ import sys
 import pytest
 
 SCRIPT = pathlib.Path(__file__).parent / "hangs.py"
-SECONDS = 120
+SECONDS = 300
 
 
 def run(name: str, x64: bool) -> None:

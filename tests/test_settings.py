@@ -28,7 +28,7 @@ def calls():
         "LBFGS": lambda: jg.minimize(fun, BOX, a[0], local=jg.LBFGS(), max_levels=2, progress=False).x - 0.1,
         "many": lambda: jg.minimize_many(fun, BOX, a, max_levels=3, progress=False).x - np.array([[0.1], [0.2]]),
         "argmin": lambda: jg.argmin(fun, BOX, a[0]).x - 0.1,
-        "gradient": lambda: jax.grad(lambda a: jg.argmin(fun, BOX, a).x[0])(a[0]) - 1,
+        "gradient": lambda: jax.grad(lambda a: jg.argmin(fun, BOX, a).x[0])(0.1) - 1,
         "curve_fit": lambda: jg.curve_fit(decay, T, y, box, progress=False).popt - np.array([2, 1]),
         "curve_fit_many": lambda: jg.curve_fit_many(decay, T, y[None], box, progress=False).popt - np.array([2, 1]),
     }
