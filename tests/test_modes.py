@@ -117,7 +117,7 @@ def test_fits(model, x64):
 
 
 @pytest.mark.slow
-@short
+@pytest.mark.parametrize("model", [MODELS[name] for name in ("reversed", "loop", "plain")])  # twice differentiable
 def test_a_traced_fit(model, x64):
     fit = jax.jit(lambda y: jg.curve_fit(lambda t, k: model(k), T, y, BOX, max_levels=1).popt[0])
     np.testing.assert_allclose(fit(jnp.asarray(DATA)), RATE, rtol=TOL[x64])
