@@ -114,11 +114,21 @@ def enter(equation: Any, value: Callable[[Any], Any], of_x: set[Any]) -> None:
     closed = getattr(body, "jaxpr", body)
     if closed is None or len(closed.invars) != len(equation.invars):
         return
-    fixed = equation.params["num_consts"] if equation.primitive.name == "scan" else len(closed.invars)
+    fixed = constants_of(equation, closed) if equation.primitive.name == "scan" else len(closed.invars)
     pairs = list(zip(closed.invars, equation.invars, strict=True))[:fixed]
     inner = {var: value(atom) for var, atom in pairs}
     inner |= {var: known(const) for var, const in zip(closed.constvars, getattr(body, "consts", ()), strict=False)}
     follow(closed, inner, {var for var, atom in pairs if not isinstance(atom, Literal) and atom in of_x})
+
+
+def constants_of(scan: Any, body: Jaxpr) -> int:
+    """How many of the operands of a scan, the first, are the same in all its steps.
+
+    By their shapes, as versions of JAX say it differently: what is stacked has one axis less in the body.
+    """
+    stacked = sum(a.aval.ndim > b.aval.ndim for a, b in zip(scan.invars, body.invars, strict=True))
+    carried = sum(a.aval.ndim == b.aval.ndim for a, b in zip(scan.outvars, body.outvars, strict=True))
+    return len(scan.invars) - stacked - carried
 
 
 def refuse_outside(name: str, params: dict[str, Any], shape: tuple[int, ...], given: list[np.ndarray | None]) -> None:
