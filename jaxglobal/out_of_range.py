@@ -121,7 +121,7 @@ def enter(equation: Any, value: Callable[[Any], Any], of_x: set[Any]) -> None:
     follow(closed, inner, {var for var, atom in pairs if not isinstance(atom, Literal) and atom in of_x})
 
 
-def constants_of(scan: Any, body: Jaxpr) -> int:
+def constants_of(scan: Any, body: Any) -> int:
     """How many of the operands of a scan, the first, are the same in all its steps.
 
     By their shapes, as versions of JAX say it differently: what is stacked has one axis less in the body.
