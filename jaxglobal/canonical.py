@@ -4,13 +4,16 @@ Two traces have the same key if they are the same program for arrays of the same
 what it does and not by which object it is, and new numbers in an array are no new program. Numbers that are written
 into the program itself, Python's and NumPy's scalars, belong to the key.
 
-JAX keeps the arrays of a trace beside it, but those of a `jax.jit` inside it in there; `lifted` takes these out too. A
-custom rule of differentiation is a Python function of which a trace says nothing: where there is one, the key has the
+JAX keeps the arrays of a trace beside it, but those of a `jax.jit` inside it in there; `lifted` takes these out too. It
+holds nothing of the user's NumPy arrays: JAX makes its own of each but once, in the precision of that moment, and gives
+the same to every trace for as long as one of them is kept.
+
+A custom rule of differentiation is a Python function of which a trace says nothing: where there is one, the key has the
 trace of the second derivatives as well, in which the rules have been applied.
 """
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -19,6 +22,10 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
+ONE_PRECISION = frozenset(  # of those that convert nothing, what an array is likely to meet first
+    "abs add atan2 broadcast_in_dim cos div exp expm1 gather integer_pow log log1p logistic max min mul neg pow "
+    "reduce_sum rem reshape rsqrt sin slice sqrt square squeeze sub tan tanh transpose".split()
+)
 CALLS = ("jit", "pjit")  # the primitive of a `jax.jit` inside a function
 RULES = {  # what a custom rule is kept in, and no part of what its function computes
     "custom_jvp_call": ("jvp_jaxpr_fun",),
@@ -33,10 +40,45 @@ def constants(closed: ClosedJaxpr) -> list[Any]:
 
 def lifted(closed: ClosedJaxpr) -> Jaxpr:
     """The jaxpr with all of `constants` as its constvars, in their order."""
-    jaxpr, found = closed.jaxpr, _constants(closed, {})
+    jaxpr, found = _freed(closed.jaxpr), _constants(closed, {})
     if len(found) == len(jaxpr.constvars):
         return jaxpr
     return jaxpr.replace(constvars=list(found), eqns=[_opened(eqn) for eqn in jaxpr.eqns])
+
+
+def inside(eqn: Any, change: Callable[[Jaxpr], Jaxpr]) -> Any:
+    """The equation, with the jaxprs in its parameters changed."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, ClosedJaxpr):
+            return ClosedJaxpr(change(value.jaxpr), value.consts)
+        return change(value) if isinstance(value, Jaxpr) else value
+
+    return eqn.replace(params={k: jax.tree.map(one, v, is_leaf=_is_jaxpr) for k, v in eqn.params.items()})
+
+
+def within(eqn: Any) -> list[Jaxpr]:
+    """The jaxprs in the parameters of an equation."""
+    found = filter(_is_jaxpr, jax.tree.leaves([*eqn.params.values()], is_leaf=_is_jaxpr))
+    return [value.jaxpr if isinstance(value, ClosedJaxpr) else value for value in found]
+
+
+def mixed(jaxpr: Jaxpr) -> bool:
+    """Whether two precisions meet in an equation: a trace with an array that JAX has made in another precision."""
+
+    def meet(eqn: Any) -> bool:
+        if inner := within(eqn):
+            return any(map(mixed, inner))
+        if eqn.primitive.name not in ONE_PRECISION:
+            return False
+        dtypes = {atom.aval.dtype for atom in [*eqn.invars, *eqn.outvars]}
+        return np.dtype(np.float32) in dtypes and np.dtype(np.float64) in dtypes
+
+    return any(map(meet, jaxpr.eqns))
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return isinstance(value, Jaxpr | ClosedJaxpr)
 
 
 def key(closed: ClosedJaxpr) -> Hashable:
@@ -87,6 +129,18 @@ def _constants(closed: ClosedJaxpr, found: dict[Any, Any]) -> dict[Any, Any]:
         if eqn.primitive.name in CALLS:
             _constants(eqn.params["jaxpr"], found)
     return found
+
+
+def _freed(jaxpr: Jaxpr) -> Jaxpr:
+    """The jaxpr, with numbers of its own where it has arrays without an axis."""
+
+    def number(atom: Any) -> Any:
+        held = isinstance(atom, Literal) and isinstance(atom.val, np.ndarray)
+        return Literal(np.asarray(atom.val)[()], atom.aval) if held else atom
+
+    eqns = [inside(eqn, _freed) for eqn in jaxpr.eqns]
+    eqns = [eqn.replace(invars=[*map(number, eqn.invars)]) for eqn in eqns]
+    return jaxpr.replace(eqns=eqns, outvars=[*map(number, jaxpr.outvars)])
 
 
 def _opened(eqn: Any) -> Any:

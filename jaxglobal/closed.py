@@ -1,7 +1,8 @@
 """The user's function as one of flat arrays: traced by every call, as it is then, and closing over nothing.
 
 Every program is made from this one trace, and found by what is in it (canonical.py): a function that has changed is
-another one, and one with other numbers in its arrays is not. Arrays that the function closes over are handed in beside
+another one, and one with other numbers in its arrays is not. The trace itself ends with the call, as a custom rule of
+differentiation in it holds arrays of the user's as they were. Arrays that the function closes over are handed in beside
 its args; so traced ones can be batched and differentiated like these. The trace also tells what an evaluation costs,
 from which the number of lanes is chosen.
 """
@@ -70,7 +71,7 @@ class Closed(NamedTuple):
         cost: estimate of the cost of one value with its gradient, in multiplications.
         safe: safe(run, platform) is a program of this function as it is to be traced there; see `linear_algebra`.
         programs: where programs of this function are kept.
-        identity: identity() says which function this is: the text of its jaxpr, and the constants.
+        text: text() is its jaxpr in words.
     """
 
     value: Callable[..., jax.Array]
@@ -79,7 +80,12 @@ class Closed(NamedTuple):
     cost: float
     safe: Callable[[Callable[..., Any], str], Callable[..., Any]]
     programs: dict[Any, Any]
-    identity: Callable[[], Any]
+    text: Callable[[], str]
+
+    @property
+    def identity(self) -> Any:
+        """What says which function this is."""
+        return self.text(), self.constants
 
     @property
     def factorises(self) -> bool:
@@ -115,24 +121,26 @@ def _none(*_: Any) -> Any:
     raise TypeError("this problem has no JAX function")
 
 
-NO_FUNCTION = Closed(_none, _none, [], math.inf, as_it_is, {}, lambda: None)  # where somebody else evaluates
+NO_FUNCTION = Closed(_none, _none, [], math.inf, as_it_is, {}, str)  # where somebody else evaluates
 
 
 def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], has_aux: bool) -> Closed:
     """The function, as it is now, for an x of this layout and args of these shapes.
 
     Raises:
-        TypeError: it is no JAX function of x and these args, or does not return what an objective returns.
+        TypeError: it is no JAX function of x and these args, does not return what an objective returns, or has an array
+            in another precision than it would be given now.
     """
     x = jax.tree.unflatten(structure.treedef, [jax.ShapeDtypeStruct(s, structure.dtype) for s in structure.shapes])
     jaxpr, output = traced(fun, x, args)
     check_output(output, has_aux)
+    check_precision(jaxpr, "fun")
     out_of_range.check(jaxpr.jaxpr, jaxpr.consts, jaxpr.jaxpr.invars[: len(structure.shapes)])
     constants = read_constants(jaxpr)
     layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(args))
     key = (x64(), layout, has_aux, jax.tree.structure(output), canonical.key(jaxpr))
-    made = programs.known(key, lambda: _of_jaxpr(jaxpr, structure, len(jax.tree.leaves(args)), output, has_aux))
-    return made._replace(constants=constants, identity=lambda: (str(jaxpr), constants))
+    made = _of_jaxpr(jaxpr, structure, len(jax.tree.leaves(args)), output, has_aux)
+    return made._replace(constants=constants, programs=programs.known(key))
 
 
 def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any, has_aux: bool) -> Closed:
@@ -154,7 +162,8 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any
         return outputs(x, leaves)[1]
 
     cost = 3 * jaxpr_cost(body)  # reverse mode takes two to four times the work of the value
-    return Closed(value, auxiliary, [], cost, one_at_a_time if factorises(body) else as_it_is, {}, lambda: None)
+    safe = one_at_a_time if factorises(body) else as_it_is
+    return Closed(value, auxiliary, [], cost, safe, {}, lambda: str(body))
 
 
 def read_constants(jaxpr: ClosedJaxpr, name: str = "fun") -> list[Any]:
@@ -193,6 +202,15 @@ def traced(fun: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> tuple[Clos
         if "positional argument" not in str(error):
             raise
         raise TypeError(f"`fun` must take x and the {len(args)} further arguments in `args`; got: {error}.") from error
+
+
+def check_precision(jaxpr: ClosedJaxpr, name: str) -> None:
+    """Raises where JAX has kept a NumPy array of the function from when `jax_enable_x64` was otherwise."""
+    if canonical.mixed(jaxpr.jaxpr):
+        raise TypeError(
+            f"`{name}` mixes float32 and float64 where JAX does not convert them, as JAX keeps a NumPy array that it "
+            "closes over in the precision of before `jax_enable_x64` was switched: make it a jax.Array or an argument."
+        )
 
 
 def check_output(output: Any, has_aux: bool) -> None:

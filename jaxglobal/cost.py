@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from jax.extend import core
+from jaxglobal import canonical
 
 WHILE_TRIPS = 32  # a while loop is assumed to run so many times, as its length is not known
 TRANSCENDENTAL = 20  # cost of an exp, sin, ... in multiplications
@@ -29,7 +29,7 @@ def jaxpr_cost(jaxpr: Any) -> float:
     """A rough count of the multiplications in a jaxpr; loops of unknown length count `WHILE_TRIPS` times."""
     cost = 0.0
     for eqn in jaxpr.eqns:
-        inner = [jaxpr_cost(j) for j in _inner_jaxprs(eqn.params)]
+        inner = [jaxpr_cost(j) for j in canonical.within(eqn)]
         if inner:
             trips = eqn.params.get("length", WHILE_TRIPS if eqn.primitive.name == "while" else 1)
             cost += trips * sum(inner)
@@ -40,14 +40,3 @@ def jaxpr_cost(jaxpr: Any) -> float:
             size = math.prod(eqn.outvars[0].aval.shape) * math.prod(eqn.invars[0].aval.shape[i] for i in contracted)
         cost += size * (TRANSCENDENTAL if eqn.primitive.name in _DEAR else 1)
     return cost
-
-
-def _inner_jaxprs(params: dict[str, Any]) -> list[Any]:
-    found = []
-    for value in params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
-                found.append(item.jaxpr)
-            elif isinstance(item, core.Jaxpr):
-                found.append(item)
-    return found

@@ -197,7 +197,7 @@ def levels(
         noise = 0.0
         narrow = problem.structure.dtype == np.float32  # its last digits come from float64
         precise = traced(fun, args, problem) if narrow else None
-    function = fun.identity if isinstance(fun, Host) else problem.closed.identity()
+    function = fun.identity if isinstance(fun, Host) else problem.closed.identity
     options = (sequence, search.identity, width, noise, bool(has_aux))
     kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)
     return Levels(

@@ -24,6 +24,8 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 from threadpoolctl import ThreadpoolController
 
+from jaxglobal import canonical
+
 MENDED = (0, 11, 2)  # from this JAX on such batches come through, and are faster than the loop
 # The primitives whose batches hang, and the rank of each operand of a single one.
 RANKS: dict[str, tuple[int, ...]] = {
@@ -47,7 +49,7 @@ def hangs() -> bool:
 
 def factorises(jaxpr: Jaxpr) -> bool:
     """Whether the jaxpr, or one inside it, has such a primitive."""
-    return any(eqn.primitive.name in RANKS or any(map(factorises, _inner(eqn.params))) for eqn in jaxpr.eqns)
+    return any(eqn.primitive.name in RANKS or any(map(factorises, canonical.within(eqn))) for eqn in jaxpr.eqns)
 
 
 def one_at_a_time(fun: Callable[..., Any], platform: str) -> Callable[..., Any]:
@@ -77,15 +79,7 @@ def _rewritten(jaxpr: Jaxpr) -> Jaxpr:
 
 
 def _rewritten_equation(eqn: Any) -> Any:
-    if eqn.primitive.name in RANKS:
-        return _loop(eqn)
-
-    def rewrite(value: Any) -> Any:
-        if isinstance(value, ClosedJaxpr):
-            return ClosedJaxpr(_rewritten(value.jaxpr), value.consts)
-        return _rewritten(value) if isinstance(value, Jaxpr) else value
-
-    return eqn.replace(params={k: jax.tree.map(rewrite, v, is_leaf=_is_jaxpr) for k, v in eqn.params.items()})
+    return _loop(eqn) if eqn.primitive.name in RANKS else canonical.inside(eqn, _rewritten)
 
 
 def _loop(eqn: Any) -> Any:
@@ -102,16 +96,6 @@ def _loop(eqn: Any) -> Any:
 
     (call,) = jax.make_jaxpr(jax.jit(loop))(*(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)).eqns
     return eqn.replace(primitive=call.primitive, params=call.params)
-
-
-def _is_jaxpr(value: Any) -> bool:
-    return isinstance(value, Jaxpr | ClosedJaxpr)
-
-
-def _inner(params: dict[str, Any]) -> list[Jaxpr]:
-    """The jaxprs in the parameters of an equation."""
-    found = [leaf for leaf in jax.tree.leaves(list(params.values()), is_leaf=_is_jaxpr) if _is_jaxpr(leaf)]
-    return [value.jaxpr if isinstance(value, ClosedJaxpr) else value for value in found]
 
 
 _lock, _holders = threading.Lock(), 0

@@ -2,7 +2,8 @@
 
 The function is traced once more by the same call, with a float64 x and args, and compiled once more, for the gradient
 alone, at the end of its first search. A function that cannot be traced so (it mixes its own float32 arrays with x where
-JAX does not promote) has no such form, and its minima keep the digits of float32.
+JAX does not promote, or JAX remembers a part of it in float32) has no such form, and its minima keep the digits of
+float32.
 """
 
 import dataclasses
@@ -35,8 +36,7 @@ def traced(fun: Callable[..., Any], args: Any, problem: Objective) -> "Precise |
         try:
             closed = close(fun, structure, wide, problem.has_aux)
         except Exception as error:  # whatever the user's function raises for a dtype that it was not written for
-            LOG.info("no float64 form of the function, so no polish in float64: %s: %s", type(error).__name__, error)
-            return None
+            return missing(error)
     return Precise(closed, [*map(keys.numbers, jax.tree.leaves(wide)), *closed.constants], problem)
 
 
@@ -54,16 +54,19 @@ class Precise:
     leaves: list[Any]
     problem: Objective
 
-    def evaluator(self, lanes: int, spend: Callable[[int, int], None]) -> Evaluate:
+    def evaluator(self, lanes: int, spend: Callable[[int, int], None]) -> Evaluate | None:
         """Values, (k,), and gradients, (k, n), in float64 at points, (k, n), by a program compiled at the first use.
 
-        A gradient that is not finite everywhere is NaN, as in the lanes.
+        A gradient that is not finite everywhere is NaN, as in the lanes. None where it cannot be compiled after all.
 
         spend: is told the evaluations that were made, and those of padding included.
         """
         rows, leaves, free = min(lanes, ROWS), self.leaves, self.problem.free
-        with jax.enable_x64(True):
-            program = compiled(self.closed, leaves, rows, self.problem.structure.n)
+        try:
+            with jax.enable_x64(True):
+                program = compiled(self.closed, leaves, rows, self.problem.structure.n)
+        except TypeError as error:  # two precisions meet in it
+            return missing(error)
 
         def evaluate(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             blocks = -(-len(points) // rows)
@@ -76,6 +79,11 @@ class Precise:
             return f, np.where(finite[:, None], np.where(free, g, 0), np.nan)
 
         return evaluate
+
+
+def missing(error: Exception) -> None:
+    """Says why there is no such form."""
+    LOG.info("no float64 form of the function, so no polish in float64: %s: %s", type(error).__name__, error)
 
 
 def widened(leaf: jax.Array) -> jax.Array:

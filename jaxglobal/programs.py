@@ -6,26 +6,19 @@ them is kept. One that was dropped is compiled again when its function comes bac
 
 import collections
 import threading
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from collections.abc import Hashable
+from typing import Any
 
 KEPT = 64  # functions, each with its layout of x and args, whose programs are kept
 
 _lock = threading.Lock()
-_known: collections.OrderedDict[Hashable, Any] = collections.OrderedDict()
+_known: collections.OrderedDict[Hashable, dict[Any, Any]] = collections.OrderedDict()
 
 
-def known(key: Hashable, make: Callable[[], T]) -> T:
-    """What is kept for this key, made at its first use; it holds the compiled programs."""
+def known(key: Hashable) -> dict[Any, Any]:
+    """Where the programs of the function with this key are kept: empty if none is."""
     with _lock:
-        if key in _known:
-            _known.move_to_end(key)
-            return _known[key]
-    made = make()
-    with _lock:
-        kept = _known.setdefault(key, made)
+        kept = _known.setdefault(key, {})
         _known.move_to_end(key)
         while len(_known) > KEPT:
             _known.popitem(last=False)

@@ -17,7 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxglobal import canonical, keys, losses, modes, objective, programs, separable
-from jaxglobal.closed import NOT_JAX, Structure, is_traced, read_constants, x64
+from jaxglobal.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
 from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
 from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
@@ -299,10 +299,11 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
     out = jaxpr.out_avals[0]
     if out.shape not in ((N,), (1,)) or not jnp.issubdtype(out.dtype, jnp.floating):
         raise ValueError(f"`model` must return {N} real numbers, as many as `ydata`; got {out.shape[0]}, {out.dtype}.")
+    check_precision(jaxpr, "model")
     layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(x))
     key = ("regression", x64(), layout, one_by_one, N, canonical.key(jaxpr))
-    made = programs.known(key, lambda: _of_jaxpr(jaxpr, N, structure.dtype))
-    return made._replace(constants=read_constants(jaxpr, "model"))
+    made = _of_jaxpr(jaxpr, N, structure.dtype)
+    return made._replace(constants=read_constants(jaxpr, "model"), programs=programs.known(key))
 
 
 def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:

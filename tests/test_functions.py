@@ -12,7 +12,7 @@ import pytest
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 import jaxglobal as jg
-from jaxglobal import canonical, closed, programs
+from jaxglobal import canonical, closed, objective, precise, programs
 
 BOX = [(-1.0, 1.0)] * 2
 T = np.linspace(1, 2, 5)
@@ -275,11 +275,11 @@ def test_new_numbers_compile_nothing():
         return set(programs._known)
 
     first = solve(np.array([0.1, 0.2]))
-    held = {key: dict(getattr(programs._known[key], "programs", {})) for key in first}
+    held = {key: set(programs._known[key]) for key in first}
     again = solve(np.array([-0.3, 0.4]))
     assert again == first
     for key, kept in held.items():
-        new = set(programs._known[key].programs) - set(kept)
+        new = set(programs._known[key]) - kept
         assert all(name[0] == "linear" for name in new)  # a look at the model, of which nothing is compiled for keeps
 
 
@@ -338,10 +338,51 @@ def test_an_array_that_was_deleted_is_named():
         jg.minimize(fun, BOX, progress=False)
 
 
+def by_a_rule(x, at):
+    rule = jax.custom_vjp(lambda x: jnp.sum((x - at) ** 2))
+    rule.defvjp(lambda x: (jnp.sum((x - at) ** 2), x), lambda x, g: (2 * g * (x - at),))
+    return rule(x)
+
+
+@pytest.mark.parametrize("loss", [lambda x, at: jnp.sum((x - at) ** 2), by_a_rule])
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_numpy_arrays_are_read_anew_in_float32(loss, shape):
+    """JAX rounds them once, and gives the same to every trace for as long as one of these is kept."""
+    at, kept = np.zeros(shape), []
+    with jax.enable_x64(False):
+        for new in (0.25, -0.5):
+            at[...] = new
+            kept.append(jg.minimize(lambda x: loss(x, at), BOX, progress=False))
+            assert np.allclose(kept[-1].x, new, atol=1e-3)
+
+
+@pytest.mark.parametrize("at", [np.array(0.1), np.array([0.1, 0.2]), 0.1])
+def test_the_float64_form_reads_arrays_in_float64(at):
+    fun = lambda x: jnp.sum((x - at) ** 2)  # noqa: E731
+    with jax.enable_x64(False):
+        problem, _ = objective.check(fun, BOX, (), None, False, False)
+        form = precise.traced(fun, (), problem)
+        values, _ = form.evaluator(8, lambda *_: None)(np.zeros((1, 2)))
+    assert values[0] == np.sum(np.broadcast_to(at, 2) ** 2)
+
+
+def test_an_array_in_another_precision_is_named():
+    """As with an array in a `jax.jit` that was traced before."""
+    at = np.array([0.1, 0.2])
+    with jax.enable_x64(False):
+        kept = jax.make_jaxpr(lambda x: x - at)(jnp.zeros(2))
+    fun = lambda x: jnp.sum((x - at) ** 2)  # noqa: E731
+    with jax.enable_x64(True), pytest.raises(TypeError, match="mixes float32 and float64"):
+        jg.minimize(fun, BOX, progress=False)
+    del kept
+    with jax.enable_x64(True):
+        assert np.allclose(jg.minimize(fun, BOX, progress=False).x, at)
+
+
 def test_programs_not_used_lately_are_dropped():
     before = list(programs._known)
     for i in range(programs.KEPT + 3):
-        programs.known(("a test", i), dict)
+        programs.known(("a test", i))
     assert len(programs._known) == programs.KEPT and not set(before) & set(programs._known)
     assert ("a test", 0) not in programs._known and ("a test", programs.KEPT + 2) in programs._known
     for i in range(programs.KEPT + 3):
