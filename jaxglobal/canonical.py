@@ -12,6 +12,7 @@ A custom rule of differentiation is a Python function of which a trace says noth
 trace of the second derivatives as well, in which the rules have been applied.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -39,11 +40,11 @@ def constants(closed: ClosedJaxpr) -> list[Any]:
 
 
 def lifted(closed: ClosedJaxpr) -> Jaxpr:
-    """The jaxpr with all of `constants` as its constvars, in their order."""
+    """The jaxpr with all of `constants` as its first inputs, in their order."""
     jaxpr, found = _freed(closed.jaxpr), _constants(closed, {})
-    if len(found) == len(jaxpr.constvars):
-        return jaxpr
-    return jaxpr.replace(constvars=list(found), eqns=[_opened(eqn) for eqn in jaxpr.eqns])
+    inner = len(found) > len(jaxpr.constvars)
+    eqns = [_opened(eqn) for eqn in jaxpr.eqns] if inner else jaxpr.eqns
+    return jaxpr.replace(constvars=[], invars=[*found, *jaxpr.invars], eqns=eqns)
 
 
 def inside(eqn: Any, change: Callable[[Jaxpr], Jaxpr]) -> Any:
@@ -82,7 +83,11 @@ def _is_jaxpr(value: Any) -> bool:
 
 
 def key(closed: ClosedJaxpr) -> Hashable:
-    """The same for traces of the same program, of floating-point outputs."""
+    """The same for traces of the same program, of floating-point outputs.
+
+    Raises:
+        TypeError: a custom rule in it closes over one of its arguments.
+    """
     found = _constants(closed, {})
     reader = _Reader(list(found))
     program = reader.jaxpr(closed.jaxpr)
@@ -90,6 +95,7 @@ def key(closed: ClosedJaxpr) -> Hashable:
     if not reader.rules:
         return program, avals
     traced = second_derivatives(closed)
+    check_rules(closed, traced)
     if traced is None:  # of rules that cannot be looked into nothing is known
         return program, avals, object()
     known = {id(const): i for i, const in enumerate(found.values())}
@@ -123,6 +129,28 @@ def second_derivatives(closed: ClosedJaxpr) -> ClosedJaxpr | None:
     return None
 
 
+def check_rules(closed: ClosedJaxpr, traced: ClosedJaxpr | None) -> None:
+    """Raises where a custom rule closes over an argument: JAX calls it when the trace with that argument has ended.
+
+    traced: the second derivatives, if there are any.
+    """
+    given = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in closed.in_avals]
+    consts = [] if traced is None else [*traced.consts]
+    for i in [i for i, leaf in enumerate(given) if traced is None and jnp.issubdtype(leaf.dtype, jnp.floating)]:
+        with contextlib.suppress(Exception):  # whatever is raised for a derivative that is not to be had
+            slope = jax.grad(lambda *given: jnp.sum(jaxpr_as_fun(closed)(*given)[0]), i)
+            consts += jax.make_jaxpr(slope)(*given).consts
+    try:
+        for const in consts:
+            if isinstance(const, Tracer):
+                jnp.negative(const)  # raises for one of a trace that has ended
+    except jax.errors.UnexpectedTracerError as error:
+        raise TypeError(
+            "A custom rule of differentiation in the function must close over none of its arguments: hand them to the "
+            "rule as arguments of its own, as JAX asks for in a `jax.jit`."
+        ) from error
+
+
 def _constants(closed: ClosedJaxpr, found: dict[Any, Any]) -> dict[Any, Any]:
     found |= dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
     for eqn in closed.jaxpr.eqns:
@@ -154,7 +182,7 @@ def _opened(eqn: Any) -> Any:
     jaxpr, extra = lifted(inner), list(found)
 
     def call(consts, args):
-        return jaxpr_as_fun(ClosedJaxpr(jaxpr, consts))(*args)
+        return jaxpr_as_fun(ClosedJaxpr(jaxpr, []))(*consts, *args)
 
     shapes = [
         [jax.ShapeDtypeStruct(v.shape, v.dtype, weak_type=v.weak_type) for v in avals]

@@ -146,13 +146,14 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
 def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any, has_aux: bool) -> Closed:
     """The function that was traced, without its constants."""
     body, treedef = canonical.lifted(jaxpr), jax.tree.structure(output)
-    makers = keys.makers([*body.invars[len(structure.shapes) :], *body.constvars])
+    held = len(body.invars) - len(structure.shapes) - n_args
+    makers = keys.makers([*body.invars[held + len(structure.shapes) :], *body.invars[:held]])
 
     def outputs(x, leaves):
         leaves = [make(leaf) for make, leaf in zip(makers, leaves, strict=True)]
         parts = jax.tree.leaves(structure.unflatten(x))
-        call = jaxpr_as_fun(ClosedJaxpr(body, leaves[n_args:]))
-        return jax.tree.unflatten(treedef, call(*parts, *leaves[:n_args]))
+        call = jaxpr_as_fun(ClosedJaxpr(body, []))
+        return jax.tree.unflatten(treedef, call(*leaves[n_args:], *parts, *leaves[:n_args]))
 
     def value(x, leaves):
         out = outputs(x, leaves)

@@ -309,11 +309,11 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
 def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
     """The model that was traced, without its constants."""
     body = canonical.lifted(jaxpr)
-    makers = keys.makers(body.constvars)
+    makers = keys.makers(body.invars[: len(body.invars) - len(jaxpr.in_avals)])
 
     def call(x, parts, constants):
         constants = [make(const) for make, const in zip(makers, constants, strict=True)]
-        (values,) = jaxpr_as_fun(ClosedJaxpr(body, constants))(*jax.tree.leaves(x), *parts)
+        (values,) = jaxpr_as_fun(ClosedJaxpr(body, []))(*constants, *jax.tree.leaves(x), *parts)
         return jnp.broadcast_to(values, (N,)).astype(dtype)
 
     return Model(call, [], {}, one_at_a_time if factorises(body) else as_it_is)

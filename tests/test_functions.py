@@ -313,7 +313,7 @@ def test_arrays_inside_a_jit_are_taken_out(make):
     assert canonical.key(traced(a)) == canonical.key(traced(b))
     (array,) = canonical.constants(traced(b))
     assert np.array_equal(np.asarray(array), [3, 5])
-    (out,) = jaxpr_as_fun(ClosedJaxpr(canonical.lifted(traced(a)), [array]))(jnp.ones(2))
+    (out,) = jaxpr_as_fun(ClosedJaxpr(canonical.lifted(traced(a)), []))(array, jnp.ones(2))
     assert np.allclose(out, b(jnp.ones(2)) + b(2 * jnp.ones(2)))
 
 
@@ -328,6 +328,27 @@ def test_a_function_of_jit_is_traced_once():
     for _ in range(3):
         jg.minimize(fun, BOX, max_levels=2, progress=False)
     assert len(traces) <= 2  # in float32, and in float64 for the last digits
+
+
+def a_reverse_rule(t, k):
+    rule = jax.custom_vjp(lambda k: jnp.exp(-k * t))
+    rule.defvjp(lambda k: (rule(k), k), lambda k, bar: (-jnp.sum(bar * t * jnp.exp(-k * t)),))
+    return rule(k)
+
+
+def a_forward_rule(t, k):
+    rule = jax.custom_jvp(lambda k: jnp.exp(-k * t))
+    rule.defjvp(lambda at, moved: (rule(*at), -moved[0] * t * jnp.exp(-at[0] * t)))
+    return rule(k)
+
+
+@pytest.mark.parametrize("model", [a_reverse_rule, a_forward_rule])
+def test_a_rule_that_closes_over_an_argument_is_named(model):
+    with pytest.raises(TypeError, match="must close over none of its arguments"):
+        jg.curve_fit(model, T, np.exp(-T), [(0, 3)], progress=False)
+    with pytest.raises(TypeError, match="must close over none of its arguments"):
+        jg.minimize(lambda x, t: jnp.sum(model(t, x[0])) + x @ x, BOX, T, progress=False)
+    assert np.allclose(jg.curve_fit(lambda _, k: model(T, k), T, np.exp(-T), [(0, 3)], progress=False).popt, 1)
 
 
 def test_an_array_that_was_deleted_is_named():
