@@ -181,7 +181,8 @@ def polish_all(
         region, args = jax.tree.unflatten(
             treedef, [next(left) if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
         )
-        return implicit.polish(lambda x: value(x, args), x, f, Region(*region))
+        here = lambda x: value(x, args)  # noqa: E731
+        return implicit.kept(here, x, f, implicit.polish(here, x, f, Region(*region)))
 
     if len(x) == 1:
         case = jax.tree.map(lambda leaf: leaf[0], (x, f, of_each))

@@ -22,6 +22,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxglobal import canonical, keys, out_of_range, programs
 from jaxglobal.cost import jaxpr_cost
+from jaxglobal.jumps import may_jump
 from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
 
 
@@ -69,6 +70,7 @@ class Closed(NamedTuple):
         auxiliary: aux(x, leaves), the auxiliary output, where there is one.
         constants: the arrays that the user's function closes over.
         cost: estimate of the cost of one value with its gradient, in multiplications.
+        jumps: whether it may jump.
         safe: safe(run, platform) is a program of this function as it is to be traced there; see `linear_algebra`.
         programs: where programs of this function are kept.
         text: text() is its jaxpr in words.
@@ -78,6 +80,7 @@ class Closed(NamedTuple):
     auxiliary: Callable[..., Any]
     constants: list[Any]
     cost: float
+    jumps: bool
     safe: Callable[[Callable[..., Any], str], Callable[..., Any]]
     programs: dict[Any, Any]
     text: Callable[[], str]
@@ -121,7 +124,7 @@ def _none(*_: Any) -> Any:
     raise TypeError("this problem has no JAX function")
 
 
-NO_FUNCTION = Closed(_none, _none, [], math.inf, as_it_is, {}, str)  # where somebody else evaluates
+NO_FUNCTION = Closed(_none, _none, [], math.inf, False, as_it_is, {}, str)  # where somebody else evaluates
 
 
 def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], has_aux: bool) -> Closed:
@@ -164,7 +167,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any
 
     cost = 3 * jaxpr_cost(body)  # reverse mode takes two to four times the work of the value
     safe = one_at_a_time if factorises(body) else as_it_is
-    return Closed(value, auxiliary, [], cost, safe, {}, lambda: str(body))
+    return Closed(value, auxiliary, [], cost, may_jump(body), safe, {}, lambda: str(body))
 
 
 def read_constants(jaxpr: ClosedJaxpr, name: str = "fun") -> list[Any]:

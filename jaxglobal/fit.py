@@ -373,7 +373,8 @@ def traced(
         best = leastsquares.pure(reg, unit, jax.tree.unflatten(treedef, leaves), *sides, guesses)
         # The cost is flat to rounding within sqrt(eps): Newton's method on its gradient gives the digits below that.
         box = Region(box[0], box[1], box[1] - box[0])
-        polished = implicit.polish(lambda p: value(p, leaves), best.x, best.f, box)
+        here = lambda p: value(p, leaves)  # noqa: E731
+        polished = implicit.kept(here, best.x, best.f, implicit.polish(here, best.x, best.f, box))
         return best._replace(x=polished.x, f=polished.f)
 
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])

@@ -10,8 +10,12 @@ from jaxglobal import minima, polish, stopping
 from jaxglobal.descent import Region
 from jaxglobal.descent import region as region_of
 from jaxglobal.objective import Objective
+from jaxglobal.polish import Evaluate
 from jaxglobal.result import LocalStatus, Minimum, Unseen
 from jaxglobal.unseen import estimate
+
+CHECKED = 64  # minima whose values are looked at alone, at most
+ROUNDING = 64  # eps of a value: a larger difference between two programs is none of rounding
 
 
 class Found(NamedTuple):
@@ -127,42 +131,85 @@ def count_of_best(found: Found) -> int:
 
 
 def polished(
-    found: Found, problem: Objective, rules: stopping.Rules, evaluate: Callable[..., Any], dtype: np.dtype, count: int
+    found: Found, problem: Objective, rules: stopping.Rules, evaluate: Evaluate, precisely: Evaluate | None, count: int
 ) -> tuple[Found, np.ndarray | None]:
-    """The same with the best few minima to their last digits, and the gradient at the best.
+    """The same with the best few minima to their last digits, where that raises no value, and the gradient at the best.
 
-    evaluate: as for `polish.side_by_side`, in this dtype. count: minima that may be polished.
+    evaluate: values and gradients in the dtype of the search; precisely: those in float64, if there are any; see
+    `polish.side_by_side`. count: minima that may be polished.
 
-    In the dtype of the search a value is the same as before within the rounding error, of which no rise counts. In a
-    higher precision it is the value at x, rounded once, and a minimum that is not polished is not better than those
-    that are: what it seemed to be better was rounding.
+    Newton's method follows the gradient: across a jump it leaves for a higher value, and where the value is flat to
+    rounding it ends a little above the lowest that was met. So what counts is the value, and on the way back to where a
+    search ended the first point is taken that is as low.
     """
     lower, upper, own = problem.lower, problem.upper, problem.structure.dtype
+    dtype = own if precisely is None else np.dtype(np.float64)
     archive = minima.merge(found.archive, lower, upper - lower, rules.fatol, rules.frtol)
-    if not len(archive.f) or archive.f[0] != found.f:  # the best value has more cells than the archive keeps
-        archive = minima.Archive(*map(np.concatenate, zip(of_best(found, rules.fatol), archive, strict=True)))
+    archive = _with_best(found, archive, rules.fatol)  # it may have more cells than the archive keeps
     sides: Any = (np.asarray(side, dtype) for side in region_of(lower, upper, problem.open))
-    region = Region(*sides)
-    x, f, gradients = archive.x.copy(), archive.f.copy(), {}
-    few = archive.x[: min(count, polish.FEW)].astype(dtype)
-    for i, (place, value, g) in enumerate(polish.side_by_side(evaluate, few, region)):
-        if not math.isfinite(value):
-            continue
-        if dtype == own:
-            value = min(value, f[i])
-        else:
-            place = place.astype(own).astype(dtype)
-            (value,), (g,) = evaluate(place[None])
-        x[i], f[i], gradients[int(archive.start[i])] = place, value, g.astype(own)
-    if dtype != own and gradients:
-        f[len(gradients) :] = np.maximum(f[len(gradients) :], np.min(f[: len(gradients)]))
-    archive = archive._replace(x=x, f=f)
-    best = np.lexsort((archive.start, f))[0]
+    few = min(count, polish.FEW, len(archive.f))
+    before = archive.x[:few]
+    ends = polish.side_by_side(precisely or evaluate, before.astype(dtype), Region(*sides))
+    places = np.array([place for place, _, _ in ends]).astype(own)
+    if precisely is None:
+        f, g = np.array([f for _, f, _ in ends], own), np.array([g for _, _, g in ends], own)
+    else:
+        f, g = evaluate(places)
+    x, values, gradients = archive.x.copy(), archive.f.copy(), {}
+
+    def keep(which: np.ndarray, places: np.ndarray, f: np.ndarray, g: np.ndarray) -> None:
+        for i, place, value, slope in zip(which, places, f, g, strict=True):
+            if value <= archive.f[i] and int(archive.start[i]) not in gradients:
+                x[i], values[i], gradients[int(archive.start[i])] = place, value, slope
+
+    keep(np.arange(few), places, f, g)
+    rest = np.flatnonzero(~np.isin(archive.start[:few], list(gradients)) & np.any(places != before, axis=1))
+    if len(rest):
+        which = np.repeat(rest, len(polish.BACK))
+        back = np.tile(np.array(polish.BACK, own), len(rest))[:, None]
+        tried = places[which] + back * (before[which] - places[which])
+        keep(which, tried, *evaluate(tried))
+    archive = archive._replace(x=x, f=values)
+    finer = np.concatenate([[f for _, f, _ in ends], np.full(len(x) - few, math.inf)])  # than equal values
+    best = np.lexsort((archive.start, finer, values))[0]
     start = int(archive.start[best])
     found = found._replace(
-        f=float(f[best]), start=start, x=x[best], status=LocalStatus(int(archive.status[best])), archive=archive
+        f=float(values[best]), start=start, x=x[best], status=LocalStatus(int(archive.status[best])), archive=archive
     )
     return found, gradients.get(start)
+
+
+def confirmed(found: Found, before: Found, value: Callable[[np.ndarray], float], fatol: float) -> Found:
+    """What was found, its best minima with the values that one point alone has there, value(x).
+
+    At a jump many points at once may lie on the other side of it, as programs round differently. If that is so of the
+    best, it is taken from what was found before the polish, the first that has its value alone too.
+    """
+    alone = checked(found, value, fatol)
+    return alone if alone.f == found.f else checked(before, value, fatol)
+
+
+def checked(found: Found, value: Callable[[np.ndarray], float], fatol: float) -> Found:
+    """The same, the best minima with the values that they have alone where these differ by more than rounding."""
+    archive = _with_best(found, found.archive, fatol)
+    f, eps = archive.f.copy(), float(np.finfo(found.x.dtype).eps)
+    for i in np.lexsort((archive.start, f))[:CHECKED]:
+        alone = value(archive.x[i])
+        if not abs(alone - f[i]) <= ROUNDING * eps * (1 + abs(f[i])):
+            f[i] = alone if math.isfinite(alone) else math.inf
+    if np.array_equal(f, archive.f):
+        return found
+    best, finite = np.lexsort((archive.start, f))[0], np.isfinite(f)
+    there = dict(f=float(f[best]), start=int(archive.start[best]), x=archive.x[best])
+    kept = minima.Archive(*(field[finite] for field in archive._replace(f=f)))
+    return found._replace(**there, status=LocalStatus(int(archive.status[best])), archive=kept)
+
+
+def _with_best(found: Found, archive: minima.Archive, fatol: float) -> minima.Archive:
+    """The archive, and the best point before it where it is not in there."""
+    if len(archive.f) and np.min(archive.f) == found.f:
+        return archive
+    return minima.Archive(*map(np.concatenate, zip(of_best(found, fatol), archive, strict=True)))
 
 
 def of_best(found: Found, fatol: float) -> minima.Archive:

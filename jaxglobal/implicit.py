@@ -30,6 +30,9 @@ from jaxglobal.modes import Product
 DENSE = 256  # free and fixed variables up to which the Hessian is a matrix; beyond, conjugate gradients
 NEWTON_STEPS = 10  # at most, of a polish; two or three are usual
 LONGEST = 0.01  # a Newton step beyond this, in units of the box, is not a polish
+BACK = (0.0, 2.0**-8, 2.0**-6, 2.0**-4, 2.0**-2, 1.0)  # of the way from the polished point back to where it began
+RISE = 8  # eps of the value by which a polish may raise it
+ROUNDING = 64  # eps of a value: a larger difference between two programs is none of rounding
 NULL = 64.0  # an eigenvalue of H below so many n eps of the largest is zero
 NEARLY = 0.5  # H is nearly singular where the ratio of its eigenvalues falls below eps to this power
 NEAR = 1e-6  # a bound is about to be reached, or left, if a change of x by so much of the box does it
@@ -90,6 +93,24 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
     if len(x) > DENSE:
         return Polished(x, f, g, no, no)
     return Polished(x, f, g, *_doubts(hessian(value, product, x, region, free), free, x, g, region))
+
+
+def kept(value: Value, x: jax.Array, f: jax.Array, polished: Polished) -> Polished:
+    """The polished point, or the nearest on the way back to x, whose value is that at x, f, or lower, to rounding.
+
+    Newton's method follows the gradient: across a jump it leaves for a higher value. That of rounding is allowed, so
+    that x keeps the digits in which it moves with the args.
+    """
+    back = jnp.asarray(BACK, x.dtype)[:, None]
+    points = jnp.where(back == 1, x[None], polished.x[None] + back * (x - polished.x)[None])
+    values, slopes = jax.vmap(modes.value_and_grad(value))(points)
+    here = values[-1]  # where another program gave another value, a jump is at x
+    eps = jnp.finfo(f.dtype).eps
+    limit = jnp.where(jnp.abs(here - f) <= ROUNDING * eps * (1 + jnp.abs(f)), f, here)
+    low = values <= limit + RISE * eps * jnp.abs(limit)
+    first = jnp.argmax(low.at[-1].set(True))
+    value_there = jnp.where(first == len(BACK) - 1, limit, values[first])
+    return polished._replace(x=points[first], f=jnp.where(jnp.isfinite(f), value_there, f), g=slopes[first])
 
 
 def differentiable(value: Callable[..., jax.Array], open: np.ndarray, find: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,10 +17,14 @@ Evaluated = tuple[np.ndarray, np.ndarray]
 Polished = tuple[np.ndarray, float, np.ndarray]
 """A point, (n,), its value, and its gradient, (n,)."""
 
+Evaluate = Callable[[np.ndarray], Evaluated]
+"""Evaluates points, (k, n)."""
+
 STEPS = 4  # at most; the second usually reaches the rounding error
 LONGEST = 0.01  # a step beyond this, in units of the box, is not a polish
 NEAR = 1e-6  # of the box: a variable so near a bound is taken to be on it
 FEW = 5  # minima that are polished, at most
+BACK = (2.0**-8, 2.0**-6, 2.0**-4, 2.0**-2)  # of the way from a polished point back to where it began
 SHARE = 0.1  # of the evaluations of the search that a polish may take
 SETTLED = 0.5  # an eigenvalue below eps to this power of the largest is within the error of differences
 
@@ -30,10 +34,10 @@ def affordable(free: int, nfev: int, left: float = math.inf) -> int:
 
     free: variables that may move. left: evaluations that a limit leaves.
     """
-    return int(min(SHARE * nfev, left) // (2 * free + STEPS + 2))
+    return int(min(SHARE * nfev, left) // (2 * free + STEPS + 3 + len(BACK)))
 
 
-def side_by_side(evaluate: Callable[[np.ndarray], Evaluated], points: np.ndarray, region: Region) -> list[Polished]:
+def side_by_side(evaluate: Evaluate, points: np.ndarray, region: Region) -> list[Polished]:
     """What `polish` makes of each point, (k, n); all that they ask for at a time is evaluated in one call."""
     working, ended = [polish(x, region) for x in points], {}
     asked = {i: next(one) for i, one in enumerate(working)}

@@ -18,11 +18,10 @@ import numpy as np
 from jaxglobal import keys, modes, objective
 from jaxglobal.closed import Closed, close
 from jaxglobal.objective import Objective
+from jaxglobal.polish import Evaluate
 
 LOG = logging.getLogger("jaxglobal")
 ROWS = 16  # points evaluated at a time, at most
-
-Evaluate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def traced(fun: Callable[..., Any], args: Any, problem: Objective) -> "Precise | None":

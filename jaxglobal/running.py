@@ -9,6 +9,7 @@ level.
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -313,8 +314,14 @@ class Levels(Iterator[Level]):
             for _ in self._width.ready(self._dealer.together(max(self._level_index - 1, 0)), lambda: True):
                 pass
         streams = self._streams  # others have no evaluation to spare, or an inexact gradient
+        before = self._found
         if isinstance(streams, Streams) and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(streams)
+        goes_on = pauses and self._checkpoint is not None
+        if isinstance(streams, Streams) and self._problem.closed.jumps and not goes_on:
+            value = functools.partial(sweep.single, self._problem)
+            told = found.confirmed(self._found, before, value, self._rules.fatol)
+            self._found = found.read(self._group.gather(told)[0])
         if pauses and not self._paused:  # before anything that the search that goes on would not have done
             self._save(at_once=True)
         self._agree()
@@ -391,16 +398,14 @@ class Levels(Iterator[Level]):
             spend(len(points), len(points))
             return streams.evaluate(points)
 
-        evaluate, dtype = None, self._problem.structure.dtype
+        precisely = None
         limited = self._rules.max_time is not None and self._checkpoint is None  # with one, the answer is the same
         hurried = limited and self._left() < self._width.compile_time
         if self._precise is not None and not hurried:
             began = time.perf_counter()
-            evaluate = self._precise.evaluator(self._width.most, spend)
+            precisely = self._precise.evaluator(self._width.most, spend)
             self._width.compile_time += time.perf_counter() - began
-        if evaluate is not None:
-            dtype = np.dtype(np.float64)
-        mine, g = found.polished(self._found, self._problem, self._rules, evaluate or at_own_precision, dtype, count)
+        mine, g = found.polished(self._found, self._problem, self._rules, at_own_precision, precisely, count)
         # Its rounding is that of the devices, and whether time was left for float64 is the clock's: process 0 decides.
         told, g = self._group.gather((mine, np.zeros(0) if g is None else g))[0]
         self._found = found.read(told)

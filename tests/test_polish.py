@@ -1,4 +1,7 @@
-"""The last digits of the best few minima: in float64 after a search in float32, counted, and never after a limit."""
+"""The last digits of the best few minima: in float64 after a search in float32, counted, never after a limit.
+
+And never for a higher value: what is returned is a point that was evaluated, with its value.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +10,7 @@ import pytest
 from checks import check_counts
 
 import jaxglobal as jg
-from jaxglobal import polish, programs
+from jaxglobal import found, minima, objective, polish, programs
 from jaxglobal.descent import Region
 
 FLOAT32 = jg.Box(np.full(2, -3, np.float32), np.full(2, 3.5, np.float32))
@@ -49,6 +52,86 @@ def test_one_more_trace_and_no_program_later(x64):
         traces.clear()
         jg.minimize(make(traces), [(-3, 3.5)] * 2, (1.0,), progress=False)
         assert traces == [jnp.float64]
+
+
+def disc(x):
+    return jnp.where(jnp.sum(x**2) > 1, 1e6, (x[0] - 2) ** 2 + (x[1] - 1) ** 2)
+
+
+def half(x):
+    return jnp.where(jnp.sum(x) > 1, 1e6, (x[0] - 2) ** 2 + (x[1] - 1) ** 2)
+
+
+def step(x):
+    near = jnp.sum((x - 0.7) ** 2)
+    return jnp.where(x[0] > 0.7, near, 0.5 + 0.1 * near)
+
+
+def cone(x):
+    return jnp.linalg.norm(x - 0.3)
+
+
+def terraces(x):
+    return jnp.floor(3 * jnp.sum(jnp.abs(x - 0.3))) + 0.01 * jnp.sum(x**2)
+
+
+def outside(x):
+    return jnp.where(x[0] + 2 * x[1] > 0.3, jnp.nan, jnp.sum((x - 1) ** 2) + 100)
+
+
+def penalised(x):
+    return jnp.sum((x - 1) ** 2) + 1e4 * jnp.maximum(0, x[0] + 2 * x[1] - 0.3)
+
+
+LOWEST = {disc: 6 - 2 * 5**0.5, half: 2.0, step: 0.0, cone: 0.0, outside: 101.458, penalised: 1.458}
+KINKED = [disc, half, step, cone, terraces, outside, penalised]
+
+
+def check_value(fun, x, f, dtype):
+    alone = float(jax.jit(fun)(np.asarray(x, dtype)))
+    assert abs(alone - f) <= 64 * np.finfo(dtype).eps * (1 + abs(alone))
+    if fun in LOWEST:
+        assert f <= LOWEST[fun] + 1e-2 * (1 + LOWEST[fun])
+
+
+@pytest.mark.parametrize("fun", KINKED)
+def test_what_is_returned_belongs_together(fun, x64):
+    """A point that was evaluated, its value, and none of a level below it."""
+    dtype = np.dtype(np.float64 if x64 else np.float32)
+    result = jg.minimize(fun, [(-3, 3)] * 2, progress=False)
+    check_value(fun, result.x, result.fun, dtype)
+    assert result.fun <= min(level.fun for level in result.levels)
+    assert result.minima[0].fun == result.fun and np.array_equal(result.minima[0].x, result.x)
+    for minimum in result.minima[:10]:
+        alone = float(jax.jit(fun)(minimum.x))
+        assert abs(alone - minimum.fun) <= 64 * np.finfo(dtype).eps * (1 + abs(alone))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fun", KINKED)
+def test_it_does_for_many_and_traced(fun, x64):
+    dtype = np.dtype(np.float64 if x64 else np.float32)
+    best = jax.jit(lambda: jg.argmin(fun, [(-3, 3)] * 2))()
+    check_value(fun, best.x, float(best.fun), dtype)
+    many = jg.minimize_many(lambda x, a: fun(x) + a, [(-3, 3)] * 2, np.zeros(3, dtype), progress=False)
+    for x, f in zip(many.x, many.fun, strict=True):
+        check_value(fun, x, f, dtype)
+
+
+def test_another_value_alone_is_not_believed():
+    """The next best is taken, and what is listed has the values that it has alone."""
+    problem, _ = objective.check(lambda x: jnp.sum(x), [(0, 1)] * 2, (), None, False, False)
+    x = np.array([[0.1, 0.1], [0.5, 0.5], [0.9, 0.9]])
+    ended = minima.Ended(x, np.array([1.0, 2.0, 3.0]), *np.array([[0, 1, 2], [1, 1, 1], [9, 9, 9], [0, 0, 0]]))
+    news = found.news(ended, np.ones(3, bool), found.nothing(problem), problem, 0.0)
+    before = found.collect(found.nothing(problem), news)
+    alone = {0.1: 5.0, 0.5: 2.0, 0.9: np.nan}
+    told = found.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
+    assert told.f == 2 and told.x[0] == 0.5 and told.start == 1
+    assert sorted(told.archive.f) == [2, 5]
+    alone = {0.1: 1.0, 0.5: 2.0, 0.9: 3.0}
+    same = found.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
+    assert same is before
 
 
 @pytest.mark.parametrize("limit", [{"max_evals": 400}, {"target": 1.2}, {"max_time": 1e-9}], ids=str)

@@ -1,0 +1,23 @@
+"""Whether a function may jump: then two programs of it, which round otherwise, may have different values at a point."""
+
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr
+
+from jaxglobal import canonical
+
+COMPARISONS = frozenset("eq ne lt le gt ge is_finite".split())  # of floats
+STEPS = frozenset("floor ceil round sign rem argmax argmin nextafter reduce_precision".split())
+UNKNOWN = frozenset("pure_callback io_callback ffi_call".split())
+
+
+def may_jump(jaxpr: Jaxpr) -> bool:
+    """Whether something in the jaxpr makes steps, or a choice, of a number that is not whole."""
+    for eqn in jaxpr.eqns:
+        name = eqn.primitive.name
+        of_floats = any(jnp.issubdtype(getattr(atom.aval, "dtype", bool), jnp.floating) for atom in eqn.invars)
+        whole = not any(jnp.issubdtype(getattr(var.aval, "dtype", bool), jnp.floating) for var in eqn.outvars)
+        if of_floats and (name in COMPARISONS | STEPS or (name == "convert_element_type" and whole)):
+            return True
+        if name in UNKNOWN or any(map(may_jump, canonical.within(eqn))):
+            return True
+    return False
