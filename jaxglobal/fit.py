@@ -20,6 +20,7 @@ from jaxglobal import hostfit, implicit, leastsquares, regression, stopping, sto
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
+from jaxglobal.covariance import Errors, error_of_new, errors
 from jaxglobal.derivative import Derivative, derivative
 from jaxglobal.descent import Region
 from jaxglobal.host import Host
@@ -74,8 +75,9 @@ class Fit:
 
     Attributes:
         popt: the parameters of the best fit: (n,), or the structure of the `Box`.
-        pcov: (n, n) their covariance; infinite where the data do not determine them.
+        pcov: (n, n) their covariance; infinite for those of `undetermined`.
         perr: (n,) their standard deviations.
+        undetermined: the names of the parameters that the data do not determine, alone or with others.
         fun: the cost: the weighted sum of squared residuals, or of what the loss makes of them.
         residuals: (N,) data minus model.
         dof: degrees of freedom: data minus free parameters.
@@ -103,7 +105,7 @@ class Fit:
     data: Data = dataclasses.field(repr=False)
     _regression: Regression = dataclasses.field(repr=False)
     _bounds: Any = dataclasses.field(repr=False)
-    _variance: float = dataclasses.field(repr=False)
+    _errors: Errors = dataclasses.field(repr=False)
     _call: Callable[[Any, Any], Any] = dataclasses.field(repr=False)
     _model: Any = dataclasses.field(repr=False)
     _seen: tuple[Any, Any] = dataclasses.field(repr=False)  # the model and its Jacobian at the data
@@ -145,6 +147,11 @@ class Fit:
         return xp.sqrt(xp.diag(self.pcov))
 
     @property
+    def undetermined(self) -> list[str]:
+        """The names of the parameters that the data do not determine."""
+        return [name for name, variance in zip(self.names, np.diag(self.pcov), strict=True) if np.isinf(variance)]
+
+    @property
     def success(self) -> Any:
         """Whether the search ended because the best cost settled; inside jit and grad, whether the cost is finite."""
         return jnp.isfinite(self.fun) if self.result is None else self.result.success
@@ -154,22 +161,22 @@ class Fit:
         """Why the search ended."""
         return TRACED if self.result is None else self.result.message
 
-    def predict(self, xdata: Any = None, level: float = 0.95, new: bool = False) -> Band:
+    def predict(self, xdata: Any = None, level: float = 0.95, new: bool = False, sigma: Any = None) -> Band:
         """The model at the best parameters with its band, to first order in their errors.
 
         Args:
             xdata: where; None for the abscissae of the data.
             level: of confidence.
             new: the band of a new observation, with the scatter of the data, instead of that of the model's mean.
+            sigma: the errors of new observations, in the units of the `sigma` of the fit. By default those of the data;
+                at other abscissae theirs if they are all equal, else between those of the neighbours.
 
         Returns:
             A `Band`.
 
         Raises:
-            ValueError: the level is not between 0 and 1.
+            ValueError: the level is not between 0 and 1, or the errors of new observations are not known.
         """
-        from scipy.special import stdtrit  # takes a while to import
-
         if not 0 < level < 1:
             raise ValueError(f"`level` must be between 0 and 1; got {level}.")
         x = self.data.x if xdata is None else regression.read_x(xdata)
@@ -180,10 +187,13 @@ class Fit:
             y, J = look(self._regression, self.data._replace(x=x), p)
         else:
             y, J = map(np.asarray, regression.values_and_jacobian(self._call, x, jnp.asarray(p)))
-        with np.errstate(invalid="ignore"):
-            variance = np.einsum("ij,jk,ik->i", J, np.asarray(self.pcov, float), J)
-        error = np.sqrt(variance + (self._variance if new else 0.0))
-        spread = (stdtrit(max(self.dof, 1), 0.5 + level / 2) if self.dof > 0 else np.inf) * error
+        variance = self._errors.variance(np.asarray(J, float))
+        if new:
+            at = None if xdata is None else x
+            size = error_of_new(self.data, self._regression.covariance, at, sigma, len(y))
+            variance = variance + (self._errors.scatter(level) * size) ** 2
+        error = np.sqrt(variance)
+        spread = self._errors.spread(level) * error
         return Band(y, y - spread, y + spread, error)
 
     def on_grid(self, xdata: Any) -> bool:
@@ -223,6 +233,7 @@ class Fit:
             *([] if self.result.calls is None else [("calls", str(self.result.calls))]),
             ("time", f"{duration(self.result.time)}, of it {duration(self.result.compile_time)} compiling"),
             ("local fits", f"{len(self.fits)} distinct"),
+            *([("undetermined", ", ".join(self.undetermined))] if self.undetermined else []),
         ]
 
     def __repr__(self) -> str:
@@ -380,11 +391,10 @@ def traced(
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
     best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses), *map(jnp.asarray, leaves))
     y, J = regression.values_and_jacobian(reg.model, data.x, best.x, data.constants)
-    pcov, variance = covariance(reg, data, best.f, y, J, absolute_sigma)
-    dof = len(data.y) - int(np.sum(reg.free))
-    outcome = structure.unflatten(best.x), pcov, best.f, data.y - y, dof, [], reg.linear, reg.loss, None
+    sure = errors(reg, data, best.f, y, J, absolute_sigma)
+    outcome = structure.unflatten(best.x), sure.pcov, best.f, data.y - y, sure.dof, [], reg.linear, reg.loss, None
     names = regression.names_of(model, structure, not isinstance(bounds, Box))
-    return Fit(*outcome, names, data, reg, bounds, variance, called, model, (y, J))
+    return Fit(*outcome, names, data, reg, bounds, sure, called, model, (y, J))
 
 
 def finish(
@@ -396,16 +406,15 @@ def finish(
     r, weighted = regression.weigh(reg, data, y, J)
     jac = np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0).astype(flat.dtype)
     result = dataclasses.replace(result, jac=reg.structure.unflatten(jac))
-    pcov, variance = covariance(reg, data, result.fun, y, J, absolute_sigma)
+    sure = errors(reg, data, result.fun, y, J, absolute_sigma)
     ordinates = np.asarray(data.y)
     minima = result.minima[:LISTED]
     modelled = values(reg, data, [reg.structure.flatten(m.x) for m in minima])
     fits = [LocalFit(m.x, m.fun, m.count, ordinates - y) for m, y in zip(minima, modelled, strict=True)]
-    dof = len(data.y) - int(np.sum(reg.free))
-    outcome = result.x, pcov, result.fun, ordinates - y, dof, fits, reg.linear, reg.loss, result
+    outcome = result.x, sure.pcov, result.fun, ordinates - y, sure.dof, fits, reg.linear, reg.loss, result
     called_by = model.fun if isinstance(model, Host) else model
     names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))
-    return Fit(*outcome, names, data, reg, bounds, variance, called, model, (y, J))
+    return Fit(*outcome, names, data, reg, bounds, sure, called, model, (y, J))
 
 
 def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -422,51 +431,3 @@ def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
 def values(reg: Regression, data: Data, points: list[Any]) -> list[np.ndarray]:
     """The model, (N,), for several sets of parameters."""
     return [look(reg, data, p)[0] for p in points] if reg.look is None else reg.look.values(data.x, points)
-
-
-def covariance(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: bool) -> tuple[Any, Any]:
-    """The covariance of the parameters, (n, n), and the variance of an observation of unit weight.
-
-    From the QR of the Jacobian with columns of norm one; for robust losses the Jacobian as the loss weighs it, as in
-    SciPy; for least absolute deviations 1 / (2 density of the residuals at zero)^2 takes the place of the variance.
-    """
-    xp: Any = jnp if is_traced((J, f, y)) else np
-    free = np.flatnonzero(reg.free)
-    N, n, dof = len(data.y), len(J[0]), len(data.y) - len(free)
-    eps = float(jnp.finfo(reg.structure.dtype).eps)
-    if reg.loss == "lad":
-        r = reg.whiten(data.w, y - data.y)
-        J = data.w @ J if reg.covariance else (data.w[:, None] if data.w.ndim else data.w) * J
-        variance = 1 / (2 * density_at_zero(xp, r, dof)) ** 2
-    else:
-        _, J = regression.weigh(reg, data, y, J)
-        variance = xp.asarray(f / dof) if dof > 0 else xp.asarray(np.inf)
-    A = J[:, free]
-    norms = xp.sqrt(xp.sum(A**2, axis=0))
-    A = A / xp.where(norms > 0, norms, 1)
-    if dof < 0 or not len(free):
-        return xp.full((n, n), np.inf if len(free) else 0.0), variance
-    R = xp.linalg.qr(A)[1]
-    pivots = xp.abs(xp.diag(R))
-    determined = xp.all(norms > 0) & (xp.min(pivots) > eps * N)
-    R = xp.where(determined, R, xp.eye(len(free)))
-    root = xp.linalg.inv(R) / xp.where(norms > 0, norms, 1)[:, None]
-    unit = root @ root.T
-    size = 1.0 if absolute_sigma else variance
-    inner = xp.where(determined & xp.isfinite(xp.asarray(size)), unit * xp.where(xp.isfinite(size), size, 1), np.inf)
-    whole = np.zeros((n, n))
-    if xp is jnp:
-        return jnp.asarray(whole, J.dtype).at[np.ix_(free, free)].set(inner), variance
-    whole[np.ix_(free, free)] = inner
-    return whole, variance
-
-
-def density_at_zero(xp: Any, r: Any, dof: int) -> Any:
-    """The density of the residuals at zero, from the share of them within a bandwidth; [KB].
-
-    [KB] R. Koenker and G. Bassett, Regression quantiles, Econometrica 46 (1978); the bandwidth is Bofinger's.
-    """
-    N = len(r)
-    width = min(0.4, N**-0.2 * 0.6)
-    near = xp.sort(xp.abs(r))[min(N - 1, max(int(2 * width * N), N - dof))]
-    return width / xp.where(near > 0, near, xp.finfo(r.dtype).tiny ** 0.5)

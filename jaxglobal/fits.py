@@ -17,6 +17,7 @@ from jaxglobal import devices, leastsquares, objective, regression
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
+from jaxglobal.covariance import covariances
 from jaxglobal.fit import Fit, curve_fit
 from jaxglobal.host import Host
 from jaxglobal.interrupt import Interrupt
@@ -40,7 +41,7 @@ class Fits:
 
     Attributes:
         popt: (P, n) the parameters, or the structure of the `Box` with a leading axis.
-        pcov: (P, n, n) their covariances; infinite where the data do not determine them.
+        pcov: (P, n, n) their covariances; infinite for parameters that the data do not determine.
         perr: (P, n) their standard deviations.
         fun: (P,) the costs, NaN where no value was finite.
         success: (P,) whether the last search converged, and Ctrl-C left none of its searches out.
@@ -229,14 +230,11 @@ class Run:
         self._go_on(best, np.flatnonzero(best[4] == LocalStatus.EVALUATION_LIMIT), best[0])
         for start in [*np.moveaxis(self._guesses, 1, 0), *np.moveaxis(others, 1, 0)]:
             self._go_on(best, np.flatnonzero(np.isfinite(start[:, 0])), start)
-        p, f, R_inverse, nfev, status = best
+        p, f, R, nfev, status = best
         dof = self._y.shape[1] - int(np.sum(self._reg.free))
         size = np.ones(count) if absolute_sigma else f / dof if dof > 0 else np.full(count, np.inf)
-        with np.errstate(invalid="ignore"):
-            pcov = R_inverse * size[:, None, None]
-        pcov[~np.isfinite(pcov).all(axis=(1, 2))] = np.inf
-        fixed = ~self._reg.free
-        pcov[:, fixed, :], pcov[:, :, fixed] = 0.0, 0.0
+        tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
+        pcov = covariances(R, size, self._reg.free, tolerance)
         return p.reshape(count, n), f, pcov, nfev, np.isin(status, CONVERGED) & self._complete
 
     def _go_on(self, best: list[np.ndarray], which: np.ndarray, start: np.ndarray) -> None:

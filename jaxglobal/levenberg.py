@@ -12,9 +12,9 @@ Differs from [M]:
 1. The damping follows [N]; the scaling by the largest norm of each column so far is that of [M] 6.3.
 2. Steps come from the triangular factor of J alone, by modified Gram-Schmidt with the residuals as a further column,
    which is as stable as Householder's, [B]; J'J, which squares the condition, is never formed.
-3. A step that would leave the box goes most of the way to the bound and arrives there only from close by: a parameter
-   that is thrown onto a bound (an amplitude onto zero) would hide all that depends on it. At the bound it is fixed
-   while the gradient pushes outward.
+3. A parameter that would leave the box goes most of the way to the bound and arrives there only from close by: one that
+   is thrown onto a bound (an amplitude onto zero) would hide all that depends on it. The others take the step that is
+   best beside it. At the bound it is fixed while the gradient pushes outward.
 """
 
 from typing import Any, NamedTuple
@@ -128,8 +128,8 @@ def advance(state: State, seen: Seen, region: Region, rules: Rules) -> State:
     growth = jnp.where(accept, 2, 2 * state.growth)
 
     # The next trial.
-    step = damped(R, q, jnp.sqrt(damping) * jnp.where(scale > 0, scale, 1))
-    trial = inside(p, step, region)
+    trial = p + bounded(R, q, jnp.sqrt(damping) * jnp.where(scale > 0, scale, 1), p, region)
+    trial = jnp.clip(trial, region.lower, region.upper)  # a sum that is rounded may lie outside
     along = jnp.sum(R * (trial - p)[None], axis=1)
     promised = -jnp.sum(along * (2 * q + along), axis=0)
 
@@ -146,13 +146,26 @@ def advance(state: State, seen: Seen, region: Region, rules: Rules) -> State:
     return jax.tree.map(lambda after, before: jnp.where(state.status > 0, before, after), new, state)
 
 
-def inside(p: jax.Array, step: jax.Array, region: Region) -> jax.Array:
-    """P + step where that is inside, else most of the way to the bound, or on it from close by."""
-    to = p + step
-    bound = jnp.where(step < 0, region.lower, region.upper)
-    crosses = (to < region.lower) | (to > region.upper)
-    near = jnp.abs(bound - p) <= CLOSE * region.width
-    return jnp.where(crosses, jnp.where(near, bound, p + TOWARDS * (bound - p)), to)
+def bounded(R: jax.Array, q: jax.Array, diagonal: jax.Array, p: jax.Array, region: Region) -> jax.Array:
+    """The damped step from p inside the box, (n, L).
+
+    A parameter that would leave goes most of the way to its bound, or onto it from close by, and the others take the
+    step that is best then, as long as more of them would leave.
+    """
+
+    def solve(carry):
+        step, fixed, _ = carry
+        rest = damped(jnp.where(fixed[None], 0, R), q + jnp.sum(R * jnp.where(fixed, step, 0)[None], axis=1), diagonal)
+        step = jnp.where(fixed, step, rest)
+        to = p + step
+        bound = jnp.where(step < 0, region.lower, region.upper)
+        crosses = ~fixed & ((to < region.lower) | (to > region.upper))
+        near = jnp.abs(bound - p) <= CLOSE * region.width
+        short = jnp.where(near, bound - p, TOWARDS * (bound - p))
+        return jnp.where(crosses, short, step), fixed | crosses, jnp.any(crosses)
+
+    start = jnp.zeros_like(p), jnp.zeros(p.shape, bool), jnp.ones((), bool)
+    return lax.while_loop(lambda carry: carry[-1], solve, start)[0]
 
 
 def triangular(columns: jax.Array, r: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from jaxglobal import leastsquares, levenberg
-from jaxglobal.levenberg import backward, triangular
+from jaxglobal.levenberg import triangular
 from jaxglobal.regression import Data, Regression
 
 FIRST = 6  # evaluations of a search in lockstep; those that need more go on in a block of their own
@@ -109,17 +109,9 @@ class Lockstep:
         return self._ended(data, state)
 
     def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:
-        """Parameters, costs, (J'J)^-1, evaluations and statuses, lanes first."""
-        J, r = self._reg.jacobian(data, state.p)
-        R, _, _ = triangular(J, r)
-        n = len(R)
-        unit = jnp.eye(n, dtype=R.dtype)[:, :, None]
-        inverse = [backward(R, jnp.broadcast_to(unit[j], (n, *R.shape[2:]))) for j in range(n)]
-        A = jnp.stack(inverse, axis=1)
-        unknown = jnp.any((jnp.diagonal(R, axis1=0, axis2=1) == 0) & jnp.asarray(self._reg.free), axis=1)
-        product = jnp.sum(A[:, None] * A[None], axis=2)
-        product = jnp.where(unknown, jnp.inf, product)
-        return state.p.T, state.f, jnp.moveaxis(product, -1, 0), state.nfev, state.status
+        """Parameters, costs, the triangular factors of the Jacobians, evaluations and statuses, lanes first."""
+        R, _, _ = triangular(*self._reg.jacobian(data, state.p))
+        return state.p.T, state.f, jnp.moveaxis(R, -1, 0), state.nfev, state.status
 
 
 def _dot(equation: str, a: Any, b: Any) -> Any:

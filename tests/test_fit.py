@@ -141,7 +141,17 @@ def test_undetermined_parameters_have_an_infinite_covariance():
     fit = jg.curve_fit(
         lambda t, a, b, k: a * b * jnp.exp(-k * t), T, data(), [(0.1, 10), (0.1, 10), (0, 5)], progress=False
     )
-    assert np.isinf(fit.pcov).all() and np.isinf(fit.perr).all()
+    assert np.isinf(fit.perr).tolist() == [True, True, False] and fit.undetermined == ["a", "b"]
+    assert "undetermined: a, b" in repr(fit)
+    whole = jg.curve_fit(lambda t, a, k: a * jnp.exp(-k * t), T, data(), [(0.01, 100), (0, 5)], progress=False)
+    np.testing.assert_allclose(fit.perr[2], np.sqrt(whole.pcov[1, 1] * whole.dof / fit.dof), rtol=1e-3)
+    many = jg.curve_fit_many(
+        lambda t, a, b, k: a * b * jnp.exp(-k * t), T, data()[None], [(0.1, 10), (0.1, 10), (0, 5)], progress=False
+    )
+    assert np.isinf(many.perr[0]).tolist() == [True, True, False]
+    np.testing.assert_allclose(many.perr[0, 2], fit.perr[2], rtol=1e-2)
+    band, same = fit.predict(), whole.predict()  # what the data determine, the model's values at them, has a band
+    np.testing.assert_allclose(band.error, same.error * np.sqrt(whole.dof / fit.dof), rtol=1e-2)
 
 
 @pytest.mark.slow
