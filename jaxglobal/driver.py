@@ -95,8 +95,9 @@ def minimize(
     Where no limit on time, evaluations or the value ended the search, the best few minima are polished by Newton steps,
     as long as that takes at most a tenth of its evaluations. After a search in float32 this is done in float64, at the
     cost of one more trace and one more compilation of fun (kept for later calls; where `max_time` leaves no time for
-    it and there is no checkpoint, in float32): x and fun come back in float32, rounded once, while the levels keep the
-    values as they were found.
+    it and there is no checkpoint, in float32), and x comes back rounded. A polished point is kept where its value, in
+    the precision of the search, is no higher than the one that was found; so fun is the value at x, and not above that
+    of any level. Where fun may jump it is the value of one point alone, as `jax.jit(fun)(x)` has it.
 
     Returns:
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.

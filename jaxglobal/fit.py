@@ -29,10 +29,11 @@ from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
 from jaxglobal.objective import Box, is_tracing, refuse_tracing
 from jaxglobal.regression import Data, Regression
-from jaxglobal.result import Result, brief, duration, table
+from jaxglobal.result import LocalStatus, Result, brief, duration, table
 
 SHOWN = 6  # local fits that a printed fit lists
 TRACED = "the search was traced, with a fixed number of levels: success says whether its cost is finite"
+CONVERGED = (LocalStatus.CONVERGED, LocalStatus.CONVERGED_TO_PRECISION)
 LISTED = 256  # local fits that a fit keeps with their residuals
 
 
@@ -44,12 +45,14 @@ class LocalFit:
         popt: the parameters.
         fun: the cost.
         count: local searches that ended there.
+        status: how the one that is listed ended.
         residuals: (N,) data minus model.
     """
 
     popt: Any
     fun: float
     count: int
+    status: LocalStatus
     residuals: np.ndarray
 
 
@@ -81,7 +84,7 @@ class Fit:
         fun: the cost: the weighted sum of squared residuals, or of what the loss makes of them.
         residuals: (N,) data minus model.
         dof: degrees of freedom: data minus free parameters.
-        fits: the distinct local fits with their residuals, best first.
+        fits: the distinct local fits, minima of the cost, with their residuals, best first.
         linear: the indices of the parameters in which the model was seen to be linear.
         loss: its name.
         result: the search as a `Result`, None inside jit and grad.
@@ -408,9 +411,10 @@ def finish(
     result = dataclasses.replace(result, jac=reg.structure.unflatten(jac))
     sure = errors(reg, data, result.fun, y, J, absolute_sigma)
     ordinates = np.asarray(data.y)
-    minima = result.minima[:LISTED]
+    # Where another than the best was cut off is no minimum.
+    minima = [m for i, m in enumerate(result.minima) if i == 0 or m.status in CONVERGED][:LISTED]
     modelled = values(reg, data, [reg.structure.flatten(m.x) for m in minima])
-    fits = [LocalFit(m.x, m.fun, m.count, ordinates - y) for m, y in zip(minima, modelled, strict=True)]
+    fits = [LocalFit(m.x, m.fun, m.count, m.status, ordinates - y) for m, y in zip(minima, modelled, strict=True)]
     outcome = result.x, sure.pcov, result.fun, ordinates - y, sure.dof, fits, reg.linear, reg.loss, result
     called_by = model.fun if isinstance(model, Host) else model
     names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))

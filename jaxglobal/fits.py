@@ -18,7 +18,7 @@ from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.covariance import covariances
-from jaxglobal.fit import Fit, curve_fit
+from jaxglobal.fit import CONVERGED, Fit, curve_fit
 from jaxglobal.host import Host
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_at_a_time, one_thread
@@ -32,7 +32,6 @@ BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
 FEWEST, MOST = 16, 512  # data sets side by side
 SEARCHES = 2  # of each data set
 STARTS = 63  # of the levels that are screened, at most
-CONVERGED = (LocalStatus.CONVERGED, LocalStatus.CONVERGED_TO_PRECISION)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -210,7 +210,7 @@ def search(
 def polish(model: Model, reg: Regression, data: Data, minimum: Minimum, interrupt: Interrupt) -> Minimum:
     """A minimum to the digits that the differences allow."""
     with jax.enable_x64(True):
-        p = jnp.asarray(reg.structure.flatten(minimum.x))[:, None]
+        p = jnp.asarray(reg.structure.flatten(minimum.x), jnp.float64)[:, None]
         box = leastsquares.region(reg.lower, reg.upper)
         rules = levenberg.Rules(TOL, float(reg.floor(data)), MAX_NFEV)
         state, advance = levenberg.begin(p), jax.jit(levenberg.advance)

@@ -128,15 +128,16 @@ def advance(state: State, seen: Seen, region: Region, rules: Rules) -> State:
     growth = jnp.where(accept, 2, 2 * state.growth)
 
     # The next trial.
-    trial = p + bounded(R, q, jnp.sqrt(damping) * jnp.where(scale > 0, scale, 1), p, region)
-    trial = jnp.clip(trial, region.lower, region.upper)  # a sum that is rounded may lie outside
+    step, cut = bounded(R, q, jnp.sqrt(damping) * jnp.where(scale > 0, scale, 1), p, region)
+    trial = jnp.clip(p + step, region.lower, region.upper)  # a sum that is rounded may lie outside
     along = jnp.sum(R * (trial - p)[None], axis=1)
     promised = -jnp.sum(along * (2 * q + along), axis=0)
 
     # The end.
     left = jnp.sum(q**2, axis=0)
     converged = finite & accept & ((left <= rules.tol**2 * f) | (f <= rules.floor))
-    precise = jnp.isfinite(f) & ((damping > MOST_DAMPING) | (promised <= eps**2 * f) | jnp.all(trial == p, axis=0))
+    nothing = (promised <= eps**2 * f) & ((promised >= 0) | ~cut)  # a step that is cut may rise: then a shorter one
+    precise = jnp.isfinite(f) & ((damping > MOST_DAMPING) | nothing | jnp.all(trial == p, axis=0))
     nfev = state.nfev + 1
     status = jnp.where(nfev >= rules.max_nfev, LocalStatus.EVALUATION_LIMIT, LocalStatus.RUNNING)
     status = jnp.where(precise, LocalStatus.CONVERGED_TO_PRECISION, status)
@@ -146,8 +147,8 @@ def advance(state: State, seen: Seen, region: Region, rules: Rules) -> State:
     return jax.tree.map(lambda after, before: jnp.where(state.status > 0, before, after), new, state)
 
 
-def bounded(R: jax.Array, q: jax.Array, diagonal: jax.Array, p: jax.Array, region: Region) -> jax.Array:
-    """The damped step from p inside the box, (n, L).
+def bounded(R: jax.Array, q: jax.Array, diagonal: jax.Array, p: jax.Array, region: Region) -> Any:
+    """The damped step from p inside the box, (n, L), and whether a bound has cut it, (L,).
 
     A parameter that would leave goes most of the way to its bound, or onto it from close by, and the others take the
     step that is best then, as long as more of them would leave.
@@ -165,7 +166,8 @@ def bounded(R: jax.Array, q: jax.Array, diagonal: jax.Array, p: jax.Array, regio
         return jnp.where(crosses, short, step), fixed | crosses, jnp.any(crosses)
 
     start = jnp.zeros_like(p), jnp.zeros(p.shape, bool), jnp.ones((), bool)
-    return lax.while_loop(lambda carry: carry[-1], solve, start)[0]
+    step, fixed, _ = lax.while_loop(lambda carry: carry[-1], solve, start)
+    return step, jnp.any(fixed, axis=0)
 
 
 def triangular(columns: jax.Array, r: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -154,6 +154,59 @@ def test_undetermined_parameters_have_an_infinite_covariance():
     np.testing.assert_allclose(band.error, same.error * np.sqrt(whole.dof / fit.dof), rtol=1e-2)
 
 
+def test_a_parameter_on_its_bound(tol):
+    """Exactly, alone, traced and among many; the cost is that of SciPy."""
+    box, model = [(0, 10), (0, 1.1)], lambda t, a, k: a * jnp.exp(-k * t)
+    x = np.linspace(0, 4, 40)
+    y = 2.5 * np.exp(-1.3 * x)
+    fit = jg.curve_fit(model, x, y, box, progress=False)
+    assert fit.success and fit.popt[1] == np.asarray(1.1, fit.popt.dtype)
+    traced = jax.jit(lambda y: jg.curve_fit(model, x, y, box).popt)(y)
+    many = jg.curve_fit_many(model, x, y[None], box, progress=False)
+    assert many.success.all()
+    for popt in (fit.popt, traced, many.popt[0]):
+        np.testing.assert_allclose(popt, [2.3145152, 1.1], rtol=max(tol, 1e-7))
+    np.testing.assert_allclose(fit.fun, 0.18349426, rtol=max(tol, 1e-6))
+
+
+@float64_only
+def test_fits_at_bounds_are_those_of_least_squares():
+    """From the truth, in boxes that many of the fits would leave."""
+    rng, x = np.random.default_rng(0), np.linspace(0, 4, 40)
+    peak = lambda t, a, m, s, c: c + a * jnp.exp(-0.5 * ((t - m) / s) ** 2)  # noqa: E731
+    low, high = np.array([1.25, 1.0, 0.5, -0.5]), np.array([3.75, 3.0, 1.5, 0.5])
+    true = np.stack([rng.uniform(low - 0.3, high + 0.3) for _ in range(24)])
+    y = np.stack([np.asarray(peak(x, *p)) for p in true]) + 0.02 * rng.standard_normal((24, 40))
+    many = jg.curve_fit_many(peak, x, y, list(zip(low, high, strict=True)), progress=False)
+    on_bound = 0
+    for i in range(24):
+        start = np.clip(true[i], low + 1e-6, high - 1e-6)
+
+        def residual(p, i=i):
+            return np.asarray(peak(x, *p)) - y[i]
+
+        best = scipy.optimize.least_squares(residual, start, bounds=(low, high), xtol=1e-15, ftol=1e-15, gtol=1e-15)
+        assert many.fun[i] <= 2 * best.cost * (1 + 1e-7) and many.success[i]
+        on_bound += np.any((many.popt[i] == low) | (many.popt[i] == high))
+    assert on_bound > 5
+
+
+@float64_only
+def test_listed_fits_are_minima():
+    rng, x = np.random.default_rng(0), np.linspace(0, 4, 40)
+    sine = lambda t, a, w, p, c: a * jnp.sin(w * t + p) + c  # noqa: E731
+    y = 2 * np.sin(7 * x + 1) + 0.3 * rng.standard_normal(40)
+    box = np.array([(0, 5), (0.1, 20), (0, 6.28), (-2, 2)])
+    fit = jg.curve_fit(sine, x, y, [tuple(pair) for pair in box], progress=False)
+    slope = jax.grad(lambda p: jnp.sum((sine(x, *p) - y) ** 2))
+    assert len(fit.fits) > 5
+    for local in fit.fits:
+        assert local.status in (jg.LocalStatus.CONVERGED, jg.LocalStatus.CONVERGED_TO_PRECISION)
+        g = np.asarray(slope(local.popt))
+        out = ((local.popt <= box[:, 0]) & (g > 0)) | ((local.popt >= box[:, 1]) & (g < 0))
+        assert np.max(np.abs(np.where(out, 0, g))) < 1e-3 * local.fun
+
+
 @pytest.mark.slow
 def test_many_are_those_of_one_by_one(tol):
     y = np.stack([data(seed) for seed in range(30)])
