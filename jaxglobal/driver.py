@@ -34,7 +34,7 @@ def minimize(
     x0: Any = None,
     starts: Any = "auto",
     local: Any = "auto",
-    same: int = 4,
+    same: int | None = None,
     fatol: float = 1e-8,
     frtol: float = 1e-8,
     max_time: float | None = None,
@@ -55,7 +55,7 @@ def minimize(
     """The global minimum of a JAX function in a box.
 
     Local searches start from ever finer sets of points, level by level, until the best value has been the same in
-    `same` levels in a row or a limit is reached. A limit never raises and never loses the best point.
+    some levels in a row or a limit is reached. A limit never raises and never loses the best point.
 
     Args:
         fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
@@ -68,7 +68,8 @@ def minimize(
             of your own with their three methods.
         local: `jaxglobal.BFGS(...)`, `jaxglobal.LBFGS(...)` for many variables, `jaxglobal.Optax(...)` for large or
             noisy models; "auto" takes one of the first two by the number of variables.
-        same: stop after so many levels in a row with the same best value.
+        same: stop after so many levels in a row with the same best value; None: after four, or, with `unseen`, not by
+            this rule.
         fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype).
         frtol: see fatol.
         max_time: wall-clock seconds from the call, compilation included.
@@ -129,7 +130,7 @@ def levels(
     x0: Any = None,
     starts: Any = "auto",
     local: Any = "auto",
-    same: int = 4,
+    same: int | None = None,
     fatol: float = 1e-8,
     frtol: float = 1e-8,
     max_time: float | None = None,

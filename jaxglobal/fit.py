@@ -273,7 +273,7 @@ def curve_fit(
     *,
     f_scale: float = 1.0,
     p0: Any = None,
-    same: int = 4,
+    same: int | None = None,
     frtol: float = 1e-8,
     max_time: float | None = None,
     max_levels: int | None = None,

@@ -59,7 +59,7 @@ def minimize_many(
     x0: Any = None,
     starts: Any = "auto",
     local: Any = "auto",
-    same: int = 4,
+    same: int | None = None,
     fatol: float = 1e-8,
     frtol: float = 1e-8,
     max_time: float | None = None,
@@ -200,7 +200,7 @@ class Run:
         slots = min(power_above(count), power_above(bounded + 1) // 2)
         self._problem = np.full(slots, -1, np.int64)
         self._left = np.zeros(slots, np.int64)
-        self._last = np.zeros((slots, rules.same))
+        self._last = np.zeros((slots, rules.alike))
         self._next = 0
         own_box = problems.box.ndim == 3
         self._table = [np.empty((slots, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
@@ -396,7 +396,7 @@ class Run:
         self._nit[problem] += 1
         self._last[slots] = np.concatenate([self._last[slots, 1:], self._f[problem, None]], axis=1)
         eps = float(np.finfo(self._problems.structure.dtype).eps)
-        settled = stopping.settled(self._rules, self._last[slots], eps) & (level + 1 >= self._rules.same)
+        settled = stopping.settled(self._rules, self._last[slots], eps) & (level + 1 >= self._rules.alike)
         size = self._sequence.size(level + 1, self._free)
         nstarts = self._before(level + 1)
         too_far = stopping.before_level(self._rules, level + 1, nstarts, size)
@@ -405,7 +405,7 @@ class Run:
             status[self._nfev[problem] >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
         finite = np.isfinite(self._f[problem])
         status[settled & finite] = STATUSES.index(Status.SAME)
-        status[(level + 1 >= self._rules.same) & ~finite] = STATUSES.index(Status.NO_FINITE_VALUE)
+        status[(level + 1 >= self._rules.alike) & ~finite] = STATUSES.index(Status.NO_FINITE_VALUE)
         if self._rules.target is not None:
             status[self._f[problem] <= self._rules.target] = STATUSES.index(Status.TARGET)
         stops = status > 0

@@ -66,7 +66,7 @@ class Search:
         x0: Any = None,
         starts: Any = "auto",
         local: Any = "auto",
-        same: int = 4,
+        same: int | None = None,
         fatol: float = 1e-8,
         frtol: float = 1e-8,
         max_time: float | None = None,

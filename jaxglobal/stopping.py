@@ -9,6 +9,7 @@ import numpy as np
 from jaxglobal.result import Status, Unseen
 from jaxglobal.starts import AFFORDABLE
 
+LEVELS = 4  # in a row with the same best value
 ROUNDING = 4.0  # two values that differ by so many eps of their size are the same
 
 
@@ -17,7 +18,8 @@ class Rules:
     """The stopping rules, each None (or no target) where it does not apply.
 
     Attributes:
-        same: stop after so many levels in a row with the same best value.
+        same: stop after so many levels in a row with the same best value; None: after `LEVELS` of them, unless `unseen`
+            says what to wait for.
         fatol: two values are the same within fatol + frtol abs(f).
         frtol: see fatol.
         max_time: wall-clock seconds from the call.
@@ -28,7 +30,7 @@ class Rules:
         unseen: stop once so small a share of the box, with 95 % confidence, leads to minima not yet seen.
     """
 
-    same: int = 4
+    same: int | None = None
     fatol: float = 1e-8
     frtol: float = 1e-8
     max_time: float | None = None
@@ -42,7 +44,7 @@ class Rules:
         """Raises ValueError or TypeError for a rule that makes no sense."""
         for name, least in (("same", 1), ("max_levels", 1), ("max_starts", 1), ("max_evals", 1)):
             value = getattr(self, name)
-            if value is None and name != "same":
+            if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | np.integer):
                 raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
@@ -58,6 +60,11 @@ class Rules:
                 raise ValueError(f"`{name}` must be a number; got {value}.")
             if name != "target" and value < 0:
                 raise ValueError(f"`{name}` must be a number of at least 0; got {value}.")
+
+    @property
+    def alike(self) -> int:
+        """How many levels in a row with the same best value end a search."""
+        return LEVELS if self.same is None else self.same
 
     @property
     def unlimited(self) -> bool:
@@ -89,11 +96,13 @@ def within_level(rules: Rules, nstarts: int, nfev: int, elapsed: float, best: fl
 
 def after_level(rules: Rules, best: Sequence[float], eps: float) -> Status | None:
     """Whether the best values over all levels so far, one a level, have settled."""
-    last = np.asarray(best[-rules.same :])
-    if len(last) < rules.same:
+    last = np.asarray(best[-rules.alike :])
+    if len(last) < rules.alike:
         return None
     if not np.any(np.isfinite(last)):
         return Status.NO_FINITE_VALUE
+    if rules.same is None and rules.unseen is not None:
+        return None
     return Status.SAME if settled(rules, last, eps) else None
 
 

@@ -46,7 +46,7 @@ def four(x):
 
 
 def test_the_rule_ends_a_search_that_has_seen_all():
-    result = jg.minimize(four, [(-2, 2.1)] * 2, starts=jg.Grid(), unseen=0.02, same=99, progress=False)
+    result = jg.minimize(four, [(-2, 2.1)] * 2, starts=jg.Grid(), unseen=0.02, progress=False)
     assert result.status is jg.Status.COVERED and result.success
     assert len(result.minima) == 4 and result.unseen.most <= 0.02 < 3 / sum(lv.nstarts for lv in result.levels[:-1])
     assert result.unseen.searches == result.nstarts
@@ -54,6 +54,17 @@ def test_the_rule_ends_a_search_that_has_seen_all():
     guessed = jg.minimize(four, [(-2, 2.1)] * 2, x0=[[1.0, 1.0]] * 9, starts=jg.Grid(), max_levels=4, progress=False)
     assert guessed.unseen.searches == guessed.nstarts - 9
     assert guessed.to_dict()["unseen"]["searches"] == guessed.unseen.searches
+
+
+def test_it_goes_on_where_the_best_value_stands_still():
+    """Unless a number of levels is asked for too."""
+    options = dict(starts=jg.Grid(), unseen=0.01, progress=False)
+    result = jg.minimize(jg.problems.eggholder, [(-512, 512)] * 2, **options)
+    assert result.status is jg.Status.COVERED and result.success and result.unseen.most <= 0.01
+    early = jg.minimize(jg.problems.eggholder, [(-512, 512)] * 2, same=2, **options)
+    assert early.status is jg.Status.SAME and early.nstarts < result.nstarts
+    with pytest.raises(TypeError, match="`same` must be a whole number; got 2.5"):
+        jg.minimize(jg.problems.eggholder, [(-512, 512)] * 2, same=2.5)
 
 
 def test_of_the_default_starts_only_the_even_ones_count():
