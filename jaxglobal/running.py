@@ -163,7 +163,8 @@ class Levels(Iterator[Level]):
             best = [record.fun if math.isfinite(record.fun) else math.inf for record in self._levels]
             eps = float(np.finfo(self._problem.structure.dtype).eps)
             seen = None if self._rules.unseen is None else found.unseen(self._found, self._problem, self._rules)
-            ended = stopping.after_level(self._rules, best, eps) or stopping.covered(self._rules, seen)
+            nfev = self._streams.spent.nfev if isinstance(self._streams, Streams) else math.inf  # others are dear
+            ended = stopping.after_level(self._rules, best, eps, nfev) or stopping.covered(self._rules, seen)
             self._status = ended or Status.RUNNING
         stops = False
         if self._callback is not None:

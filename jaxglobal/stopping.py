@@ -9,6 +9,7 @@ import numpy as np
 from jaxglobal.result import Status, Unseen
 from jaxglobal.starts import AFFORDABLE
 
+LOOKED = 2**13  # evaluations after which a function without a finite value is given up
 LEVELS = 4  # in a row with the same best value
 ROUNDING = 4.0  # two values that differ by so many eps of their size are the same
 
@@ -94,13 +95,16 @@ def within_level(rules: Rules, nstarts: int, nfev: int, elapsed: float, best: fl
     return None
 
 
-def after_level(rules: Rules, best: Sequence[float], eps: float) -> Status | None:
-    """Whether the best values over all levels so far, one a level, have settled."""
+def after_level(rules: Rules, best: Sequence[float], eps: float, nfev: float = math.inf) -> Status | None:
+    """Whether the best values over all levels so far, one a level, have settled, after so many evaluations.
+
+    Where none is finite, the search looks on: a feasible region may be a small part of the box.
+    """
     last = np.asarray(best[-rules.alike :])
     if len(last) < rules.alike:
         return None
     if not np.any(np.isfinite(last)):
-        return Status.NO_FINITE_VALUE
+        return Status.NO_FINITE_VALUE if nfev >= LOOKED else None
     if rules.same is None and rules.unseen is not None:
         return None
     return Status.SAME if settled(rules, last, eps) else None
