@@ -41,20 +41,32 @@ def constants(closed: ClosedJaxpr) -> list[Any]:
 
 def lifted(closed: ClosedJaxpr) -> Jaxpr:
     """The jaxpr with all of `constants` as its first inputs, in their order."""
-    jaxpr, found = _freed(closed.jaxpr), _constants(closed, {})
+    jaxpr, found = _freed(closed.jaxpr, {}), _constants(closed, {})
     inner = len(found) > len(jaxpr.constvars)
     eqns = [_opened(eqn) for eqn in jaxpr.eqns] if inner else jaxpr.eqns
     return jaxpr.replace(constvars=[], invars=[*found, *jaxpr.invars], eqns=eqns)
 
 
-def inside(eqn: Any, change: Callable[[Jaxpr], Jaxpr]) -> Any:
-    """The equation, with the jaxprs in its parameters changed."""
+def inside(eqn: Any, change: Callable[[Jaxpr], Jaxpr], done: dict[int, Any] | None = None) -> Any:
+    """The equation, with the jaxprs in its parameters changed; itself if none is.
+
+    done: what has become of those that were met before: JAX compiles a jaxpr that is shared once.
+    """
+    known: dict[int, Any] = {} if done is None else done
 
     def one(value: Any) -> Any:
-        if isinstance(value, ClosedJaxpr):
-            return ClosedJaxpr(change(value.jaxpr), value.consts)
-        return change(value) if isinstance(value, Jaxpr) else value
+        if not _is_jaxpr(value):
+            return value
+        if id(value) not in known:
+            inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+            new = change(inner)
+            closed = ClosedJaxpr(new, value.consts) if isinstance(value, ClosedJaxpr) else new
+            known[id(value)] = value if new is inner else closed
+        return known[id(value)]
 
+    leaves = filter(_is_jaxpr, jax.tree.leaves([*eqn.params.values()], is_leaf=_is_jaxpr))
+    if all([one(value) is value for value in leaves]):
+        return eqn
     return eqn.replace(params={k: jax.tree.map(one, v, is_leaf=_is_jaxpr) for k, v in eqn.params.items()})
 
 
@@ -143,7 +155,7 @@ def check_rules(closed: ClosedJaxpr, traced: ClosedJaxpr | None) -> None:
     try:
         for const in consts:
             if isinstance(const, Tracer):
-                jnp.negative(const)  # raises for one of a trace that has ended
+                jax.lax.expand_dims(const, (0,))  # raises for one of a trace that has ended
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(
             "A custom rule of differentiation in the function must close over none of its arguments: hand them to the "
@@ -159,16 +171,21 @@ def _constants(closed: ClosedJaxpr, found: dict[Any, Any]) -> dict[Any, Any]:
     return found
 
 
-def _freed(jaxpr: Jaxpr) -> Jaxpr:
+def _freed(jaxpr: Jaxpr, done: dict[int, Any]) -> Jaxpr:
     """The jaxpr, with numbers of its own where it has arrays without an axis."""
 
     def number(atom: Any) -> Any:
         held = isinstance(atom, Literal) and isinstance(atom.val, np.ndarray)
         return Literal(np.asarray(atom.val)[()], atom.aval) if held else atom
 
-    eqns = [inside(eqn, _freed) for eqn in jaxpr.eqns]
-    eqns = [eqn.replace(invars=[*map(number, eqn.invars)]) for eqn in eqns]
-    return jaxpr.replace(eqns=eqns, outvars=[*map(number, jaxpr.outvars)])
+    def free(eqn: Any) -> Any:
+        eqn = inside(eqn, lambda inner: _freed(inner, done), done)
+        invars = [*map(number, eqn.invars)]
+        return eqn.replace(invars=invars) if any(a is not b for a, b in zip(invars, eqn.invars, strict=True)) else eqn
+
+    eqns, outvars = [*map(free, jaxpr.eqns)], [*map(number, jaxpr.outvars)]
+    same = zip([*eqns, *outvars], [*jaxpr.eqns, *jaxpr.outvars], strict=True)
+    return jaxpr if all(a is b for a, b in same) else jaxpr.replace(eqns=eqns, outvars=outvars)
 
 
 def _opened(eqn: Any) -> Any:

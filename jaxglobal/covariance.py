@@ -3,7 +3,7 @@
 To first order in the errors, from the singular values of the Jacobian, with columns of norm one so that units do not
 matter. A direction in which the parameters change nothing at the data is not determined: the parameters with a part in
 it have an infinite variance, and so has a prediction that moves along it; the others have the variance that the data
-give them, from the pseudoinverse.
+give them, from the pseudoinverse. (In a traced fit, whose shapes are fixed, all are determined or none.)
 
 What is promised is for least squares: intervals and bands of normal errors of the stated sizes, of a model that is
 nearly linear within them and whose parameters are not on a bound. For robust losses the Jacobian is that which the loss
@@ -31,6 +31,7 @@ class Errors(NamedTuple):
         pcov: (n, n) the covariance.
         root: (n, r) with pcov = size root root' in the directions that are determined.
         null: (n, k) those that are not.
+        touched: (n,) the parameters with a part in these.
         size: () by which the square of the errors of the data is multiplied.
         residuals: (N,) in units of their errors.
         dof: degrees of freedom.
@@ -41,6 +42,7 @@ class Errors(NamedTuple):
     pcov: Any
     root: Any
     null: Any
+    touched: Any
     size: Any
     residuals: Any
     dof: int
@@ -109,7 +111,8 @@ def errors(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: 
         pcov = jnp.asarray(pcov, J.dtype).at[np.ix_(free, free)].set(inner)
     else:
         pcov[np.ix_(free, free)] = inner
-    return Errors(pcov, embed @ root, embed @ null, size, r, dof, absolute_sigma, reg.loss == "linear")
+    which = embed @ touched > 0
+    return Errors(pcov, embed @ root, embed @ null, which, size, r, dof, absolute_sigma, reg.loss == "linear")
 
 
 def directions(A: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:

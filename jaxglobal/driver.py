@@ -98,7 +98,8 @@ def minimize(
     cost of one more trace and one more compilation of fun (kept for later calls; where `max_time` leaves no time for
     it and there is no checkpoint, in float32), and x comes back rounded. A polished point is kept where its value, in
     the precision of the search, is no higher than the one that was found; so fun is the value at x, and not above that
-    of any level. Where fun may jump it is the value of one point alone, as `jax.jit(fun)(x)` has it.
+    of any level. But where fun may jump, and no limit on time or evaluations ended the search, it is the value of one
+    point alone, as `jax.jit(fun)(x)` has it, even if many at once had a lower one.
 
     Returns:
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.

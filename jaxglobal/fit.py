@@ -152,7 +152,9 @@ class Fit:
     @property
     def undetermined(self) -> list[str]:
         """The names of the parameters that the data do not determine."""
-        return [name for name, variance in zip(self.names, np.diag(self.pcov), strict=True) if np.isinf(variance)]
+        if is_traced(self._errors.touched):
+            raise TypeError("`undetermined` must be asked of a fit outside jit, vmap and grad.")
+        return [name for name, touched in zip(self.names, self._errors.touched, strict=True) if touched]
 
     @property
     def success(self) -> Any:
@@ -172,7 +174,7 @@ class Fit:
             level: of confidence.
             new: the band of a new observation, with the scatter of the data, instead of that of the model's mean.
             sigma: the errors of new observations, in the units of the `sigma` of the fit. By default those of the data;
-                at other abscissae theirs if they are all equal, else between those of the neighbours.
+                at other abscissae theirs if they are all equal, else between those of the neighbours, or of the last.
 
         Returns:
             A `Band`.
@@ -190,13 +192,16 @@ class Fit:
             y, J = look(self._regression, self.data._replace(x=x), p)
         else:
             y, J = map(np.asarray, regression.values_and_jacobian(self._call, x, jnp.asarray(p)))
+        if sigma is not None and not new:
+            raise ValueError("`sigma` must be left out unless new=True: the band of the mean does not depend on it.")
         variance = self._errors.variance(np.asarray(J, float))
         if new:
             at = None if xdata is None else x
             size = error_of_new(self.data, self._regression.covariance, at, sigma, len(y))
             variance = variance + (self._errors.scatter(level) * size) ** 2
         error = np.sqrt(variance)
-        spread = self._errors.spread(level) * error
+        reach = self._errors.spread(level)
+        spread = np.where(error > 0, reach, 1.0) * error  # none is no error, however far it reaches
         return Band(y, y - spread, y + spread, error)
 
     def on_grid(self, xdata: Any) -> bool:
@@ -298,7 +303,7 @@ def curve_fit(
             (least absolute deviations).
         f_scale: the residual, in units of sigma, from which on a robust loss counts it less; not of "lad".
         p0: your own guess, or several along a leading axis: searched too. Not needed.
-        same: stop after so many levels in a row with the same best cost.
+        same: stop after so many levels in a row with the same best cost; None: after four.
         frtol: two costs are the same within frtol times their size.
         max_time: wall-clock seconds from the call, after which the best fit so far is returned; so it is after Ctrl-C.
         max_levels: levels of starts.

@@ -159,7 +159,7 @@ def bounded(R: jax.Array, q: jax.Array, diagonal: jax.Array, p: jax.Array, regio
         rest = damped(jnp.where(fixed[None], 0, R), q + jnp.sum(R * jnp.where(fixed, step, 0)[None], axis=1), diagonal)
         step = jnp.where(fixed, step, rest)
         to = p + step
-        bound = jnp.where(step < 0, region.lower, region.upper)
+        bound = jnp.where(to < region.lower, region.lower, region.upper)
         crosses = ~fixed & ((to < region.lower) | (to > region.upper))
         near = jnp.abs(bound - p) <= CLOSE * region.width
         short = jnp.where(near, bound - p, TOWARDS * (bound - p))

@@ -318,8 +318,8 @@ class Levels(Iterator[Level]):
         before = self._found
         if isinstance(streams, Streams) and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(streams)
-        goes_on = pauses and self._checkpoint is not None
-        if isinstance(streams, Streams) and self._problem.closed.jumps and not goes_on:
+        at_rest = self._status in (*POLISHED, Status.TARGET)
+        if isinstance(streams, Streams) and self._problem.closed.jumps and at_rest:
             value = functools.partial(sweep.single, self._problem)
             told = found.confirmed(self._found, before, value, self._rules.fatol)
             self._found = found.read(self._group.gather(told)[0])

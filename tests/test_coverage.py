@@ -93,9 +93,13 @@ def test_bands_of_ten_thousand(model, sigma, absolute, x64):
     np.testing.assert_allclose(error[0], one.error, rtol=1e-4 if x64 else 1e-2)
     reach = norm.ppf(0.975) if absolute else t.ppf(0.975, len(T) - 2)
     mean = np.asarray(line(T, a[:, None], b[:, None]) if model is line else a[:, None] * np.exp(-b[:, None] * T))
-    new = np.asarray(model(T, *TRUE)) + size * rng.standard_normal(y.shape)
+    true = np.asarray(model(T, *TRUE))
+    new = true + size * rng.standard_normal(y.shape)
     inside = np.mean(np.abs(new - mean) < reach * error, axis=0)
     assert np.all((inside > 0.94) & (inside < 0.96)), inside
+    of_mean = np.mean(np.abs(true - mean) < reach * np.sqrt(variance), axis=0)
+    assert np.all((of_mean > 0.94) & (of_mean < 0.96)), of_mean
+    np.testing.assert_allclose(np.sqrt(variance[0]), fit.predict().error, rtol=1e-4 if x64 else 1e-2)
 
 
 def test_bands_of_a_robust_loss_hold_what_the_residuals_do():

@@ -351,6 +351,24 @@ def test_a_rule_that_closes_over_an_argument_is_named(model):
     assert np.allclose(jg.curve_fit(lambda _, k: model(T, k), T, np.exp(-T), [(0, 3)], progress=False).popt, 1)
 
 
+def test_masks_and_keys_of_an_outer_trace_beside_a_rule():
+    def best(mask, key):
+        noise = jax.random.uniform(key)
+        return jg.argmin(
+            lambda x: jnp.sum(jax.nn.relu(x - noise)) + jnp.sum(jnp.where(mask, x, 1.0) ** 2), BOX, levels=1
+        ).x
+
+    assert np.all(np.isfinite(jax.jit(best)(np.array([True, False]), jax.random.key(0))))
+
+
+def test_what_is_shared_stays_shared():
+    """JAX compiles a jit that is called many times once, as long as its jaxpr is one object."""
+    small = jax.jit(lambda x: jnp.sin(x) + 1)
+    traced = jax.make_jaxpr(lambda x: small(small(small(x))).sum())(jnp.ones(2))
+    inner = {id(jaxpr) for eqn in canonical.lifted(traced).eqns for jaxpr in canonical.within(eqn)}
+    assert len([eqn for eqn in traced.jaxpr.eqns if canonical.within(eqn)]) == 3 and len(inner) == 1
+
+
 def test_an_array_that_was_deleted_is_named():
     at = jnp.array([0.1, 0.2])
     fun = lambda x: jnp.sum((x - at) ** 2)  # noqa: E731

@@ -12,6 +12,7 @@ from checks import check_counts
 import jaxglobal as jg
 from jaxglobal import found, minima, objective, polish, programs
 from jaxglobal.descent import Region
+from jaxglobal.jumps import may_jump
 
 FLOAT32 = jg.Box(np.full(2, -3, np.float32), np.full(2, 3.5, np.float32))
 
@@ -116,6 +117,19 @@ def test_it_does_for_many_and_traced(fun, x64):
     many = jg.minimize_many(lambda x, a: fun(x) + a, [(-3, 3)] * 2, np.zeros(3, dtype), progress=False)
     for x, f in zip(many.x, many.fun, strict=True):
         check_value(fun, x, f, dtype)
+
+
+@pytest.mark.parametrize(
+    "fun, jumps",
+    [
+        (disc, True), (step, True), (terraces, True), (lambda x: x[jnp.argsort(x)[0]], True),
+        (lambda x: jnp.round(x).sum(), True), (lambda x: jnp.sum(x.astype(int) * 1.0), True),
+        (lambda x: jnp.sum(x**2), False), (cone, False), (penalised, False), (lambda x: jnp.sort(x)[0], False),
+        (lambda x: jnp.max(jnp.abs(x[::-1])), False),
+    ],
+)  # fmt: skip
+def test_which_functions_may_jump(fun, jumps):
+    assert may_jump(jax.make_jaxpr(fun)(jnp.ones(2)).jaxpr) is jumps
 
 
 def test_another_value_alone_is_not_believed():
