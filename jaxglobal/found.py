@@ -163,14 +163,16 @@ def polished(
                 x[i], values[i], gradients[int(archive.start[i])] = place, value, slope
 
     keep(np.arange(few), places, f, g)
-    rest = np.flatnonzero(~np.isin(archive.start[:few], list(gradients)) & np.any(places != before, axis=1))
+    whole = np.isin(archive.start[:few], list(gradients))
+    rest = np.flatnonzero(~whole & np.any(places != before, axis=1))
     if len(rest):
         which = np.repeat(rest, len(polish.BACK))
         back = np.tile(np.array(polish.BACK, own), len(rest))[:, None]
         tried = places[which] + back * (before[which] - places[which])
         keep(which, tried, *evaluate(tried))
     archive = archive._replace(x=x, f=values)
-    finer = np.concatenate([[f for _, f, _ in ends], np.full(len(x) - few, math.inf)])  # than equal values
+    finer = np.full(len(x), math.inf)  # than equal values, where the point is the polished one
+    finer[:few] = np.where(whole, [f for _, f, _ in ends], math.inf)
     best = np.lexsort((archive.start, finer, values))[0]
     start = int(archive.start[best])
     found = found._replace(
