@@ -31,7 +31,7 @@ DENSE = 256  # free and fixed variables up to which the Hessian is a matrix; bey
 NEWTON_STEPS = 10  # at most, of a polish; two or three are usual
 LONGEST = 0.01  # a Newton step beyond this, in units of the box, is not a polish
 BACK = (0.0, 2.0**-8, 2.0**-6, 2.0**-4, 2.0**-2, 1.0)  # of the way from the polished point back to where it began
-RISE = 8  # eps of the value by which a polish may raise it
+RISE = 8  # eps of the value, and times its noise on the way, by which a polish may raise it
 ROUNDING = 64  # eps of a value: a larger difference between two programs is none of rounding
 NULL = 64.0  # an eigenvalue of H below so many n eps of the largest is zero
 NEARLY = 0.5  # H is nearly singular where the ratio of its eigenvalues falls below eps to this power
@@ -107,10 +107,19 @@ def kept(value: Value, x: jax.Array, f: jax.Array, polished: Polished) -> Polish
     here = values[-1]  # where another program gave another value, a jump is at x
     eps = jnp.finfo(f.dtype).eps
     limit = jnp.where(jnp.abs(here - f) <= ROUNDING * eps * (1 + jnp.abs(f)), f, here)
-    low = values <= limit + RISE * eps * jnp.abs(limit)
+    low = values <= limit + RISE * (eps * jnp.abs(limit) + _noise(points, values, slopes))
     first = jnp.argmax(low.at[-1].set(True))
     value_there = jnp.where(first == len(BACK) - 1, limit, values[first])
     return polished._replace(x=points[first], f=jnp.where(jnp.isfinite(f), value_there, f), g=slopes[first])
+
+
+def _noise(points: jax.Array, values: jax.Array, slopes: jax.Array) -> jax.Array:
+    """How far values on a line, (k,), are from the trapezoidal rule of their slopes: between most, by rounding alone.
+
+    A sum of squares that cancel has many eps of its value; a jump is between two points, so the median leaves it out.
+    """
+    expected = jnp.sum((slopes[1:] + slopes[:-1]) * jnp.diff(points, axis=0), axis=1) / 2
+    return jnp.median(jnp.abs(jnp.diff(values) - expected))
 
 
 def differentiable(value: Callable[..., jax.Array], open: np.ndarray, find: Callable[..., Any]) -> Callable[..., Any]:
