@@ -22,6 +22,7 @@ import numpy as np
 from jaxglobal import regression
 from jaxglobal.closed import is_traced
 from jaxglobal.regression import Data, Regression
+from jaxglobal.units import Units
 
 
 class Errors(NamedTuple):
@@ -60,6 +61,17 @@ class Errors(NamedTuple):
         undetermined = along > TOUCHED * np.where(whole > 0, whole, np.inf)
         return np.where(undetermined, np.inf, np.where(np.any(J @ self.root, axis=1), variance, 0.0))
 
+    def out_of(self, units: Units) -> "Errors":
+        """The same in the user's units, of a fit in these."""
+        p, r = (unit if is_traced(unit) else np.asarray(unit, float) for unit in (units.p, units.r))
+        return self._replace(
+            pcov=self.pcov * p[:, None] * p,
+            root=self.root * (p / r)[:, None],
+            null=self.null * p[:, None],
+            size=self.size * r * r,
+            residuals=self.residuals * r,
+        )
+
     def spread(self, level: float) -> float:
         """How many standard deviations of the mean keep to the level."""
         from scipy.special import ndtri, stdtrit  # takes a while to import
@@ -94,7 +106,8 @@ def errors(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: 
         size = 1 / (2 * density_at_zero(xp, r, dof)) ** 2
     else:
         _, J = regression.weigh(reg, data, y, J)
-        size = 1.0 if absolute_sigma else xp.asarray(f / dof) if dof > 0 else xp.asarray(np.inf)
+        one = 1.0 if data.units is None else data.units.r
+        size = 1 / one**2 if absolute_sigma else xp.asarray(f / dof) if dof > 0 else xp.asarray(np.inf)
     A = J[:, free] if xp is jnp else np.asarray(J, np.float64)[:, free]
     norms = xp.sqrt(xp.sum(A**2, axis=0))
     scale = xp.where(norms > 0, norms, 1)

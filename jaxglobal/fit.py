@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import hostfit, implicit, leastsquares, regression, stopping, stored
+from jaxglobal import hostfit, implicit, leastsquares, regression, stopping, stored, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
@@ -30,6 +30,7 @@ from jaxglobal.nearest import helps
 from jaxglobal.objective import Box, is_tracing, refuse_tracing
 from jaxglobal.regression import Data, Regression
 from jaxglobal.result import LocalStatus, Result, brief, duration, table
+from jaxglobal.units import Units
 
 SHOWN = 6  # local fits that a printed fit lists
 TRACED = "the search was traced, with a fixed number of levels: success says whether its cost is finite"
@@ -112,6 +113,7 @@ class Fit:
     _call: Callable[[Any, Any], Any] = dataclasses.field(repr=False)
     _model: Any = dataclasses.field(repr=False)
     _seen: tuple[Any, Any] = dataclasses.field(repr=False)  # the model and its Jacobian at the data
+    _units: Units = dataclasses.field(repr=False)  # in which it was searched
 
     def __getstate__(self) -> dict[str, Any]:
         """All data, and the model where it can be pickled."""
@@ -189,9 +191,11 @@ class Fit:
         if xdata is None:
             y, J = map(np.asarray, self._seen)
         elif self._regression.look is not None:
-            y, J = look(self._regression, self.data._replace(x=x), p)
+            y, J = self._regression.look(x, p)
         else:
-            y, J = map(np.asarray, regression.values_and_jacobian(self._call, x, jnp.asarray(p)))
+            call = self._units.modelled(self._call)
+            seen = regression.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
+            y, J = self._units.seen(*map(np.asarray, seen))
         if sigma is not None and not new:
             raise ValueError("`sigma` must be left out unless new=True: the band of the mean does not depend on it.")
         variance = self._errors.variance(np.asarray(J, float))
@@ -222,9 +226,12 @@ class Fit:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
         def cost(p, *data):
-            return reg.cost(reg.structure.flatten(p), Data(*data)._replace(constants=self.data.constants))
+            given = Data(*data, self.data.constants).within(self._units, reg.structure.dtype)
+            return reg.cost(reg.structure.flatten(p) / self._units.p, given)
 
-        return derivative(self.result, cost, self._bounds, tuple(self.data[:4]))
+        moves = derivative(self.result, cost, self._bounds, tuple(self.data[:4]))
+        fun, fun_bounds = jax.tree.map(self._units.cost, (moves.fun, moves.fun_bounds))
+        return moves._replace(fun=fun, fun_bounds=fun_bounds)
 
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr
@@ -339,53 +346,62 @@ def curve_fit(
     shown = display.show(progress)
     xdata, ydata, sigma = regression.without_masked(xdata, ydata, sigma)
     structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
-    x, y = regression.read_x(xdata), regression.read_y(ydata, structure.dtype)
-    w, covariance = regression.read_sigma(sigma, len(y), structure.dtype)
+    dtype = np.dtype(np.float64) if isinstance(model, Host) else structure.dtype
+    x, y = regression.read_x(xdata), regression.read_y(ydata, dtype)
+    weights, covariance = regression.read_sigma(sigma, len(y), dtype)
     guesses = regression.read_guesses(p0, structure, lower, upper)
-    scale = regression.spread(w @ y if covariance else w * y) if loss == "lad" else f_scale
-    data = Data(x, y, w, scale if is_traced(scale) else np.asarray(scale, structure.dtype))
+    scale = regression.spread(weights @ y if covariance else weights * y) if loss == "lad" else f_scale
+    of_search = units.choose(lower, upper, y, weights, dtype)
+    data = Data(x, y, *(units.cast(a, dtype) for a in (weights, scale)))
+    given = Data(x, y, weights, scale).within(of_search, dtype)
     if isinstance(model, Host):
         refuse_tracing("curve_fit", "a JAX model")
         cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
         with hostfit.Model(model, cost, structure, lower, upper) as called:
             reg = hostfit.regression_of(called, structure, lower, upper)
             result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, progress)
-            return finish(reg, data, bounds, result, absolute_sigma, reg.model, model)
+            return finish(reg, data, given, bounds, result, absolute_sigma, reg.model, model)
     called = regression.as_called(model, structure, one_by_one)
     read = regression.read_model(model, structure, one_by_one, x, len(y))
-    data = data._replace(constants=read.constants)
-    linear = regression.linear_parameters(read, x, lower, upper)
+    data, given = (part._replace(constants=read.constants) for part in (data, given))
+    linear = regression.linear_parameters(read, x, lower, upper, of_search)
     reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
     sequence = sequences.read(starts, len(reg.searched), seed)
     if is_traced((data, lower, upper, guesses)) or is_tracing():
-        return traced(reg, data, bounds, guesses, sequence, max_levels, absolute_sigma, called, model)
+        return traced(reg, data, given, bounds, guesses, sequence, max_levels, absolute_sigma, called, model)
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
     with Interrupt() as interrupt, one_thread(reg.factorises):
-        search = leastsquares.Search(reg, data, guesses, sequence, rules, shown, began, interrupt)
+        inner, own = reg.within(of_search), guesses / of_search.p
+        search = leastsquares.Search(inner, given, own, sequence, rules, shown, began, interrupt)
         try:
             status, found = search.run()
         finally:
             shown.close()
-        return finish(reg, data, bounds, search.result(status, found), absolute_sigma, called, model)
+        return finish(reg, data, given, bounds, search.result(status, found), absolute_sigma, called, model)
 
 
 def traced(
-    reg: Regression, data: Data, bounds: Any, guesses: Any, sequence: Any, levels: int | None, absolute_sigma: bool,
-    called: Any, model: Any,
+    reg: Regression, data: Data, given: Data, bounds: Any, guesses: Any, sequence: Any, levels: int | None,
+    absolute_sigma: bool, called: Any, model: Any,
 ) -> Fit:  # fmt: skip
-    """The fit as a traced program, differentiable by the implicit function theorem."""
+    """The fit as a traced program, differentiable by the implicit function theorem.
+
+    given: the data in the units of the search.
+    """
+    of_search: Any = given.units
+    reg, user = reg.within(of_search), reg
     m, structure = len(reg.searched), reg.structure
     levels = leastsquares.PURE_LEVELS if levels is None else levels
     unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
-    leaves, treedef = jax.tree.flatten(data)
+    leaves, treedef = jax.tree.flatten(given)
     no = np.zeros((2, structure.n), bool)
 
-    moves = [is_traced(const) for const in data.constants]
+    moves = [is_traced(const) for const in given.constants]
 
     def value(p, leaves):
-        given = jax.tree.unflatten(treedef, leaves)
-        return reg.cost(p, given._replace(constants=hold(given.constants, moves)))
+        told = jax.tree.unflatten(treedef, leaves)
+        return reg.cost(p, told._replace(constants=hold(told.constants, moves)))
 
     def find(box, guesses, *leaves):
         sides = (box[0], box[1]) if is_traced((reg.lower, reg.upper)) else (reg.lower, reg.upper)
@@ -397,46 +413,58 @@ def traced(
         return best._replace(x=polished.x, f=polished.f)
 
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
-    best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses), *map(jnp.asarray, leaves))
-    y, J = regression.values_and_jacobian(reg.model, data.x, best.x, data.constants)
-    sure = errors(reg, data, best.f, y, J, absolute_sigma)
-    outcome = structure.unflatten(best.x), sure.pcov, best.f, data.y - y, sure.dof, [], reg.linear, reg.loss, None
+    best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
+    y, J = regression.values_and_jacobian(reg.modelled(given), data.x, best.x, data.constants)
+    sure = errors(reg, given, best.f, y, J, absolute_sigma).out_of(of_search)
+    (y, J), p, f = of_search.seen(y, J), structure.unflatten(best.x * of_search.p), of_search.cost(best.f)
+    outcome = p, sure.pcov, f, data.y - y, sure.dof, [], reg.linear, reg.loss, None
     names = regression.names_of(model, structure, not isinstance(bounds, Box))
-    return Fit(*outcome, names, data, reg, bounds, sure, called, model, (y, J))
+    return Fit(*outcome, names, data, user, bounds, sure, called, model, (y, J), of_search)
 
 
 def finish(
-    reg: Regression, data: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any, model: Any
-) -> Fit:
-    """The fit that a search has come to."""
-    flat = reg.structure.flatten(result.x)
-    y, J = look(reg, data, flat)
-    r, weighted = regression.weigh(reg, data, y, J)
-    jac = np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0).astype(flat.dtype)
-    result = dataclasses.replace(result, jac=reg.structure.unflatten(jac))
-    sure = errors(reg, data, result.fun, y, J, absolute_sigma)
+    reg: Regression, data: Data, given: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any,
+    model: Any,
+) -> Fit:  # fmt: skip
+    """The fit that a search has come to; given: the data in the units of the search."""
+    own: Any = given.units
+    flat = reg.structure.flatten(result.x) / own.p
+    y, J = look(reg, given, flat)
+    r, weighted = regression.weigh(reg, given, y, J)
+    jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
+    result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
+    sure = errors(reg, given, result.fun / float(own.r) / float(own.r), y, J, absolute_sigma).out_of(own)
+    y, J = own.seen(y, J)
     ordinates = np.asarray(data.y)
     # Where another than the best was cut off is no minimum.
     minima = [m for i, m in enumerate(result.minima) if i == 0 or m.status in CONVERGED][:LISTED]
-    modelled = values(reg, data, [reg.structure.flatten(m.x) for m in minima])
-    fits = [LocalFit(m.x, m.fun, m.count, m.status, ordinates - y) for m, y in zip(minima, modelled, strict=True)]
+    modelled = values(reg, given, [reg.structure.flatten(m.x) / own.p for m in minima])
+    fits = [LocalFit(m.x, m.fun, m.count, m.status, ordinates - y * own.y) for m, y in zip(minima, modelled, strict=True)]
     outcome = result.x, sure.pcov, result.fun, ordinates - y, sure.dof, fits, reg.linear, reg.loss, result
     called_by = model.fun if isinstance(model, Host) else model
     names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))
-    return Fit(*outcome, names, data, reg, bounds, sure, called, model, (y, J))
+    return Fit(*outcome, names, data, reg, bounds, sure, called, model, (y, J), own)
 
 
 def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The model, (N,), and its Jacobian, (N, n), for one set of parameters."""
+    """The model, (N,), and its Jacobian, (N, n), for one set of parameters, all in the units of the data."""
+    own: Any = data.units
     if reg.look is not None:
-        return reg.look(data.x, p)
+        y, J = reg.look(data.x, p * own.p)
+        return y / own.y, J * (own.p / own.y)
     if "look" not in reg.programs:
-        run = functools.partial(regression.values_and_jacobian, reg.model)
+
+        def run(own, x, p, constants):
+            return regression.values_and_jacobian(own.modelled(reg.model), x, p, constants)
+
         reg.programs["look"] = jax.jit(reg.safe(run, jax.default_backend()))
-    y, J = reg.programs["look"](data.x, p, data.constants)
+    y, J = reg.programs["look"](own, data.x, p, data.constants)
     return np.asarray(y), np.asarray(J)
 
 
 def values(reg: Regression, data: Data, points: list[Any]) -> list[np.ndarray]:
-    """The model, (N,), for several sets of parameters."""
-    return [look(reg, data, p)[0] for p in points] if reg.look is None else reg.look.values(data.x, points)
+    """The model, (N,), for several sets of parameters, all in the units of the data."""
+    if reg.look is None:
+        return [look(reg, data, p)[0] for p in points]
+    own: Any = data.units
+    return [y / own.y for y in reg.look.values(data.x, [p * own.p for p in points])]

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import devices, leastsquares, objective, regression
+from jaxglobal import devices, leastsquares, objective, regression, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced, x64
@@ -173,16 +173,17 @@ def curve_fit_many(
     x = regression.read_x(xdata)
     own_x = has_axis(x, x_axis, count, N)
     of_lanes = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf), 0, -1), x) if own_x else x
-    w, own_w = read_weights(sigma, count, N, structure.dtype)
+    w, own_w = read_weights(sigma, count, N)
+    own = units.choose(lower, upper, y, w, structure.dtype)
     read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
     one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
-    linear = regression.linear_parameters(read, one_x, lower, upper)
-    reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs)
+    linear = regression.linear_parameters(read, one_x, lower, upper, own)
+    reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs).within(own)
     sequence = sequences.read(starts, len(reg.searched), seed)
     unit, reach = screened(sequence, len(reg.searched), levels)
-    guesses = read_guesses(p0, structure, lower, upper, count)
+    guesses = read_guesses(p0, structure, lower, upper, count) / own.p
     points, near = on_sheets(reg, unit, reach)
-    data = Data(x, y, w, np.asarray(f_scale, structure.dtype), read.constants)
+    data = Data(x, y, w, f_scale, read.constants).within(own, structure.dtype)
     run = Run(reg, data, own_w, points, near, guesses, searches, shown)
     try:
         with Interrupt() as interrupt, one_thread():
@@ -190,9 +191,9 @@ def curve_fit_many(
     finally:
         shown.close()
     return Fits(
-        popt=structure.unflatten(p),
-        pcov=pcov,
-        fun=np.where(np.isfinite(f), f, np.nan),
+        popt=structure.unflatten(p * own.p),
+        pcov=pcov * np.multiply.outer(own.p.astype(float), own.p),
+        fun=own.cost(np.where(np.isfinite(f), f, np.nan)),
         success=success,
         nfev=nfev,
         nstarts=len(points) + guesses.shape[1],
@@ -231,7 +232,8 @@ class Run:
             self._go_on(best, np.flatnonzero(np.isfinite(start[:, 0])), start)
         p, f, R, nfev, status = best
         dof = self._y.shape[1] - int(np.sum(self._reg.free))
-        size = np.ones(count) if absolute_sigma else f / dof if dof > 0 else np.full(count, np.inf)
+        unit = float(self._data.units.r)
+        size = np.full(count, 1 / unit**2) if absolute_sigma else f / dof if dof > 0 else np.full(count, np.inf)
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
         pcov = covariances(R, size, self._reg.free, tolerance)
         return p.reshape(count, n), f, pcov, nfev, np.isin(status, CONVERGED) & self._complete
@@ -278,9 +280,10 @@ class Run:
     def _block(self, block: np.ndarray, p: np.ndarray) -> tuple[Any, ...]:
         """The arguments of a program for these data sets, the first of which fill it up."""
         rows = np.resize(block, self._lanes)
-        x, y, w, scale, constants = self._data
+        x, y, w = self._data[:3]
         x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], x) if self._reg.own_x else x
-        return p[rows], x, y[rows], w[rows] if self._own_w else w, scale, self._reg.lower, self._reg.upper, constants
+        data = self._data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w)
+        return p[rows], data, self._reg.lower, self._reg.upper
 
     def _compiled(self, make: Callable[..., Any], *args: Any) -> Any:
         shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
@@ -371,12 +374,12 @@ def has_axis(x: Any, x_axis: Any, count: int, N: int) -> bool:
     return True
 
 
-def read_weights(sigma: Any, count: int, N: int, dtype: np.dtype) -> tuple[np.ndarray, bool]:
-    """By what residuals are multiplied, and whether each data set has weights of its own."""
+def read_weights(sigma: Any, count: int, N: int) -> tuple[np.ndarray, bool]:
+    """By what residuals are multiplied, in float64, and whether each data set has weights of its own."""
     if sigma is None:
-        return np.ones((), dtype), False
+        return np.ones(()), False
     regression.check_no_complex("sigma", sigma)
-    sigma = np.asarray(sigma, dtype)
+    sigma = np.asarray(sigma, np.float64)
     if sigma.shape not in ((), (1,), (N,), (count, N)):
         raise ValueError(f"`sigma` must be a number, ({N},) or ({count}, {N}); got shape {sigma.shape}.")
     regression.check_finite("sigma", sigma)
@@ -404,7 +407,7 @@ def one_by_one_fits(
     """The fits of a model that is not a JAX function, one after the other."""
     y = read_many(ydata, np.dtype(float))
     own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
-    _, own_w = read_weights(sigma, y.shape[0], y.shape[1], np.dtype(float))
+    _, own_w = read_weights(sigma, y.shape[0], y.shape[1])
     structure, lower, upper, _ = regression.read_parameters(bounds, None)
     guesses = read_guesses(p0, structure, lower, upper, y.shape[0])
 

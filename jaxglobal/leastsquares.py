@@ -164,9 +164,12 @@ class Search:
         self, regression: Regression, data: Data, guesses: np.ndarray, sequence: Starts, rules: stopping.Rules,
         shown: Silent, began: float, interrupt: Interrupt,
     ):  # fmt: skip
-        """guesses: (K, n) of the user's own. interrupt: what asks the search to end."""
+        """regression, data, guesses: in units, of which nothing is left in what comes out.
+
+        guesses: (K, n) of the user's own. interrupt: what asks the search to end.
+        """
         self._regression, self._data, self._guesses, self._sequence = regression, data, guesses, sequence
-        self._rules, self._shown, self._began = rules, shown, began
+        self._rules, self._shown, self._began, self._units = rules, shown, began, data.units
         self._box = regression.lower, regression.upper
         self._floor = float(regression.floor(data))
         self._archive = minima.empty(regression.structure.n, regression.structure.dtype)
@@ -230,7 +233,7 @@ class Search:
             if status is not None and (ends or len(self._archive.f)):  # else one evaluation of each, to have a fit
                 break
             ends.append(self._descend(starts[first : first + together], TOL, MAX_NFEV))
-            self._shown.update(sum(len(end.f) for end in ends), min(float(np.min(end.f)) for end in ends))
+            self._shown.update(sum(len(end.f) for end in ends), self._cost(min(np.min(end.f) for end in ends)))
             status = status or self._limit()
         return self._record(index, minima.join(ends) if ends else None, spacing, size, began, before, status)
 
@@ -251,8 +254,8 @@ class Search:
         self._levels.append(
             Level(
                 index=index,
-                x=self._regression.structure.unflatten(self._archive.x[best]) if found else None,
-                fun=float(self._archive.f[best]) if found else float("nan"),
+                x=self._parameters(self._archive.x[best]) if found else None,
+                fun=self._cost(self._archive.f[best]) if found else float("nan"),
                 nstarts=searched,
                 nfev=self._nfev - before,
                 time=seconds,
@@ -265,6 +268,14 @@ class Search:
         self._shown.end(self._levels[-1])
         values = [np.inf if np.isnan(level.fun) else level.fun for level in self._levels]
         return status or stopping.after_level(self._rules, values, float(np.finfo(self._archive.f.dtype).eps))
+
+    def _parameters(self, p: np.ndarray) -> Any:
+        """Those of the user: in the user's units and structure."""
+        return self._regression.structure.unflatten(p * self._units.p)
+
+    def _cost(self, f: Any) -> float:
+        """A cost in the user's units."""
+        return float(self._units.cost(f))
 
     @property
     def same(self) -> float:
@@ -343,11 +354,8 @@ class Search:
         x, f = self._exchanged(again.x[first], float(again.f[first]))
         again.x[first], again.f[first] = x, f
         order = [first, *(i for i in range(len(again.f)) if i != first)]
-        unflatten = self._regression.structure.unflatten
-        return [
-            Minimum(unflatten(again.x[i]), float(again.f[i]), int(again.searches[i]), LocalStatus(int(again.status[i])))
-            for i in order
-        ]
+        fields = zip(*(field[order] for field in (again.x, again.f, again.searches, again.status)), strict=True)
+        return [Minimum(self._parameters(x), self._cost(f), int(n), LocalStatus(int(s))) for x, f, n, s in fields]
 
     def _exchanged(self, x: np.ndarray, f: float) -> tuple[np.ndarray, float]:
         """The fit with equal parts of a sum in ascending order, where exchanging parameters gives an equal fit."""

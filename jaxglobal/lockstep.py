@@ -35,16 +35,14 @@ class Lockstep:
         self._reg, self._points, self._near, self._searches, self._own_w = reg, points, near, searches, own_w
         self.key = reg.key, points.tobytes(), searches, own_w
 
-    def _data(self, x: Any, y: Any, w: Any, scale: Any, constants: Any) -> Data:
+    def _lanes(self, data: Data) -> Data:
         """The data with lanes last."""
-        x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), x) if self._reg.own_x else x
-        return Data(x, y.T, w.T if self._own_w else w, scale, constants)
+        x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), data.x) if self._reg.own_x else data.x
+        return data._replace(x=x, y=data.y.T, w=data.w.T if self._own_w else data.w)
 
-    def first(
-        self, _: Any, x: Any, y: Any, w: Any, scale: Any, lower: Any, upper: Any, constants: Any
-    ) -> tuple[Any, ...]:
+    def first(self, _: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
         """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
-        data, box, reg = self._data(x, y, w, scale, constants), leastsquares.region(lower, upper), self._reg
+        data, box, reg = self._lanes(data), leastsquares.region(lower, upper), self._reg
         shared = reg.loss == "linear" and not reg.own_x and not self._own_w
         points, values = (self._screen_shared if shared else self._screen)(data, box)
         chosen, left = [], values
@@ -99,11 +97,9 @@ class Lockstep:
             points = points.at[:, which].set(best)
         return points, jnp.where(jnp.isfinite(f), f, jnp.inf)
 
-    def rest(
-        self, p: Any, x: Any, y: Any, w: Any, scale: Any, lower: Any, upper: Any, constants: Any
-    ) -> tuple[Any, ...]:
+    def rest(self, p: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
         """Searches on from p to the end."""
-        data, box = self._data(x, y, w, scale, constants), leastsquares.region(lower, upper)
+        data, box = self._lanes(data), leastsquares.region(lower, upper)
         rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), leastsquares.MAX_NFEV)
         state = leastsquares.descend(self._reg, data, levenberg.begin(p.T), box, rules)
         return self._ended(data, state)

@@ -34,7 +34,7 @@ class Loss(NamedTuple):
 LOSSES = {
     "linear": Loss(lambda z: z, jnp.ones_like, jnp.zeros_like),
     "soft_l1": Loss(
-        lambda z: 2 * (jnp.sqrt(1 + z) - 1), lambda z: (1 + z) ** -0.5, lambda z: -0.5 * z * (1 + z) ** -1.5
+        lambda z: 2 * z / (jnp.sqrt(1 + z) + 1), lambda z: (1 + z) ** -0.5, lambda z: -0.5 * z * (1 + z) ** -1.5
     ),
     "huber": Loss(
         lambda z: jnp.where(z <= 1, z, 2 * jnp.sqrt(jnp.maximum(z, 1)) - 1),
@@ -48,6 +48,8 @@ LOSSES = {
 
 def cost(loss: Loss, r: jax.Array, scale: jax.Array) -> jax.Array:
     """The cost of residuals, (N, ...), summed over the first axis."""
+    if loss is LOSSES["linear"]:
+        return jnp.sum(r**2, axis=0)
     return jnp.sum(scale**2 * loss.rho((r / scale) ** 2), axis=0)
 
 

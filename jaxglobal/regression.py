@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxglobal import canonical, keys, losses, modes, objective, programs, separable
@@ -24,6 +25,7 @@ from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
 from jaxglobal.losses import LOSSES, Loss
 from jaxglobal.nearest import hint
 from jaxglobal.objective import Box
+from jaxglobal.units import Units
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,6 +44,13 @@ class Data(NamedTuple):
     """() The residual, in units of its error, from which on a robust loss bends."""
     constants: Any = ()
     """The arrays that the model closes over."""
+    units: Units | None = None
+    """Those of y, w, scale, and of the parameters; None for the user's own."""
+
+    def within(self, units: Units, dtype: np.dtype) -> "Data":
+        """The same data in these units."""
+        y, w, scale = units.given(self.y, self.w, self.scale, dtype)
+        return self._replace(y=y, w=w, scale=scale, units=units)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,10 +113,18 @@ class Regression:
             return jnp.matmul(w, r, precision="highest")
         return (w[:, None] if w.ndim == 1 and r.ndim == 2 else w) * r
 
+    def within(self, units: Units) -> "Regression":
+        """The same fit, of parameters in these units."""
+        return dataclasses.replace(self, lower=self.lower / units.p, upper=self.upper / units.p)
+
+    def modelled(self, data: Data) -> Callable[[Any, Any, Any], Any]:
+        """The model in the units of the data."""
+        return self.model if data.units is None else data.units.modelled(self.model)
+
     def values(self, data: Data, parts: list[Any]) -> Any:
         """The model in lanes, (N, L), for parameters (L,) each."""
         axes = (-1 if self.own_x else None, 0, None)
-        return jax.vmap(self.model, in_axes=axes, out_axes=-1)(data.x, parts, data.constants)
+        return jax.vmap(self.modelled(data), in_axes=axes, out_axes=-1)(data.x, parts, data.constants)
 
     def residuals(self, data: Data, parts: list[Any]) -> Any:
         """What is left of the data, in units of its error, (N, L)."""
@@ -124,7 +141,7 @@ class Regression:
             return of
 
         def by_rows(x: Any, parts: list[Any]) -> list[Any]:
-            J = modes.jacobian(lambda p: self.model(x, list(p), data.constants))(jnp.stack(parts))
+            J = modes.jacobian(lambda p: self.modelled(data)(x, list(p), data.constants))(jnp.stack(parts))
             return [J[:, i] for i in which]
 
         chosen = tuple(parts[i] for i in which)
@@ -181,7 +198,7 @@ class Regression:
 
     def cost(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,)."""
-        r = self.whiten(data.w, self.model(data.x, list(p), data.constants) - data.y)
+        r = self.whiten(data.w, self.modelled(data)(data.x, list(p), data.constants) - data.y)
         return losses.cost(self._loss, r, data.scale)
 
     def floor(self, data: Data) -> Any:
@@ -425,17 +442,20 @@ def check_finite(name: str, array: Any) -> None:
 
 
 def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
-    """By what residuals are multiplied, and whether that is a matrix; sigma as in SciPy."""
-    xp: Any = jnp if is_traced(sigma) else np
+    """By what residuals are multiplied, in float64 unless it is traced, and whether that is a matrix.
+
+    sigma: as in SciPy.
+    """
     if sigma is None:
         return np.ones((), dtype), False
     check_no_complex("sigma", sigma)
-    sigma = xp.asarray(sigma, dtype)
+    sigma = jnp.asarray(sigma, dtype) if is_traced(sigma) else np.asarray(sigma, np.float64)
     check_finite("sigma", sigma)
     if sigma.shape == (N, N) and N > 1:
-        factor = xp.linalg.cholesky(sigma) if is_traced(sigma) else _cholesky(sigma)
-        inverse = jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True)
-        return inverse if is_traced(inverse) else np.asarray(inverse), True
+        if is_traced(sigma):
+            factor = jnp.linalg.cholesky(sigma)
+            return jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True), True
+        return scipy.linalg.solve_triangular(_cholesky(sigma), np.eye(N), lower=True), True
     if sigma.size == 1:
         sigma = sigma.reshape(())
     elif sigma.size == N:
@@ -475,13 +495,18 @@ def spread(y: Any) -> Any:
     return jnp.where(size > 0, size, 1)
 
 
-def linear_parameters(read: "Model", x: Any, lower: Any, upper: Any) -> tuple[int, ...]:
-    """The parameters in which the model is linear, looked at once for each x and box; none where these are traced."""
+def linear_parameters(read: "Model", x: Any, lower: Any, upper: Any, units: Units) -> tuple[int, ...]:
+    """The parameters in which the model is linear, looked at once for each x and box; none where these are traced.
+
+    Of parameters in these units: second derivatives in others may vanish, or not be finite, for lack of range.
+    """
     if is_traced((x, lower, upper, read.constants)) or objective.is_tracing():
         return ()
     given, known = [*jax.tree.leaves(x), lower, upper, *read.constants], read.programs
     digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in given))
     key = ("linear", digest.digest())
     if key not in known:
-        known[key] = separable.linear(lambda p: read.call(x, list(p), read.constants), lower, upper)
+        own = units._replace(y=np.ones((), lower.dtype))  # other data are no reason to look again
+        call, box = own.modelled(read.call), (lower / units.p, upper / units.p)
+        known[key] = separable.linear(lambda p: call(x, list(p), read.constants), *box)
     return known[key]
