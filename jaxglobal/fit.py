@@ -439,7 +439,9 @@ def finish(
     # Where another than the best was cut off is no minimum.
     minima = [m for i, m in enumerate(result.minima) if i == 0 or m.status in CONVERGED][:LISTED]
     modelled = values(reg, given, [reg.structure.flatten(m.x) / own.p for m in minima])
-    fits = [LocalFit(m.x, m.fun, m.count, m.status, ordinates - y * own.y) for m, y in zip(minima, modelled, strict=True)]
+    fits = [
+        LocalFit(m.x, m.fun, m.count, m.status, ordinates - y * own.y) for m, y in zip(minima, modelled, strict=True)
+    ]
     outcome = result.x, sure.pcov, result.fun, ordinates - y, sure.dof, fits, reg.linear, reg.loss, result
     called_by = model.fun if isinstance(model, Host) else model
     names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))

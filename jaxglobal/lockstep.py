@@ -17,6 +17,7 @@ from jaxglobal.levenberg import triangular
 from jaxglobal.regression import Data, Regression
 
 FIRST = 6  # evaluations of a search in lockstep; those that need more go on in a block of their own
+FURTHER = 8  # further starts of a data set from each screening
 DEPENDENT = 1e-12  # a pivot of this share of the largest: the columns of a start depend on each other
 
 
@@ -43,8 +44,7 @@ class Lockstep:
     def first(self, _: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
         """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
         data, box, reg = self._lanes(data), leastsquares.region(lower, upper), self._reg
-        shared = reg.loss == "linear" and not reg.own_x and not self._own_w
-        points, values = (self._screen_shared if shared else self._screen)(data, box)
+        points, values = self._screen(self._points, data, box)
         chosen, left = [], values
         for k in range(self._searches):
             i = jnp.argmin(left, axis=0)
@@ -59,8 +59,36 @@ class Lockstep:
         others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
         return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
 
-    def _screen(self, data: Data, box: Any) -> tuple[Any, Any]:
+    def further(
+        self, _: Any, data: Data, lower: Any, upper: Any, points: Any, places: Any, reach: Any
+    ) -> tuple[Any, ...]:
+        """Screens these points, (G, n); of each data set the best `FURTHER` starts that are not near each other.
+
+        places: (G, k) of the points, near each other where no coordinate differs by more than reach. The best of all
+        follow where too few are apart.
+        """
+        points, values = self._screen(points, self._lanes(data), leastsquares.region(lower, upper))
+        taken = jnp.isinf(values)
+
+        def choose(k, carry):
+            taken, near, chosen = carry
+            apart = jnp.where(taken | near, jnp.inf, values)
+            others = jnp.where(taken, jnp.inf, values)
+            i = jnp.argmin(jnp.where(jnp.any(jnp.isfinite(apart), axis=0), apart, others), axis=0)
+            found = ~jnp.all(taken, axis=0)
+            near |= jnp.all(jnp.abs(places[:, None] - places[i][None]) <= reach, axis=2)
+            taken |= jnp.arange(len(values))[:, None] == i
+            return taken, near, chosen.at[k].set(jnp.where(found, i, -1))
+
+        none = jnp.full((FURTHER, values.shape[1]), -1)
+        *_, chosen = lax.fori_loop(0, FURTHER, choose, (taken, jnp.zeros_like(taken), none))
+        starts = jnp.take_along_axis(points + jnp.zeros_like(values)[:, None], chosen[:, None], axis=0)
+        return (jnp.moveaxis(jnp.where(chosen[:, None] < 0, jnp.nan, starts), -1, 0),)
+
+    def _screen(self, points: Any, data: Data, box: Any) -> tuple[Any, Any]:
         """The starts with the linear parameters at their best for each data set, (G, n, L), and the costs, (G, L)."""
+        if self._reg.loss == "linear" and not self._reg.own_x and not self._own_w:
+            return self._screen_shared(points, data, box)
         lanes = data.y.shape[1]
 
         def screen(point):
@@ -68,20 +96,20 @@ class Lockstep:
             p, f, _ = self._reg.project(data, wide, box)
             return p, jnp.where(jnp.isfinite(f), f, jnp.inf)
 
-        return lax.map(screen, jnp.asarray(self._points))
+        return lax.map(screen, jnp.asarray(points))
 
-    def _screen_shared(self, data: Data, box: Any) -> tuple[Any, Any]:
+    def _screen_shared(self, points: Any, data: Data, box: Any) -> tuple[Any, Any]:
         """The same where all data sets share the matrix of every start: two products of matrices for all of them.
 
         Of linear parameters that leave the box each is put on its bound; the cost is that of this point.
         """
-        reg, which, (G, n) = self._reg, np.array(self._reg.linear, int), self._points.shape
-        parts = list(jnp.asarray(self._points.T))
+        reg, which, (G, n) = self._reg, np.array(self._reg.linear, int), points.shape
+        parts = list(jnp.asarray(points.T))
         y = reg.whiten(data.w, data.y)
         given = data._replace(y=jnp.zeros(len(y), y.dtype))
         model = reg.residuals(given, parts)
         f = jnp.sum(model**2, axis=0)[:, None] - 2 * _dot("ng,nl->gl", model, y) + jnp.sum(y**2, axis=0)
-        points = jnp.broadcast_to(jnp.asarray(self._points)[:, :, None], (G, n, y.shape[1]))
+        points = jnp.broadcast_to(jnp.asarray(points)[:, :, None], (G, n, y.shape[1]))
         if len(which):
             A = jnp.stack(reg.columns(given, parts, [int(i) for i in which]))
             Q, R = jnp.linalg.qr(jnp.where(jnp.isfinite(A), A, 0).transpose(2, 1, 0))
@@ -97,10 +125,10 @@ class Lockstep:
             points = points.at[:, which].set(best)
         return points, jnp.where(jnp.isfinite(f), f, jnp.inf)
 
-    def rest(self, p: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
-        """Searches on from p to the end."""
+    def rest(self, p: Any, data: Data, lower: Any, upper: Any, most: Any) -> tuple[Any, ...]:
+        """Searches on from p, (L, n), to the end, with at most so many evaluations."""
         data, box = self._lanes(data), leastsquares.region(lower, upper)
-        rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), leastsquares.MAX_NFEV)
+        rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), most)
         state = leastsquares.descend(self._reg, data, levenberg.begin(p.T), box, rules)
         return self._ended(data, state)
 

@@ -1,0 +1,75 @@
+"""When a fit is believed: enough local searches from starts of their own agree on the lowest cost.
+
+A model with more parameters in which it is not linear has more minima of about the same cost, and more searches that
+end in each of the wrong ones before the first ends in the best; so both the searches and those that agree have to be
+more. And the lowest cost has to be an old one: where searches still find lower ones, the next is likely not far. The
+constants were chosen and checked on families of simulated data: `python benchmarks/agreement.py`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+EACH = 8  # searches for each parameter in which the model is not linear, at least
+OLD = 2  # times the searches that had been made when the lowest cost was first met
+LONG, OLDER = 32, 4  # the same, where few agree
+FEW = 2
+ALIKE = 1e-6  # two costs that differ by less of their size are the same
+DIGITS = 100  # ... in a precision that has no more, by so many eps
+
+
+class Agreement(NamedTuple):
+    """What the searches of P data sets say of their lowest costs; each (P,)."""
+
+    f: np.ndarray
+    """The lowest costs; +inf where none was finite."""
+    hits: np.ndarray
+    """Searches that ended at them."""
+    met: np.ndarray
+    """The first search that did, from 1."""
+    made: np.ndarray
+    """Searches that ended at a finite cost."""
+
+
+def nothing(count: int) -> Agreement:
+    """Before the first search."""
+    zero = np.zeros(count, np.int64)
+    return Agreement(np.full(count, np.inf), zero, zero, zero)
+
+
+def learn(known: Agreement, f: np.ndarray, floor: np.ndarray) -> Agreement:
+    """With the costs of more searches, (P, S), in the order in which they were made; NaN where there was none.
+
+    floor: (P,) costs below are rounding errors.
+    """
+    close = max(ALIKE, DIGITS * float(np.finfo(f.dtype).eps))
+    for column in np.moveaxis(np.where(np.isfinite(f), f, np.inf), 1, 0):
+        made = known.made + np.isfinite(column)
+        near = np.maximum(close * np.minimum(column, known.f), floor)
+        with np.errstate(invalid="ignore"):
+            lower, same = column < known.f - near, np.isfinite(column) & (column <= known.f + near)
+        lower |= np.isfinite(column) & ~np.isfinite(known.f)
+        known = Agreement(
+            f=np.minimum(known.f, column),
+            hits=np.where(lower, 1, known.hits + same),
+            met=np.where(lower, made, known.met),
+            made=made,
+        )
+    return known
+
+
+def reached(known: Agreement, m: int) -> np.ndarray:
+    """(P,) Whether the fits are believed, of models that are not linear in m parameters."""
+    if m == 0:
+        return known.hits > 0
+    many = (known.hits >= max(FEW, m)) & (known.made >= np.maximum(EACH * m, OLD * known.met))
+    few = (known.hits >= FEW) & (known.made >= np.maximum(LONG * m, OLDER * known.met))
+    return many | few
+
+
+def words(known: Agreement, k: int) -> str:
+    """What the searches say of data set k."""
+    return (
+        f"{known.hits[k]:,} of {known.made[k]:,} searches ended at the lowest cost, the first of them after "
+        f"{known.met[k]:,}"
+    )
