@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import hostfit, implicit, leastsquares, regression, stopping, stored, units
+from jaxglobal import hostfit, implicit, leastsquares, quotients, regression, stopping, stored, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
@@ -193,7 +193,7 @@ class Fit:
         elif self._regression.look is not None:
             y, J = self._regression.look(x, p)
         else:
-            call = self._units.modelled(self._call)
+            call = self._units.modelled(quotients.careful(self._call))
             seen = regression.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
             y, J = self._units.seen(*map(np.asarray, seen))
         if sigma is not None and not new:
