@@ -7,7 +7,6 @@ the derivatives in the data by the implicit function theorem (implicit.py).
 
 import copy
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -432,14 +431,17 @@ def finish(
     y, J = look(reg, given, flat)
     r, weighted = regression.weigh(reg, given, y, J)
     jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
-    result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
+    with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
+        result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
     sure = errors(reg, given, result.fun / float(own.r) / float(own.r), y, J, absolute_sigma).out_of(own)
     y, J = own.seen(y, J)
     ordinates = np.asarray(data.y)
     # Where another than the best was cut off is no minimum.
     minima = [m for i, m in enumerate(result.minima) if i == 0 or m.status in CONVERGED][:LISTED]
     modelled = values(reg, given, [reg.structure.flatten(m.x) / own.p for m in minima])
-    fits = [LocalFit(m.x, m.fun, m.count, m.status, ordinates - y * own.y) for m, y in zip(minima, modelled, strict=True)]
+    fits = [
+        LocalFit(m.x, m.fun, m.count, m.status, ordinates - y * own.y) for m, y in zip(minima, modelled, strict=True)
+    ]
     outcome = result.x, sure.pcov, result.fun, ordinates - y, sure.dof, fits, reg.linear, reg.loss, result
     called_by = model.fun if isinstance(model, Host) else model
     names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))

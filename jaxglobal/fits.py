@@ -42,7 +42,7 @@ class Fits:
         popt: (P, n) the parameters, or the structure of the `Box` with a leading axis.
         pcov: (P, n, n) their covariances; infinite for parameters that the data do not determine.
         perr: (P, n) their standard deviations.
-        fun: (P,) the costs, NaN where no value was finite.
+        fun: (P,) the costs in float64, NaN where no value was finite.
         success: (P,) whether the last search converged, and Ctrl-C left none of its searches out.
         nfev: (P,) evaluations of the model with its Jacobian.
         nstarts: starts that were screened, for each data set.

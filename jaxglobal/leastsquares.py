@@ -286,9 +286,7 @@ class Search:
         return max(self._rules.fatol, NOISE * self._floor)
 
     def _alike(self, f: float) -> float:
-        """Two costs near f, in the units of the search, that differ by less are the same: `same`, and what rounding
-        does to the sum of squares of residuals that are small beside the data.
-        """
+        """Two costs near f that differ by less are the same: what rounding does to squares of small residuals."""
         return self.same + 2 * (max(f, 0.0) * self._floor) ** 0.5 if np.isfinite(f) else self.same
 
     def _compiled(self, make: Any, *args: Any) -> Any:

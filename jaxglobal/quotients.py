@@ -17,7 +17,7 @@ from jaxglobal import canonical
 
 @jax.custom_jvp
 def divide(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x / y."""
+    """The quotient x / y."""
     return lax.div(x, y)
 
 

@@ -13,8 +13,7 @@ T = np.linspace(0, 4, 40)
 Y = 2.5 * np.exp(-1.3 * T) + 0.5 + 0.03 * np.sin(7 * T)
 BOX = np.array([(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)])
 X64 = bool(jax.config.jax_enable_x64)
-MANY = [1e-18, 1e-6, 1e9, 1e18]
-UNITS = [(y, 1.0) for y in MANY] + [(1.0, x) for x in MANY] + [(1e-18, 1e18), (1e18, 1e18)]
+UNITS = [(1e-18, 1.0), (1.0, 1e-18), (1e18, 1e18)]
 
 
 def decay(t, a, k, c):
