@@ -224,8 +224,8 @@ class Fit:
         if reg.look is not None:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
-        def cost(p, *data):
-            given = Data(*data, self.data.constants).within(self._units, reg.structure.dtype)
+        def cost(p, x, y, w, scale):
+            given = Data(x, y, w, scale, self.data.constants).within(self._units, reg.structure.dtype)
             return reg.cost(reg.structure.flatten(p) / self._units.p, given)
 
         moves = derivative(self.result, cost, self._bounds, tuple(self.data[:4]))

@@ -232,7 +232,8 @@ class Run:
             self._go_on(best, np.flatnonzero(np.isfinite(start[:, 0])), start)
         p, f, R, nfev, status = best
         dof = self._y.shape[1] - int(np.sum(self._reg.free))
-        unit = float(self._data.units.r)
+        own: Any = self._data.units
+        unit = float(own.r)
         size = np.full(count, 1 / unit**2) if absolute_sigma else f / dof if dof > 0 else np.full(count, np.inf)
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
         pcov = covariances(R, size, self._reg.free, tolerance)

@@ -170,7 +170,8 @@ class Search:
         guesses: (K, n) of the user's own. interrupt: what asks the search to end.
         """
         self._regression, self._data, self._guesses, self._sequence = regression, data, guesses, sequence
-        self._rules, self._shown, self._began, self._units = rules, shown, began, data.units
+        self._rules, self._shown, self._began = rules, shown, began
+        self._units: Any = data.units
         self._box = regression.lower, regression.upper
         self._floor = float(regression.floor(data))
         self._archive = minima.empty(regression.structure.n, regression.structure.dtype)
