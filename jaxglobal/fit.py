@@ -7,7 +7,6 @@ the derivatives in the data by the implicit function theorem (implicit.py).
 
 import copy
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import hostfit, implicit, leastsquares, regression, stopping, stored, units
+from jaxglobal import hostfit, implicit, leastsquares, quotients, regression, stopping, stored, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
@@ -193,7 +192,7 @@ class Fit:
         elif self._regression.look is not None:
             y, J = self._regression.look(x, p)
         else:
-            call = self._units.modelled(self._call)
+            call = self._units.modelled(quotients.careful(self._call))
             seen = regression.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
             y, J = self._units.seen(*map(np.asarray, seen))
         if sigma is not None and not new:
@@ -225,8 +224,8 @@ class Fit:
         if reg.look is not None:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
-        def cost(p, *data):
-            given = Data(*data, self.data.constants).within(self._units, reg.structure.dtype)
+        def cost(p, x, y, w, scale):
+            given = Data(x, y, w, scale, self.data.constants).within(self._units, reg.structure.dtype)
             return reg.cost(reg.structure.flatten(p) / self._units.p, given)
 
         moves = derivative(self.result, cost, self._bounds, tuple(self.data[:4]))
@@ -432,7 +431,8 @@ def finish(
     y, J = look(reg, given, flat)
     r, weighted = regression.weigh(reg, given, y, J)
     jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
-    result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
+    with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
+        result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
     sure = errors(reg, given, result.fun / float(own.r) / float(own.r), y, J, absolute_sigma).out_of(own)
     y, J = own.seen(y, J)
     ordinates = np.asarray(data.y)

@@ -2,7 +2,7 @@
 
 All data sets share the starts, so that a dense screening is nearly free (lockstep.py). Each data set is then searched
 from its best starts, block by block on all threads; the few that have not ended after a few steps go on among
-themselves.
+themselves, and data sets whose searches do not agree (agreement.py) are searched from further starts.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ class Fits:
         popt: (P, n) the parameters, or the structure of the `Box` with a leading axis.
         pcov: (P, n, n) their covariances; infinite for parameters that the data do not determine.
         perr: (P, n) their standard deviations.
-        fun: (P,) the costs, NaN where no value was finite.
+        fun: (P,) the costs in float64, NaN where no value was finite.
         success: (P,) whether the fit is believed: enough of its searches agree on the lowest cost, and Ctrl-C left none
             out. With `levels` or `searches`: whether the search that found it converged.
         nfev: (P,) evaluations of the model with its Jacobian.
@@ -251,7 +251,8 @@ class Run:
         done = np.ones(count, bool) if self._searches is not None else self._settle()
         p, f, R, nfev, status = self._best
         dof = self._y.shape[1] - int(np.sum(self._reg.free))
-        unit = float(self._data.units.r)
+        own: Any = self._data.units
+        unit = float(own.r)
         size = np.full(count, 1 / unit**2) if absolute_sigma else f / dof if dof > 0 else np.full(count, np.inf)
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
         pcov = covariances(R, size, self._reg.free, tolerance)

@@ -8,6 +8,7 @@ sample, as in [RT]. It ends when the best cost has been the same in as many leve
      Mathematical Programming 39 (1987).
 """
 
+import dataclasses
 import itertools
 import time
 from typing import Any, NamedTuple
@@ -169,11 +170,13 @@ class Search:
         guesses: (K, n) of the user's own. interrupt: what asks the search to end.
         """
         self._regression, self._data, self._guesses, self._sequence = regression, data, guesses, sequence
-        self._rules, self._shown, self._began, self._units = rules, shown, began, data.units
+        self._rules, self._shown, self._began = rules, shown, began
+        self._units: Any = data.units
         self._box = regression.lower, regression.upper
         self._floor = float(regression.floor(data))
         self._archive = minima.empty(regression.structure.n, regression.structure.dtype)
         self._levels: list[Level] = []
+        self._best: list[float] = []  # cost after each level, in the units of the search
         self._screened = self._searched = self._nfev = self._made = 0
         self._tick_time, self._interrupt = 0.0, interrupt
         self._lanes = lanes(regression, len(data.y))
@@ -266,8 +269,9 @@ class Search:
             )
         )
         self._shown.end(self._levels[-1])
-        values = [np.inf if np.isnan(level.fun) else level.fun for level in self._levels]
-        return status or stopping.after_level(self._rules, values, float(np.finfo(self._archive.f.dtype).eps))
+        self._best.append(float(self._archive.f[best]) if found else np.inf)
+        rules = dataclasses.replace(self._rules, fatol=self._alike(self._best[-1]))
+        return status or stopping.after_level(rules, self._best, float(np.finfo(self._archive.f.dtype).eps))
 
     def _parameters(self, p: np.ndarray) -> Any:
         """Those of the user: in the user's units and structure."""
@@ -281,6 +285,10 @@ class Search:
     def same(self) -> float:
         """Two costs that differ by less are the same: what rounding does to a vanishing one."""
         return max(self._rules.fatol, NOISE * self._floor)
+
+    def _alike(self, f: float) -> float:
+        """Two costs near f that differ by less are the same: what rounding does to squares of small residuals."""
+        return self.same + 2 * (max(f, 0.0) * self._floor) ** 0.5 if np.isfinite(f) else self.same
 
     def _compiled(self, make: Any, *args: Any) -> Any:
         """The program for arguments of these shapes."""
@@ -374,7 +382,7 @@ class Search:
             if not len(tried) or self._limit() is not None:
                 break
             ended = self._descend(tried, POLISH_TOL, MAX_NFEV)
-            equal = ended.x[ended.f <= f + self.same + self._rules.frtol * abs(f)]
+            equal = ended.x[ended.f <= f + self._alike(f) + self._rules.frtol * abs(f)]
             equal = [row for row in equal if comes_before(row[searched], x[searched])]
             if not equal:
                 break
@@ -389,7 +397,8 @@ class Search:
         Equal parts of a sum can change places: so they come out in ascending order. Aliases of a period also fit
         equally, but are hardly ever found: those do not count.
         """
-        ties = archive.f <= archive.f[0] + self.same + self._rules.frtol * abs(archive.f[0])
+        best = float(archive.f[0])
+        ties = archive.f <= best + self._alike(best) + self._rules.frtol * abs(best)
         ties = np.flatnonzero(ties & (archive.searches >= SIMILAR * np.max(archive.searches[ties])))
         searched = self._regression.searched
         first = ties[0]

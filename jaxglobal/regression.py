@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr
 
-from jaxglobal import canonical, keys, losses, modes, objective, programs, separable
+from jaxglobal import canonical, keys, losses, modes, objective, programs, quotients, separable
 from jaxglobal.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
 from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
@@ -330,7 +330,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
 
     def call(x, parts, constants):
         constants = [make(const) for make, const in zip(makers, constants, strict=True)]
-        (values,) = jaxpr_as_fun(ClosedJaxpr(body, []))(*constants, *jax.tree.leaves(x), *parts)
+        (values,) = quotients.evaluate(ClosedJaxpr(body, []), *constants, *jax.tree.leaves(x), *parts)
         return jnp.broadcast_to(values, (N,)).astype(dtype)
 
     return Model(call, [], {}, one_at_a_time if factorises(body) else as_it_is)

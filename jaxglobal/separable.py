@@ -62,7 +62,7 @@ def _curved(model: Callable[[jax.Array], jax.Array], points: np.ndarray, ends: n
     there = np.stack([np.asarray(columns(np.where(one, ends, points))) for one in np.eye(points.shape[1], dtype=bool)])
     finite = np.isfinite(here) & np.isfinite(there)
     with np.errstate(invalid="ignore"):
-        changes = np.abs(there - here) > AGREES * np.finfo(here.dtype).eps * (np.abs(there) + np.abs(here))
+        changes = np.abs(there - here) > rounding(np.abs(there) + np.abs(here))
     curved = np.any(finite & changes, axis=(1, 2)) | ~np.any(finite, axis=(1, 2))
     return curved | curved.T
 
@@ -76,8 +76,14 @@ def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, ends: n
     finite = np.isfinite(here) & np.isfinite(half) & np.isfinite(there)
     size = np.abs(here) + np.abs(half) + np.abs(there)
     with np.errstate(invalid="ignore"):
-        wrong = finite & (np.abs(here + there - 2 * half) > AGREES * np.finfo(here.dtype).eps * size)
+        wrong = finite & (np.abs(here + there - 2 * half) > rounding(size))
     return bool(np.any(finite) and not np.any(wrong))
+
+
+def rounding(size: np.ndarray) -> np.ndarray:
+    """What rounding may do to sums of numbers of this size; below the least normal number it takes all digits."""
+    number = np.finfo(size.dtype)
+    return AGREES * (number.eps * size + number.tiny)
 
 
 def best_linear(columns: jax.Array, r: jax.Array, z: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:

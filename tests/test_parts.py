@@ -24,7 +24,7 @@ ORDER = [
     "result nearest problems canonical cost jumps linear_algebra programs keys out_of_range closed objective".split(),
     "starts cmaes hops chains scans adaptive descent".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
-    ["modes", "losses", "levenberg", "separable", "units", "regression", "covariance"],
+    ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],
     "sweep minima looks stopping devices progress implicit batch polish precise".split(),
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "asked differences workers host checkpoint".split(),

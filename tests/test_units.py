@@ -1,0 +1,200 @@
+"""Fits do not depend on the units of x, of y, or of the parameters."""
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+
+T = np.linspace(0, 4, 40)
+Y = 2.5 * np.exp(-1.3 * T) + 0.5 + 0.03 * np.sin(7 * T)
+BOX = np.array([(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)])
+X64 = bool(jax.config.jax_enable_x64)
+UNITS = [(1e-18, 1.0), (1.0, 1e-18), (1e18, 1e18)]
+
+
+def decay(t, a, k, c):
+    return a * jnp.exp(-k * t) + c
+
+
+def decay_numpy(t, a, k, c):
+    return a * np.exp(-k * t) + c
+
+
+def alone(t, y, box, **options):
+    fit = jg.curve_fit(decay, t, y, box, **options, progress=False)
+    assert fit.success and fit.fits[0].fun == fit.fun == fit.result.fun
+    np.testing.assert_allclose(fit.result.levels[-1].fun, fit.fun, rtol=1e-4)
+    return fit.popt, fit.perr, fit.fun, fit.residuals, fit.predict(t).error
+
+
+def one_of_many(t, y, box, **options):
+    fits = jg.curve_fit_many(decay, t, np.stack([y, 2 * y]), box, **options, progress=False)
+    assert np.all(fits.success)
+    return fits.popt[0], fits.perr[0], fits.fun[0]
+
+
+def within_jit(t, y, box, **options):
+    def fit(y):
+        fit = jg.curve_fit(decay, t, y, box, **options, progress=False)
+        return fit.popt, fit.perr, fit.fun, fit.residuals
+
+    return jax.jit(fit)(y)
+
+
+def of_host(t, y, box, **options):
+    fit = jg.curve_fit(jg.host(decay_numpy), t, y, box, **options, max_levels=3, progress=False)
+    return fit.popt, fit.perr, fit.fun, fit.residuals, fit.predict(t).error
+
+
+def compare(fit, y, x, tol, **options):
+    """The fit in units of y and of x is that in others, in its units.
+
+    tol: of parameters in units of their errors, and of the rest relative to its size.
+    """
+    known = fit(T, Y, BOX, **options)
+    scale = np.array([y, 1 / x, y])
+    if "f_scale" in options or "sigma" in options:
+        options = {name: value * y if name in ("f_scale", "sigma") else value for name, value in options.items()}
+    squared = 1.0 if "sigma" in options else y**2
+    found = fit(T * x, Y * y, BOX * scale[:, None], **options)
+    popt, perr, fun = (np.asarray(part, float) for part in found[:3])
+    assert np.max(np.abs(popt / scale - known[0]) / known[1]) < tol
+    np.testing.assert_allclose(perr / scale, known[1], rtol=10 * tol)
+    np.testing.assert_allclose(fun / squared, known[2], rtol=10 * tol)
+    for part, before in zip(found[3:], known[3:], strict=True):
+        np.testing.assert_allclose(np.asarray(part, float) / y, before, atol=10 * tol * np.max(np.abs(before)))
+
+
+TOL = 1e-5 if X64 else 5e-3
+
+
+@pytest.mark.parametrize(("y", "x"), UNITS)
+@pytest.mark.parametrize("fit", [alone, one_of_many])
+def test_answers_do_not_depend_on_units(fit, y, x):
+    compare(fit, y, x, TOL)
+
+
+@pytest.mark.parametrize(("y", "x"), [(1e-18, 1e9), (1e18, 1e-9)] if X64 else [(1e-6, 1e9), (1e6, 1e-9)])
+def test_traced_fits_do_not_depend_on_units(y, x):
+    """A traced cost is in the precision of the fit, where squares of 1e-18 times the data may not fit."""
+    compare(within_jit, y, x, TOL)
+
+
+@pytest.mark.parametrize(("y", "x"), [(1e-18, 1e9), (1e18, 1e-9)])
+def test_host_models_do_not_depend_on_units(y, x):
+    compare(of_host, y, x, 1e-4 if X64 else TOL)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sigma": 0.05, "absolute_sigma": True},
+        {"sigma": 0.02 + 0.01 * T},
+        {"sigma": 0.01 * (np.eye(40) + 0.4 * np.eye(40, k=1) + 0.4 * np.eye(40, k=-1))},
+        {"loss": "huber", "f_scale": 0.02},
+        {"loss": "soft_l1", "f_scale": 0.02},
+        {"loss": "lad"},
+    ],
+    ids=["absolute", "sigma", "covariance", "huber", "soft_l1", "lad"],
+)
+@pytest.mark.parametrize("y", [1e-18, 1e18])
+def test_errors_and_losses_do_not_depend_on_units(options, y):
+    if np.ndim(options.get("sigma")) == 2:  # in the units of y squared
+        known = alone(T, Y, BOX, **options)
+        found = alone(T, Y * y, BOX * np.array([[y], [1], [y]]), sigma=options["sigma"] * y * y)
+        assert np.max(np.abs(found[0] / np.array([y, 1, y]) - known[0]) / known[1]) < TOL
+        np.testing.assert_allclose(found[1] / np.array([y, 1, y]), known[1], rtol=10 * TOL)
+        return
+    compare(alone, y, 1.0, 10 * TOL if options.get("loss") == "lad" else TOL, **options)
+
+
+def test_derivatives_in_the_data_do_not_depend_on_units():
+    y = 1e-18 if X64 else 1e-6
+
+    def popt(data, box):
+        return jg.curve_fit(decay, T, data, box, progress=False).popt
+
+    scale = np.array([y, 1, y])
+    known = jax.jacobian(popt)(Y, BOX)
+    found = np.asarray(jax.jacobian(popt)(Y * y, BOX * scale[:, None]), float)
+    np.testing.assert_allclose(found * y / scale[:, None], known, atol=(1e-6 if X64 else 1e-2) * np.max(np.abs(known)))
+    finished = jg.curve_fit(decay, T, Y * y, BOX * scale[:, None], progress=False).derivative()
+    moves = np.stack([np.asarray(row, float) for row in finished.x[1]]) if isinstance(finished.x, tuple) else None
+    moves = np.asarray(finished.x[1], float) if moves is None else moves
+    np.testing.assert_allclose(moves * y / scale[:, None], known, atol=(1e-6 if X64 else 1e-2) * np.max(np.abs(known)))
+
+
+def test_resistances_and_capacities(x64):
+    """Parameters of 1e9 and 1e-12: their products are numbers of every day."""
+    w = 2 * np.pi * np.logspace(0, 5, 40)
+    z = 1e9 / (1 + 1j * w * 1e-3)
+
+    def circuit(w, R, C):
+        z = R / (1 + 1j * w * R * C)
+        return jnp.concatenate([z.real, z.imag])
+
+    fit = jg.curve_fit(circuit, w, np.r_[z.real, z.imag], [(0, 1e10), (0, 1e-11)], progress=False)
+    assert fit.success
+    np.testing.assert_allclose(fit.popt, [1e9, 1e-12], rtol=1e-12 if x64 else 1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-15, 1e-9, 1e9])
+def test_a_peak_over_wavelengths(unit):
+    """In float32 the square of a squared width of 1e-10 has no inverse, and JAX's own derivative of a quotient none."""
+    x = np.linspace(0, 1, 100)
+    y = np.exp(-((x - 0.5) ** 2) / 0.223**2) + 0.1 * np.random.RandomState(42).rand(100)
+
+    def peak(x, a, m, w):
+        return a * jnp.exp(-((x - m) ** 2) / w**2)
+
+    fit = jg.curve_fit(peak, x * unit, y, [(0, 10), (-unit, 2 * unit), (0, 3 * unit)], progress=False)
+    assert fit.success
+    np.testing.assert_allclose(fit.popt / np.array([1, unit, unit]), [1.037952, 0.5004817, 0.2365841], rtol=1e-5)
+    band = pickle.loads(pickle.dumps(fit)).predict().error
+    np.testing.assert_allclose(fit.predict(x * unit).error, band, rtol=1e-3)
+
+
+def test_new_data_compile_nothing():
+    """Other units of the data are other numbers, not another program."""
+
+    def model(t, a, k, c):
+        return decay(t, a, k, c) + 0 * t  # whose programs no other test has compiled
+
+    def fit(y):
+        return jg.curve_fit(model, T, y, [(0, 1e6), (0, 10), (-1, 1e6)], progress=False)
+
+    first = fit(Y)
+    assert fit(1000 * Y).result.compile_time == 0 < first.result.compile_time
+
+
+def test_a_loss_that_bends_far_beyond_the_data_counts_squares(x64):
+    y, box = Y * 1e-15, BOX * np.array([[1e-15], [1], [1e-15]])
+    known = jg.curve_fit(decay, T, y, box, progress=False)
+    for loss in ("soft_l1", "huber", "cauchy"):
+        fit = jg.curve_fit(decay, T, y, box, loss=loss, progress=False)
+        np.testing.assert_allclose(fit.popt, known.popt, rtol=1e-6 if x64 else 1e-3)
+        np.testing.assert_allclose(fit.fun, known.fun, rtol=1e-6 if x64 else 1e-3)
+
+
+def test_a_wild_data_set_takes_no_digits_of_the_others():
+    y = np.stack([Y, Y * 1e18, Y])
+    fits = jg.curve_fit_many(decay, T, y, BOX, progress=False)
+    known = jg.curve_fit_many(decay, T, np.stack([Y, Y, Y]), BOX, progress=False)
+    np.testing.assert_allclose(fits.popt[[0, 2]], known.popt[[0, 2]], rtol=1e-6)
+
+
+def test_a_search_ends_by_evidence_at_the_precision_that_it_has():
+    """A sum of squares that are small beside the data has more rounding error than its own digits show."""
+    x = np.array([40, 100, 250, 400, 600, 800, 1150, 1400.0])
+    y = np.array([0.1879, 0.4257, 0.80975, 1.3038, 1.64305, 1.94055, 2.21605, 2.3917])
+
+    def logistic(x, A, B, C, D):
+        return (A - D) / (1 + (x / C) ** B) + D
+
+    fit = jg.curve_fit(logistic, x, y, [(-5, 5), (-10, 10), (1, 5000), (-5, 5)], progress=False)
+    assert fit.success and fit.result.nfev < 6000
+    np.testing.assert_allclose(fit.fun, 0.00738419446, rtol=1e-4)
