@@ -73,7 +73,7 @@ class Levels(Iterator[Level]):
         self._width = Width(open_streams, lanes, platform, group.count == 1)
         self._precise, self._noise, self._checkpoint = precise, noise, checkpoint
         self._began, self._problem = began, problem
-        self._dealer = dealing.dealer(problem, guesses, sequence, search)
+        self._dealer = dealing.dealer(problem, guesses, sequence, search, rules)
         self._rules, self._callback, self._display = rules, callback, shown
         self._search = search
         self._found = found.nothing(problem)
@@ -164,7 +164,8 @@ class Levels(Iterator[Level]):
             eps = float(np.finfo(self._problem.structure.dtype).eps)
             seen = None if self._rules.unseen is None else found.unseen(self._found, self._problem, self._rules)
             nfev = self._streams.spent.nfev if isinstance(self._streams, Streams) else math.inf  # others are dear
-            ended = stopping.after_level(self._rules, best, eps, nfev) or stopping.covered(self._rules, seen)
+            weighed = isinstance(self._dealer, dealing.GuidedDealer)
+            ended = stopping.after_level(self._rules, best, eps, nfev, weighed) or stopping.covered(self._rules, seen)
             self._status = ended or Status.RUNNING
         stops = False
         if self._callback is not None:
@@ -239,6 +240,9 @@ class Levels(Iterator[Level]):
             self._status = reached
         finished = False
         while self._status is Status.RUNNING:
+            if self._believes(streams):
+                finished, self._status = True, Status.SAME
+                break
             level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
             finished = not streams.busy
             if finished:
@@ -257,6 +261,25 @@ class Levels(Iterator[Level]):
                 self._collect(streams.cut(), level)
         level.seconds = earlier + time.perf_counter() - began
 
+    def _believes(self, streams: Any) -> bool:
+        """Whether the evidence ends the search; asks for a last look where that alone is missing."""
+        rules, nfev = self._rules, streams.spent.nfev
+        evidence = self._dealer.evidence(nfev) if rules.same is None and rules.unseen is None else None
+        if evidence is None or not stopping.convincing(evidence, nfev):
+            return False
+        if not evidence.looked:
+            left = math.inf if rules.max_starts is None else rules.max_starts - self._found.searches
+            self._dealer.look(stopping.last_look(nfev), int(min(left, MOST_STARTS)))
+            return False
+        return True
+
+    def _message(self, status: Status, calls: Calls | None) -> str:
+        """Why the search ended; where that was by its evidence, what this is."""
+        evidence = self._dealer.told
+        if status is not Status.SAME or self._rules.same is not None or evidence is None:
+            return message(status, calls)
+        return stopping.words(evidence, self._width.spent.nfev, self._found.searches)
+
     def _record(self) -> Level:
         """The level that has just ended."""
         level: Any = self._level
@@ -271,7 +294,7 @@ class Levels(Iterator[Level]):
             time=level.seconds,
             next_time=level.seconds * (min(following, MOST_STARTS) / max(level.done, 1)),
             spacing=self._dealer.spacing(level.index, level.done),
-            complete=level.done == size and not level.counts[LocalStatus.CUT],
+            complete=level.done >= size and not level.counts[LocalStatus.CUT],
             statuses={LocalStatus(i): int(c) for i, c in enumerate(level.counts) if c},
         )
 
@@ -465,7 +488,7 @@ class Levels(Iterator[Level]):
             aux=sweep.auxiliary(problem, best.x) if has_aux else None,
             success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
             status=status,
-            message=message(status, calls),
+            message=self._message(status, calls),
             nit=len(self._levels),
             nfev=spent.nfev,
             njev=spent.nfev,
