@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("which", choices=["choosing", "checking"])
     parser.add_argument("--truth", action="store_true", help="find the minima anew first")
     parser.add_argument("--ways", nargs="+", default=[*WAYS], choices=[*WAYS])
-    parser.add_argument("--cap", type=int, default=1_000_000, help="evaluations of a run (default: 1,000,000)")
+    parser.add_argument("--cap", type=int, default=300_000, help="evaluations of a run (default: 300,000)")
     options = parser.parse_args()
     cache_compilations()
     known, rows = minima(), []

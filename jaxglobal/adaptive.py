@@ -234,14 +234,16 @@ class Guide:
     def add(self, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> None:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
         pool = hops.enter(self.course.pool, x, f, sure, self._same)
-        self.course = self.course._replace(pool=pool, evidence=self._weigh(self.course, pool, f, len(f)))
+        self.course = self.course._replace(pool=pool, evidence=self._weigh(self.course, pool, f, sure, len(f)))
 
-    def _weigh(self, course: Course, pool: Pool, f: np.ndarray, fresh: int) -> Evidence:
-        """The evidence with searches that ended at values f, the first of them from fresh starts. pool: after them."""
+    def _weigh(self, course: Course, pool: Pool, f: np.ndarray, sure: np.ndarray, fresh: int) -> Evidence:
+        """The evidence with searches that ended at values f, so many of them from fresh starts. pool: after them."""
         spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
         best = min(lowest_of(pool), float(course.evidence.f))
         tolerance = stopping.tolerance(self._rules, best, self._eps, spread) if math.isfinite(best) else 0.0
-        return stopping.learn(course.evidence, f, np.arange(len(f)) < fresh, tolerance)
+        known = len(course.pool.f) and len(pool.f)
+        moved = float(np.max(np.abs(pool.x[0] - course.pool.x[0]))) if known else math.inf
+        return stopping.learn(course.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved)
 
     @property
     def looking(self) -> bool:
@@ -344,8 +346,8 @@ class Guide:
         pool = hops.enter(course.pool, x, f, sure, self._same)
         fell = lowest_of(pool) < lowest_of(course.pool) - self._same * abs(lowest_of(pool))
         looking = int(course.looking)
-        evidence = self._weigh(course, pool, f, len(f) if looking else cells)
-        if looking and evidence.found >= 0:  # and not new
+        evidence = self._weigh(course, pool, f, sure, len(f) if looking else cells)
+        if looking and evidence.refined >= 0:  # and not new
             evidence = evidence._replace(looked=course.looking)
         return course._replace(
             evidence=evidence,

@@ -165,8 +165,10 @@ class Levels(Iterator[Level]):
             seen = None if self._rules.unseen is None else found.unseen(self._found, self._problem, self._rules)
             nfev = self._streams.spent.nfev if isinstance(self._streams, Streams) else math.inf  # others are dear
             weighed = isinstance(self._dealer, dealing.GuidedDealer)
-            ended = stopping.after_level(self._rules, best, eps, nfev, weighed) or stopping.covered(self._rules, seen)
-            self._status = ended or Status.RUNNING
+            full = self._rules.unseen is not None and self._found.full
+            rules = dataclasses.replace(self._rules, unseen=None) if full else self._rules
+            ended = stopping.after_level(rules, best, eps, nfev, weighed) or stopping.covered(rules, seen)
+            self._status = (Status.FULL if full and ended is Status.SAME else ended) or Status.RUNNING
         stops = False
         if self._callback is not None:
             try:
@@ -240,8 +242,9 @@ class Levels(Iterator[Level]):
             self._status = reached
         finished = False
         while self._status is Status.RUNNING:
-            if self._believes(streams):
-                finished, self._status = True, Status.SAME
+            ended = self._weigh(streams)
+            if ended is not None:
+                finished, self._status = True, ended
                 break
             level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
             finished = not streams.busy
@@ -261,17 +264,20 @@ class Levels(Iterator[Level]):
                 self._collect(streams.cut(), level)
         level.seconds = earlier + time.perf_counter() - began
 
-    def _believes(self, streams: Any) -> bool:
+    def _weigh(self, streams: Any) -> Status | None:
         """Whether the evidence ends the search; asks for a last look where that alone is missing."""
         rules, nfev = self._rules, streams.spent.nfev
-        evidence = self._dealer.evidence(nfev) if rules.same is None and rules.unseen is None else None
-        if evidence is None or not stopping.convincing(evidence, nfev):
-            return False
-        if not evidence.looked:
-            left = math.inf if rules.max_starts is None else rules.max_starts - self._found.searches
-            self._dealer.look(stopping.last_look(nfev), int(min(left, MOST_STARTS)))
-            return False
-        return True
+        counted = rules.unseen is not None and not self._found.full  # so that the share not yet seen decides
+        evidence = self._dealer.evidence(nfev) if rules.same is None and not counted else None
+        if evidence is None:
+            return None
+        if not stopping.convincing(evidence, nfev):
+            return Status.NOISE if stopping.scattered(evidence, nfev) else None
+        if evidence.looked:
+            return Status.SAME if rules.unseen is None else Status.FULL
+        left = math.inf if rules.max_starts is None else rules.max_starts - self._found.searches
+        self._dealer.look(stopping.last_look(nfev), int(min(left, MOST_STARTS)))
+        return None
 
     def _message(self, status: Status, calls: Calls | None) -> str:
         """Why the search ended; where that was by its evidence, what this is."""

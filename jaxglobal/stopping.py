@@ -28,6 +28,10 @@ OLD = 16  # times the evaluations at which the best value was first met are spen
 FRESH_HITS = 8  # searches from fresh starts that ended at the best value, from which on `OLD_ENOUGH` is
 FRESH_SHARE = 0.05  # ... if they are such a share of those from fresh starts
 OLD_ENOUGH = 4
+REFINED = 1e-3  # of all that was gained since the first value: smaller gains nearby are last digits, for which ...
+NEARBY = 0.01  # of a side of the box
+SCATTERED = 64  # times the age of the best value without its last digits, and ...
+SCATTERED_LEAST = 16_000  # ... evaluations, after which values that never repeat are told to scatter
 LOOKS = 2048  # points of the last look, at least
 LOOK_SHARE = 1 / 8  # of the evaluations so far, for the last look; two values alone are one
 MOST_LOOKS = 2**16
@@ -98,8 +102,12 @@ class Evidence(NamedTuple):
 
     f: np.ndarray
     """() The best value when it was first met; +inf where none was finite."""
+    top: np.ndarray
+    """() The first finite value."""
+    refined: np.ndarray
+    """() Evaluations at which the best value was first met; -1 until they are counted."""
     found: np.ndarray
-    """() Evaluations at which it was; -1 until they are counted."""
+    """() The same, of a value nearby that was as good but for its last digits."""
     first: np.ndarray
     """() Evaluations at which the first finite value was found; -1 until then."""
     hits: np.ndarray
@@ -108,6 +116,10 @@ class Evidence(NamedTuple):
     """() Those of them whose starts owe nothing to earlier finds."""
     fresh: np.ndarray
     """() Searches from such starts with a finite value."""
+    rough: np.ndarray
+    """() Searches with a finite value that did not converge."""
+    searches: np.ndarray
+    """() All with a finite value."""
     looked: np.ndarray
     """() Points of the last look at which nothing lower was found; 0 before."""
 
@@ -115,23 +127,32 @@ class Evidence(NamedTuple):
 def no_evidence() -> Evidence:
     """Before the first search."""
     zero, never = np.zeros((), np.int64), np.full((), -1)
-    return Evidence(np.full((), np.inf), never, never, zero, zero, zero, zero)
+    return Evidence(np.full((), np.inf), np.full((), np.inf), never, never, never, zero, zero, zero, zero, zero, zero)
 
 
-def learn(evidence: Evidence, f: np.ndarray, fresh: np.ndarray, tolerance: float) -> Evidence:
-    """The evidence with the ends of more searches: values, (k,), and whether their starts were fresh."""
+def learn(
+    evidence: Evidence, f: np.ndarray, fresh: np.ndarray, sure: np.ndarray, tolerance: float, moved: float
+) -> Evidence:
+    """The evidence with the ends of more searches: values, (k,), whether their starts were fresh and they converged.
+
+    moved: how far the best point has moved with them, in units of the box.
+    """
     finite = np.isfinite(f)
     lowest = np.min(f[finite], initial=np.inf)
     if lowest < evidence.f - tolerance:
-        zero = np.zeros((), np.int64)
+        zero, never, known = np.zeros((), np.int64), np.full((), -1), np.isfinite(evidence.f)
+        same = known and moved <= NEARBY and evidence.f - lowest <= REFINED * (evidence.top - lowest)
         evidence = evidence._replace(
-            f=np.asarray(lowest), found=np.full((), -1), hits=zero, fresh_hits=zero, looked=zero
-        )
+            f=np.asarray(lowest), top=evidence.top if known else np.asarray(f[finite][0]), refined=never,
+            found=evidence.found if same else never, hits=zero, fresh_hits=zero, looked=zero,
+        )  # fmt: skip
     hit = finite & (f <= evidence.f + tolerance)
     return evidence._replace(
         hits=evidence.hits + np.sum(hit),
         fresh_hits=evidence.fresh_hits + np.sum(hit & fresh),
         fresh=evidence.fresh + np.sum(finite & fresh),
+        rough=evidence.rough + np.sum(finite & ~sure),
+        searches=evidence.searches + np.sum(finite),
     )
 
 
@@ -139,6 +160,7 @@ def dated(evidence: Evidence, nfev: int) -> Evidence:
     """The evidence with the evaluations so far as the date of what is new in it."""
     now, known = np.asarray(nfev), np.isfinite(evidence.f)
     return evidence._replace(
+        refined=now if known and evidence.refined < 0 else evidence.refined,
         found=now if known and evidence.found < 0 else evidence.found,
         first=now if known and evidence.first < 0 else evidence.first,
     )
@@ -152,8 +174,15 @@ def convincing(evidence: Evidence, nfev: int) -> bool:
     if nfev < AFFORDED or evidence.hits < HITS or evidence.found < 0:
         return False
     often = evidence.fresh_hits >= FRESH_HITS and evidence.fresh_hits >= FRESH_SHARE * evidence.fresh
-    age = OLD_ENOUGH if often else OLD
-    return bool(nfev - evidence.first >= age * (evidence.found - evidence.first))
+    since, found, refined = (date - evidence.first for date in (nfev, evidence.found, evidence.refined))
+    return bool(since >= max((OLD_ENOUGH if often else OLD) * found, OLD_ENOUGH * refined))
+
+
+def scattered(evidence: Evidence, nfev: int) -> bool:
+    """Whether the last digits of the best value will not settle: it is old but for these, and few searches converge."""
+    if nfev < SCATTERED_LEAST or evidence.found < 0 or 2 * evidence.rough < evidence.searches:
+        return False
+    return bool(nfev - evidence.first >= SCATTERED * (evidence.found - evidence.first))
 
 
 def words(evidence: Evidence, nfev: int, searches: int) -> str:
@@ -161,7 +190,7 @@ def words(evidence: Evidence, nfev: int, searches: int) -> str:
     return (
         f"the evidence speaks for the best value: {int(evidence.hits):,} of {searches:,} searches ended at it "
         f"({int(evidence.fresh_hits):,} of {int(evidence.fresh):,} from fresh starts), it was first met after "
-        f"{int(evidence.found):,} of {nfev:,} evaluations, and a last look at {int(evidence.looked):,} fresh points "
+        f"{int(evidence.refined):,} of {nfev:,} evaluations, and a last look at {int(evidence.looked):,} fresh points "
         "found nothing lower"
     )
 
