@@ -4,9 +4,9 @@
     python benchmarks/stopping.py checking          # the set on which they are checked
     python benchmarks/stopping.py checking --truth  # finds the minima anew
 
-The problems are those of unknown.py. A problem is solved where the value is within 1e-5 (1 + abs(minimum)) of its minimum:
-that by construction, or the lowest of two searches of 150,000 evaluations with different starts and of all runs here
-(data/unknown.json keeps them). No run takes more than --cap evaluations. Results go to
+The problems are those of unknown.py. One is solved where its value is within 1e-5 (1 + abs(minimum)) of the minimum.
+That is known by construction, or the lowest of two searches of 150,000 evaluations with different starts and of all
+runs here (data/unknown.json keeps them). No run takes more than --cap evaluations. Results go to
 benchmarks/results/stopping_<set>.json.
 """
 
