@@ -271,7 +271,7 @@ class Levels(Iterator[Level]):
         evidence = self._dealer.evidence(nfev) if rules.same is None and not counted else None
         if evidence is None:
             return None
-        if not stopping.convincing(evidence, nfev):
+        if not stopping.convincing(evidence, nfev, int(np.sum(self._problem.free))):
             return Status.NOISE if stopping.scattered(evidence, nfev) else None
         if evidence.looked:
             return Status.SAME if rules.unseen is None else Status.FULL

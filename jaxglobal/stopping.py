@@ -28,6 +28,10 @@ OLD = 16  # times the evaluations at which the best value was first met are spen
 FRESH_HITS = 8  # searches from fresh starts that ended at the best value, from which on `OLD_ENOUGH` is
 FRESH_SHARE = 0.05  # ... if they are such a share of those from fresh starts
 OLD_ENOUGH = 4
+WANDERED = (
+    500  # evaluations for each n^1.5, that are spent where fresh starts seldom lead there: hops need time to leave
+)
+MOST_WANDERED = 64  # variables that count for it
 REFINED = 1e-3  # of all that was gained since the first value: smaller gains nearby are last digits, for which ...
 NEARBY = 0.01  # of a side of the box
 SCATTERED = 64  # times the age of the best value without its last digits, and ...
@@ -166,14 +170,16 @@ def dated(evidence: Evidence, nfev: int) -> Evidence:
     )
 
 
-def convincing(evidence: Evidence, nfev: int) -> bool:
-    """Whether the best value is likely to be the lowest, but for a last look.
+def convincing(evidence: Evidence, nfev: int, n: int) -> bool:
+    """Whether the best value of a function of n variables is likely to be the lowest, but for a last look.
 
     Its age counts from the first finite value: where the feasible region is small, it says nothing how late that came.
     """
     if nfev < AFFORDED or evidence.hits < HITS or evidence.found < 0:
         return False
     often = evidence.fresh_hits >= FRESH_HITS and evidence.fresh_hits >= FRESH_SHARE * evidence.fresh
+    if not often and nfev < WANDERED * min(n, MOST_WANDERED) ** 1.5:
+        return False
     since, found, refined = (date - evidence.first for date in (nfev, evidence.found, evidence.refined))
     return bool(since >= max((OLD_ENOUGH if often else OLD) * found, OLD_ENOUGH * refined))
 

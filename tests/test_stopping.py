@@ -21,11 +21,11 @@ def seen(f, nfev, evidence=None, fresh=0, moved=1.0):
 
 def test_an_old_value_that_was_met_again_convinces():
     evidence = seen([2.0, 1.0, np.inf], 200)
-    assert int(evidence.hits) == 1 and not stopping.convincing(evidence, 100_000)
+    assert int(evidence.hits) == 1 and not stopping.convincing(evidence, 100_000, 1)
     evidence = seen([1.0] * 9, 400, evidence)
-    assert not stopping.convincing(evidence, 200 + stopping.OLD)
-    assert stopping.convincing(evidence, 200 * stopping.OLD)
-    assert not stopping.convincing(evidence, stopping.AFFORDED - 1)
+    assert not stopping.convincing(evidence, 200 + stopping.OLD, 1)
+    assert stopping.convincing(evidence, 200 * stopping.OLD, 1)
+    assert not stopping.convincing(evidence, stopping.AFFORDED - 1, 1)
     lower = seen([0.5], 500, evidence)
     assert int(lower.hits) == 1 and int(lower.found) == 500
 
@@ -35,7 +35,8 @@ def test_fresh_starts_that_lead_there_are_worth_more():
     late = seen([0.5] * 12, 2000, evidence)
     often = seen([0.5] * 12, 2000, evidence, fresh=12)
     nfev = 100 + stopping.OLD_ENOUGH * 1900
-    assert stopping.convincing(often, nfev) and not stopping.convincing(late, nfev)
+    assert stopping.convincing(often, nfev, 50) and not stopping.convincing(evidence, 10_000, 50)
+    assert stopping.convincing(often, nfev, 1) and not stopping.convincing(late, nfev, 1)
 
 
 def test_last_digits_nearby_keep_the_date():
