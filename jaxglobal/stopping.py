@@ -26,7 +26,7 @@ AFFORDED = 1000  # evaluations that are always spent: some ms of a cheap functio
 HITS = 10  # searches that ended at the best value
 OLD = 16  # times the evaluations at which the best value was first met are spent before it is believed
 FRESH_HITS = 8  # searches from fresh starts that ended at the best value, from which on `OLD_ENOUGH` is
-FRESH_SHARE = 0.05  # ... if they are such a share of those from fresh starts
+FRESH_SHARE = 0.2  # ... if they are such a share of those from fresh starts
 OLD_ENOUGH = 4
 WANDERED = (
     500  # evaluations for each n^1.5, that are spent where fresh starts seldom lead there: hops need time to leave
@@ -39,6 +39,7 @@ SCATTERED_LEAST = 16_000  # ... evaluations, after which values that never repea
 LOOKS = 2048  # points of the last look, at least
 LOOK_SHARE = 1 / 8  # of the evaluations so far, for the last look; two values alone are one
 MOST_LOOKS = 2**16
+SPREAD = 100  # times 1 + abs(f), of the terms that cancel in f, at most: a pole elsewhere says nothing of rounding here
 ROUNDING = 4.0  # two values that differ by so many eps of their size are the same
 
 
@@ -253,6 +254,7 @@ def covered(rules: Rules, seen: Unseen | None) -> Status | None:
 
 def tolerance(rules: Rules, f: float, eps: float, spread: float = 0.0) -> float:
     """How far values of the size of f may differ and be the same. spread: of values with terms that cancel in f."""
+    spread = min(spread, SPREAD * (1 + abs(f)))
     return max(rules.fatol + rules.frtol * abs(f), ROUNDING * eps * (abs(f) + spread))
 
 

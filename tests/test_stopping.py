@@ -140,3 +140,9 @@ def test_unseen_cannot_be_reached_with_more_minima_than_are_kept(monkeypatch):
     for starts in ("auto", jg.Grid()):
         result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=starts, unseen=1e-9, progress=False)
         assert result.status is jg.Status.FULL and not result.success and result.fun < 1e-4
+
+
+def test_a_pole_elsewhere_makes_no_values_the_same():
+    rules = stopping.Rules()
+    assert stopping.tolerance(rules, -27.0, 2.2e-16, spread=1e20) < 1e-6
+    assert stopping.tolerance(rules, 0.0, 1.2e-7, spread=10.0) > 1e-6  # of terms that cancel, in float32
