@@ -38,12 +38,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal import chains, cmaes, hops, scans, starts
+from jaxglobal import chains, cmaes, hops, lastlook, scans, starts, stopping
 from jaxglobal.chains import Chains
 from jaxglobal.cmaes import Evolution
 from jaxglobal.hops import Habits, Hops, Pool
 from jaxglobal.scans import Plan
 from jaxglobal.starts import Starts
+from jaxglobal.stopping import Evidence
 
 MOST = 1000  # variables; beyond, a round would cost more than its searches
 MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
@@ -66,7 +67,7 @@ CHAINED = 3 / 4  # share of the hops that chains then make
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
-SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT = range(5)  # what a round does next
+SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, LOOK = range(6)  # what a round does next
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Course(NamedTuple):
     pending: np.ndarray
     """(k, n) Ends of evolutions, to be searched from."""
     step: np.ndarray
-    """() What comes next: SCREEN, SCAN, EXCHANGE, SEARCH or EVOLVE_NEXT."""
+    """() What comes next: SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, or LOOK, a last look at the whole box."""
     turn: np.ndarray
     """() Blocks so far, which seeds the random numbers."""
     level: np.ndarray
@@ -183,6 +184,11 @@ class Course(NamedTuple):
     """(k,) Theirs."""
     swept: np.ndarray
     """() Whether an exchange lowered f."""
+    evidence: Evidence
+    looking: np.ndarray
+    """() Points of the last look whose searches are under way."""
+    chosen: np.ndarray
+    """() Searches that a last look may begin."""
 
 
 def begin(n: int) -> Course:
@@ -192,16 +198,17 @@ def begin(n: int) -> Course:
     return Course(
         hops.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
         none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
-        np.zeros(0), np.zeros((), bool),
+        np.zeros(0), np.zeros((), bool), stopping.no_evidence(), zero, zero,
     )  # fmt: skip
 
 
 class Guide:
     """Gives the blocks of every level from 1 on, one after another, and learns from each before the next."""
 
-    def __init__(self, sequence: Adaptive, n: int, eps: float = 0.0):
-        """n: free variables. eps: rounding of the values."""
+    def __init__(self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None):
+        """n: free variables. eps: rounding of the values. rules: which values are the same."""
         self.sequence, self.n, self.course = sequence, n, begin(n)
+        self._rules, self._eps = rules or stopping.Rules(), eps
         self._same = max(hops.SAME_VALUE, ROUNDING * eps)
 
     def save(self) -> dict[str, np.ndarray]:
@@ -226,7 +233,34 @@ class Guide:
 
     def add(self, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> None:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
-        self.course = self.course._replace(pool=hops.enter(self.course.pool, x, f, sure, self._same))
+        pool = hops.enter(self.course.pool, x, f, sure, self._same)
+        self.course = self.course._replace(pool=pool, evidence=self._weigh(self.course, pool, f, sure, len(f)))
+
+    def _weigh(self, course: Course, pool: Pool, f: np.ndarray, sure: np.ndarray, fresh: int) -> Evidence:
+        """The evidence with searches that ended at values f, so many of them from fresh starts. pool: after them."""
+        spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
+        best = min(lowest_of(pool), float(course.evidence.f))
+        tolerance = stopping.tolerance(self._rules, best, self._eps, spread) if math.isfinite(best) else 0.0
+        known = len(course.pool.f) and len(pool.f)
+        moved = float(np.max(np.abs(pool.x[0] - course.pool.x[0]))) if known else math.inf
+        return stopping.learn(course.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved)
+
+    @property
+    def looking(self) -> bool:
+        """Whether the searches under way are those of a last look."""
+        return bool(self.course.looking)
+
+    def evidence(self, nfev: int) -> Evidence | None:
+        """The evidence after so many evaluations, None within a round."""
+        if self.course.step != EVOLVE_NEXT or self.course.generations:
+            return None
+        self.course = self.course._replace(evidence=stopping.dated(self.course.evidence, nfev))
+        return self.course.evidence
+
+    def look(self, points: int, searches: int) -> None:
+        """Begins a last look at so many fresh points, from the best of which at most so many searches begin."""
+        x = lastlook.points(points, self.n, self._rng(self.course))
+        self.course = self.course._replace(step=np.asarray(LOOK), x=x, chosen=np.asarray(searches))
 
     def known(self) -> tuple[np.ndarray, np.ndarray]:
         """The minima at which searches of this round may end: (k, n) in the unit box, and values, best first."""
@@ -256,7 +290,7 @@ class Guide:
             if due and course.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.course = course._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
-        if self.course.step in (SCAN, EXCHANGE, SEARCH):
+        if self.course.step in (SCAN, EXCHANGE, SEARCH, LOOK):
             return self.block()
         screened = self._screen(self.level, done, left) if left > 0 else None
         return screened if screened is not None and len(screened.x) else None
@@ -278,8 +312,28 @@ class Guide:
             self.course = self._choose(course, f)
         elif course.step == SEARCH:
             self.course = self._learned(course, x, f, nfev, sure)
+        elif course.step == LOOK:
+            self.course = self._looked(course, f)
         else:
             self.course = self._evolved(course, f)
+
+    def _looked(self, course: Course, f: np.ndarray) -> Course:
+        """What comes after the values of the last look: searches from what is promising, or nothing."""
+        which, reach = lastlook.promising(course.x, f, course.pool.x, int(course.chosen))
+        none = course._replace(x=course.x[:0], step=np.asarray(EVOLVE_NEXT))
+        if not len(which):
+            return none._replace(evidence=course.evidence._replace(looked=np.asarray(len(f))))
+        return course._replace(
+            x=course.x[which],
+            first_step=np.full(len(which), min(reach, COVER_STEP)),
+            cells=np.asarray(0),
+            kind=course.kind[:0],
+            bin=course.bin[:0],
+            chain=course.chain[:0],
+            swept=np.asarray(False),
+            looking=np.asarray(len(f)),
+            step=np.asarray(SEARCH),
+        )
 
     def _learned(self, course: Course, x: np.ndarray, f: np.ndarray, nfev: np.ndarray, sure: np.ndarray) -> Course:
         """The course after the local searches of a round."""
@@ -291,7 +345,13 @@ class Guide:
         habits = hops.learn(course.habits, course.pool, hop, x[by_pool], f[by_pool], nfev[by_pool], swept, self._same)
         pool = hops.enter(course.pool, x, f, sure, self._same)
         fell = lowest_of(pool) < lowest_of(course.pool) - self._same * abs(lowest_of(pool))
+        looking = int(course.looking)
+        evidence = self._weigh(course, pool, f, sure, len(f) if looking else cells)
+        if looking and evidence.refined >= 0:  # and not new
+            evidence = evidence._replace(looked=course.looking)
         return course._replace(
+            evidence=evidence,
+            looking=np.asarray(0),
             pool=pool,
             habits=habits,
             idle=np.asarray(0 if fell else course.idle + len(f)),

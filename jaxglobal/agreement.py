@@ -43,19 +43,15 @@ def learn(known: Agreement, f: np.ndarray, floor: np.ndarray) -> Agreement:
     floor: (P,) costs below are rounding errors.
     """
     close = max(ALIKE, DIGITS * float(np.finfo(f.dtype).eps))
-    for column in np.moveaxis(np.where(np.isfinite(f), f, np.inf), 1, 0):
-        made = known.made + np.isfinite(column)
-        near = np.maximum(close * np.minimum(column, known.f), floor)
-        with np.errstate(invalid="ignore"):
-            lower, same = column < known.f - near, np.isfinite(column) & (column <= known.f + near)
-        lower |= np.isfinite(column) & ~np.isfinite(known.f)
-        known = Agreement(
-            f=np.minimum(known.f, column),
-            hits=np.where(lower, 1, known.hits + same),
-            met=np.where(lower, made, known.met),
-            made=made,
-        )
-    return known
+    finite = np.isfinite(f)
+    f, so_far = np.where(finite, f, np.inf), np.cumsum(finite, axis=1)
+    best = np.minimum(known.f, np.min(f, axis=1))
+    near = np.where(np.isfinite(best), np.maximum(close * best, floor), 0)
+    hit = finite & (f <= (best + near)[:, None])
+    lower = known.f > best + near
+    first = known.made + np.take_along_axis(so_far, np.argmax(hit, axis=1)[:, None], axis=1)[:, 0]
+    hits = np.where(lower, 0, known.hits) + np.sum(hit, axis=1)
+    return Agreement(best, hits, np.where(lower, first, known.met), known.made + so_far[:, -1])
 
 
 def reached(known: Agreement, m: int) -> np.ndarray:

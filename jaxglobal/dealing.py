@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal import adaptive, basins, descent
+from jaxglobal import adaptive, basins, descent, lastlook, stopping
 from jaxglobal.adaptive import Block
 from jaxglobal.basins import Known
 from jaxglobal.descent import Local
@@ -87,6 +87,18 @@ class Dealer:
         """
         return ended.start >= len(self.guesses)
 
+    def evidence(self, nfev: int) -> stopping.Evidence | None:
+        """What speaks for the best value after so many evaluations; None where that is not told, or not now."""
+        return None
+
+    @property
+    def told(self) -> stopping.Evidence | None:
+        """The evidence when it was last told."""
+        return None
+
+    def look(self, points: int, searches: int) -> None:
+        """Looks at fresh points next, where evidence is told, and begins at most so many searches from the best."""
+
     def save(self) -> dict[str, np.ndarray]:
         """Everything that decides the next starts, as arrays."""
         return {"number": np.array(self.number)}
@@ -101,10 +113,12 @@ class GuidedDealer(Dealer):
 
     learns = True
 
-    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local):
-        """See `Dealer`."""
+    def __init__(
+        self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules
+    ):  # fmt: skip
+        """See `Dealer`. rules: which values are the same."""
         super().__init__(problem, guesses, sequence, search)
-        self._guide = adaptive.Guide(sequence, self.free, float(np.finfo(problem.structure.dtype).eps))
+        self._guide = adaptive.Guide(sequence, self.free, float(np.finfo(problem.structure.dtype).eps), rules)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
@@ -155,7 +169,7 @@ class GuidedDealer(Dealer):
             streams.look(points, number)
             return 0
         streams.deal(points, np.clip(first_step[part], self.search.step(0.0), self.search.step(1.0)), number)
-        return count
+        return 0 if self._guide.looking else count  # those of a last look stand for no points of the cover
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt; at level 0, which has none, the level."""
@@ -174,6 +188,19 @@ class GuidedDealer(Dealer):
             self._guide.take(*self._results())
             self._block = None
         return even
+
+    def evidence(self, nfev: int) -> stopping.Evidence | None:
+        """See `Dealer`; told between two rounds."""
+        return self._guide.evidence(nfev) if self._block is None and self._guide.level else None
+
+    @property
+    def told(self) -> stopping.Evidence | None:
+        """See `Dealer`."""
+        return self._guide.course.evidence
+
+    def look(self, points: int, searches: int) -> None:
+        """See `Dealer`."""
+        self._guide.look(points, min(searches, lastlook.SEARCHES))
 
     def _known(self) -> Known:
         """The minima at which the searches of the block may end."""
@@ -216,7 +243,8 @@ class GuidedDealer(Dealer):
         self._block = self._guide.block() if under_way else None
 
 
-def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local) -> Dealer:
-    """The dealer for a sequence."""
-    guided = isinstance(sequence, adaptive.Adaptive) and np.any(problem.free)
-    return (GuidedDealer if guided else Dealer)(problem, guesses, sequence, search)
+def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules) -> Dealer:
+    """The dealer for a sequence. rules: which values are the same."""
+    if isinstance(sequence, adaptive.Adaptive) and np.any(problem.free):
+        return GuidedDealer(problem, guesses, sequence, search, rules)
+    return Dealer(problem, guesses, sequence, search)

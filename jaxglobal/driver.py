@@ -54,8 +54,8 @@ def minimize(
 ) -> Result:
     """The global minimum of a JAX function in a box.
 
-    Local searches start from ever finer sets of points, level by level, until the best value has been the same in
-    some levels in a row or a limit is reached. A limit never raises and never loses the best point.
+    Local searches start from ever finer sets of points, level by level, until the evidence speaks for the best value
+    or a limit is reached. A limit never raises and never loses the best point.
 
     Args:
         fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
@@ -68,8 +68,9 @@ def minimize(
             of your own with their three methods.
         local: `jaxglobal.BFGS(...)`, `jaxglobal.LBFGS(...)` for many variables, `jaxglobal.Optax(...)` for large or
             noisy models; "auto" takes one of the first two by the number of variables.
-        same: stop after so many levels in a row with the same best value; None: after four, or, with `unseen`, not by
-            this rule.
+        same: stop after so many levels in a row with the same best value; None: by the evidence (how long ago and how
+            often the best value was found, and a last look at fresh points), which `message` says; with starts that
+            do not learn after four levels; with `unseen`, not by this rule.
         fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype).
         frtol: see fatol.
         max_time: wall-clock seconds from the call, compilation included.

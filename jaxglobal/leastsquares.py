@@ -2,7 +2,8 @@
 
 Starts fill the box of the parameters in which the model is not linear; the others are at their best at every start
 (separable.py). Of the starts of a level those are searched from that no near one beats, and the best others: a reduced
-sample, as in [RT]. It ends when the best cost has been the same in as many levels as the rules say.
+sample, as in [RT]. It ends when the best cost has been the same in as many levels as the rules say; where the next
+level would be too large, it is believed if enough searches agree on it (agreement.py).
 
 [RT] A. H. G. Rinnooy Kan and G. T. Timmer, Stochastic global optimization methods, part II: multi level methods,
      Mathematical Programming 39 (1987).
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import devices, levenberg, minima, stopping
+from jaxglobal import agreement, devices, levenberg, minima, stopping
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.descent import Region
 from jaxglobal.interrupt import Interrupt
@@ -176,6 +177,7 @@ class Search:
         self._floor = float(regression.floor(data))
         self._archive = minima.empty(regression.structure.n, regression.structure.dtype)
         self._levels: list[Level] = []
+        self._known = agreement.nothing(1)
         self._best: list[float] = []  # cost after each level, in the units of the search
         self._screened = self._searched = self._nfev = self._made = 0
         self._tick_time, self._interrupt = 0.0, interrupt
@@ -194,9 +196,16 @@ class Search:
             size = self._sequence.size(index, m) + (len(self._guesses) if index == 0 else 0)
             if index:
                 status = stopping.before_level(self._rules, index, self._screened, size) or self._limit()
+                if status is Status.TOO_LARGE and self._rules.same is None and self._agreed:
+                    status = Status.SAME
             if status is None:
                 status = self._level(index, size)
         return status, self._polish()
+
+    @property
+    def _agreed(self) -> bool:
+        """Whether enough searches agree on the best cost, though not in enough levels in a row."""
+        return bool(agreement.reached(self._known, len(self._regression.searched))[0])
 
     def _limit(self) -> Status | None:
         """The limit that has been reached."""
@@ -244,6 +253,7 @@ class Search:
         """Takes in the ends of a level."""
         statuses: dict[LocalStatus, int] = {}
         if ended is not None:
+            self._known = agreement.learn(self._known, ended.f[None], np.array([self.same]))
             numbered = ended._replace(start=self._searched + np.arange(len(ended.f)))
             self._archive = minima.add(self._archive, numbered, self._box[0], self._box[1] - self._box[0], self.same)
             statuses = {
@@ -406,6 +416,10 @@ class Search:
             first = i if comes_before(archive.x[i][searched], archive.x[first][searched]) else first
         return int(first)
 
+    def _message(self, status: Status) -> str:
+        """Why the search ended, by what evidence where it decided."""
+        return agreement.words(self._known, 0) if status is Status.SAME and self._rules.same is None else status.value
+
     def result(self, status: Status, found: list[Minimum]) -> Result:
         """The record of the search."""
         finite = bool(found)
@@ -418,7 +432,9 @@ class Search:
             aux=None,
             success=finite and status is Status.SAME,
             status=status,
-            message=status.value,
+            message=agreement.words(self._known, 0)
+            if status is Status.SAME and self._rules.same is None
+            else status.value,
             nit=len(self._levels),
             nfev=self._nfev,
             njev=self._nfev,

@@ -5,6 +5,7 @@ import dataclasses
 import enum
 import html
 import math
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 
 COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied")  # numbers of a problem
+WIDTH = 104  # of what a printed result says
 SHOWN = 10  # minima and levels that a printed result lists
 SAYS_LITTLE = 0.5  # a limit on the unseen share of the box that is not worth a line
 
@@ -38,6 +40,14 @@ class Status(enum.StrEnum):
     )
     INTERRUPTED = "the search was interrupted from the keyboard"
     CANCELLED = "the search was cancelled"
+    NOISE = (
+        "the best values scatter by more than fatol and frtol: fun is noisy, or not smooth there; "
+        "raise fatol to the differences that do not matter"
+    )
+    FULL = (
+        "more minima were found than are kept, so that the share of the box that leads to others is not known: "
+        "search without `unseen`, or with a larger fatol"
+    )
 
 
 class LocalStatus(enum.IntEnum):
@@ -229,7 +239,7 @@ class Result:
         fun: its value; NaN where no value was finite.
         jac: the gradient there, in the user's structure; zero for a fixed variable.
         aux: the auxiliary output of fun at `x`, None without `has_aux`.
-        success: a finite value, and the end came by `same`, `unseen` or `target`.
+        success: a finite value, and the end came by the evidence, by `same`, `unseen` or `target`.
         status: why the search ended.
         message: the same as a sentence, with what to try.
         nit: levels, a level that was cut short included.
@@ -295,7 +305,7 @@ class Result:
 
     def __repr__(self) -> str:
         """The essentials, and the best minima."""
-        lines = [f"{name:>12}: {value}" for name, value in self._rows()]
+        lines = [line for name, value in self._rows() for line in wrapped(name, value)]
         for m in self.minima[:SHOWN]:
             lines.append(f"{'':>14}{m.fun:<20.12g} {m.count:>8,} x  {brief(m.x)}")
         if len(self.minima) > SHOWN:
@@ -470,6 +480,12 @@ def message(status: Status, calls: Calls | None) -> str:
     happened = [verb for verb, count in zip(what, (calls.failed, calls.timed_out, calls.died), strict=True) if count]
     first = f"; the first: {calls.first}" if calls.first else ""
     return f"no start gave a finite value: {which} {' or '.join(happened)}{first}"
+
+
+def wrapped(name: str, value: str) -> list[str]:
+    """A row of a printed result; what is long goes on below."""
+    first, *more = textwrap.wrap(value, WIDTH) or [""] if len(value) > WIDTH else [value]
+    return [f"{name:>12}: {first}", *(f"{'':>14}{line}" for line in more)]
 
 
 def plain(value: Any) -> Any:

@@ -73,7 +73,7 @@ class Levels(Iterator[Level]):
         self._width = Width(open_streams, lanes, platform, group.count == 1)
         self._precise, self._noise, self._checkpoint = precise, noise, checkpoint
         self._began, self._problem = began, problem
-        self._dealer = dealing.dealer(problem, guesses, sequence, search)
+        self._dealer = dealing.dealer(problem, guesses, sequence, search, rules)
         self._rules, self._callback, self._display = rules, callback, shown
         self._search = search
         self._found = found.nothing(problem)
@@ -164,8 +164,11 @@ class Levels(Iterator[Level]):
             eps = float(np.finfo(self._problem.structure.dtype).eps)
             seen = None if self._rules.unseen is None else found.unseen(self._found, self._problem, self._rules)
             nfev = self._streams.spent.nfev if isinstance(self._streams, Streams) else math.inf  # others are dear
-            ended = stopping.after_level(self._rules, best, eps, nfev) or stopping.covered(self._rules, seen)
-            self._status = ended or Status.RUNNING
+            weighed = isinstance(self._dealer, dealing.GuidedDealer)
+            full = self._rules.unseen is not None and self._found.full
+            rules = dataclasses.replace(self._rules, unseen=None) if full else self._rules
+            ended = stopping.after_level(rules, best, eps, nfev, weighed) or stopping.covered(rules, seen)
+            self._status = (Status.FULL if full and ended is Status.SAME else ended) or Status.RUNNING
         stops = False
         if self._callback is not None:
             try:
@@ -239,6 +242,10 @@ class Levels(Iterator[Level]):
             self._status = reached
         finished = False
         while self._status is Status.RUNNING:
+            ended = self._weigh(streams)
+            if ended is not None:
+                finished, self._status = True, ended
+                break
             level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
             finished = not streams.busy
             if finished:
@@ -257,6 +264,28 @@ class Levels(Iterator[Level]):
                 self._collect(streams.cut(), level)
         level.seconds = earlier + time.perf_counter() - began
 
+    def _weigh(self, streams: Any) -> Status | None:
+        """Whether the evidence ends the search; asks for a last look where that alone is missing."""
+        rules, nfev = self._rules, streams.spent.nfev
+        counted = rules.unseen is not None and not self._found.full  # so that the share not yet seen decides
+        evidence = self._dealer.evidence(nfev) if rules.same is None and not counted else None
+        if evidence is None:
+            return None
+        if not stopping.convincing(evidence, nfev, int(np.sum(self._problem.free))):
+            return Status.NOISE if stopping.scattered(evidence, nfev) else None
+        if evidence.looked:
+            return Status.SAME if rules.unseen is None else Status.FULL
+        left = math.inf if rules.max_starts is None else rules.max_starts - self._found.searches
+        self._dealer.look(stopping.last_look(nfev), int(min(left, MOST_STARTS)))
+        return None
+
+    def _message(self, status: Status, calls: Calls | None) -> str:
+        """Why the search ended; where that was by its evidence, what this is."""
+        evidence = self._dealer.told
+        if status is not Status.SAME or self._rules.same is not None or evidence is None:
+            return message(status, calls)
+        return stopping.words(evidence, self._width.spent.nfev, self._found.searches)
+
     def _record(self) -> Level:
         """The level that has just ended."""
         level: Any = self._level
@@ -271,7 +300,7 @@ class Levels(Iterator[Level]):
             time=level.seconds,
             next_time=level.seconds * (min(following, MOST_STARTS) / max(level.done, 1)),
             spacing=self._dealer.spacing(level.index, level.done),
-            complete=level.done == size and not level.counts[LocalStatus.CUT],
+            complete=level.done >= size and not level.counts[LocalStatus.CUT],
             statuses={LocalStatus(i): int(c) for i, c in enumerate(level.counts) if c},
         )
 
@@ -465,7 +494,7 @@ class Levels(Iterator[Level]):
             aux=sweep.auxiliary(problem, best.x) if has_aux else None,
             success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
             status=status,
-            message=message(status, calls),
+            message=self._message(status, calls),
             nit=len(self._levels),
             nfev=spent.nfev,
             njev=spent.nfev,

@@ -335,7 +335,8 @@ NAMED = "every call raised; the first: NameError: name 'undefined_name' is not d
 
 def test_a_function_that_always_raises_is_told_by_its_exception():
     result = solve(jg.host(raises))
-    assert result.status is jg.Status.NO_FINITE_VALUE and NAMED in result.message and NAMED in repr(result)
+    assert result.status is jg.Status.NO_FINITE_VALUE and NAMED in result.message
+    assert NAMED in " ".join(repr(result).split())
     assert str(result.calls).endswith("the first: NameError: name 'undefined_name' is not defined)")
     assert NAMED in asyncio.run(jg.aminimize(jg.host(raises), BOX, max_levels=2, progress=False)).message
     many = jg.minimize_many(jg.host(raises), BOX, np.zeros(2), max_levels=2, progress=False)

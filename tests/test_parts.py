@@ -22,14 +22,14 @@ from jaxglobal.result import LocalStatus, Status, duration
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
     "result nearest problems canonical cost jumps linear_algebra programs keys out_of_range closed objective".split(),
-    "starts cmaes hops chains scans adaptive descent".split(),
+    "starts stopping cmaes hops chains scans lastlook adaptive descent".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],
-    "sweep minima looks stopping devices progress implicit batch polish precise".split(),
+    "sweep minima looks devices progress implicit batch polish precise".split(),
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "asked differences workers host checkpoint".split(),
     "running driver argmin family many derivative search asynchronous".split(),
-    "leastsquares lockstep hostfit stored fit fits plot versions".split(),
+    "agreement leastsquares lockstep hostfit stored fit fits plot versions".split(),
     ["__init__", "__main__"],
 ]
 
@@ -160,7 +160,7 @@ def test_duration(seconds, text):
 
 
 def test_progress_in_a_log(capsys):
-    jg.minimize(lambda x: jnp.sum(x**2) + 0.625, [(-1, 2)], progress=True)  # no other test's function
+    jg.minimize(lambda x: jnp.sum(x**2) + 0.625, [(-1, 2)], same=4, progress=True)  # no other test's function
     lines = capsys.readouterr().err.splitlines()
     assert "compiling" in lines[0] and len(lines) == 5
     assert all("\r" not in line and line.startswith("jaxglobal: ") for line in lines)

@@ -1,0 +1,50 @@
+"""A last look at the box before a search ends: fresh points by their values alone, and which of them are promising.
+
+A point is searched from if it is lower than all points within the critical distance of [RT], those of known minima
+included: a basin of the size that the points can resolve shows, and one that is known is not searched again.
+
+Differs from [RT]:
+1. One sample, and of it the lowest points alone, as it comes when a search is about to end.
+2. A latin hypercube in place of random points: even in each variable, for any number of them.
+
+[RT] A. Rinnooy Kan and G. Timmer, Stochastic global optimization methods II, Math. Program. 39 (1987).
+"""
+
+import math
+
+import numpy as np
+
+SEARCHES = 8  # from the points of a look, at most
+LOWEST = 1024  # points of which promising ones are chosen
+SIGMA = 2.0  # of the critical distance; convergence asks for more than 0
+
+
+def points(count: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, n) Points of the unit box, one in each of `count` slices of every variable."""
+    slices = rng.permuted(np.tile(np.arange(count)[:, None], (1, n)), axis=0)
+    return (slices + rng.random((count, n))) / count
+
+
+def promising(x: np.ndarray, f: np.ndarray, known: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """Of points (k, n) with values (k,), at most `count` that are the lowest around; and how far around.
+
+    known: (m, n) the minima so far.
+    """
+    k, n = x.shape
+    reach = critical_distance(k, n)
+    order = np.argsort(f, kind="stable")[:LOWEST]
+    order = order[np.isfinite(f[order])]
+    chosen: list[int] = []
+    for i, point in enumerate(order):
+        if len(chosen) == count:
+            break
+        lower = np.concatenate([known, x[order[:i]]])
+        if not np.any(np.sum((lower - x[point]) ** 2, axis=1) <= reach**2):
+            chosen.append(int(point))
+    return np.array(chosen, np.int64), reach
+
+
+def critical_distance(k: int, n: int) -> float:
+    """[RT] eq. 12, for k points of the unit box in n variables."""
+    log = (math.lgamma(1 + n / 2) + math.log(SIGMA * math.log(max(k, 3)) / k)) / n
+    return math.exp(log) / math.sqrt(math.pi)

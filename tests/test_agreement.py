@@ -1,0 +1,84 @@
+"""When fits are believed: enough of their searches agree on the lowest cost, and it is an old one."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+from jaxglobal import agreement
+
+X = np.linspace(0, 100, 200)
+
+
+def known(*f):
+    costs = np.array([f], float)
+    return agreement.learn(agreement.nothing(1), costs, np.zeros(1))
+
+
+def test_searches_are_counted_in_their_order():
+    told = known(np.nan, 3.0, 2.0, 2.0 + 1e-9, 5.0)
+    assert [int(field[0]) for field in told[1:]] == [2, 2, 4] and told.f[0] == 2.0
+    more = agreement.learn(told, np.array([[1.0, np.inf, 2.0]]), np.zeros(1))
+    assert [int(field[0]) for field in more[1:]] == [1, 5, 6]
+    again = agreement.learn(more, np.array([[1.0, np.nan, np.nan]]), np.zeros(1))
+    assert [int(field[0]) for field in again[1:]] == [2, 5, 7]
+
+
+def test_costs_below_rounding_are_the_same():
+    told = agreement.learn(agreement.nothing(1), np.array([[3e-20, 1e-22]]), np.array([1e-18]))
+    assert told.hits[0] == 2 and told.met[0] == 1
+
+
+def test_more_parameters_ask_for_more_searches():
+    same = known(*[1.0] * 24)
+    assert agreement.reached(same, 3)[0] and not agreement.reached(same, 4)[0]
+    late = known(*[2.0] * 24, *[1.0] * 10)
+    assert not agreement.reached(late, 3)[0]
+    assert agreement.reached(agreement.learn(late, np.full((1, 20), 1.0), np.zeros(1)), 3)[0]
+    assert not agreement.reached(agreement.nothing(1), 0)[0] and agreement.reached(known(1.0), 0)[0]
+
+
+def peaks(x, *q):
+    return sum(q[i] * jnp.exp(-0.5 * ((x - q[i + 1]) / q[i + 2]) ** 2) for i in range(0, len(q), 3))
+
+
+def spectra(count, seed):
+    rng = np.random.default_rng(seed)
+    true = np.array([np.ravel([[8, rng.uniform(10 + 30 * i, 30 + 30 * i), 2] for i in range(3)]) for _ in range(count)])
+    return true, np.stack([np.asarray(peaks(X, *t)) for t in true]) + 0.1 * rng.standard_normal((count, len(X)))
+
+
+BOX = [(0, 20), (0, 100), (0.5, 6)] * 3
+
+
+@pytest.mark.slow
+def test_spectra_of_three_peaks_are_found_and_believed():
+    true, y = spectra(20, 0)
+    fits = jg.curve_fit_many(peaks, X, y, BOX, progress=False)
+    near = jg.curve_fit_many(peaks, X, y, BOX, p0=true, levels=1, searches=1, progress=False)
+    right = fits.fun <= near.fun * (1 + 1e-4)
+    assert np.sum(right) >= 19 and not np.any(fits.success & ~right) and np.sum(fits.success) >= 19
+
+
+@pytest.mark.slow
+def test_a_data_set_has_the_same_fit_whatever_the_others_need():
+    _, y = spectra(6, 1)
+    fits = jg.curve_fit_many(peaks, X, y, BOX, progress=False)
+    alone = jg.curve_fit_many(peaks, X, y[4:5], BOX, progress=False)
+    assert alone.success[0] == fits.success[4] and alone.searches[0] == fits.searches[4]
+    np.testing.assert_allclose(alone.fun, fits.fun[4:5], rtol=1e-5)
+
+
+def tangled(t, a, b, c, d, e):
+    return jnp.tanh(a * jnp.sin(b * t + c) + d * t**2 + jnp.exp(-e * t))
+
+
+def test_a_fit_of_which_the_next_level_would_be_too_large_is_believed_where_searches_agree():
+    t = np.linspace(0, 3, 60)
+    true = np.array([1.5, 2.0, 1.0, 0.3, 1.0])
+    y = np.asarray(tangled(t, *true)) + 0.05 * np.sin(37 * t)
+    box = [(0, 3), (0.5, 6), (0, 6), (-1, 1), (0, 3)]
+    fit = jg.curve_fit(tangled, t, y, box, progress=False)
+    assert fit.success and fit.fun <= np.sum((y - np.asarray(tangled(t, *true))) ** 2)
+    assert "searches ended at the lowest cost" in fit.result.message
+    assert "levels" in jg.curve_fit(tangled, t, y, box, same=2, progress=False).result.message

@@ -1,0 +1,148 @@
+"""When a search stops by its evidence: what it says, what it costs, and that nothing but the function decides it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+from jaxglobal import lastlook, stopping
+
+DOUBLE = jax.config.jax_enable_x64  # the module is imported after conftest has set it
+
+
+def seen(f, nfev, evidence=None, fresh=0, moved=1.0):
+    """The evidence after searches that ended at these values, the first of them from fresh starts."""
+    f = np.asarray(f, float)
+    evidence = stopping.no_evidence() if evidence is None else evidence
+    sure = np.ones(len(f), bool)
+    return stopping.dated(stopping.learn(evidence, f, np.arange(len(f)) < fresh, sure, 1e-8, moved), nfev)
+
+
+def test_an_old_value_that_was_met_again_convinces():
+    evidence = seen([2.0, 1.0, np.inf], 200)
+    assert int(evidence.hits) == 1 and not stopping.convincing(evidence, 100_000, 1)
+    evidence = seen([1.0] * 9, 400, evidence)
+    assert not stopping.convincing(evidence, 200 + stopping.OLD, 1)
+    assert stopping.convincing(evidence, 200 * stopping.OLD, 1)
+    assert not stopping.convincing(evidence, stopping.AFFORDED - 1, 1)
+    lower = seen([0.5], 500, evidence)
+    assert int(lower.hits) == 1 and int(lower.found) == 500
+
+
+def test_fresh_starts_that_lead_there_are_worth_more():
+    evidence = seen([1.0] * 12, 100)
+    late = seen([0.5] * 12, 2000, evidence)
+    often = seen([0.5] * 12, 2000, evidence, fresh=12)
+    nfev = 100 + stopping.OLD_ENOUGH * 1900
+    assert stopping.convincing(often, nfev, 50) and not stopping.convincing(evidence, 10_000, 50)
+    assert stopping.convincing(often, nfev, 1) and not stopping.convincing(late, nfev, 1)
+
+
+def test_last_digits_nearby_keep_the_date():
+    evidence = seen([10.0, 1.0], 100)
+    nearby = seen([1.0 - 1e-4], 1000, evidence, moved=1e-4)
+    assert int(nearby.found) == 100 and int(nearby.refined) == 1000 and int(nearby.hits) == 1
+    assert int(seen([1.0 - 1e-4], 1000, evidence, moved=0.5).found) == 1000
+
+
+def test_what_is_promising_is_lower_than_all_around_it_and_not_known():
+    rng = np.random.default_rng(0)
+    x = lastlook.points(500, 2, rng)
+    assert np.array_equal(np.sort(np.floor(500 * x), axis=0), np.tile(np.arange(500.0)[:, None], 2))
+    ends = np.array([[0.2, 0.2], [0.8, 0.7]])
+    f = np.min(np.sum((x[:, None] - ends) ** 2, axis=2), axis=1)
+    which, reach = lastlook.promising(x, f, np.zeros((0, 2)), 8)
+    assert len(which) == 2 and 0 < reach < 0.2
+    which, _ = lastlook.promising(x, f, ends[:1], 8)
+    assert len(which) == 1 and np.allclose(x[which[0]], ends[1], atol=0.1)
+    assert len(lastlook.promising(x, np.full(500, np.inf), ends, 8)[0]) == 0
+
+
+def test_the_message_says_the_evidence():
+    result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, progress=False)
+    assert result.status is jg.Status.SAME and result.success
+    assert f"of {result.nstarts:,} searches ended at it" in result.message and "last look at 2,048" in result.message
+    assert all(len(line) < 120 for line in repr(result).splitlines())
+    assert jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, same=4, progress=False).message == jg.Status.SAME.value
+
+
+def test_the_end_does_not_depend_on_the_chunks_or_a_checkpoint(monkeypatch, tmp_path):
+    def run(**options):
+        return jg.minimize(jg.problems.levi13, [(-10, 10)] * 2, progress=False, **options)
+
+    whole = run(lanes=16)
+    monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 1e-4)
+    path = tmp_path / "search.npz"
+    parts = [run(lanes=16)]
+    for _ in range(200):
+        parts.append(run(lanes=16, checkpoint=path, callback=stop_after_two()))
+        if parts[-1].status is jg.Status.SAME:
+            break
+    parts.append(run(lanes=16, checkpoint=path))
+    for part in parts[0], *parts[-2:]:
+        assert (part.fun, part.nfev, part.nstarts, part.message) == (
+            whole.fun,
+            whole.nfev,
+            whole.nstarts,
+            whole.message,
+        )
+
+
+def stop_after_two():
+    """A callback that ends the search at its second level."""
+    levels = []
+
+    def callback(level):
+        levels.append(level)
+        if len(levels) == 2:
+            raise StopIteration
+
+    return callback
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_few_evaluations_more_where_they_cost_nothing(n):
+    result = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 2)] * n, progress=False)
+    assert stopping.AFFORDED <= result.nfev <= 4 * stopping.AFFORDED
+
+
+def test_a_last_look_finds_what_the_starts_missed():
+    """A hole of a hundredth of the box beside a bowl."""
+
+    def fun(x):
+        return jnp.sum((x - 1) ** 2) - 300 * jnp.exp(-jnp.sum((x - jnp.array([-7.3, 6.1])) ** 2) / (2 * 0.4**2))
+
+    result = jg.minimize(fun, [(-10, 10)] * 2, progress=False)
+    assert result.fun < -100 and result.success
+    assert jg.minimize(fun, [(-10, 10)] * 2, same=4, progress=False).fun >= result.fun
+
+
+def noise(x):
+    """Between 0 and 1, another for every x."""
+    whole = jax.lax.bitcast_convert_type(x, jnp.uint64 if x.dtype == jnp.float64 else jnp.uint32)
+    bits = jnp.sum(whole * jnp.asarray(2654435761, whole.dtype))
+    return ((bits ^ (bits >> 15)) * jnp.asarray(40503, whole.dtype) % 65536).astype(x.dtype) / 65536
+
+
+@pytest.mark.skipif(not DOUBLE, reason="float32 has noise of its own")
+def test_noise_ends_a_search_that_says_so():
+    def fun(x):
+        return jg.problems.rastrigin(x - 0.3) + 1e-3 * noise(jax.lax.stop_gradient(x))
+
+    result = jg.minimize(fun, [(-4, 5)] * 2, max_evals=10**6, progress=False)
+    assert result.status is jg.Status.NOISE and not result.success and result.fun < 1e-3
+    assert result.nfev < 200_000 and "noisy" in result.message
+
+
+def test_unseen_cannot_be_reached_with_more_minima_than_are_kept(monkeypatch):
+    monkeypatch.setattr("jaxglobal.minima.KEPT", 16)
+    for starts in ("auto", jg.Grid()):
+        result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=starts, unseen=1e-9, progress=False)
+        assert result.status is jg.Status.FULL and not result.success and result.fun < 1e-4
+
+
+def test_a_pole_elsewhere_makes_no_values_the_same():
+    rules = stopping.Rules()
+    assert stopping.tolerance(rules, -27.0, 2.2e-16, spread=1e20) < 1e-6
+    assert stopping.tolerance(rules, 0.0, 1.2e-7, spread=10.0) > 1e-6  # of terms that cancel, in float32
