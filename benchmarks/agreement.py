@@ -2,8 +2,8 @@
 
     python benchmarks/agreement.py [--sets 100] [--families three four five ...]
 
-Spectra of three to five peaks, which have many minima, and other models of two to five parameters in which they are not
-linear. A fit is right where its cost is that of the search from the true parameters, or lower, to 1e-5 of it. The loop is
+Spectra of three to five peaks, which have many minima, and other models of three to five parameters in which they are
+not linear. A fit is right where its cost is that of the search from the true parameters, or lower, to 1e-5 of it. The loop is
 timed over the first fits, without compilation.
 """
 
@@ -100,8 +100,8 @@ def main() -> None:
         }  # fmt: skip
         rows.append(row)
         print(
-            f"{name:>12}: {row['right']} of {row['sets']} right, {row['success']} success, {row['wrong_and_success']} wrong "
-            f"and yet success; {row['searches']:.0f} searches, {1e3 * row['seconds']:.0f} ms each; curve_fit "
+            f"{name:>12}: {row['right']} of {row['sets']} right, {row['success']} success, "
+            f"{row['wrong_and_success']} wrong and yet success; {row['searches']:.0f} searches, {1e3 * row['seconds']:.0f} ms each; curve_fit "
             f"{1e3 * row['seconds_curve_fit']:.0f} ms",
             flush=True,
         )
