@@ -3,8 +3,8 @@
     python benchmarks/agreement.py [--sets 100] [--families three four five ...]
 
 Spectra of three to five peaks, which have many minima, and other models of three to five parameters in which they are
-not linear. A fit is right where its cost is that of the search from the true parameters, or lower, to 1e-5 of it. The loop is
-timed over the first fits, without compilation.
+not linear. A fit is right where its cost is that of the search from the true parameters, or lower, to 1e-5 of it. The
+loop is timed over the first fits, without compilation.
 """
 
 import argparse
@@ -101,8 +101,8 @@ def main() -> None:
         rows.append(row)
         print(
             f"{name:>12}: {row['right']} of {row['sets']} right, {row['success']} success, "
-            f"{row['wrong_and_success']} wrong and yet success; {row['searches']:.0f} searches, {1e3 * row['seconds']:.0f} ms each; curve_fit "
-            f"{1e3 * row['seconds_curve_fit']:.0f} ms",
+            f"{row['wrong_and_success']} wrong and yet success; {row['searches']:.0f} searches, "
+            f"{1e3 * row['seconds']:.0f} ms each; curve_fit {1e3 * row['seconds_curve_fit']:.0f} ms",
             flush=True,
         )
     if asked.sets >= 100 and len(rows) == len(FAMILIES):
