@@ -122,11 +122,11 @@ def test_ctrl_c_in_many_fits_leaves_out_the_data_sets_that_were_not_begun(monkey
     whole = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
     blocks, block = [], Run._block
 
-    def pressed(self, which, p):
-        blocks.append(which)
+    def pressed(self, which, part, p):
+        blocks.append(part)
         if len(blocks) == 4:  # the first is that which the program is compiled for
             signal.raise_signal(signal.SIGINT)
-        return block(self, which, p)
+        return block(self, which, part, p)
 
     monkeypatch.setattr(Run, "_block", pressed)
     monkeypatch.setattr("jaxglobal.devices.side_by_side", lambda: 1)
@@ -146,14 +146,14 @@ class InThisThread:
 
 
 def test_ctrl_c_in_many_fits_keeps_the_screening(monkeypatch):
-    fitted = Run._go_on
+    to_the_end = Run._to_the_end
 
-    def pressed(self, best, which, start):
+    def pressed(self, which, ends):
         signal.raise_signal(signal.SIGINT)
         self._interrupt.asked = True
-        fitted(self, best, which, start)
+        return to_the_end(self, which, ends)
 
-    monkeypatch.setattr(Run, "_go_on", lambda self, *args: pressed(self, *args) if not self._interrupt.asked else None)
+    monkeypatch.setattr(Run, "_to_the_end", pressed)
     y = 1.5 * np.sin(np.linspace(5, 55, 40)[:, None] * TIMES + 1)
     fits = jg.curve_fit_many(
         lambda t, a, w, p: a * jnp.sin(w * t + p), TIMES, y, BOX[:3], levels=2, searches=1, progress=False
