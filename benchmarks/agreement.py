@@ -1,13 +1,17 @@
-"""When many fits are believed: `curve_fit_many` of simulated data sets, and a loop of `curve_fit` beside it.
+"""Devices and processes: that they come to the same Result, and survive the death of one of them.
 
-    python benchmarks/agreement.py [--sets 100] [--families three four five ...]
+    python benchmarks/agreement.py [bits] [kill] [--quick]
 
-Spectra of three to five peaks, which have many minima, and other models of three to five parameters in which they are
-not linear. A fit is right where its cost is that of the search from the true parameters, or lower, to 1e-5 of it. The
-loop is timed over the first fits, without compilation.
+bits      1, 2, 4 forced CPU devices, and 2 processes with 2 devices each: the same Result, bit for bit.
+kill      kill -9 of one of two processes in the middle of a level: when the other ends, and whether the search that
+          goes on from the checkpoint ends as one that was not interrupted.
+
+Without a name both are run. Each saves benchmarks/results/agreement_<name>.json.
 """
 
-import argparse
+import json
+import pathlib
+import tempfile
 import time
 
 import jax
@@ -16,98 +20,88 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp
 import numpy as np
-from common import save
+from again import last_lines, main, start
 
 import jaxglobal as jg
 
-LOOPED = 5
-X, T = np.linspace(0, 100, 200), np.linspace(0, 10, 100)
+BOX = [(-4.0, 5.12)]
+KILL_LEVELS = 10  # of Bukin's function: some seconds
 
 
-def peaks(x, *q):
-    return sum(q[i] * jnp.exp(-0.5 * ((x - q[i + 1]) / q[i + 2]) ** 2) for i in range(0, len(q), 3))
+def rastrigin(x):
+    return 10 * x.size + jnp.sum(x**2 - 10 * jnp.cos(2 * jnp.pi * x))
 
 
-def spectrum(k):
-    """k peaks of one height and width at places of their own, 0.1 of noise."""
-
-    def draw(rng):
-        return np.ravel([[8, rng.uniform(10 + 81 / k * i, 10 + 81 / k * (i + 1)), 2] for i in range(k)])
-
-    return peaks, X, [(0, 20), (0, 100), (0.5, 6)] * k, draw, 0.1
-
-
-def uneven(k):
-    """k peaks of any height, place and width, which may cover each other."""
-
-    def draw(rng):
-        return np.ravel([[rng.uniform(2, 12), rng.uniform(5, 95), rng.uniform(1, 4)] for _ in range(k)])
-
-    return peaks, X, [(0, 20), (0, 100), (0.5, 6)] * k, draw, 0.2
+def told(result) -> list:
+    """Everything of a Result but times."""
+    minima = [[m.fun.hex(), m.count, np.asarray(m.x).tobytes().hex()] for m in result.minima]
+    levels = [[level.nstarts, level.nfev, level.fun.hex()] for level in result.levels]
+    x, jac = (np.asarray(v).tobytes().hex() for v in (result.x, result.jac))
+    return [x, result.fun.hex(), jac, result.nfev, result.nstarts, minima, levels]
 
 
-def uniform(model, x, box, noise, inner=None):
-    sides = np.transpose(inner or box)
-    return model, x, box, lambda rng: rng.uniform(*sides), noise
+def worker_bits() -> None:
+    options = dict(same=50, progress=False)
+    two = jg.minimize(rastrigin, BOX * 2, max_levels=8, **options)
+    ten = jg.minimize(rastrigin, BOX * 10, max_levels=5, **options)
+    print(json.dumps([told(two), told(ten)]))
 
 
-def damped(t, a, d, w, phase):
-    return a * jnp.exp(-d * t) * jnp.cos(w * t + phase)
+def bits(quick: bool) -> list[dict]:
+    rows, first = [], None
+    for count, forced in ((1, 1), (1, 2), (1, 4), (2, 2)):
+        for index, line in enumerate(last_lines(start("bits", count=count, forced=forced))):
+            first = first or line
+            rows.append({"processes": count, "devices": forced, "process": index, "same": line == first})
+            print(
+                f"{count} processes of {forced} devices, process {index}: the same Result: {line == first}", flush=True
+            )
+    return rows
 
 
-def tangled(t, a, b, c, d, e):
-    return jnp.tanh(a * jnp.sin(b * t + c) + d * t**2 + jnp.exp(-e * t))
+def worker_kill(path: str) -> None:
+    options = dict(max_levels=KILL_LEVELS, same=50, progress=False, checkpoint=path or None)
+    result = jg.minimize(
+        jg.problems.bukin6, [(-15, 3)] * 2, callback=lambda level: print("level", level.index, flush=True), **options
+    )
+    print(json.dumps(told(result)))
 
 
-def network(x, a, b, c, d, e, f, g):
-    return a * jnp.tanh(b * x + c) + d * jnp.tanh(e * x + f) + g
-
-
-FAMILIES = {
-    "three": spectrum(3),
-    "four": spectrum(4),
-    "five": spectrum(5),
-    "uneven three": uneven(3),
-    "damped": uniform(damped, T, [(0, 5), (0, 2), (0.2, 15), (-3.2, 3.2)], 0.2, [(1, 4), (0, 0.5), (0.5, 12), (-3, 3)]),
-    "tangled": uniform(tangled, T / 4, [(0, 3), (0.5, 6), (0, 6), (-1, 1), (0, 3)], 0.05),
-    "network": uniform(network, T / 2 - 2, [(-5, 5)] * 7, 0.05),
-}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", type=int, default=100, help="data sets of each family")
-    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES)
-    asked = parser.parse_args()
+def kill(quick: bool) -> list[dict]:
     rows = []
-    for name in asked.families:
-        model, x, box, draw, noise = FAMILIES[name]
-        rng = np.random.default_rng(7)
-        truth = np.stack([draw(rng) for _ in range(asked.sets)])
-        y = np.stack([np.asarray(model(x, *p)) for p in truth]) + noise * rng.standard_normal((asked.sets, len(x)))
-        near = jg.curve_fit_many(model, x, y, box, p0=truth, levels=1, searches=1, progress=False)
-        fits = jg.curve_fit_many(model, x, y, box, progress=False)
-        right = fits.fun <= near.fun * (1 + 1e-5)
-        jg.curve_fit(model, x, y[0], box, progress=False)
-        began = time.perf_counter()
-        for row in y[:LOOPED]:
-            jg.curve_fit(model, x, row, box, progress=False)
-        row = {
-            "family": name, "sets": asked.sets, "right": int(np.sum(right)), "success": int(np.sum(fits.success)),
-            "wrong_and_success": int(np.sum(fits.success & ~right)), "searches": float(np.mean(fits.searches)),
-            "seconds": (fits.time - fits.compile_time) / asked.sets,
-            "seconds_curve_fit": (time.perf_counter() - began) / LOOPED,
-        }  # fmt: skip
-        rows.append(row)
-        print(
-            f"{name:>12}: {row['right']} of {row['sets']} right, {row['success']} success, "
-            f"{row['wrong_and_success']} wrong and yet success; {row['searches']:.0f} searches, "
-            f"{1e3 * row['seconds']:.0f} ms each; curve_fit {1e3 * row['seconds_curve_fit']:.0f} ms",
-            flush=True,
-        )
-    if asked.sets >= 100 and len(rows) == len(FAMILIES):
-        save("agreement", rows)
+    (plain,) = last_lines(start("kill", ""))
+    with tempfile.TemporaryDirectory() as folder:
+        for victim, again in ((1, (2, 2)), (0, (1, 3))):
+            path = str(pathlib.Path(folder) / f"{victim}.npz")
+            pair = start("kill", path, count=2, forced=2)
+            while f"level {KILL_LEVELS // 2}" not in (line := pair[victim].stdout.readline()):
+                assert line or pair[victim].poll() is None, pair[victim].stderr.read()
+            time.sleep(0.1)  # into the next level
+            in_time = pair[victim].poll() is None
+            pair[victim].kill()
+            began = time.perf_counter()
+            _, errors = pair[1 - victim].communicate()
+            seconds = time.perf_counter() - began
+            clear = [line for line in errors.splitlines() if "has died" in line or "another task died" in line]
+            resumed = last_lines(start("kill", path, count=again[0], forced=again[1]))
+            rows.append(
+                {
+                    "killed": victim,
+                    "in_time": in_time,
+                    "seconds": seconds,
+                    "message": clear[-1:],
+                    "exit": pair[1 - victim].returncode,
+                    "resumed_on": again,
+                    "same": all(line == plain for line in resumed),
+                }
+            )
+            print(
+                f"process {victim} killed: the other ends after {seconds:.1f} s (promised: 30 s), says {clear[-1:]}; "
+                f"resumed on {again[0]} processes of {again[1]} devices, the same Result: {rows[-1]['same']}",
+                flush=True,
+            )
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    main("agreement", __doc__, {"bits": bits, "kill": kill}, {"bits": worker_bits, "kill": worker_kill})

@@ -3,7 +3,7 @@
 A model with more parameters in which it is not linear has more minima of about the same cost, and more searches that
 end in each of the wrong ones before the first ends in the best; so both the searches and those that agree have to be
 more. And the lowest cost has to be an old one: where searches still find lower ones, the next is likely not far. The
-constants were chosen and checked on families of simulated data: `python benchmarks/agreement.py`.
+constants were chosen and checked on families of simulated data: `python benchmarks/believed.py`.
 """
 
 from typing import NamedTuple

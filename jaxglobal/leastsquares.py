@@ -204,7 +204,7 @@ class Search:
 
     @property
     def _agreed(self) -> bool:
-        """Whether enough searches agree on the best cost, though not in enough levels in a row."""
+        """Whether enough searches agree on the best cost, whatever the levels say."""
         return bool(agreement.reached(self._known, len(self._regression.searched))[0])
 
     def _limit(self) -> Status | None:
@@ -432,9 +432,7 @@ class Search:
             aux=None,
             success=finite and status is Status.SAME,
             status=status,
-            message=agreement.words(self._known, 0)
-            if status is Status.SAME and self._rules.same is None
-            else status.value,
+            message=self._message(status),
             nit=len(self._levels),
             nfev=self._nfev,
             njev=self._nfev,

@@ -44,7 +44,10 @@ def evaluate(closed: ClosedJaxpr, *args: Any) -> list[Any]:
     if not _divides(jaxpr):
         return jaxpr_as_fun(closed)(*args)
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*closed.consts, *args], strict=True))
-    read = lambda var: var.val if isinstance(var, Literal) else known[var]  # noqa: E731
+
+    def read(var):
+        return known[var] if _named(var) else var.val
+
     needed = {var for part in [*(eqn.invars for eqn in jaxpr.eqns), jaxpr.outvars] for var in part if _named(var)}
     for eqn in jaxpr.eqns:
         outs = [var for var in eqn.outvars if var in needed]

@@ -28,9 +28,7 @@ OLD = 16  # times the evaluations at which the best value was first met are spen
 FRESH_HITS = 8  # searches from fresh starts that ended at the best value, from which on `OLD_ENOUGH` is
 FRESH_SHARE = 0.2  # ... if they are such a share of those from fresh starts
 OLD_ENOUGH = 4
-WANDERED = (
-    500  # evaluations for each n^1.5, that are spent where fresh starts seldom lead there: hops need time to leave
-)
+WANDERED = 500  # evaluations for each n^1.5, spent where fresh starts seldom lead there: hops need time to leave
 MOST_WANDERED = 64  # variables that count for it
 REFINED = 1e-3  # of all that was gained since the first value: smaller gains nearby are last digits, for which ...
 NEARBY = 0.01  # of a side of the box

@@ -24,7 +24,9 @@ def test_classic(problem, shifted, x64):
         return
     tolerance = TOLERANCE.get(problem.name, (1e-6, 1e-4 * (1 + abs(problem.fmin))))[0 if x64 else 1]
     assert result.fun - problem.fmin <= tolerance
-    assert result.status in (jg.Status.SAME, jg.Status.TOO_LARGE, jg.Status.NOISE)
+    settled = jg.Status.SAME, jg.Status.TOO_LARGE
+    rough = problem.name == "bukin6"  # along whose crease no search converges
+    assert result.status in settled or (rough and result.status is jg.Status.NOISE and not result.success)
     low, high = np.array(problem.bounds, result.x.dtype).T
     check_inside(result.x, low, high)
     check_counts(result)
