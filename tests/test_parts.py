@@ -29,7 +29,7 @@ ORDER = [
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "asked differences workers host checkpoint".split(),
     "running driver argmin family many derivative search asynchronous".split(),
-    "agreement leastsquares lockstep hostfit stored fit fits plot versions".split(),
+    "agreement leastsquares lockstep hostfit stored fit rounds fits plot versions".split(),
     ["__init__", "__main__"],
 ]
 
