@@ -274,9 +274,11 @@ class Guide:
             return int(self.course.size)
         return max(self.sequence.size(level, self.n), DISTINCT * min(int(self.course.pool.distinct), hops.POOL))
 
-    def enter(self, level: int) -> None:
-        """Begins a level."""
+    def enter(self, level: int, nfev: int) -> None:
+        """Begins a level after so many evaluations, while no value is finite with as much of a look for one."""
         self.course = self.course._replace(size=np.asarray(self.size(level)), level=np.asarray(level))
+        if not len(self.course.pool.f):
+            self.look(stopping.first_look(nfev), lastlook.SEARCHES)
 
     def next(self, done: int, left: int, nfev: int) -> Block | None:
         """The next block of the level, None where the level has ended.
@@ -346,7 +348,8 @@ class Guide:
         pool = hops.enter(course.pool, x, f, sure, self._same)
         fell = lowest_of(pool) < lowest_of(course.pool) - self._same * abs(lowest_of(pool))
         looking = int(course.looking)
-        evidence = self._weigh(course, pool, f, sure, len(f) if looking else cells)
+        moved = np.max(np.abs(course.x - course.pool.x[:1]), axis=1) > hops.SAME_PLACE if len(course.pool.x) else True
+        evidence = self._weigh(course, pool, np.where(moved, f, np.inf), sure, len(f) if looking else cells)
         if looking and evidence.refined >= 0:  # and not new
             evidence = evidence._replace(looked=course.looking)
         return course._replace(

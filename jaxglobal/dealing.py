@@ -149,7 +149,7 @@ class GuidedDealer(Dealer):
         if level == 0:
             return super().deal(level, dealt, allowed, streams)
         if self._guide.level != level:
-            self._guide.enter(level)
+            self._guide.enter(level, streams.spent.nfev)
         if self._block is None:
             self._block, self._sent = self._guide.next(dealt, allowed - dealt, streams.spent.nfev), 0
             if self._block is None:

@@ -164,6 +164,8 @@ def propose(pool: Pool, habits: Habits, count: int, rng: np.random.Generator) ->
     """So many hops."""
     n = pool.x.shape[1]
     kind, bin, scale = draw(habits.gain / habits.cost, habits.scale_gain / habits.scale_cost, count, rng)
+    if len(pool.f) == 1:  # which differs from none, and has no spread
+        kind = kind % 2
     parent = pool.x[parents(pool, count, rng)]
     x, reach = steps(parent, kind, scale, rng).reshape(-1, n), np.repeat(scale, CANDIDATES)
     parent, of = np.repeat(parent, CANDIDATES, axis=0), np.repeat(kind, CANDIDATES)

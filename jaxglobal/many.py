@@ -405,7 +405,8 @@ class Run:
             status[self._nfev[problem] >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
         finite = np.isfinite(self._f[problem])
         status[settled & finite] = STATUSES.index(Status.SAME)
-        status[(level + 1 >= self._rules.alike) & ~finite] = STATUSES.index(Status.NO_FINITE_VALUE)
+        given_up = (level + 1 >= self._rules.alike) & (self._nfev[problem] >= stopping.LOOKED)
+        status[given_up & ~finite] = STATUSES.index(Status.NO_FINITE_VALUE)
         if self._rules.target is not None:
             status[self._f[problem] <= self._rules.target] = STATUSES.index(Status.TARGET)
         stops = status > 0
@@ -511,7 +512,8 @@ class Run:
         status = np.array(STATUSES, object)[self._status]
         stopped = ~np.isin(self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME)])
         status[stopped & ~self._begun] = Status.NO_FINITE_VALUE
-        success = found & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
+        status[stopped & ~self._begun & found] = Status.NO_FINITE_GRADIENT
+        success = found & self._begun & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
         return Results(
             x=structure.unflatten(polished.x),
             fun=np.where(found, polished.f, np.nan),

@@ -34,9 +34,10 @@ class Status(enum.StrEnum):
         "the next level would bring the local searches above 131,072 and no limit was given: "
         "set max_time, max_levels, max_starts or max_evals to go on"
     )
-    NO_FINITE_VALUE = (
-        "no start gave a finite value with a finite gradient: "
-        "check fun at a point of the box, and whether its dtype overflows"
+    NO_FINITE_VALUE = "no point gave a finite value: check fun at a point of the box, and whether its dtype overflows"
+    NO_FINITE_GRADIENT = (
+        "fun is finite, but its gradient at no start, so that no local search could begin and the best point is that of "
+        "values alone: check jax.grad(fun) there; a `where` gives NaN if the derivative of the branch it leaves out does"
     )
     INTERRUPTED = "the search was interrupted from the keyboard"
     CANCELLED = "the search was cancelled"

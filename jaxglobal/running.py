@@ -483,7 +483,8 @@ class Levels(Iterator[Level]):
         ended_as = [item for level in self._levels for item in level.statuses.items()]
         begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
         asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
-        status = self._status if begun or asked else Status.NO_FINITE_VALUE
+        none = Status.NO_FINITE_GRADIENT if finite else Status.NO_FINITE_VALUE
+        status = self._status if begun or asked else none
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         x = problem.structure.unflatten(best.x)
         calls = getattr(self._streams, "calls", self._calls)

@@ -205,6 +205,11 @@ def last_look(nfev: int) -> int:
     return min(max(LOOKS, int(2 * LOOK_SHARE * nfev)), MOST_LOOKS)
 
 
+def first_look(nfev: int) -> int:
+    """Points of a look for a finite value after so many evaluations without one: as much again."""
+    return min(max(LOOKS, 2 * nfev), MOST_LOOKS)
+
+
 def before_level(rules: Rules, level: int, nstarts: int, size: int) -> Status | None:
     """Whether to stop instead of beginning `level`, which has `size` starts, after `nstarts` local searches."""
     if rules.max_levels is not None and level >= rules.max_levels:
