@@ -162,7 +162,8 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
         def find(*operands):
             return jax.tree.map(lambda leaf: leaf[0], batched(safe, plan, (False,) * len(operands))(*operands))
 
-        programs[key] = jax.jit(implicit.differentiable(plan.value, plan.open, find))
+        safely = lambda run: safe(run, plan.platform)  # noqa: E731
+        programs[key] = jax.jit(implicit.differentiable(plan.value, plan.open, find, safely))
     return programs[key]
 
 

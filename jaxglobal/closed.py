@@ -23,7 +23,8 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxglobal import canonical, keys, out_of_range, programs
 from jaxglobal.cost import jaxpr_cost
 from jaxglobal.jumps import may_jump
-from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
+from jaxglobal.linear_algebra import as_it_is, one_at_a_time
+from jaxglobal.sequential import factorises
 
 
 @dataclasses.dataclass(frozen=True)

@@ -133,7 +133,7 @@ def differentiate(
         polished = implicit.polish(lambda x: value(x, [*leaves, *constants]), x, jnp.zeros((), x.dtype), region)
         return polished._replace(g=None)
 
-    solve = implicit.differentiable(lambda x, leaves: value(x, [*leaves, *constants]), open, polish)
+    solve = implicit.differentiable(lambda x, leaves: value(x, [*leaves, *constants]), open, polish, lambda run: run)
 
     def answer(box, real):
         given = list(leaves)

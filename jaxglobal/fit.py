@@ -412,7 +412,8 @@ def traced(
         return best._replace(x=polished.x, f=polished.f)
 
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
-    best = implicit.differentiable(value, no, find)(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
+    solve = implicit.differentiable(value, no, find, lambda run: reg.safe(run, jax.default_backend()))
+    best = solve(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
     y, J = regression.values_and_jacobian(reg.modelled(given), data.x, best.x, data.constants)
     sure = errors(reg, given, best.f, y, J, absolute_sigma).out_of(of_search)
     (y, J), p, f = of_search.seen(y, J), structure.unflatten(best.x * of_search.p), of_search.cost(best.f)

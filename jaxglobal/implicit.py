@@ -15,6 +15,7 @@ reach or to leave a bound, two minimisers of equal value, a minimiser of vanishi
 [MS] P. Milgrom and I. Segal, Envelope theorems for arbitrary choice sets, Econometrica 70 (2002).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -122,11 +123,15 @@ def _noise(points: jax.Array, values: jax.Array, slopes: jax.Array) -> jax.Array
     return jnp.median(jnp.abs(jnp.diff(values) - expected))
 
 
-def differentiable(value: Callable[..., jax.Array], open: np.ndarray, find: Callable[..., Any]) -> Callable[..., Any]:
+def differentiable(
+    value: Callable[..., jax.Array], open: np.ndarray, find: Callable[..., Any], safe: Callable[[Any], Any]
+) -> Callable[..., Any]:
     """find(box, start, *leaves) -> a named tuple with a minimiser x and its value f; with the rule of its derivative.
 
-    value: f(x, leaves). box: (2, n). open: (2, n) which sides of it the minimiser may leave.
+    value: f(x, leaves). box: (2, n). open: (2, n) which sides of it the minimiser may leave. safe: safe(run) is the
+    program of the derivative as it is to be traced; see `linear_algebra`.
     """
+    move = safe(functools.partial(_tangents_of, value, open))
     solve = jax.custom_jvp(find)
 
     @solve.defjvp
@@ -134,13 +139,18 @@ def differentiable(value: Callable[..., jax.Array], open: np.ndarray, find: Call
         box, _, *leaves = primals
         d_box, _, *d_leaves = moves
         answer = solve(*primals)
-        d_x, d_f = tangents(
-            value, answer.x, descent.region(box[0], box[1], open), leaves, (d_box[0], d_box[1]), d_leaves
-        )
+        d_x, d_f = move(answer.x, box, leaves, d_box, d_leaves)
         still = jax.tree.map(lambda leaf: np.zeros(leaf.shape, jax.dtypes.float0), answer)
         return answer, still._replace(x=d_x, f=d_f)
 
     return solve
+
+
+def _tangents_of(
+    value: Callable[..., jax.Array], open: np.ndarray, x: jax.Array, box: Any, leaves: Any, d_box: Any, d_leaves: Any
+) -> tuple[jax.Array, jax.Array]:
+    """`tangents` in a box, (2, n), of which some sides may be left."""
+    return tangents(value, x, descent.region(box[0], box[1], open), leaves, (d_box[0], d_box[1]), d_leaves)
 
 
 def tangents(

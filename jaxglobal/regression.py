@@ -21,10 +21,11 @@ from jaxglobal import canonical, keys, losses, modes, objective, programs, quoti
 from jaxglobal.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
 from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
-from jaxglobal.linear_algebra import as_it_is, factorises, one_at_a_time
+from jaxglobal.linear_algebra import as_it_is, one_at_a_time
 from jaxglobal.losses import LOSSES, Loss
 from jaxglobal.nearest import hint
 from jaxglobal.objective import Box
+from jaxglobal.sequential import factorises
 from jaxglobal.units import Units
 
 P = ParamSpec("P")

@@ -36,8 +36,8 @@ class Status(enum.StrEnum):
     )
     NO_FINITE_VALUE = "no point gave a finite value: check fun at a point of the box, and whether its dtype overflows"
     NO_FINITE_GRADIENT = (
-        "fun is finite, but its gradient at no start, so that no local search could begin and the best point is that of "
-        "values alone: check jax.grad(fun) there; a `where` gives NaN if the derivative of the branch it leaves out does"
+        "fun is finite, but its gradient at no start, so that no local search could begin and the best point is that "
+        "of values alone: check jax.grad(fun); a `where` gives NaN where the derivative of the unused branch does"
     )
     INTERRUPTED = "the search was interrupted from the keyboard"
     CANCELLED = "the search was cancelled"

@@ -347,7 +347,7 @@ class Levels(Iterator[Level]):
         before = self._found
         if isinstance(streams, Streams) and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(streams)
-        at_rest = self._status in (*POLISHED, Status.TARGET)
+        at_rest = self._status in (*POLISHED, Status.TARGET, Status.MAX_EVALS)
         if isinstance(streams, Streams) and self._problem.closed.jumps and at_rest:
             value = functools.partial(sweep.single, self._problem)
             told = found.confirmed(self._found, before, value, self._rules.fatol)

@@ -97,6 +97,31 @@ def threads() -> None:
             check_likelihood(x, SETS[k])
 
 
+def gradients() -> None:
+    """Two threads that call a compiled derivative of many answers, which batches the factorisations once more."""
+    lowest = lambda y: jg.argmin(gaussian_process, BOX, y, levels=2)  # noqa: E731
+    derivative = jax.jit(jax.vmap(jax.value_and_grad(lambda y: lowest(y).fun)))
+    f, slopes = derivative(SETS)
+    found: dict = {}
+
+    def call(k):
+        for turn in range(5):
+            found[k, turn] = np.asarray(derivative(SETS)[1])
+
+    started = [threading.Thread(target=call, args=(k,)) for k in (0, 1)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    assert len(found) == 10 and all(np.array_equal(slope, slopes) for slope in found.values())
+    step = 1e-5 if X64 else 1e-2  # along the slope itself, by the central difference
+    for y, slope in zip(SETS, np.asarray(slopes), strict=True):
+        along = step * slope / np.linalg.norm(slope)
+        rise = float(lowest(y + along).fun) - float(lowest(y - along).fun)
+        np.testing.assert_allclose(rise, 2 * slope @ along, rtol=1e-5 if X64 else 0.05)
+
+
 if __name__ == "__main__":
-    {"one": one, "many": many, "argmin": argmin, "fits": fits, "threads": threads}[sys.argv[1]]()
+    programs = {"one": one, "many": many, "argmin": argmin, "fits": fits, "threads": threads, "gradients": gradients}
+    programs[sys.argv[1]]()
     print("checked")

@@ -31,6 +31,6 @@ def test_a_search_ends(name, x64):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["many", "argmin", "threads"])
+@pytest.mark.parametrize("name", ["many", "argmin", "threads", "gradients"])
 def test_a_long_search_ends(name, precision):
     run(name, precision == "float64")

@@ -21,7 +21,8 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
-    "result nearest problems canonical cost jumps linear_algebra programs keys out_of_range closed objective".split(),
+    "result nearest problems canonical cost jumps sequential linear_algebra programs keys out_of_range closed".split(),
+    ["objective"],
     "starts stopping cmaes hops chains scans lastlook adaptive descent".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],

@@ -1,0 +1,70 @@
+"""Factorisations one matrix at a time: the same values and derivatives as JAX's own, and no batch of them is left."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxglobal import canonical
+from jaxglobal.sequential import RANKS, replay
+
+N = 6
+SQUARE = np.random.default_rng(0).standard_normal((N, N))
+DEFINITE = SQUARE @ SQUARE.T + N * np.eye(N)
+RIGHT = np.random.default_rng(1).standard_normal(N)
+POINTS = np.random.default_rng(2).uniform(0.5, 1.5, (3, 2))
+
+
+def matrix(p):
+    return DEFINITE * (1 + p[0] ** 2) + p[1] ** 2 * jnp.eye(N)
+
+
+def cholesky(p):
+    factor = jnp.linalg.cholesky(matrix(p))
+    z = jax.scipy.linalg.solve_triangular(factor, RIGHT, lower=True)
+    return z @ z / 2 + jnp.sum(jnp.log(jnp.diag(factor)))
+
+
+def solve(p):
+    return RIGHT @ jnp.linalg.solve(matrix(p), RIGHT)
+
+
+def slogdet(p):
+    return jnp.linalg.slogdet(matrix(p))[1]
+
+
+def qr(p):
+    return jnp.sum(jnp.linalg.qr(matrix(p))[1] ** 3) / 100
+
+
+def several(p):
+    return jnp.sum(jnp.linalg.cholesky(jnp.stack([matrix(p), matrix(p[::-1])])) ** 3)
+
+
+def transposed(p):
+    return jnp.sum(jax.scipy.linalg.solve_triangular(jnp.tril(DEFINITE) * p[0], RIGHT * p[1], lower=True, trans=1) ** 2)
+
+
+def batches(jaxpr):
+    """The names of JAX's own primitives in the jaxpr that have a batch of matrices."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name in RANKS and eqn.invars[0].aval.ndim > RANKS[eqn.primitive.name][0]:
+            yield eqn.primitive.name
+        for inner in canonical.within(eqn):
+            yield from batches(inner)
+
+
+@pytest.mark.parametrize("fun", [cholesky, solve, slogdet, qr, several, transposed])
+def test_the_same_slopes_from_single_matrices(fun, x64):
+    want = jax.vmap(jax.grad(fun))
+    got = jax.vmap(lambda p: replay(jax.grad(fun), p))
+    assert [*batches(jax.make_jaxpr(want)(POINTS))] and not [*batches(jax.make_jaxpr(got)(POINTS))]
+    np.testing.assert_allclose(jax.jit(got)(POINTS), jax.jit(want)(POINTS), rtol=1e-12 if x64 else 1e-3)
+
+
+@pytest.mark.parametrize("fun", [cholesky, solve, qr, several, transposed])
+def test_what_is_made_of_it_keeps_to_single_matrices(fun, x64):
+    """Derivatives of the second order, forward over reverse, of a function that was replayed before."""
+    want, got = jax.vmap(jax.hessian(fun)), jax.vmap(jax.hessian(lambda p: replay(fun, p)))
+    assert not [*batches(jax.make_jaxpr(got)(POINTS))]
+    np.testing.assert_allclose(jax.jit(got)(POINTS), jax.jit(want)(POINTS), rtol=1e-12 if x64 else 1e-2)
