@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import agreement, devices, levenberg, minima, stopping
+from jaxglobal import agreement, aside, devices, levenberg, minima, stopping
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.descent import Region
 from jaxglobal.interrupt import Interrupt
@@ -301,21 +301,27 @@ class Search:
         return self.same + 2 * (max(f, 0.0) * self._floor) ** 0.5 if np.isfinite(f) else self.same
 
     def _compiled(self, make: Any, *args: Any) -> Any:
-        """The program for arguments of these shapes."""
+        """The program for arguments of these shapes; None where Ctrl-C came before it was compiled."""
         shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
         key = (make.__name__, self._regression.key, shapes)
         if key not in self._regression.programs:
             began = time.perf_counter()
             self._shown.compiling(self._lanes)
             run = self._regression.safe(make(self._regression), jax.default_backend())
-            self._regression.programs[key] = jax.jit(run).lower(*args).compile()
+            lowered = jax.jit(run).lower(*args)
+            program = aside.unless(lambda: self._interrupt.asked, lowered.compile)
             self.compile_time += time.perf_counter() - began
+            if program is None:
+                return None
+            self._regression.programs[key] = program
         return self._regression.programs[key]
 
     def _screen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The starts, (k, n), with their linear parameters at their best, and the costs."""
         padded = np.resize(points, (SCREENED, points.shape[1])).T
         program = self._compiled(screen_program, padded, self._data, *self._box)
+        if program is None:
+            return points, np.full(len(points), np.inf)
         with jax.disable_jit(False):
             p, f = program(padded, self._data, *self._box)
         self._nfev += len(points)
@@ -329,6 +335,9 @@ class Search:
         precise, rest = self._precise, (self._data, *self._box, np.asarray(tol, dtype), np.int32(max_nfev))
         idle = levenberg.begin(np.zeros((starts.shape[1], self._lanes), dtype), np)
         program = self._compiled(search_program, idle, *rest, np.int32(0))
+        if program is None:
+            none = np.zeros(len(starts), np.int64)
+            return Ended(starts, np.full(len(starts), np.inf, dtype), none, none + LocalStatus.CUT, none, none)
 
         def run(part):
             padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import agreement, devices, leastsquares, regression
+from jaxglobal import agreement, aside, devices, leastsquares, regression
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.agreement import Agreement
@@ -160,10 +160,10 @@ class Run:
         """
         starts = range(0, len(which), self._lanes)
         blocks = [np.arange(first, min(first + self._lanes, len(which))) for first in starts]
-        program = self._compiled(make, *self._block(which, blocks[0], p), *more)
+        program, out_info = self._compiled(make, *self._block(which, blocks[0], p), *more)
 
         def run(block):
-            if self._interrupt.asked:
+            if self._interrupt.asked or program is None:
                 return None
             with (
                 jax.enable_x64(self._precise),
@@ -173,7 +173,7 @@ class Run:
                 return [np.asarray(leaf)[: len(block)] for leaf in program(*self._block(which, block, p), *more)]
 
         pool, done = thread_pool(devices.side_by_side()), 0
-        fields = [left_out(leaf, len(which)) for leaf in jax.tree.leaves(program.out_info)]
+        fields = [left_out(leaf, len(which)) for leaf in jax.tree.leaves(out_info)]
         for block, out in zip(blocks, pool.map(run, blocks) if len(blocks) > 1 else map(run, blocks), strict=True):
             if out is None:
                 self._complete[which[block]] = False
@@ -193,16 +193,21 @@ class Run:
         data = self._data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w)
         return p[block], data, self._reg.lower, self._reg.upper
 
-    def _compiled(self, make: Callable[..., Any], *args: Any) -> Any:
+    def _compiled(self, make: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
+        """The program for arguments of these shapes, None where Ctrl-C came first, and what it returns."""
         shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
         key = (make.__name__, self._programs.key, shapes)
         if key not in self._reg.programs:
             began = time.perf_counter()
             self._shown.compiling(self._lanes)
             run = one_at_a_time(make, jax.default_backend())  # of the starts' own QR factorisations too
-            self._reg.programs[key] = jax.jit(run).lower(*args).compile()
+            lowered = jax.jit(run).lower(*args)
+            program = aside.unless(lambda: self._interrupt.asked, lowered.compile)
             self.compile_time += time.perf_counter() - began
-        return self._reg.programs[key]
+            if program is None:
+                return None, lowered.out_info
+            self._reg.programs[key] = program
+        return self._reg.programs[key], self._reg.programs[key].out_info
 
 
 def left_out(leaf: Any, count: int) -> np.ndarray:

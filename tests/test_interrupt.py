@@ -177,3 +177,31 @@ def test_many_problems_end_while_their_program_compiles(compiles, monkeypatch):
         set(results.status) == {jg.Status.INTERRUPTED} and np.all(np.isnan(results.fun)) and not results.success.any()
     )
     assert results.x.shape == (3, 2) and np.all(results.nfev == 0) and "INTERRUPTED" in repr(results)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_fits_end_while_their_program_compiles(many, monkeypatch):
+    compiled = jax.stages.Lowered.compile
+
+    def compile(lowered):
+        time.sleep(0.3)
+        signal.raise_signal(signal.SIGINT)  # of the process: the main thread hears it
+        time.sleep(3)
+        return compiled(lowered)
+
+    x = np.linspace(0, 1, 20)
+    y = np.exp(-2 * x) if not many else np.exp(-np.array([[1.0], [2.0]]) * x)
+
+    def model(x, k):  # that no other test has compiled
+        return jnp.exp(-k * x) * (1 + 0 * k)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compile)
+    began = time.perf_counter()
+    fit = (jg.curve_fit_many if many else jg.curve_fit)(model, x, y, [(0, 5)], progress=False)
+    assert time.perf_counter() - began < 2.5
+    assert not np.any(fit.success) and np.all(np.isnan(fit.fun)) and "nan" in repr(fit)
+    if not many:
+        assert fit.result.status is jg.Status.INTERRUPTED
+    monkeypatch.undo()
+    again = (jg.curve_fit_many if many else jg.curve_fit)(model, x, y, [(0, 5)], progress=False)
+    np.testing.assert_allclose(np.ravel(again.popt), [1, 2] if many else [2], rtol=1e-3)
