@@ -143,7 +143,15 @@ def make_plan(
     width = devices.read_lanes(lanes, search.numbers(n), problem.structure.dtype, problem.closed.cost)
     rules = search.rules(problem.structure.dtype, None)
     return batch.Plan(
-        problem.closed.held, search.program, jax.default_backend(), unit, first_step, problem.open, rules, width
+        problem.closed.held,
+        search.program,
+        jax.default_backend(),
+        unit,
+        first_step,
+        problem.open,
+        rules,
+        width,
+        problem.closed.jumps,
     )
 
 

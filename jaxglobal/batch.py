@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import descent, implicit, sweep
+from jaxglobal import descent, implicit, modes, sweep
 from jaxglobal.descent import Program, Region
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.result import LocalStatus
@@ -39,6 +39,8 @@ class Plan(NamedTuple):
     """(2, n) Whether the searches may leave the box."""
     rules: LocalRules
     lanes: int
+    jumps: bool
+    """Whether the function may jump."""
 
 
 class Answer(NamedTuple):
@@ -136,7 +138,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     idle = jax.tree.map(jnp.asarray, sweep.idle_state(plan.program, n, lanes, size, dtype))
     carry = (idle, nobody, nothing, jnp.zeros(count, jnp.int32), jnp.int32(0))
     _, _, best, nfev, _ = lax.while_loop(lambda carry: carry[-1] < searches, block, carry)
-    polished = polish_all(plan.value, best.x, best.f, problems, differ)
+    polished = polish_all(plan.value, best.x, best.f, problems, differ, plan.jumps)
     return Answer(polished.x, polished.f, best.status, nfev, polished.singular, polished.touching, best.tied)
 
 
@@ -169,22 +171,41 @@ def better(best: Best, results: jax.Array, problem: jax.Array, start: jax.Array,
 
 
 def polish_all(
-    value: Callable[..., jax.Array], x: jax.Array, f: jax.Array, problems: sweep.Problems, own: tuple[bool, ...]
-) -> implicit.Polished:
-    """The minimisers of P problems, (P, n), to their last digits."""
+    value: Callable[..., jax.Array], x: jax.Array, f: jax.Array, problems: sweep.Problems, own: tuple[bool, ...],
+    jumps: bool,
+) -> implicit.Polished:  # fmt: skip
+    """The minimisers of P problems, (P, n), to their last digits; where f may jump, with the values of single calls."""
     leaves, treedef = jax.tree.flatten(problems)
     of_each = tuple(leaf for leaf, differs in zip(leaves, own, strict=True) if differs)
 
-    def polish(case):
-        x, f, own_leaves = case
+    def problem(own_leaves):
         left = iter(own_leaves)
-        region, args = jax.tree.unflatten(
+        return jax.tree.unflatten(
             treedef, [next(left) if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
         )
+
+    def polish(case):
+        x, f, own_leaves = case
+        region, args = problem(own_leaves)
         here = lambda x: value(x, args)  # noqa: E731
-        return implicit.kept(here, x, f, implicit.polish(here, x, f, Region(*region)))
+        polished = implicit.kept(here, x, f, implicit.polish(here, x, f, Region(*region)))
+        return polished, modes.grad(here)(x) if jumps else polished.g
 
     if len(x) == 1:
         case = jax.tree.map(lambda leaf: leaf[0], (x, f, of_each))
-        return jax.tree.map(lambda leaf: leaf[None], polish(case))
-    return lax.map(polish, (x, f, of_each), batch_size=min(POLISHED_AT_ONCE, len(x)))
+        polished, g = jax.tree.map(lambda leaf: leaf[None], polish(case))
+    else:
+        polished, g = lax.map(polish, (x, f, of_each), batch_size=min(POLISHED_AT_ONCE, len(x)))
+    if not jumps:
+        return polished
+
+    def alone(case):
+        points, own_leaves = case
+        return lax.map(lambda point: value(point, problem(own_leaves).args), points)
+
+    # At a jump the values of many points at once may be those of its other side.
+    told = lax.map(alone, (jnp.stack([polished.x, x], axis=1), of_each))
+    told = jnp.where(jnp.isfinite(told), told, jnp.inf)
+    back = told[:, 1] < told[:, 0]
+    x, g = (jnp.where(back[:, None], a, b) for a, b in ((x, polished.x), (g, polished.g)))
+    return polished._replace(x=x, g=g, f=jnp.where(jnp.isfinite(polished.f), jnp.min(told, axis=1), polished.f))

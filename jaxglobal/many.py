@@ -478,11 +478,11 @@ class Run:
         own_box, has_aux = problems.box.ndim == 3, problems.has_aux
         key = ("polish", own_box, problems.open.tobytes(), size)
         if key not in closed.programs:
-            open, own, value = problems.open, self._own, closed.value
+            open, own, value, jumps = problems.open, self._own, closed.value, closed.jumps
 
             def polish(x, f, box, leaves):
                 region = descent.region(box[..., 0, :], box[..., 1, :], open)
-                polished = batch.polish_all(value, x, f, sweep.Problems(region, leaves), own)
+                polished = batch.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
                 axes = [0 if differs else None for differs in problems.own]
                 return polished, jax.vmap(closed.auxiliary, (0, axes))(polished.x, leaves) if has_aux else None
 
@@ -508,7 +508,7 @@ class Run:
         polished, aux = self._group.gather(self._polish())[0]
         times = np.array([time.perf_counter() - self._began, self._compile_time])
         taken, compile_time = (float(seconds) for seconds in self._group.gather(times)[0])
-        found = np.isfinite(self._f)
+        found = np.isfinite(np.asarray(polished.f))
         status = np.array(STATUSES, object)[self._status]
         stopped = ~np.isin(self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME)])
         status[stopped & ~self._begun] = Status.NO_FINITE_VALUE

@@ -68,6 +68,10 @@ def step(x):
     return jnp.where(x[0] > 0.7, near, 0.5 + 0.1 * near)
 
 
+def comb(x):
+    return jnp.sum((x - 0.9) ** 2) + jnp.where(jnp.sum(jnp.sin(5 * x)) > 0, 0, 1)
+
+
 def cone(x):
     return jnp.linalg.norm(x - 0.3)
 
@@ -85,7 +89,7 @@ def penalised(x):
 
 
 LOWEST = {disc: 6 - 2 * 5**0.5, half: 2.0, step: 0.0, cone: 0.0, outside: 101.458, penalised: 1.458}
-KINKED = [disc, half, step, cone, terraces, outside, penalised]
+KINKED = [disc, half, step, comb, cone, terraces, outside, penalised]
 
 
 def check_value(fun, x, f, dtype):
