@@ -110,7 +110,7 @@ def curve_fit_many(
     Args:
         model: as for `curve_fit`.
         xdata: what the model takes first, shared by all data sets; or of each, with a leading axis P.
-        ydata: (P, N) values to fit.
+        ydata: (P, N) values to fit. Points that are masked (`numpy.ma`) are left out.
         bounds: as for `curve_fit`, for all.
         sigma: the errors of ydata: one, (N,) for all, or (P, N).
         absolute_sigma: as for `curve_fit`.
@@ -155,7 +155,7 @@ def curve_fit_many(
     objective.refuse_tracing("curve_fit_many", "vmap and curve_fit")
     if is_traced((xdata, ydata, sigma, bounds)):
         raise TypeError("`ydata` must be concrete; got a traced array: use vmap and curve_fit inside jit and grad.")
-    refuse_masks(xdata=xdata, ydata=ydata, sigma=sigma)
+    refuse_masks(xdata=xdata, sigma=sigma)
     if isinstance(model, Host):
         if searches is not None:
             raise ValueError(f"`searches` must be left out for a host model, fitted level by level; got {searches}.")
@@ -165,12 +165,14 @@ def curve_fit_many(
                  max_levels=levels),
         )  # fmt: skip
     structure, lower, upper, singly = regression.read_parameters(bounds, None)
-    y = read_many(ydata, structure.dtype)
+    y, there = read_many(ydata, structure.dtype)
     count, N = y.shape
     x = regression.read_x(xdata)
     own_x = has_axis(x, x_axis, count, N)
     of_lanes = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf), 0, -1), x) if own_x else x
     w, own_w = read_weights(sigma, count, N)
+    if not np.all(there):
+        w, own_w = np.where(there, w, 0), True
     own = units.choose(lower, upper, y, w, structure.dtype)
     read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
     one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
@@ -203,26 +205,30 @@ def curve_fit_many(
 
 
 def refuse_masks(**data: Any) -> None:
-    """Raises where points are masked: the data sets would have different numbers of points."""
+    """Raises where points are masked in what all data sets may share."""
     for name, part in data.items():
         if any(np.any(np.ma.getmaskarray(a)) for a in jax.tree.leaves(part) if isinstance(a, np.ma.MaskedArray)):
             raise ValueError(
-                f"`{name}` must not have masked points, as all data sets must have as many as each other: drop those "
-                "that all lack, or give each data set to curve_fit."
+                f"`{name}` must not have masked points here: mask those of `ydata`, drop points that all data sets "
+                "lack, or give each data set to curve_fit."
             )
 
 
-def read_many(ydata: Any, dtype: np.dtype) -> np.ndarray:
-    """The ordinates, (P, N)."""
+def read_many(ydata: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The ordinates, (P, N), zero where they are masked, and where they are not."""
     regression.check_no_complex("ydata", ydata)
+    there = ~np.ma.getmaskarray(ydata) if isinstance(ydata, np.ma.MaskedArray) else np.ones(np.shape(ydata), bool)
     try:
-        y = np.asarray(ydata, dtype)
+        y = np.asarray(np.ma.filled(ydata, 0) if isinstance(ydata, np.ma.MaskedArray) else ydata, dtype)
     except (TypeError, ValueError):
         raise TypeError(f"`ydata` must be an array (data sets, values); got {type(ydata).__name__}.") from None
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(f"`ydata` must be an array (data sets, values); got shape {y.shape}.")
     regression.check_finite("ydata", y)
-    return y
+    if not np.all(np.any(there, axis=1)):
+        which = int(np.argmin(np.any(there, axis=1)))
+        raise ValueError(f"`ydata` must have a point that is not masked in each data set; got none in set {which}.")
+    return y, there
 
 
 def has_axis(x: Any, x_axis: Any, count: int, N: int) -> bool:
@@ -270,7 +276,8 @@ def one_by_one_fits(
     options: dict[str, Any],
 ) -> Fits:  # fmt: skip
     """The fits of a model that is not a JAX function, one after the other."""
-    y = read_many(ydata, np.dtype(float))
+    y, there = read_many(ydata, np.dtype(float))
+    y = y if np.all(there) else np.ma.masked_array(y, ~there)
     own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
     _, own_w = read_weights(sigma, y.shape[0], y.shape[1])
     structure, lower, upper, _ = regression.read_parameters(bounds, None)

@@ -70,10 +70,12 @@ class Run:
                 self._search(everyone, starts)
         done = np.ones(count, bool) if self._searches is not None else self._settle()
         p, f, R, nfev, status = self._best
-        dof = self._y.shape[1] - int(np.sum(self._reg.free))
+        points = np.sum(self._data.w > 0, axis=1) if self._own_w else self._y.shape[1]  # without those masked
+        dof = points - np.sum(self._reg.free)
         own: Any = self._data.units
         unit = float(own.r)
-        size = np.full(count, 1 / unit**2) if absolute_sigma else f / dof if dof > 0 else np.full(count, np.inf)
+        variance = np.where(dof > 0, f / np.maximum(dof, 1), np.inf)
+        size = np.full(count, 1 / unit**2) if absolute_sigma else variance
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
         pcov = covariances(R, size, self._reg.free, tolerance)
         success = done & np.isin(status, CONVERGED) & self._complete

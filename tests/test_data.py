@@ -62,9 +62,24 @@ def test_masked_points_of_several_abscissae():
         fit((T, masked(np.ones(3), 1)), Y)
 
 
-def test_masked_points_of_many_data_sets_are_refused():
+@pytest.mark.parametrize("model", [decay, jg.host(lambda t, a, k: a * np.exp(-k * t))], ids=["traced", "host"])
+def test_masked_points_of_many_data_sets_are_left_out(model):
+    sets = np.ma.stack([masked(Y, 3, 7), masked(2 * Y, 0), np.ma.masked_array(Y)])
+    for sigma in (None, 0.1 * np.ones(20)):
+        many = jg.curve_fit_many(model, T, sets, BOX, sigma, progress=False)
+        for k, (y, missing) in enumerate([(Y, [3, 7]), (2 * Y, [0]), (Y, [])]):
+            one = jg.curve_fit(
+                decay, np.delete(T, missing), np.delete(y, missing), BOX,
+                None if sigma is None else np.delete(sigma, missing), progress=False,
+            )  # fmt: skip
+            np.testing.assert_allclose(many.popt[k], one.popt, rtol=1e-3)
+            np.testing.assert_allclose(many.perr[k], one.perr, rtol=1e-2)
+    with pytest.raises(ValueError, match="a point that is not masked in each data set; got none in set 1"):
+        jg.curve_fit_many(model, T, np.ma.stack([Y, masked(Y, *range(20))]), BOX, progress=False)
+
+
+def test_masked_points_that_data_sets_share_are_refused():
     for x, y, sigma, name in (
-        (T, masked(Y, 3)[None], None, "ydata"),
         (masked(T, 3), Y[None], None, "xdata"),
         (T, Y[None], masked(np.ones(20), 3), "sigma"),
     ):
