@@ -15,8 +15,10 @@ from jaxglobal.descent import Local
 from jaxglobal.hops import POOL
 from jaxglobal.minima import Ended, join, lowest
 from jaxglobal.objective import Objective
-from jaxglobal.result import LocalStatus
+from jaxglobal.result import LocalStatus, Status
 from jaxglobal.starts import Starts
+
+MOST_STARTS = 10**100  # where no limit was given
 
 
 class Dealer:
@@ -241,6 +243,24 @@ class GuidedDealer(Dealer):
         self._guide.load(arrays)
         under_way, self._sent = arrays["block"].tolist()
         self._block = self._guide.block() if under_way else None
+
+
+def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: int, full: bool) -> Status | None:
+    """Whether the evidence ends the search of n variables; asks for a last look where that alone is missing.
+
+    nfev, searches: so far. full: whether more minima were found than are kept, so that `unseen` cannot be told.
+    """
+    counted = rules.unseen is not None and not full  # so that the share not yet seen decides
+    evidence = dealer.evidence(nfev) if rules.same is None and not counted else None
+    if evidence is None:
+        return None
+    if not stopping.convincing(evidence, nfev, n):
+        return Status.NOISE if stopping.scattered(evidence, nfev) else None
+    if evidence.looked:
+        return Status.SAME if rules.unseen is None else Status.FULL
+    left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
+    dealer.look(stopping.last_look(nfev), left)
+    return None
 
 
 def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules) -> Dealer:

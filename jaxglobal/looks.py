@@ -28,7 +28,7 @@ WORTH_THREADS = 1e-3  # seconds of work from which it is shared between threads
 
 PAIRS = 8  # points of a call for values with gradients
 
-Values = Callable[[np.ndarray, list[Any]], Any]
+Values = Callable[..., Any]
 
 
 def width(lanes: int, cost: float, platform: str) -> int:
@@ -37,19 +37,37 @@ def width(lanes: int, cost: float, platform: str) -> int:
     return min(lanes, points if platform == "cpu" else ACCELERATOR_POINTS)
 
 
-def compiled(closed: Closed, problems: Problems, points: int, placement: Sharding, gradients: bool = False) -> Values:
+def compiled(
+    closed: Closed, problems: Problems, points: int, placement: Sharding, gradients: bool = False,
+    own: tuple[bool, ...] = (),
+) -> Values:  # fmt: skip
     """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there.
 
     Values that are not finite are +inf. gradients: with those, (points, n), too; where one is not finite, the value is
-    +inf and it is 0.
+    +inf and it is 0. own: which args have a leading axis of problems, if any do; then the problem of each point,
+    (points,), comes last.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     where = [sweep.place(leaf, placement) for leaf in problems.args]
-    key = ("values", gradients, points, n, tuple(np.shape(leaf) for leaf in problems.args), placement, tuple(where))
+    several = any(own) and not gradients
+    key = (
+        "values",
+        gradients,
+        own if several else (),
+        points,
+        n,
+        tuple(np.shape(leaf) for leaf in problems.args),
+        placement,
+        tuple(where),
+    )
     if key not in closed.programs:
 
-        def values(x, args):
-            f = jax.vmap(closed.value, in_axes=(-1, None))(x.T, args)
+        def values(x, args, *problem):
+            axes: Any = None
+            if several:
+                args = [leaf[problem[0]] if differs else leaf for leaf, differs in zip(args, own, strict=True)]
+                axes = [0 if differs else None for differs in own]
+            f = jax.vmap(closed.value, in_axes=(-1, axes))(x.T, args)
             return jnp.where(jnp.isfinite(f), f, jnp.inf)  # and no NaN for jax_debug_nans to find
 
         def pairs(x, args):
@@ -63,7 +81,8 @@ def compiled(closed: Closed, problems: Problems, points: int, placement: Shardin
         ]
         run = closed.safe(pairs if gradients else values, next(iter(placement.device_set)).platform)
         jitted = jax.jit(run, out_shardings=placement)
-        lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args)
+        which = [jax.ShapeDtypeStruct((points,), np.int32, sharding=placement)] if several else []
+        lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args, *which)
         closed.programs[key] = lowered.compile()
     return closed.programs[key]
 
@@ -95,22 +114,26 @@ class Looks:
     Attributes:
         points: (k, n) in the user's coordinates.
         number: (k,) their numbers.
+        problem: (k,) their problems.
         seconds: that a call took when last measured, 0 before.
     """
 
-    def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype):
-        """programs: of each stream of this process, for so many points."""
-        self._programs, self._width = programs, width
+    def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype, several: bool):
+        """programs: of each stream of this process, for so many points. several: whether of several problems."""
+        self._programs, self._width, self._several = programs, width, several
         self.points, self.number, self.seconds = np.zeros((0, n), dtype), np.zeros(0, np.int64), 0.0
+        self.problem = np.zeros(0, np.int64)
 
-    def ask(self, points: np.ndarray, number: np.ndarray) -> None:
-        """Puts points behind those that wait."""
+    def ask(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
+        """Puts points of a problem behind those that wait."""
         self.points = np.concatenate([self.points, points.astype(self.points.dtype)])
         self.number = np.concatenate([self.number, number])
+        self.problem = np.concatenate([self.problem, np.full(len(points), problem)])
 
-    def drop(self) -> None:
-        """Forgets the points that wait."""
-        self.points, self.number = self.points[:0], self.number[:0]
+    def drop(self, problems: np.ndarray | None = None) -> None:
+        """Forgets the points that wait, all or those of these problems."""
+        kept = np.zeros(len(self.number), bool) if problems is None else ~np.isin(self.problem, problems)
+        self.points, self.number, self.problem = self.points[kept], self.number[kept], self.problem[kept]
 
     def run(
         self, calls: int, allowed: int | None, args: Sequence[list[Any]], share: slice, side_by_side: Callable[..., Any]
@@ -122,14 +145,15 @@ class Looks:
         """
         count = min(len(self.points), calls * self._width, len(self.points) if allowed is None else max(allowed, 0))
         parts = [slice(first, min(first + self._width, count)) for first in range(0, count, self._width)][share]
-        (points, self.points), (number, self.number) = (
-            (field[:count], field[count:]) for field in (self.points, self.number)
+        (points, self.points), (number, self.number), (problem, self.problem) = (
+            (field[:count], field[count:]) for field in (self.points, self.number, self.problem)
         )
         precise, used = x64(), len(self._programs)
 
         def look(stream: int, mine: list[slice]) -> list[np.ndarray]:
             with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
-                return [self._look(self._programs[stream], points[part], args[stream]) for part in mine]
+                program, given = self._programs[stream], args[stream]
+                return [self._look(program, points[part], given, problem[part]) for part in mine]
 
         began = time.perf_counter()
         if used > 1 and len(parts) * self.seconds > WORTH_THREADS:
@@ -142,13 +166,15 @@ class Looks:
             values, made = look(0, parts), len(parts)
         self.seconds = (time.perf_counter() - began) / made if made else self.seconds
         f = np.concatenate([*values, self.points[:0, 0]])
-        x, mine = (np.concatenate([*(field[part] for part in parts), field[:0]]) for field in (points, number))
+        x, mine, of = (
+            np.concatenate([*(field[part] for part in parts), field[:0]]) for field in (points, number, problem)
+        )
         status, once = np.full(len(f), int(LocalStatus.RUNNING)), np.ones(len(f), np.int64)
-        return Ended(x, f, mine, status, once, np.zeros(len(f), np.int64)), count
+        return Ended(x, f, mine, status, once, of), count
 
-    def _look(self, values: Values, points: np.ndarray, args: list[Any]) -> np.ndarray:
-        padded = points
+    def _look(self, values: Values, points: np.ndarray, args: list[Any], problem: np.ndarray) -> np.ndarray:
+        padded, which = points, [np.resize(problem, self._width).astype(np.int32)] if self._several else []
         if len(points) < self._width:
             padded = np.empty((self._width, points.shape[1]), points.dtype)
             padded[: len(points)], padded[len(points) :] = points, points[-1]
-        return np.asarray(values(padded, args))[: len(points)]
+        return np.asarray(values(padded, args, *which))[: len(points)]

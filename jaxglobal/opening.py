@@ -76,7 +76,7 @@ def open_streams(
 
     def values(points: int, placement: Any, gradients: bool) -> looks.Values:
         with jax.enable_x64(precise):
-            return looks.compiled(closed, problems, points, placement, gradients)
+            return looks.compiled(closed, problems, points, placement, gradients, own[len(problems.region) :])
 
     def ask(needs: Needs) -> tuple[list[Any], list[Any]]:
         """Begins to compile the programs of values: of each device, and with gradients."""
@@ -101,5 +101,7 @@ def open_streams(
     if alone:
         programs = dict(zip(distinct, [future.result() for future in alone], strict=True))
         n, dtype = opened.engine.n, opened.engine.dtype
-        opened.looks = Looks([programs[placement] for placement in placements], needs.points, n, dtype)
+        opened.looks = Looks(
+            [programs[placement] for placement in placements], needs.points, n, dtype, any(own[len(problems.region) :])
+        )
     return opened

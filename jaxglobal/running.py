@@ -265,19 +265,9 @@ class Levels(Iterator[Level]):
         level.seconds = earlier + time.perf_counter() - began
 
     def _weigh(self, streams: Any) -> Status | None:
-        """Whether the evidence ends the search; asks for a last look where that alone is missing."""
-        rules, nfev = self._rules, streams.spent.nfev
-        counted = rules.unseen is not None and not self._found.full  # so that the share not yet seen decides
-        evidence = self._dealer.evidence(nfev) if rules.same is None and not counted else None
-        if evidence is None:
-            return None
-        if not stopping.convincing(evidence, nfev, int(np.sum(self._problem.free))):
-            return Status.NOISE if stopping.scattered(evidence, nfev) else None
-        if evidence.looked:
-            return Status.SAME if rules.unseen is None else Status.FULL
-        left = math.inf if rules.max_starts is None else rules.max_starts - self._found.searches
-        self._dealer.look(stopping.last_look(nfev), int(min(left, MOST_STARTS)))
-        return None
+        """Whether the evidence ends the search."""
+        free, found = int(np.sum(self._problem.free)), self._found
+        return dealing.weigh(self._dealer, self._rules, streams.spent.nfev, found.searches, free, found.full)
 
     def _message(self, status: Status, calls: Calls | None) -> str:
         """Why the search ended; where that was by its evidence, what this is."""

@@ -193,9 +193,9 @@ class Streams:
         """The minima at which the next searches end."""
         self._minima = known if self.engine.stops else None
 
-    def look(self, points: np.ndarray, number: np.ndarray) -> None:
-        """Asks for the values at points, (k, n), from which no search begins. number: (k,) theirs."""
-        self._values.ask(points, number)
+    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
+        """Asks for the values at points, (k, n), of a problem, from which no search begins. number: (k,) theirs."""
+        self._values.ask(points, number, problem)
 
     def _look(self, allowed: int | None) -> minima.Ended:
         """Values for about the time of a chunk, if so many evaluations may still be made."""
@@ -342,6 +342,8 @@ class Streams:
         for stream in self.streams:
             ended.append(_cut(stream, stream.works_for(problems)))
             stream.drop(problems)
+        if self.looks is not None:
+            self.looks.drop(problems)
         if self.group.count == 1:
             self._hear([self._report()])
         return minima.join(ended)

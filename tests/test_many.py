@@ -46,7 +46,7 @@ def test_bit_for_bit_whatever_shares_the_lanes(monkeypatch):
     whole = many(args=a, lanes=16)
     monkeypatch.setattr("jaxglobal.devices.threads", lambda: 1)
     one_thread = many(args=a[::-1], lanes=16)
-    monkeypatch.setattr("jaxglobal.many.SLOTS", 64)
+    monkeypatch.setattr("jaxglobal.slots.SLOTS", 64)
     few_slots = many(args=a, lanes=16)
     for other, order in ((one_thread, slice(None, None, -1)), (few_slots, slice(None))):
         for field in ("x", "fun", "nfev", "nstarts", "nit"):

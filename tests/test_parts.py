@@ -29,7 +29,7 @@ ORDER = [
     "sweep minima looks devices progress implicit batch polish precise".split(),
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "asked differences workers host checkpoint".split(),
-    "running driver argmin family many derivative search asynchronous".split(),
+    "running driver argmin family slots guided many derivative search asynchronous".split(),
     "agreement leastsquares lockstep hostfit stored fit rounds fits plot versions".split(),
     ["__init__", "__main__"],
 ]

@@ -1,0 +1,439 @@
+"""Many problems in shared lanes: those that are searched sit in a bounded number of slots.
+
+A task is a level of a problem. The starts of all tasks that wait go through the same lanes; a problem whose level has
+ended asks its own stopping rule, and either its next level becomes a task, or it leaves its slot to the next problem.
+No problem waits for another, and the lanes are idle only when the last searches of the last problems end. A million
+problems pass through the memory of some thousands.
+"""
+
+import collections
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal import (
+    aside,
+    batch,
+    descent,
+    implicit,
+    minima,
+    processes,
+    stopping,
+    sweep,
+)
+from jaxglobal import progress as display
+from jaxglobal import starts as sequences
+from jaxglobal.descent import Local
+from jaxglobal.family import Family
+from jaxglobal.host import Host, HostLanes
+from jaxglobal.interrupt import Interrupt
+from jaxglobal.minima import Ended
+from jaxglobal.opening import SEARCHES, Needs, open_streams
+from jaxglobal.result import NOT_BEGUN, Results, Status
+from jaxglobal.starts import Starts
+from jaxglobal.streams import MOST_TICKS, Streams
+
+SLOTS = 2**14  # problems in the lanes and in line at a time
+SLOTS_MEMORY = 2**26  # bytes of their args
+FEWEST_SLOTS = 64
+POLISHED = 2**12  # problems polished in one call
+STATUSES = list(Status)
+
+
+def compiled(run: Callable[..., Any], *args: Any) -> Callable[..., Any]:
+    """The program of `run` for arguments of these shapes."""
+    return jax.jit(run).lower(*args).compile()
+
+
+def power_above(count: int) -> int:
+    """The least power of two that is at least `count`."""
+    return 1 << (count - 1).bit_length()
+
+
+class Run:
+    """The problems that are done, those in the slots, and those that have not begun."""
+
+    def __init__(
+        self,
+        began: float,
+        problems: Family,
+        sequence: Starts,
+        search: Local,
+        rules: stopping.Rules,
+        lanes: int,
+        shown: display.Silent,
+        host: Host | None,
+        given: list[Any],
+        group: processes.Alone,
+        fit: bool,
+    ):
+        """See `minimize_many`, which checks the arguments. fit: whether fewer lanes will do where memory is short."""
+        self._devices, self._group, self._fit = given, group, fit
+        self._host, self._calls, self._searched, self._efficiency = host, None, False, 0.0
+        self._began, self._problems, self._sequence, self._options = began, problems, sequence, search
+        self._rules, self._lanes, self._display = rules, lanes, shown
+        self._free, self._n = int(np.sum(problems.free)), problems.structure.n
+        self._units: dict[int, np.ndarray] = {}
+        self._compile_time = 0.0
+        count, n, dtype = problems.count, self._n, problems.structure.dtype
+        # What has been found, for every problem.
+        lower, upper = problems.box[..., 0, :], problems.box[..., 1, :]
+        self._x = np.broadcast_to(lower + (upper - lower) / 2, (count, n)).astype(dtype)
+        self._f = np.full(count, np.inf, dtype)
+        self._start, self._status = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self._nit, self._nfev, self._nstarts = (np.zeros(count, np.int64) for _ in range(3))
+        self._begun, self._tied = np.zeros(count, bool), np.zeros(count, bool)
+        # The slots.
+        leaves = problems.leaves
+        each = sum(leaf.nbytes for leaf in leaves) / count
+        bounded = max(min(self._most_slots, int(SLOTS_MEMORY / max(each, 1))), FEWEST_SLOTS)
+        # Powers of two, so that one program serves many numbers of problems; some slots may stay empty.
+        slots = min(power_above(count), power_above(bounded + 1) // 2)
+        self._problem = np.full(slots, -1, np.int64)
+        self._left = np.zeros(slots, np.int64)
+        self._last = np.zeros((slots, rules.alike))
+        self._next = 0
+        own_box = problems.box.ndim == 3
+        self._table = [np.empty((slots, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
+        self._boxes = np.repeat(problems.box[:1], slots, axis=0) if own_box else problems.box
+        self._own = (own_box,) * len(descent.Region._fields) + problems.own
+        # The tasks: level, the slots of its problems, the starts dealt so far.
+        self._tasks: collections.deque[Any] = collections.deque()
+        self._firsts = [0]  # the number of the first start of each level
+
+    def search(self) -> None:
+        """Searches until all problems have stopped, or a limit of all is reached."""
+        self._admit()
+        noise = 0.0 if self._host is None else self._host.noise
+        local = self._options.rules(self._problems.structure.dtype, self._rules.target, noise)
+        with Interrupt() as interrupt:
+            streams = self._compile(interrupt)
+            if streams is None:
+                self._status[self._status == 0] = STATUSES.index(Status.INTERRUPTED)
+                return
+            self._searched = True
+            while self._tasks or streams.busy:
+                if self._tasks and streams.room:
+                    self._deal(streams)
+                ended = streams.run(local, drain=not self._tasks, most_ticks=self._most_ticks(streams))
+                self._collect(minima.join(streams.gather(ended)))
+                self._stop(streams)
+                if self._admit():
+                    streams.serve(self._in_slots())
+                self._display.problems(int(np.sum(self._status > 0)), self._problems.count)
+                limit = self._limit(interrupt)
+                if limit is not None:
+                    self._collect(minima.join(streams.gather(streams.cut())), cut=True)
+                    self._tasks.clear()
+                    self._status[self._status == 0] = STATUSES.index(limit)
+        self._efficiency = streams.spent.efficiency
+        self._calls = getattr(streams, "calls", None)
+
+    def _compile(self, interrupt: Interrupt) -> Any:
+        """The lanes: of the compiled program, or of the host; None where Ctrl-C came first."""
+        program = self._options.program
+        if self._host is not None:
+            of_slot = lambda slot: self._problems.args_of(self._row(slot))  # noqa: E731
+            region, own_box = self._in_slots().region, self._boxes.ndim == 3
+            return HostLanes(self._host, self._problems.structure, of_slot, self._lanes, region, program, own_box)
+        began = time.perf_counter()
+        in_slots, lanes = self._in_slots(), self._lanes
+        compiling = lambda: self._display.compiling(lanes)  # noqa: E731
+        closed, own = self._problems.closed, self._own
+
+        def opened() -> Streams:
+            return open_streams(
+                closed, program, in_slots, lanes, self._devices, compiling, own, False, self._group, self._fit,
+                self._needs,
+            )  # fmt: skip
+
+        streams = opened() if self._group.count > 1 else aside.unless(lambda: interrupt.asked, opened)
+        self._compile_time += time.perf_counter() - began
+        return streams
+
+    @property
+    def _most_slots(self) -> int:
+        return SLOTS
+
+    @property
+    def _needs(self) -> Needs:
+        """What is asked of the lanes beside local searches."""
+        return SEARCHES
+
+    def _row(self, slot: int) -> list[np.ndarray]:
+        """The leaves of the args of the problem in a slot."""
+        return [leaf[slot] for leaf in self._table]
+
+    def _in_slots(self) -> sweep.Problems:
+        """The problems of the slots, as the lanes see them."""
+        region = descent.region(self._boxes[..., 0, :], self._boxes[..., 1, :], self._problems.open)
+        return sweep.Problems(region, [*self._table, *self._problems.closed.constants])
+
+    def _admit(self) -> bool:
+        """Fills the free slots once half of them are; whether it did."""
+        free = np.flatnonzero(self._problem < 0)
+        count = min(len(free), self._problems.count - self._next)
+        if not count or 2 * len(free) < len(self._problem):
+            return False
+        slots, first = free[:count], self._next
+        for table, leaf in zip(self._table, self._problems.leaves, strict=True):
+            table[slots] = np.asarray(leaf[first : first + count])
+        if self._problems.box.ndim == 3:
+            self._boxes[slots] = self._problems.box[first : first + count]
+        self._problem[slots] = np.arange(first, first + count)
+        self._last[slots] = np.inf
+        self._next += count
+        self._begin_level(0, slots)
+        return True
+
+    def _size(self, level: int) -> int:
+        """Starts of a level, the user's own included."""
+        own = self._problems.guesses.shape[1] if level == 0 else 0
+        size = own + self._sequence.size(level, self._free)
+        limit = self._rules.max_starts
+        return size if limit is None else max(min(size, limit - self._before(level)), 0)
+
+    def _before(self, level: int) -> int:
+        """Starts of all levels before this one."""
+        while len(self._firsts) <= level:
+            self._firsts.append(self._firsts[-1] + self._size(len(self._firsts) - 1))
+        return self._firsts[level]
+
+    def _begin_level(self, level: int, slots: np.ndarray) -> None:
+        """Makes the level of the problems in these slots a task."""
+        self._left[slots] = self._size(level)
+        self._tasks.append([level, slots, 0])
+
+    def _deal(self, streams: Streams) -> None:
+        """Hands the starts of the tasks to the streams, as many as fit."""
+        room, parts = streams.room, []
+        while room and self._tasks:
+            level, slots, dealt = self._tasks[0]
+            size = self._size(level)
+            count = min(room, len(slots) * size - dealt)
+            index = np.arange(dealt, dealt + count)
+            slot, start = slots[index // size], index % size
+            number = start + self._before(level)
+            parts.append((self._place(level, slot, start), self._first_step(level, count), number, slot))
+            room -= count
+            self._tasks[0][2] += count
+            if dealt + count == len(slots) * size:
+                self._tasks.popleft()
+        streams.deal(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+
+    def _first_step(self, level: int, count: int) -> np.ndarray:
+        spacing = self._sequence.spacing(level, self._sequence.size(level, self._free), self._free)
+        own = self._problems.guesses.shape[1] and level == 0
+        return np.full(count, self._options.step() if own else self._options.step(spacing))
+
+    def _place(self, level: int, slot: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """The starts of a level of the problems in these slots, (k, n), in the user's coordinates."""
+        own = self._problems.guesses.shape[1] if level == 0 else 0
+        unit = np.full((len(start), self._n), 0.5)
+        unit[:, self._problems.free] = self._unit(level, np.maximum(start - own, 0))
+        box = self._boxes[slot] if self._boxes.ndim == 3 else self._boxes
+        low, high = box[..., 0, :], box[..., 1, :]
+        points = np.clip(low + (high - low) * unit, low, high)
+        if own:
+            guesses = self._problems.guesses[self._problem[slot], np.minimum(start, own - 1)]
+            points = np.where((start < own)[:, None], guesses, points)
+        return points
+
+    def _unit(self, level: int, index: np.ndarray) -> np.ndarray:
+        """These points of the level in the unit box of the free variables; whole levels are kept if they are small."""
+        size = self._sequence.size(level, self._free)
+        if size <= sequences.AFFORDABLE:
+            if level not in self._units:
+                self._units[level] = self._sequence.points(level, 0, size, self._free)
+            return self._units[level][index]
+        ends = np.flatnonzero(np.diff(index) != 1) + 1
+        runs = [(part[0], len(part)) for part in np.split(index, ends)]
+        return np.concatenate([self._sequence.points(level, int(i), k, self._free) for i, k in runs])
+
+    def _collect(self, ended: Ended, cut: bool = False) -> None:
+        """Takes in local searches that ended; problems whose level has ended go on, or stop."""
+        if not len(ended.f):
+            return
+        slot, f, start = ended.problem, ended.f, ended.start
+        problem = self._problem[slot]
+        counts = np.bincount(slot, minlength=len(self._left))
+        self._left -= counts
+        np.add.at(self._nfev, problem, ended.nfev)
+        np.add.at(self._nstarts, problem, 1)
+        self._begun[problem[~np.isin(ended.status, NOT_BEGUN)]] = True
+        self._improve(problem, ended.x, f, start)
+        if not cut:
+            touched = np.flatnonzero(counts)
+            finished = touched[self._left[touched] == 0]
+            level = self._nit[self._problem[finished]]
+            for k in np.unique(level):
+                self._end_level(int(k), finished[level == k])
+
+    def _improve(self, problem: np.ndarray, x: np.ndarray, f: np.ndarray, start: np.ndarray) -> None:
+        """The best search of each problem is the one of the lowest value, and of equal values of the lowest start."""
+        order = np.lexsort((start, f, problem))
+        first = np.flatnonzero(np.diff(problem[order], prepend=-1))
+        lowest, ids = order[first], problem[order][first]
+        wins = (f[lowest] < self._f[ids]) | ((f[lowest] == self._f[ids]) & (start[lowest] < self._start[ids]))
+        old_f, old_x = self._f[ids], self._x[ids]
+        won = ids[wins]
+        self._f[won], self._x[won], self._start[won] = f[lowest[wins]], x[lowest[wins]], start[lowest[wins]]
+        tolerance = batch.SAME * (1 + np.abs(self._f))
+        with np.errstate(invalid="ignore"):
+            stays = np.isfinite(old_f) & (old_f - self._f[ids] <= tolerance[ids])
+            self._tied[ids] = stays & (self._tied[ids] | self._elsewhere(ids, old_x))
+            ties = (f - self._f[problem] <= tolerance[problem]) & self._elsewhere(problem, x)
+        self._tied[problem[ties]] = True
+
+    def _elsewhere(self, problem: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Whether each x lies apart from the best point of the problem."""
+        box = self._problems.box[problem] if self._problems.box.ndim == 3 else self._problems.box
+        width = box[..., 1, :] - box[..., 0, :]
+        return np.any((np.abs(x - self._x[problem]) > batch.APART * width) & (width > 0), axis=-1)
+
+    def _end_level(self, level: int, slots: np.ndarray) -> None:
+        """Problems whose level has ended stop, and leave their slots, or begin the next."""
+        problem = self._problem[slots]
+        self._nit[problem] += 1
+        self._last[slots] = np.concatenate([self._last[slots, 1:], self._f[problem, None]], axis=1)
+        eps = float(np.finfo(self._problems.structure.dtype).eps)
+        settled = stopping.settled(self._rules, self._last[slots], eps) & (level + 1 >= self._rules.alike)
+        size = self._sequence.size(level + 1, self._free)
+        nstarts = self._before(level + 1)
+        too_far = stopping.before_level(self._rules, level + 1, nstarts, size)
+        status = np.full(len(slots), STATUSES.index(too_far or Status.RUNNING))
+        if self._rules.max_evals is not None:
+            status[self._nfev[problem] >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
+        finite = np.isfinite(self._f[problem])
+        status[settled & finite] = STATUSES.index(Status.SAME)
+        given_up = (level + 1 >= self._rules.alike) & (self._nfev[problem] >= stopping.LOOKED)
+        status[given_up & ~finite] = STATUSES.index(Status.NO_FINITE_VALUE)
+        if self._rules.target is not None:
+            status[self._f[problem] <= self._rules.target] = STATUSES.index(Status.TARGET)
+        stops = status > 0
+        self._status[problem[stops]] = status[stops]
+        self._problem[slots[stops]] = -1
+        if not np.all(stops):
+            self._begin_level(level + 1, slots[~stops])
+
+    def _under_way(self, streams: Any) -> np.ndarray:
+        """(2, S) Evaluations of the searches under way for each slot, and how many searches these are."""
+        slot, nfev = streams.under_way()
+        mine = [np.bincount(slot, weights, len(self._problem)) for weights in (nfev, None)]
+        return np.sum(self._group.gather(np.array(mine, np.int64)), axis=0)
+
+    def _most_ticks(self, streams: Any) -> int:
+        """Ticks in which no problem can exceed its evaluations, or one: its searches take one each in a tick."""
+        if self._rules.max_evals is None or self._host is not None:
+            return MOST_TICKS
+        nfev, searches = self._under_way(streams)
+        busy = np.flatnonzero(searches)
+        left = self._rules.max_evals - self._nfev[self._problem[busy]] - nfev[busy]
+        a_tick = np.minimum(searches[busy], streams.evaluations_a_tick)
+        return int(max(np.min(left // a_tick, initial=MOST_TICKS), 1))
+
+    def _stop(self, streams: Any) -> None:
+        """Problems that reach a limit of their own in the middle of a level stop there, and leave their slots."""
+        slots = np.flatnonzero(self._problem >= 0)
+        problem, status = self._problem[slots], np.zeros(len(slots), np.int64)
+        if self._rules.max_evals is not None:
+            spent = self._nfev[problem] + self._under_way(streams)[0, slots]
+            status[spent >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
+        if self._rules.target is not None:
+            status[self._f[problem] <= self._rules.target] = STATUSES.index(Status.TARGET)
+        stops = np.flatnonzero(status)
+        if not len(stops):
+            return
+        self._collect(minima.join(streams.gather(streams.drop(slots[stops]))), cut=True)
+        self._leave_out(slots[stops])
+        self._status[problem[stops]], self._problem[slots[stops]] = status[stops], -1
+
+    def _leave_out(self, slots: np.ndarray) -> None:
+        """Deals no more starts to these slots, where one is in the middle of being dealt its level."""
+        if not self._tasks:
+            return
+        level, waiting, dealt = self._tasks[0]
+        size = self._size(level)
+        if dealt % size and waiting[dealt // size] in slots:
+            self._tasks[0][2] = (dealt // size + 1) * size
+            if self._tasks[0][2] == len(waiting) * size:
+                self._tasks.popleft()
+
+    def _limit(self, interrupt: Interrupt) -> Status | None:
+        """The limit of all problems that has been reached, by the clock of process 0, or what any process was asked."""
+        told = self._group.gather(np.array([time.perf_counter() - self._began, interrupt.asked]))
+        if any(asked for _, asked in told):
+            return Status.INTERRUPTED
+        elapsed = float(told[0][0])
+        return stopping.within_level(stopping.Rules(max_time=self._rules.max_time), 0, 0, elapsed)
+
+    def _polish(self) -> tuple[Any, Any]:
+        """All minimisers to their last digits, and the auxiliary outputs there, in blocks of problems."""
+        problems, closed = self._problems, self._problems.closed
+        # The gradients of a host are not exact, and its evaluations are dear.
+        if self._host is not None or not self._searched:
+            no = np.zeros(problems.count, bool)
+            fields: Any = self._x, self._f, np.full_like(self._x, np.nan), no, no
+            return implicit.Polished(*fields), None
+        count, size = problems.count, min(power_above(problems.count), POLISHED)
+        own_box, has_aux = problems.box.ndim == 3, problems.has_aux
+        key = ("polish", own_box, problems.open.tobytes(), size)
+        if key not in closed.programs:
+            open, own, value, jumps = problems.open, self._own, closed.value, closed.jumps
+
+            def polish(x, f, box, leaves):
+                region = descent.region(box[..., 0, :], box[..., 1, :], open)
+                polished = batch.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
+                axes = [0 if differs else None for differs in problems.own]
+                return polished, jax.vmap(closed.auxiliary, (0, axes))(polished.x, leaves) if has_aux else None
+
+            began = time.perf_counter()
+            run = closed.safe(polish, jax.default_backend())
+            closed.programs[key] = compiled(run, *self._block(np.arange(size)))
+            self._compile_time += time.perf_counter() - began
+        parts = []
+        for first in range(0, count, size):
+            parts.append(closed.programs[key](*self._block(np.arange(first, first + size))))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+    def _block(self, block: np.ndarray) -> tuple[Any, ...]:
+        """The minimisers, values, bounds and args of some problems; the last fills up the block."""
+        block = np.minimum(block, self._problems.count - 1)
+        box = self._problems.box[block] if self._problems.box.ndim == 3 else self._problems.box
+        leaves = [np.asarray(leaf)[block] for leaf in self._problems.leaves]
+        return self._x[block], self._f[block], box, [*leaves, *self._problems.closed.constants]
+
+    def results(self) -> Results:
+        """What has been found, to its last digits."""
+        problems, structure = self._problems, self._problems.structure
+        polished, aux = self._group.gather(self._polish())[0]
+        times = np.array([time.perf_counter() - self._began, self._compile_time])
+        taken, compile_time = (float(seconds) for seconds in self._group.gather(times)[0])
+        found = np.isfinite(np.asarray(polished.f))
+        status = np.array(STATUSES, object)[self._status]
+        stopped = ~np.isin(self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME)])
+        status[stopped & ~self._begun] = Status.NO_FINITE_VALUE
+        status[stopped & ~self._begun & found] = Status.NO_FINITE_GRADIENT
+        success = found & self._begun & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
+        return Results(
+            x=structure.unflatten(polished.x),
+            fun=np.where(found, polished.f, np.nan),
+            jac=structure.unflatten(np.where(found[:, None], polished.g * problems.free, np.nan)),
+            aux=aux,
+            success=success,
+            status=status,
+            nit=self._nit,
+            nfev=self._nfev,
+            njev=self._nfev.copy(),
+            calls=self._calls,
+            nstarts=self._nstarts,
+            singular=polished.singular,
+            touching=polished.touching,
+            tied=self._tied,
+            lane_efficiency=self._efficiency,
+            time=taken,
+            compile_time=compile_time,
+        )
