@@ -135,7 +135,11 @@ def make_plan(
     sequence, search = sequences.read(starts, free, seed), methods.read(local, n)
     sizes = [sequence.size(level, free) for level in range(levels)]
     if sum(sizes) > sequences.AFFORDABLE:
-        raise ValueError(f"`levels` must have at most {sequences.AFFORDABLE:,} starts; got {levels} of {sum(sizes):,}.")
+        fewer = int(np.searchsorted(np.cumsum(sizes), sequences.AFFORDABLE, side="right"))
+        raise ValueError(
+            f"`levels` must have at most {sequences.AFFORDABLE:,} starts in all, each of which is searched from; got "
+            f"{levels} of {sum(sizes):,}: give levels={max(fewer, 1)}, or starts=jaxglobal.Sobol(), whose levels double."
+        )
     unit = np.full((sum(sizes), n), 0.5)
     unit[:, problem.free] = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])
     steps = [np.full(size, search.step(sequence.spacing(k, size, free))) for k, size in enumerate(sizes)]
