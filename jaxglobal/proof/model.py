@@ -1,0 +1,174 @@
+"""A function of a box: its flat program with derivatives, and what can be asked of it for batches of boxes."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxglobal.proof import contract, enclose
+from jaxglobal.proof.enclose import Enclosure, by_box, either
+from jaxglobal.proof.flat import Program
+from jaxglobal.proof.intervals import INF, NUMPY, Arithmetic, Interval
+from jaxglobal.proof.lower import Lowering
+from jaxglobal.proof.tangents import Stack, Tangents
+
+DERIVED = 64  # variables, at most, of a function whose gradient is used
+CURVED = 24  # and of one whose Hessian is
+LONGEST = 60_000  # operations with which a Hessian is still made
+
+
+class Values(NamedTuple):
+    """What a function may be in boxes.
+
+    Attributes:
+        all: every value of the program.
+        f: the function.
+        safe: where it is surely defined everywhere in the box.
+        smooth: where it has no jump either, in the box and at its faces: what holds for derivatives may be used.
+    """
+
+    all: dict[int, Enclosure]
+    f: Interval
+    safe: Any
+    smooth: Any
+
+
+class Model:
+    """fun, its gradient and its Hessian.
+
+    Attributes:
+        n: the number of variables.
+        program: all operations.
+        f: the number of the function's value.
+        narrow: whether fun rounds to less than float64 somewhere.
+    """
+
+    def __init__(self, jaxpr: Any, low: np.ndarray):
+        """jaxpr: closed, of a flat x; low: (n,) the lower bounds.
+
+        Raises:
+            Refused: something in it has no rule.
+        """
+        self.n = len(low)
+        self.program = Program(self.n, bool(np.all(low >= 0)))
+        lowering = Lowering(self.program)
+        (f,) = lowering.closed(jaxpr, [self.program.x])
+        self.f, self.narrow = lowering.id(f), lowering.narrow
+        if self.program.nodes[self.f].op == "const":  # a function of nothing is still one of x
+            zero = self.program.sum(self.program.mul(self.program.x, self.program.x), (0,))
+            self.f = self.program.emit("add", (self.f, self.program.emit("min", (zero, self.program.const(0.0)))))
+        self.plan = self.program.needed([self.f])
+        self.tangents = Tangents(self.program)
+
+    @functools.cached_property
+    def gradient(self) -> Stack | None:
+        """Rows of the gradient that are not zero."""
+        return self.tangents.first(self.f)
+
+    @functools.cached_property
+    def hessian(self) -> Stack | None:
+        """Pairs of the Hessian that are not zero."""
+        return self.tangents.second(self.f)
+
+    @property
+    def derives(self) -> bool:
+        """Whether the gradient is used."""
+        return self.n <= DERIVED
+
+    @functools.cached_property
+    def curves(self) -> bool:
+        """Whether the Hessian is used."""
+        if not self.derives or self.n > CURVED or len(self.plan) * self.n > LONGEST:
+            return False
+        kinks = {"sort", "unknown", "rem", "atan2"}
+        return not any(self.program.nodes[i].op in kinks for i in self.plan)
+
+    @functools.cached_property
+    def gradient_plan(self) -> list[int]:
+        """Operations of the gradient beyond those of the value."""
+        return [] if self.gradient is None else self.program.needed([self.gradient.id], {self.program.x, *self.plan})
+
+    @functools.cached_property
+    def hessian_plan(self) -> list[int]:
+        """Operations of the Hessian beyond those of the gradient."""
+        known = {self.program.x, *self.plan, *self.gradient_plan}
+        return [] if self.hessian is None else self.program.needed([self.hessian.id], known)
+
+    # ------------------------------------------------------------ what may be asked, in NumPy or in a traced program
+
+    def value(self, X: Interval, A: Arithmetic = NUMPY) -> Values:
+        """The function in boxes, (n, B)."""
+        values = {self.program.x: Enclosure(*X)}
+        enclose.run(A, self.program.nodes, self.plan, values)
+        out, batch = values[self.f], X.lo.shape[-1]
+        f = Interval(*(A.xp.broadcast_to(end, batch) for end in out.interval))
+        safe = A.xp.broadcast_to(True if out.nan is False else ~out.nan, batch)
+        rough = either(out.jump, out.edge)
+        smooth = safe if rough is False else safe & ~rough
+        return Values(values, f, safe, smooth)
+
+    def narrowed(self, seen: Values, cut: Any, A: Arithmetic = NUMPY) -> tuple[Interval, Any]:
+        """The part of each box where fun <= cut may hold, and in which boxes there is none."""
+        batch = seen.f.lo.shape[-1]
+        target = Interval(A.xp.full(batch, -INF), A.xp.full(batch, 1.0) * cut)
+        return contract.backward(A, self.program.nodes, self.plan, seen.all, {self.f: target}, self.program.x)
+
+    def slope(self, seen: Values, A: Arithmetic = NUMPY) -> tuple[Interval, Any]:
+        """The gradient in the boxes of `seen`, (n, B), all real numbers where it may not be used; where it may jump."""
+        xp, batch = A.xp, seen.f.lo.shape[-1]
+        stack = self.gradient
+        if stack is None:
+            zero = xp.zeros((self.n, batch))
+            none = xp.zeros(batch, bool)
+            return self._unless(A, seen.smooth, Interval(zero, zero)), none
+        enclose.run(A, self.program.nodes, self.gradient_plan, seen.all)
+        out = self._of(seen.all, stack.id)
+        nan = by_box(A, xp.isnan(out.lo) | xp.isnan(out.hi))
+        bad = either(either(out.nan, nan), ~seen.smooth)
+        rows = self._spread(A, out.interval, stack.keys, self.n, batch)
+        rough = either(out.jump, out.edge)
+        return self._unless(A, ~bad, rows), xp.broadcast_to(False if rough is False else rough, batch)
+
+    def curvature(self, seen: Values, kinked: Any, A: Arithmetic = NUMPY) -> tuple[Interval, Any]:
+        """The Hessian in the boxes whose slopes were taken, (n, n, B), and where it may be used."""
+        xp, batch, n = A.xp, seen.f.lo.shape[-1], self.n
+        usable = seen.smooth & ~kinked
+        stack = self.hessian
+        if stack is None:
+            zero = xp.zeros((n, n, batch))
+            return Interval(zero, zero), usable
+        enclose.run(A, self.program.nodes, self.hessian_plan, seen.all)
+        out = self._of(seen.all, stack.id)
+        usable = usable & ~xp.broadcast_to(out.nan, batch)
+        index = np.full((n, n), len(stack.keys))
+        for k, (i, j) in enumerate(stack.keys):
+            index[i, j] = index[j, i] = k
+        rows = [xp.concatenate([xp.broadcast_to(end, (len(stack.keys), batch)), xp.zeros((1, batch))]) for end in out.interval]
+        H = Interval(rows[0][index], rows[1][index])
+        usable = usable & xp.isfinite(H.lo).all((0, 1)) & xp.isfinite(H.hi).all((0, 1))
+        return H, usable
+
+    def _of(self, values: dict[int, Enclosure], i: int) -> Enclosure:
+        node = self.program.nodes[i]
+        return values[i] if node.value is None else Enclosure(*node.value)
+
+    def _spread(self, A: Arithmetic, rows: Interval, keys: Any, size: int, batch: int) -> Interval:
+        """Rows that are not zero, among zeros."""
+        wide = [A.xp.broadcast_to(end, (len(keys), batch)) for end in rows]
+        if len(keys) == size:
+            return Interval(*wide)
+        index = np.full(size, len(keys))
+        index[list(keys)] = np.arange(len(keys))
+        return Interval(*(A.xp.concatenate([end, A.xp.zeros((1, batch))])[index] for end in wide))
+
+    def _unless(self, A: Arithmetic, good: Any, rows: Interval) -> Interval:
+        return Interval(A.xp.where(good, rows.lo, -INF), A.xp.where(good, rows.hi, INF))
+
+
+def model_of(fun: Any, low: Any) -> Model:
+    """The model of a function of a flat x in float64."""
+    low = np.asarray(low, float)
+    with jax.enable_x64(True):
+        jaxpr = jax.make_jaxpr(fun)(jax.ShapeDtypeStruct(low.shape, np.float64))
+    return Model(jaxpr, low)
