@@ -131,6 +131,11 @@ class Agreement:
             return add(read(0), read(1), 1 if node.op == "add" else -1)
         if node.op == "neg":
             return add({}, read(0), -1)
+        if node.op == "quadratic":
+            a, b = node.params["a"], node.params["b"]
+            if a.size > 1 or b.size > 1 or (square := mul(read(0), read(0))) is None:
+                return {((i, 1),): Fraction(1)}
+            return add(mul(number(float(a.flat[0])), square) or {}, mul(number(float(b.flat[0])), read(0)) or {})
         if node.op in ("mul", "square", "ipow"):
             return self._product(node, read)
         if node.op in AT and (c := _constant(read(0))) is not None and (value := AT[node.op](c)) is not None:

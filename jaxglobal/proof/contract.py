@@ -163,6 +163,7 @@ BACK: dict[str, Any] = {
     "reciprocal": lambda A, node, a, z, of: [A.quotient(Interval(np.ones(1), np.ones(1)), z)],
     "square": _square,
     "ipow": _ipow,
+    "quadratic": lambda A, node, a, z, of: [functions.unquadratic(A, node.params["a"], node.params["b"], a[0], z)],
     "powc": _powc,
     "exp": lambda A, node, a, z, of: [functions.log(A, z)],
     "log": lambda A, node, a, z, of: [functions.exp(A, z)],

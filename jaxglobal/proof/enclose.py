@@ -277,6 +277,7 @@ RULES: dict[str, Any] = {
         moves.forward(A, node, [i.lo for i in ins]),
         moves.forward(A, node, [i.hi for i in ins]),
     ),
+    "quadratic": lambda A, node, a: functions.quadratic(A, node.params["a"], node.params["b"], a),
     "sin": lambda A, node, a: functions.wave(A, "sin", a),
     "cos": lambda A, node, a: functions.wave(A, "cos", a),
     "tan": _tan,

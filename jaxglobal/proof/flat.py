@@ -165,6 +165,8 @@ class Program:
                 return self.emit("square", (a,))
             if op == "mul":
                 return self._monomial(a, b) or self._monomial(b, a)
+            if op in ("add", "sub") and (square := self._quadratic(a, b, op == "sub")) is not None:
+                return square
             if op == "add":
                 for i, j in ((a, b), (b, a)):
                     if self.nodes[j].op == "neg" and not self.is_const(i):
@@ -203,6 +205,24 @@ class Program:
             if self.is_const(c) and self.shape(u) == self.shape(product):
                 return self.emit("mul", (c, self.emit("square", (u,))))
         return None
+
+    def _scaled(self, i: int) -> tuple[np.ndarray, int]:
+        """A value as a constant, known exactly, times another."""
+        node = self.nodes[i]
+        for c, u in (node.ins, node.ins[::-1]) if node.op == "mul" else ():
+            if (array := self.number(c)) is not None and self.shape(u) == self.shape(i):
+                return array, u
+        return (np.full(1, -1.0), node.ins[0]) if node.op == "neg" else (np.ones(1), i)
+
+    def _quadratic(self, i: int, j: int, minus: bool) -> int | None:
+        """a u^2 + b u as one operation, which knows its vertex; None where i and j are not that."""
+        (a, u), (b, v) = self._scaled(i), self._scaled(j)
+        b = -b if minus else b
+        if self.nodes[v].op == "square" and self.nodes[v].ins[0] == u:
+            (a, u), (b, v) = (b, v), (a, u)
+        if self.nodes[u].op != "square" or self.nodes[u].ins[0] != v or self.is_const(v) or not np.all(a):
+            return None
+        return self.emit("quadratic", (v,), self.shape(i), key=(a.tobytes(), a.shape, b.tobytes(), b.shape), a=a, b=b)
 
     def needed(self, outputs: Sequence[int], known: set[int] = frozenset()) -> list[int]:  # pyright: ignore
         """What has to be run for some values, in order, beyond what is known and constants."""

@@ -213,3 +213,24 @@ def unwave(A: Arithmetic, name: str, a: Interval, z: Interval) -> Interval:
         new = A.add(new, quarter)
     far = ~(abs(a.lo) + abs(a.hi) < FAR) | ~((z.lo <= 1) & (z.hi >= -1))
     return Interval(xp.where(far, a.lo, new.lo), xp.where(far, a.hi, new.hi))
+
+
+def vertex(A: Arithmetic, a: Any, b: Any) -> tuple[Interval, Interval]:
+    """h and k of a u^2 + b u = a (u + h)^2 - k, for numbers that are known exactly."""
+    square = A.square(Interval(b, b))
+    return A.div(Interval(b, b), Interval(2 * a, 2 * a)), A.div(square, Interval(4 * a, 4 * a))
+
+
+def quadratic(A: Arithmetic, a: Any, b: Any, u: Interval) -> Interval:
+    """a u^2 + b u, as a complete square and as it stands: both hold."""
+    h, k = vertex(A, a, b)
+    whole = A.sub(A.mul(A.square(A.add(u, h)), Interval(a, a)), k)
+    parts = A.add(A.mul(A.square(u), Interval(a, a)), A.mul(u, Interval(b, b)))
+    return A.meet(whole, parts)
+
+
+def unquadratic(A: Arithmetic, a: Any, b: Any, u: Interval, z: Interval) -> Interval:
+    """The hull of the u with a u^2 + b u in z."""
+    h, k = vertex(A, a, b)
+    size = sqrt(A, positive(A, A.div(A.add(z, k), Interval(a, a))))
+    return A.sub(two_sided(A, A.add(u, h), size), h)

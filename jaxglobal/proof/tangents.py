@@ -112,12 +112,14 @@ def slopes(p: Program, op: str, u: int, out: int, params: dict[str, Any]) -> tup
         power = lambda k: u if k == 1 else p.emit("ipow", (u,), key=k, y=k)  # noqa: E731
         return p.scaled(power(y - 1), float(y)), lambda: p.scaled(power(y - 2), float(y * (y - 1)))
     if op == "powc":
-        y = params["y"]
-        ends = lambda c: Interval(np.full(1, c - abs(c) * 2.0**-50), np.full(1, c + abs(c) * 2.0**-50))  # noqa: E731
-        one_less, two_less = (p.emit("powc", (u,), key=(y, k), y=y - k) for k in (1.0, 2.0))
-        if (y - 1) + 1 != y or (y - 2) + 2 != y:
-            return None  # the power is rounded
-        return p.mul(p.const(ends(y)), one_less), lambda: p.mul(p.const(ends(y * (y - 1))), two_less)
+        y, r = params["y"], p.mul(out, inverse(u))  # of y - 1, which is not always a number without rounding
+        c = y * (y - 1)
+        second = p.const(Interval(np.full(1, c - abs(c) * 2.0**-50), np.full(1, c + abs(c) * 2.0**-50)))
+        return p.scaled(r, y), lambda: p.mul(second, p.mul(r, inverse(u)))
+    if op == "quadratic":
+        a, b = (p.const(params[k][..., 0]) for k in ("a", "b"))
+        twice = p.scaled(a, 2.0)
+        return p.add(p.mul(twice, u), b), lambda: p.broadcast(twice, p.shape(u))
     if op == "abs":
         return p.unary("sign_hull", u), lambda: p.const(np.zeros(p.shape(u)))
     if op == "neg":

@@ -1,0 +1,183 @@
+"""Branch and bound: the boxes with the lowest bounds first, tested in batches, and what is left is split.
+
+The search is over when every box that is left has a lower bound within the tolerance of the best value known. Then, for
+a limited number of boxes more, what is left is made small, to say where the minimisers are.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxglobal.proof.bound import Bound, Outcome
+from jaxglobal.proof.intervals import EPS, INF, Interval
+from jaxglobal.proof.model import Model
+from jaxglobal.proof.pool import Pool
+from jaxglobal.proof.region import Region, polished, region
+
+LOCATE = 20_000  # boxes that are spent on where the minimisers are, once their value is proven
+CLOSE = 1e-5  # sides of a box that is not split further then, in units of the search
+
+
+class Leaf(NamedTuple):
+    """A box that is not split further, with a lower bound of fun."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+    low: float
+
+
+class Search:
+    """The state of a proof.
+
+    Attributes:
+        cut: an upper bound of fun at `x`, the best point known.
+        x: (n,) that point.
+        regions: of the known minima.
+        pool: boxes that are left.
+        leaves: boxes that are small and within the tolerance.
+        boxes: how many have been tested.
+        dropped: a history for pictures: boxes that were dropped with the number of boxes tested by then.
+    """
+
+    def __init__(self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0):
+        """points: known minima, the best first; tol: of the gap, relative to 1 + |fun|; history: dropped boxes to keep."""
+        self.model, self.low, self.high, self.tol = model, low, high, tol
+        self.bound = Bound(model, low, high)
+        self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
+        self.cut, self.x, self.noise = INF, None, 0.0
+        self.history, self.dropped = history, []
+        self.valued = None  # boxes that had been tested when the value was proven
+        self.regions: list[Region] = []
+        self.batch = batch_of(model)
+        with np.errstate(all="ignore"):
+            for p in points:
+                self.meet(p)
+            for p in points:
+                self.surround(p)
+        self.pool.add(low[:, None], high[:, None], np.full(1, -INF))
+
+    def meet(self, x: np.ndarray) -> None:
+        """A point that may be the best."""
+        x = np.clip(np.asarray(x, float), self.low, self.high)
+        seen = self.model.value(Interval(x[:, None], x[:, None]))
+        if seen.safe[0] and seen.f.hi[0] < self.cut:
+            self.cut, self.x = float(seen.f.hi[0]), x
+            self.noise = self.cut - float(seen.f.lo[0])
+
+    def surround(self, x: np.ndarray) -> Region | None:
+        """Looks for a proven region about a point that is not in one."""
+        for known in self.regions:
+            if np.all(known.low <= x) and np.all(x <= known.high):
+                return known
+        found = region(self.model, x, self.low, self.high)
+        if found is not None:
+            self.regions.append(found)
+            self.meet(0.5 * (found.tiny[0] + found.tiny[1]))
+        return found
+
+    @property
+    def slack(self) -> float:
+        """How far below the best value a bound may be."""
+        return max(self.tol * (1 + abs(self.cut)), 2 * self.noise) if self.cut < INF else 0.0
+
+    @property
+    def lower(self) -> float:
+        """The lower bound that is proven so far."""
+        least = min([self.pool.least, *(leaf.low for leaf in self.leaves), *(r.least for r in self.regions)], default=INF)
+        return min(least, self.cut)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be split."""
+        return not self.pool.count
+
+    def run(self, until: Callable[[], bool], parts: int = 1, each: Callable = map) -> None:
+        """Goes on until it is done, or until() says so between two batches."""
+        while not self.done and not until():
+            if self.valued is None and self.pool.least >= self.cut - self.slack:
+                self.valued = self.boxes
+            if self.valued is not None and self.boxes > self.valued + LOCATE:
+                for lo, hi, low in zip(self.pool.boxes[0].T, self.pool.boxes[1].T, self.pool.boxes[2], strict=True):
+                    self.leaves.append(Leaf(lo.copy(), hi.copy(), float(low)))
+                self.pool = Pool(self.model.n)
+                return
+            self.advance(parts, each)
+
+    def advance(self, parts: int, each: Callable) -> None:
+        """One round: so many batches side by side."""
+        lo, hi, low = self.pool.take(self.batch * parts)
+        pieces = np.array_split(np.arange(len(low)), parts) if len(low) >= 32 * parts else [np.arange(len(low))]
+        outcomes = list(each(lambda pick: self.bound(lo[:, pick], hi[:, pick], self.cut), pieces))
+        was = self.cut
+        for pick, outcome in zip(pieces, outcomes, strict=True):
+            self.improve(outcome)
+            self.after(low[pick], outcome, lo[:, pick], hi[:, pick])
+        self.boxes += len(low)
+        if self.cut < was:
+            self.pool.drop(self.cut)
+            self.leaves = [leaf for leaf in self.leaves if not leaf.low > self.cut]
+
+    def improve(self, outcome: Outcome) -> None:
+        """A better point than the best known, and what Newton steps from there find."""
+        value, x = outcome.best
+        if x is None or not value < self.cut:
+            return
+        far = self.cut - value > self.slack
+        self.meet(x)
+        if far and self.model.curves:
+            with np.errstate(all="ignore"):
+                better = polished(self.model, x, np.ones(len(x), bool))
+                if better is not None:
+                    self.meet(better)
+                self.surround(self.x if self.x is not None else x)
+
+    def after(self, low: np.ndarray, outcome: Outcome, lo: np.ndarray, hi: np.ndarray) -> None:
+        """Drops, keeps or splits what a batch has left."""
+        bound = np.fmax(outcome.low, low[outcome.row])
+        a, b, alive = trimmed(outcome.X.lo, outcome.X.hi, self.regions)
+        alive &= ~(bound > self.cut)
+        if self.history and len(self.dropped) < self.history:
+            left = np.zeros(len(low), bool)
+            left[outcome.row[alive]] = True
+            self.dropped += [(lo[:, k], hi[:, k], self.boxes) for k in np.flatnonzero(~left)]
+        a, b, bound, score = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive]
+        least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
+        small = (b - a <= CLOSE * (self.high - self.low)[:, None]).all(0)
+        end = (bound >= self.cut - self.slack) & small | (b - a <= least).all(0)
+        self.leaves += [Leaf(a[:, k], b[:, k], float(bound[k])) for k in np.flatnonzero(end)]
+        a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
+        if not len(bound):
+            return
+        side, k = np.argmax(score, 0), np.arange(len(bound))
+        first, second = b.copy(), a.copy()
+        first[side, k] = second[side, k] = 0.5 * (a[side, k] + b[side, k])
+        self.pool.add(np.concatenate([a, second], 1), np.concatenate([first, b], 1), np.concatenate([bound, bound]))
+
+
+def batch_of(model: Model) -> int:
+    """Boxes at a time: so many that the arrays of the widest value fit in the cache."""
+    widest = max(int(np.prod(model.program.shape(i), dtype=int)) for i in [*model.plan, model.program.x])
+    return int(2 ** np.clip(np.log2(2.0**17 / widest) // 1, 0, 11))
+
+
+def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes without the parts in regions, where what is left is a box; and which are left at all."""
+    a, b, alive, k = lo.copy(), hi.copy(), np.ones(lo.shape[1], bool), np.arange(lo.shape[1])
+    for known in regions:
+        inside = (known.low[:, None] <= a) & (b <= known.high[:, None])
+        alive &= ~inside.all(0)
+        one, d = (~inside).sum(0) == 1, np.argmax(~inside, 0)
+        left = one & (known.low[d] <= a[d, k]) & (a[d, k] < known.high[d])
+        right = one & (known.high[d] >= b[d, k]) & (known.low[d] < b[d, k])
+        a[d[left], k[left]] = known.high[d[left]]
+        b[d[right], k[right]] = known.low[d[right]]
+    return a, b, alive
+
+
+def limit(max_time: float | None, max_boxes: int | None, search: Search, began: float) -> Callable[[], bool]:
+    """A function that says whether a limit has been reached."""
+    return lambda: (max_time is not None and time.perf_counter() - began > max_time) or (
+        max_boxes is not None and search.boxes >= max_boxes
+    )
