@@ -4,7 +4,6 @@ The search is over when every box that is left has a lower bound within the tole
 a limited number of boxes more, what is left is made small, to say where the minimisers are.
 """
 
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from jaxglobal.proof.model import Model
 from jaxglobal.proof.pool import Pool
 from jaxglobal.proof.region import Region, polished, region
 
-LOCATE = 20_000  # boxes that are spent on where the minimisers are, once their value is proven
+LOCATE = 300_000  # boxes that are spent on where the minimisers are, once their value is proven
 CLOSE = 1e-5  # sides of a box that is not split further then, in units of the search
 
 
@@ -38,7 +37,6 @@ class Search:
         pool: boxes that are left.
         leaves: boxes that are small and within the tolerance.
         boxes: how many have been tested.
-        dropped: a history for pictures: boxes that were dropped with the number of boxes tested by then.
     """
 
     def __init__(self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0):
@@ -47,7 +45,7 @@ class Search:
         self.bound = Bound(model, low, high)
         self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
         self.cut, self.x, self.noise = INF, None, 0.0
-        self.history, self.dropped = history, []
+        self._pictured, self._dropped = history, []
         self.valued = None  # boxes that had been tested when the value was proven
         self.regions: list[Region] = []
         self.batch = batch_of(model)
@@ -89,21 +87,32 @@ class Search:
         return min(least, self.cut)
 
     @property
+    def dropped(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The first boxes that were dropped, for a picture: their ends, (m, n), and the boxes tested by then, (m,)."""
+        n = self.model.n
+        parts = [(np.zeros((0, n)), np.zeros((0, n)), np.zeros(0, int)), *self._dropped]
+        lo, hi, when = (np.concatenate(side) for side in zip(*parts, strict=True))
+        return lo, hi, when
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left to be split."""
         return not self.pool.count
 
-    def run(self, until: Callable[[], bool], parts: int = 1, each: Callable = map) -> None:
-        """Goes on until it is done, or until() says so between two batches."""
-        while not self.done and not until():
+    def run(self, until: Callable[[], str], parts: int = 1, each: Callable = map) -> str:
+        """Goes on until it is done, or until() gives a reason to end between two batches; the reason, or nothing."""
+        while not self.done:
+            if reason := until():
+                return reason
             if self.valued is None and self.pool.least >= self.cut - self.slack:
                 self.valued = self.boxes
             if self.valued is not None and self.boxes > self.valued + LOCATE:
                 for lo, hi, low in zip(self.pool.boxes[0].T, self.pool.boxes[1].T, self.pool.boxes[2], strict=True):
                     self.leaves.append(Leaf(lo.copy(), hi.copy(), float(low)))
                 self.pool = Pool(self.model.n)
-                return
+                return ""
             self.advance(parts, each)
+        return ""
 
     def advance(self, parts: int, each: Callable) -> None:
         """One round: so many batches side by side."""
@@ -138,10 +147,11 @@ class Search:
         bound = np.fmax(outcome.low, low[outcome.row])
         a, b, alive = trimmed(outcome.X.lo, outcome.X.hi, self.regions)
         alive &= ~(bound > self.cut)
-        if self.history and len(self.dropped) < self.history:
-            left = np.zeros(len(low), bool)
-            left[outcome.row[alive]] = True
-            self.dropped += [(lo[:, k], hi[:, k], self.boxes) for k in np.flatnonzero(~left)]
+        if self._pictured > 0:
+            gone = np.ones(len(low), bool)
+            gone[outcome.row[alive]] = False
+            self._dropped.append((lo[:, gone].T, hi[:, gone].T, np.full(int(gone.sum()), self.boxes)))
+            self._pictured -= int(gone.sum())
         a, b, bound, score = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive]
         least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
         small = (b - a <= CLOSE * (self.high - self.low)[:, None]).all(0)
@@ -174,10 +184,3 @@ def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.n
         a[d[left], k[left]] = known.high[d[left]]
         b[d[right], k[right]] = known.low[d[right]]
     return a, b, alive
-
-
-def limit(max_time: float | None, max_boxes: int | None, search: Search, began: float) -> Callable[[], bool]:
-    """A function that says whether a limit has been reached."""
-    return lambda: (max_time is not None and time.perf_counter() - began > max_time) or (
-        max_boxes is not None and search.boxes >= max_boxes
-    )
