@@ -10,11 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.proof.bound import Bound, Outcome
+from jaxglobal.proof.crew import Crew
 from jaxglobal.proof.intervals import EPS, INF, Interval
 from jaxglobal.proof.model import Model
 from jaxglobal.proof.pool import Pool
 from jaxglobal.proof.region import Region, polished, region
 
+LONG = 3e6  # operations on numbers from which processes help: half a second or so
+AHEAD = 6  # batches under way then
 LOCATE = 300_000  # boxes that are spent on where the minimisers are, once their value is proven
 CLOSE = 1e-5  # sides of a box that is not split further then, in units of the search
 
@@ -48,6 +51,7 @@ class Search:
         self._pictured, self._dropped = history, []
         self.valued = None  # boxes that had been tested when the value was proven
         self.regions: list[Region] = []
+        self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
         self.batch = batch_of(model)
         with np.errstate(all="ignore"):
             for p in points:
@@ -83,7 +87,8 @@ class Search:
     @property
     def lower(self) -> float:
         """The lower bound that is proven so far."""
-        least = min([self.pool.least, *(leaf.low for leaf in self.leaves), *(r.least for r in self.regions)], default=INF)
+        given = (float(np.min(low)) for _, _, low in self._given)
+        least = min([self.pool.least, *given, *(leaf.low for leaf in self.leaves), *(r.least for r in self.regions)], default=INF)
         return min(least, self.cut)
 
     @property
@@ -97,36 +102,60 @@ class Search:
     @property
     def done(self) -> bool:
         """Whether nothing is left to be split."""
-        return not self.pool.count
+        return not self.pool.count and not self._given
 
-    def run(self, until: Callable[[], str], parts: int = 1, each: Callable = map) -> str:
-        """Goes on until it is done, or until() gives a reason to end between two batches; the reason, or nothing."""
+    def run(self, until: Callable[[], str], workers: int = 0) -> str:
+        """Goes on until it is done, or until() gives a reason to end between two batches; the reason, or nothing.
+
+        workers: processes that help once the work is long.
+        """
+        crew = Crew(self.bound)
+        try:
+            return self._run(until, crew, workers)
+        finally:
+            self._under_way(crew)
+            crew.close()
+
+    def _run(self, until: Callable[[], str], crew: Crew, workers: int) -> str:
+        cost = len(self.model.plan) * batch_cost(self.model)
         while not self.done:
             if reason := until():
                 return reason
-            if self.valued is None and self.pool.least >= self.cut - self.slack:
+            if crew.most == 1 and self.boxes * cost > LONG and self.pool.count > 4 * AHEAD:
+                crew.start(workers, AHEAD)
+            if self.valued is None and self.lower >= self.cut - self.slack:
                 self.valued = self.boxes
             if self.valued is not None and self.boxes > self.valued + LOCATE:
+                self._under_way(crew)
                 for lo, hi, low in zip(self.pool.boxes[0].T, self.pool.boxes[1].T, self.pool.boxes[2], strict=True):
                     self.leaves.append(Leaf(lo.copy(), hi.copy(), float(low)))
                 self.pool = Pool(self.model.n)
                 return ""
-            self.advance(parts, each)
+            self._advance(crew)
         return ""
 
-    def advance(self, parts: int, each: Callable) -> None:
-        """One round: so many batches side by side."""
-        lo, hi, low = self.pool.take(self.batch * parts)
-        pieces = np.array_split(np.arange(len(low)), parts) if len(low) >= 32 * parts else [np.arange(len(low))]
-        outcomes = list(each(lambda pick: self.bound(lo[:, pick], hi[:, pick], self.cut), pieces))
-        was = self.cut
-        for pick, outcome in zip(pieces, outcomes, strict=True):
-            self.improve(outcome)
-            self.after(low[pick], outcome, lo[:, pick], hi[:, pick])
+    def _advance(self, crew: Crew) -> None:
+        """Gives batches until enough are under way, and takes one. In what order does not hang on who is faster."""
+        while self.pool.count and crew.under_way < crew.most:
+            share = self.batch if crew.most == 1 else max(min(self.batch, self.pool.count // 2), 1)
+            batch = self.pool.take(share)
+            self._given.append(batch)
+            crew.give(batch[0], batch[1], self.cut)
+        lo, hi, low = self._given[0]
+        outcome, was = crew.take(), self.cut
+        self._given.pop(0)
+        self.improve(outcome)
+        self.after(low, outcome, lo, hi)
         self.boxes += len(low)
         if self.cut < was:
             self.pool.drop(self.cut)
             self.leaves = [leaf for leaf in self.leaves if not leaf.low > self.cut]
+
+    def _under_way(self, crew: Crew) -> None:
+        """Boxes whose batches have not been taken are left."""
+        for batch in self._given:
+            self.pool.add(*batch)
+        self._given = []
 
     def improve(self, outcome: Outcome) -> None:
         """A better point than the best known, and what Newton steps from there find."""
@@ -170,6 +199,11 @@ def batch_of(model: Model) -> int:
     """Boxes at a time: so many that the arrays of the widest value fit in the cache."""
     widest = max(int(np.prod(model.program.shape(i), dtype=int)) for i in [*model.plan, model.program.x])
     return int(2 ** np.clip(np.log2(2.0**17 / widest) // 1, 0, 11))
+
+
+def batch_cost(model: Model) -> float:
+    """Numbers that an operation makes for a box, on average."""
+    return float(np.mean([np.prod(model.program.shape(i), dtype=int) for i in model.plan]))
 
 
 def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,9 +18,11 @@ from jaxglobal.interrupt import Interrupt
 from jaxglobal.nearest import helps
 from jaxglobal.precise import widened
 from jaxglobal.proof import kept
+from jaxglobal.proof.crew import cores
 from jaxglobal.proof.certificate import Boxes, Certificate, Dropped, Minimizer
 from jaxglobal.proof.branch import Search
 from jaxglobal.proof.gather import minimizers
+from jaxglobal.proof.lower import model_of
 from jaxglobal.proof.model import Model
 
 LIKE = 1e-6  # values this near to the best one may belong to further global minima
@@ -167,7 +169,7 @@ class Problem:
             raise TypeError("`fun` must not close over a traced array.")
         leaves = [*map(keys.numbers, jax.tree.leaves(given)), *closed.constants]
         jaxpr = jax.make_jaxpr(lambda x: closed.value(x, leaves))(jax.ShapeDtypeStruct((structure.n,), np.float64))
-        return cls(Model(jaxpr, low), structure, low, high, (closed.identity, leaves))
+        return cls(model_of(jaxpr, low), structure, low, high, (closed.identity, leaves))
 
     @property
     def box(self) -> objective.Box:
@@ -219,7 +221,7 @@ def run(search: Search, began: float, max_time: float | None, max_boxes: int | N
                 return "max_time was reached"
             return "max_boxes was reached" if max_boxes is not None and search.boxes >= max_boxes else ""
 
-        return search.run(until)
+        return search.run(until, cores() if cores() > 1 else 0)
 
 
 def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> Certificate:

@@ -16,6 +16,7 @@ from jax.extend.core import Literal
 from jaxglobal.proof.agree import Agreement
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import Interval
+from jaxglobal.proof.model import Model
 
 LONGEST = 2048  # steps of a loop that are written out
 LARGEST = 2**22  # entries of a value
@@ -390,6 +391,17 @@ class Lowering:
         if new.kind == "b" and old.kind != "b":
             return self.program.emit("ne", (ids[0], self.program.const(np.zeros(()))))
         return ids[0]
+
+
+def model_of(jaxpr: Any, low: np.ndarray) -> Model:
+    """The model of a closed jaxpr of a flat x in float64; low: (n,) the lower bounds.
+
+    Raises:
+        Refused: something in it has no rule.
+    """
+    lowering = Lowering(Program(len(low), bool(np.all(low >= 0))))
+    (f,) = lowering.closed(jaxpr, [lowering.program.x])
+    return Model(lowering.program, lowering.id(f), lowering.narrow)
 
 
 WHOLE = {"convert_element_type", "select_n", "clamp", "max", "min", "broadcast_in_dim", "reshape", "squeeze", "neg"}

@@ -1,16 +1,17 @@
-"""A function of a box: its flat program with derivatives, and what can be asked of it for batches of boxes."""
+"""A function of a box: its flat program with derivatives, and what can be asked of it for batches of boxes.
+
+It knows nothing of JAX, so that a process which only tests boxes need not import it.
+"""
 
 import functools
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxglobal.proof import contract, enclose
 from jaxglobal.proof.enclose import Enclosure, by_box, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import INF, NUMPY, Arithmetic, Interval
-from jaxglobal.proof.lower import Lowering
 from jaxglobal.proof.tangents import Stack, Tangents
 
 DERIVED = 64  # variables, at most, of a function whose gradient is used
@@ -44,17 +45,10 @@ class Model:
         narrow: whether fun rounds to less than float64 somewhere.
     """
 
-    def __init__(self, jaxpr: Any, low: np.ndarray):
-        """jaxpr: closed, of a flat x; low: (n,) the lower bounds.
-
-        Raises:
-            Refused: something in it has no rule.
-        """
-        self.n = len(low)
-        self.program = Program(self.n, bool(np.all(low >= 0)))
-        lowering = Lowering(self.program)
-        (f,) = lowering.closed(jaxpr, [self.program.x])
-        self.f, self.narrow = lowering.id(f), lowering.narrow
+    def __init__(self, program: Program, f: int, narrow: bool = False):
+        """program: of a flat x; f: the number of the function's value."""
+        self.n = program.shape(program.x)[0]
+        self.program, self.f, self.narrow = program, f, narrow
         if self.program.nodes[self.f].op == "const":  # a function of nothing is still one of x
             zero = self.program.sum(self.program.mul(self.program.x, self.program.x), (0,))
             self.f = self.program.emit("add", (self.f, self.program.emit("min", (zero, self.program.const(0.0)))))
@@ -164,11 +158,3 @@ class Model:
 
     def _unless(self, A: Arithmetic, good: Any, rows: Interval) -> Interval:
         return Interval(A.xp.where(good, rows.lo, -INF), A.xp.where(good, rows.hi, INF))
-
-
-def model_of(fun: Any, low: Any) -> Model:
-    """The model of a function of a flat x in float64."""
-    low = np.asarray(low, float)
-    with jax.enable_x64(True):
-        jaxpr = jax.make_jaxpr(fun)(jax.ShapeDtypeStruct(low.shape, np.float64))
-    return Model(jaxpr, low)
