@@ -25,7 +25,7 @@ def number(value: Any) -> Polynomial:
 
 
 def add(p: Polynomial, q: Polynomial, factor: int = 1) -> Polynomial:
-    """p + factor q."""
+    """P + factor q."""
     out = dict(p)
     for term, c in q.items():
         out[term] = out.get(term, Fraction(0)) + factor * c
@@ -33,7 +33,7 @@ def add(p: Polynomial, q: Polynomial, factor: int = 1) -> Polynomial:
 
 
 def mul(p: Polynomial, q: Polynomial) -> Polynomial | None:
-    """p q; None where it is too long."""
+    """P q; None where it is too long."""
     out: Polynomial = {}
     for s, c in p.items():
         for t, d in q.items():
@@ -186,7 +186,10 @@ AT: dict[str, Callable[[Fraction], Fraction | None]] = {  # what is rational of 
     "sign_hull": lambda c: Fraction(1) if c > 0 else Fraction(-1) if c < 0 else None,
     "sqrt": _root,
     "reciprocal": lambda c: 1 / c if c else None,
-    **{name: (lambda c: Fraction(0) if c == 0 else None) for name in ("sin", "tan", "sinh", "tanh", "expm1", "log1p", "atan", "asinh", "erf")},
+    **{
+        name: (lambda c: Fraction(0) if c == 0 else None)
+        for name in ("sin", "tan", "sinh", "tanh", "expm1", "log1p", "atan", "asinh", "erf")
+    },
     **{name: (lambda c: Fraction(1) if c == 0 else None) for name in ("exp", "cos", "cosh")},
     "log": lambda c: Fraction(0) if c == 1 else None,
 }

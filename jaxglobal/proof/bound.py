@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal.proof import enclose, newton, squares
-from jaxglobal.proof.intervals import INF, NUMPY, Interval
+from jaxglobal.proof import intervals as iv
+from jaxglobal.proof.intervals import INF, Interval
 from jaxglobal.proof.model import Model, Values
 
-A = NUMPY
 ROUNDS = 3  # of propagation, while it narrows; of few boxes more
 FEW, MORE = 4, 40
 SAMPLE = 8  # boxes on which the Hessian is tried first
@@ -48,7 +48,7 @@ class Bound:
 
     @functools.cached_property
     def squares(self) -> Any:
-        """fun as a sum of squares with the derivatives of the residuals; None where it is none, or too large."""
+        """Fun as a sum of squares with the derivatives of the residuals; None where it is none, or too large."""
         model = self.model
         found = squares.find(model.program, model.f) if model.derives and model.n <= 32 else None
         if found is None:
@@ -84,7 +84,7 @@ class _Batch:
     def keep(self, alive: np.ndarray) -> None:
         """Drops the other boxes."""
         if not alive.all():
-            pick = lambda I: Interval(I.lo[:, alive], I.hi[:, alive])  # noqa: E731
+            pick = lambda box: Interval(box.lo[:, alive], box.hi[:, alive])  # noqa: E731
             self.X, self.G, self.share = pick(self.X), pick(self.G), self.share[:, alive]
             self.row, self.low = self.row[alive], self.low[alive]
 
@@ -101,7 +101,7 @@ class _Batch:
         self.low = np.fmax(self.low, low)
 
     def propagated(self) -> Values:
-        """fun <= cut, forwards and back, again where that has narrowed the boxes; the last values."""
+        """Fun <= cut, forwards and back, again where that has narrowed the boxes; the last values."""
         rounds = MORE if self.X.lo.shape[1] <= FEW else ROUNDS
         for _ in range(rounds):
             seen = self.model.value(self.X)
@@ -141,7 +141,7 @@ class _Batch:
         return np.clip(np.where(np.isfinite(c), c, newton.middle(X)), X.lo, X.hi)
 
     def at(self, c: np.ndarray) -> Interval:
-        """fun at points, the best of which is kept; where it is undefined it says nothing about its neighbours."""
+        """Fun at points, the best of which is kept; where it is undefined it says nothing about its neighbours."""
         self.points = self.model.value(Interval(c, c))
         f, safe = self.points.f, self.points.safe
         upper = np.where(safe, f.hi, INF)
@@ -154,13 +154,13 @@ class _Batch:
         """The sum of squares through its residuals."""
         found, stacks, plan, weights = self.bound.squares
         program, (n, batch) = self.model.program, self.X.lo.shape
-        enclose.run(A, program.nodes, [i for i in plan if i not in seen.all], seen.all)
+        enclose.run(program.nodes, [i for i in plan if i not in seen.all], seen.all)
         _, J = squares.rows(program, found, stacks, seen.all, n, batch)
         R, _ = squares.rows(program, found, [None] * len(stacks), self.points.all, n, batch)
         usable = seen.smooth & self.points.safe
         new, low, share = squares.relax(self.X, c, R, J, weights, self.cut - found.offset, usable)
         self.share = share
-        self.raise_low(A.down(low + found.offset))
+        self.raise_low(iv.down(low + found.offset))
         return self.narrow(new, np.zeros(batch, bool))
 
     def monotone(self, G: Interval) -> np.ndarray:
@@ -173,19 +173,19 @@ class _Batch:
         return self.narrow(Interval(lo, hi), dead.any(0))
 
     def mean_value(self, f: Interval, at: np.ndarray) -> None:
-        """fun >= f(at) + G (x - at); at: points of the boxes as they were, inside which G holds."""
+        """Fun >= f(at) + G (x - at); at: points of the boxes as they were, inside which G holds."""
         X, G, cut = self.X, self.G, self.cut
-        D = A.sub(X, Interval(at, at))
-        p = A.mul(G, D)
-        self.raise_low(A.add(f, A.total(p, (0,))).lo)
+        D = iv.sub(X, Interval(at, at))
+        p = iv.mul(G, D)
+        self.raise_low(iv.add(f, iv.total(p, (0,))).lo)
         lows = np.where(np.isfinite(p.lo), p.lo, 0.0)
         bad = ~np.isfinite(p.lo)
-        others = A.total(Interval(lows, lows), (0,)).lo - lows
-        others = A.down(others, 4) - np.abs(lows).sum(0) * (len(lows) + 8) * 2.0**-52
+        others = iv.total(Interval(lows, lows), (0,)).lo - lows
+        others = iv.down(others, 4) - np.abs(lows).sum(0) * (len(lows) + 8) * 2.0**-52
         others = np.where(bad.sum(0) - bad > 0, -INF, others)
-        room = A.up(cut - A.down(f.lo + others, 2), 2)  # G_i (x_i - at_i) is at most this
-        t = A.quotient(Interval(np.full_like(room, -INF), np.where(room == room, room, INF)), G)
-        self.narrow(A.add(Interval(at, at), t), np.zeros(X.lo.shape[1], bool))
+        room = iv.up(cut - iv.down(f.lo + others, 2), 2)  # G_i (x_i - at_i) is at most this
+        t = iv.quotient(Interval(np.full_like(room, -INF), np.where(room == room, room, INF)), G)
+        self.narrow(iv.add(Interval(at, at), t), np.zeros(X.lo.shape[1], bool))
 
     def curved(self) -> None:
         """Tests by the Hessian, where a sample of the boxes gains by them."""
@@ -220,7 +220,7 @@ class _Batch:
     def score(self) -> np.ndarray:
         """By how much each side may change fun (smear), or what it costs a sum of squares, or its width."""
         w = self.X.hi - self.X.lo
-        score, smear = w / self.bound.width, A.size(self.G).hi * w
+        score, smear = w / self.bound.width, iv.size(self.G).hi * w
         good = np.isfinite(smear).all(0) & (smear > 0).any(0)
         score = np.where(good, smear / np.where(good, smear.max(0, initial=0.0), 1.0), score)
         good = (self.share > 0).any(0)

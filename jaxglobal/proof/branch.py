@@ -42,8 +42,10 @@ class Search:
         boxes: how many have been tested.
     """
 
-    def __init__(self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0):
-        """points: known minima, the best first; tol: of the gap, relative to 1 + |fun|; history: dropped boxes to keep."""
+    def __init__(
+        self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0
+    ):
+        """points: known minima, the best first; tol: of the gap, by 1 + |fun|; history: dropped boxes to keep."""
         self.model, self.low, self.high, self.tol = model, low, high, tol
         self.bound = Bound(model, low, high)
         self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
@@ -88,7 +90,10 @@ class Search:
     def lower(self) -> float:
         """The lower bound that is proven so far."""
         given = (float(np.min(low)) for _, _, low in self._given)
-        least = min([self.pool.least, *given, *(leaf.low for leaf in self.leaves), *(r.least for r in self.regions)], default=INF)
+        least = min(
+            [self.pool.least, *given, *(leaf.low for leaf in self.leaves), *(r.least for r in self.regions)],
+            default=INF,
+        )
         return min(least, self.cut)
 
     @property

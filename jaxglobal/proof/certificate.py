@@ -124,7 +124,10 @@ class Certificate:
             ("message", self.message),
             ("boxes", f"{self.nboxes:,} tested, {left:,} left"),
             ("time", duration(self.time)),
-            ("minimizers", f"{counted(len(self.minimizers), 'box').replace('boxs', 'boxes')}, {unique} with one proven minimiser"),
+            (
+                "minimizers",
+                f"{counted(len(self.minimizers), 'box').replace('boxs', 'boxes')}, {unique} with one proven minimiser",
+            ),
         ]
 
     def __repr__(self) -> str:

@@ -18,9 +18,9 @@ from jaxglobal.interrupt import Interrupt
 from jaxglobal.nearest import helps
 from jaxglobal.precise import widened
 from jaxglobal.proof import kept
-from jaxglobal.proof.crew import cores
-from jaxglobal.proof.certificate import Boxes, Certificate, Dropped, Minimizer
 from jaxglobal.proof.branch import Search
+from jaxglobal.proof.certificate import Boxes, Certificate, Dropped, Minimizer
+from jaxglobal.proof.crew import cores
 from jaxglobal.proof.gather import minimizers
 from jaxglobal.proof.lower import model_of
 from jaxglobal.proof.model import Model
@@ -30,8 +30,8 @@ POINTS = 64  # known minima about which regions are looked for
 PICTURED = 20_000  # dropped boxes that are kept
 SHOWN = 0.2  # seconds between two lines of progress
 RESTS = (
-    "up to the accuracy that JAX publishes for its elementary functions and the processor's float64 arithmetic, for fun "
-    "of real numbers"
+    "up to the accuracy that JAX publishes for its elementary functions and the processor's float64 arithmetic, for "
+    "fun of real numbers"
 )
 NARROW = "; fun, which rounds to less than float64 somewhere, was taken without that rounding"
 
@@ -51,10 +51,10 @@ def certify(
 ) -> Certificate:
     """A proven lower bound of a JAX function in a box, and boxes that hold its global minimisers.
 
-    The function is evaluated on boxes instead of points, in interval arithmetic that rounds outwards; boxes whose values
-    lie above the best one known are dropped, and the others split, until the best value is shown to be the least. That
-    is a proof where `minimize` gives evidence; it costs more, and its cost grows fast with the number of variables that
-    are coupled (the documentation has a table).
+    The function is evaluated on boxes instead of points, in interval arithmetic that rounds outwards; boxes whose
+    values lie above the best one known are dropped, and the others split, until the best value is shown to be the
+    least. That is a proof where `minimize` gives evidence; it costs more, and its cost grows fast with the number of
+    variables that are coupled (the documentation has a table).
 
     Args:
         fun: fun(x, *args) -> scalar, as `minimize` takes it, or a `Fit` of `curve_fit`, which brings all else along.
@@ -159,7 +159,9 @@ class Problem:
         for side in (low, high):
             if not np.all(np.isfinite(side)):
                 i = int(np.argmin(np.isfinite(side)))
-                raise ValueError(f"`bounds` must be finite, as a proof covers the whole box; got {side[i]} at index {i}.")
+                raise ValueError(
+                    f"`bounds` must be finite, as a proof covers the whole box; got {side[i]} at index {i}."
+                )
         objective.check_sides(low, high)
         structure = dataclasses.replace(structure, dtype=np.dtype(np.float64))
         low, high = low.astype(float), high.astype(float)
@@ -248,7 +250,9 @@ def message(search: Search, proven: bool, reason: str, gap: float, narrow: bool)
     if proven:
         return f"the value is proven, {rests}; where else it may be taken is not: {reason}"
     if search.cut == np.inf:
-        return f"no point is known at which fun is defined; the lower bound holds, {rests}" + (f"; {reason}" if reason else "")
+        return f"no point is known at which fun is defined; the lower bound holds, {rests}" + (
+            f"; {reason}" if reason else ""
+        )
     if reason:
         return f"not proven, as {reason}: the bound holds, {rests}, and {gap:.2g} are missing; allow more"
     if gap <= search.slack:

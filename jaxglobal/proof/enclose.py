@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal.proof import functions, moves
-from jaxglobal.proof.intervals import INF, Arithmetic, Interval
+from jaxglobal.proof import intervals as iv
+from jaxglobal.proof.intervals import INF, Interval
 from jaxglobal.proof.node import Node
 
 
@@ -37,42 +38,42 @@ class Enclosure(NamedTuple):
 
 
 def either(p: Any, q: Any) -> Any:
-    """p or q, where False is False everywhere."""
+    """P or q, where False is False everywhere."""
     return q if p is False else p if q is False else p | q
 
 
-def by_box(A: Arithmetic, mask: Any) -> Any:
+def by_box(mask: Any) -> Any:
     """Whether a mask holds anywhere, by box; False where it holds in none."""
     mask = mask.any(tuple(range(mask.ndim - 1))) if mask.ndim > 1 else mask
-    return mask if not A.eager or mask.any() else False
+    return mask if mask.any() else False
 
 
-def one(A: Arithmetic, node: Node, ins: list[Enclosure]) -> Enclosure:
+def one(node: Node, ins: list[Enclosure]) -> Enclosure:
     """The result of an operation."""
     if node.op == "select":
-        return select(A, node, ins)
+        return select(node, ins)
     if node.op == "defined":
-        nan, like = ins[0].nan, A.xp.ones_like(ins[0].lo)
-        return Enclosure(like if nan is False else A.xp.where(nan, 0.0, like), like, False, either(ins[0].jump, nan))
+        nan, like = ins[0].nan, np.ones_like(ins[0].lo)
+        return Enclosure(like if nan is False else np.where(nan, 0.0, like), like, False, either(ins[0].jump, nan))
     nan = jump = edge = False
     for operand in ins:
         nan, jump, edge = either(nan, operand.nan), either(jump, operand.jump), either(edge, operand.edge)
     if node.op not in ("and", "or", "xor", "not", "move"):  # a condition that is used as a number jumps
         jump, edge = either(jump, edge), False
-    out = RULES[node.op](A, node, *(Interval(i.lo, i.hi) for i in ins))
+    out = RULES[node.op](node, *(Interval(i.lo, i.hi) for i in ins))
     if len(out) == 4:
         nan, jump = either(nan, out[2]), jump if node.op in COMPARISONS else either(jump, out[3])
     lo, hi = out[0], out[1]
     if node.op in COMPARISONS and nan is not False:  # of NaN only != is true
-        lo, hi = (lo, A.xp.where(nan, 1.0, hi)) if node.op == "ne" else (A.xp.where(nan, 0.0, lo), hi)
+        lo, hi = (lo, np.where(nan, 1.0, hi)) if node.op == "ne" else (np.where(nan, 0.0, lo), hi)
     if node.op in COMPARISONS:
         return Enclosure(lo, hi, False, either(jump, nan), out[3])
     if node.never_negative:
-        lo = A.xp.maximum(lo, 0.0)
+        lo = np.maximum(lo, 0.0)
     return Enclosure(lo, hi, nan, jump, edge)
 
 
-def run(A: Arithmetic, nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dict[int, Enclosure]:
+def run(nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dict[int, Enclosure]:
     """Runs operations in order, on top of the values of x and of those before; adds theirs."""
     for i in plan:
         node = nodes[i]
@@ -82,23 +83,23 @@ def run(A: Arithmetic, nodes: list[Node], plan: list[int], values: dict[int, Enc
                 lo, hi = nodes[j].value  # pyright: ignore
                 values[j] = Enclosure(lo, hi, np.ones(1, bool) if nodes[j].undefined else False, False)
             ins.append(values[j])
-        values[i] = one(A, node, ins)
+        values[i] = one(node, ins)
     return values
 
 
-# ------------------------------------------------------------------ rules: rule(A, node, *operands)
+# ------------------------------------------------------------------ rules: rule(node, *operands)
 
 
-def _increasing(A: Arithmetic, node: Node, a: Interval) -> Any:
-    return functions.increasing(A, node.op, a)
+def _increasing(node: Node, a: Interval) -> Any:
+    return functions.increasing(node.op, a)
 
 
 def _defined_from(least: float, closed: bool):
     """The rule of an increasing function that is defined from a number on."""
 
-    def rule(A: Arithmetic, node: Node, a: Interval) -> Any:
+    def rule(node: Node, a: Interval) -> Any:
         below = a.lo < least if closed else a.lo <= least
-        return (*functions.increasing(A, node.op, a), by_box(A, below), False)
+        return (*functions.increasing(node.op, a), by_box(below), False)
 
     return rule
 
@@ -106,92 +107,90 @@ def _defined_from(least: float, closed: bool):
 def _defined_between(fun: Any):
     """The rule of a function that is defined in [-1, 1]."""
 
-    def rule(A: Arithmetic, node: Node, a: Interval) -> Any:
-        return (*fun(A, node, a), by_box(A, (a.lo < -1) | (a.hi > 1)), False)
+    def rule(node: Node, a: Interval) -> Any:
+        return (*fun(node, a), by_box((a.lo < -1) | (a.hi > 1)), False)
 
     return rule
 
 
-def _reciprocal(A: Arithmetic, node: Node, a: Interval) -> Any:
-    return (*A.reciprocal(a), by_box(A, (a.lo <= 0) & (a.hi >= 0)), False)
+def _reciprocal(node: Node, a: Interval) -> Any:
+    return (*iv.reciprocal(a), by_box((a.lo <= 0) & (a.hi >= 0)), False)
 
 
-def _tan(A: Arithmetic, node: Node, a: Interval) -> Any:
-    out, pole = functions.tan(A, a)
-    return (*out, by_box(A, pole), False)
+def _tan(node: Node, a: Interval) -> Any:
+    out, pole = functions.tan(a)
+    return (*out, by_box(pole), False)
 
 
-def _lgamma(A: Arithmetic, node: Node, a: Interval) -> Any:
-    return (*functions.lgamma(A, a), by_box(A, a.lo <= 0), False)
+def _lgamma(node: Node, a: Interval) -> Any:
+    return (*functions.lgamma(a), by_box(a.lo <= 0), False)
 
 
-def _digamma(A: Arithmetic, node: Node, a: Interval) -> Any:
-    out, bad = functions.increasing(A, "digamma", a), a.lo <= 0
-    xp = A.xp
-    return xp.where(bad, -INF, out.lo), xp.where(bad, INF, out.hi), by_box(A, bad), False
+def _digamma(node: Node, a: Interval) -> Any:
+    out, bad = functions.increasing("digamma", a), a.lo <= 0
+    return np.where(bad, -INF, out.lo), np.where(bad, INF, out.hi), by_box(bad), False
 
 
-def _powc(A: Arithmetic, node: Node, a: Interval) -> Any:
+def _powc(node: Node, a: Interval) -> Any:
     """A constant power that is no whole number, of what is not negative in a."""
-    xp, y = A.xp, node.params["y"]
+    y = node.params["y"]
     power = Interval(np.asarray(y), np.asarray(y))
-    out = functions.exp(A, A.mul(power, functions.log(A, functions.positive(A, a))))
+    out = functions.exp(iv.mul(power, functions.log(functions.positive(a))))
     lo, hi = out
     if y > 0:
-        lo = xp.where(a.lo > 0, lo, 0.0)
-        hi = xp.where(a.hi > 0, hi, 0.0)
-        return lo, hi, by_box(A, a.lo < 0), False
-    lo = xp.where(a.hi > 0, lo, -INF)
-    return lo, xp.where(a.lo > 0, hi, INF), by_box(A, a.lo <= 0), False
+        lo = np.where(a.lo > 0, lo, 0.0)
+        hi = np.where(a.hi > 0, hi, 0.0)
+        return lo, hi, by_box(a.lo < 0), False
+    lo = np.where(a.hi > 0, lo, -INF)
+    return lo, np.where(a.lo > 0, hi, INF), by_box(a.lo <= 0), False
 
 
 def _step(fun: str):
     """A step function: it jumps where the ends, or what is next to them, differ."""
 
-    def rule(A: Arithmetic, node: Node, a: Interval) -> Any:
-        xp = A.xp
-        step = {"floor": xp.floor, "ceil": xp.ceil, "round": xp.rint, "trunc": xp.trunc, "sign": xp.sign}[fun]
-        low, high = step(xp.nextafter(a.lo, -INF)), step(xp.nextafter(a.hi, INF))
+    def rule(node: Node, a: Interval) -> Any:
+        step = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc, "sign": np.sign}[fun]
+        low, high = step(np.nextafter(a.lo, -INF)), step(np.nextafter(a.hi, INF))
         lo, hi = (low, high) if fun == "round" else (step(a.lo), step(a.hi))  # halves go either way
-        return lo, hi, False, by_box(A, low != high)
+        return lo, hi, False, by_box(low != high)
 
     return rule
 
 
-def _sign_hull(A: Arithmetic, node: Node, a: Interval) -> Any:
+def _sign_hull(node: Node, a: Interval) -> Any:
     """The derivative of |a|: both signs where a reaches zero."""
-    xp = A.xp
-    lo, hi = xp.where(a.lo > 0, 1.0, -1.0), xp.where(a.hi < 0, -1.0, 1.0)
-    return lo, hi, False, by_box(A, lo != hi)
+    lo, hi = np.where(a.lo > 0, 1.0, -1.0), np.where(a.hi < 0, -1.0, 1.0)
+    return lo, hi, False, by_box(lo != hi)
 
 
-def _compare(A: Arithmetic, node: Node, a: Interval, b: Interval) -> Any:
+def _compare(node: Node, a: Interval, b: Interval) -> Any:
     """Zero or one, both where it is open; a `closed` one is open as well where the intervals touch."""
-    xp, op = A.xp, node.op
+    op = node.op
     if op in ("gt", "ge"):
         a, b = b, a
     touch = (a.lo <= b.hi) & (b.lo <= a.hi)
     if op in ("eq", "ne"):
         same = (a.lo == a.hi) & (b.lo == b.hi) & (a.lo == b.lo)
         if node.params.get("closed"):
-            lo, hi = xp.where(touch, 0.0, 0.0), xp.where(touch, 1.0, 0.0)
+            lo, hi = np.where(touch, 0.0, 0.0), np.where(touch, 1.0, 0.0)
         else:
-            lo, hi = xp.where(same, 1.0, 0.0), xp.where(touch, 1.0, 0.0)
+            lo, hi = np.where(same, 1.0, 0.0), np.where(touch, 1.0, 0.0)
         if op == "ne":
             lo, hi = 1.0 - hi, 1.0 - lo
     elif node.params.get("closed"):
-        lo, hi = xp.where(a.hi < b.lo, 1.0, 0.0), xp.where(a.lo > b.hi, 0.0, 1.0)
+        lo, hi = np.where(a.hi < b.lo, 1.0, 0.0), np.where(a.lo > b.hi, 0.0, 1.0)
     elif op in ("lt", "gt"):
-        lo, hi = xp.where(a.hi < b.lo, 1.0, 0.0), xp.where(a.lo < b.hi, 1.0, 0.0)
+        lo, hi = np.where(a.hi < b.lo, 1.0, 0.0), np.where(a.lo < b.hi, 1.0, 0.0)
     else:
-        lo, hi = xp.where(a.hi <= b.lo, 1.0, 0.0), xp.where(a.lo <= b.hi, 1.0, 0.0)
-    return lo, hi, False, by_box(A, touch)
+        lo, hi = np.where(a.hi <= b.lo, 1.0, 0.0), np.where(a.lo <= b.hi, 1.0, 0.0)
+    return lo, hi, False, by_box(touch)
 
 
-def select(A: Arithmetic, node: Node, ins: list[Enclosure]) -> Enclosure:
+def select(node: Node, ins: list[Enclosure]) -> Enclosure:
     """The union of the cases that a condition, or an index, may choose; undefined and jumping as these are."""
-    xp, which, cases = A.xp, ins[0], ins[1:]
-    lo = hi = None
+    which, cases = ins[0], ins[1:]
+    lo: Any = None
+    hi: Any = None
     nan, jump = which.nan, which.jump
     if not node.params.get("continuous"):  # else its cases have been proven to agree where it switches
         jump = either(jump, which.edge)
@@ -203,89 +202,86 @@ def select(A: Arithmetic, node: Node, ins: list[Enclosure]) -> Enclosure:
         if k == top:
             high = which.hi >= k
         may = low & high if k not in (0, top) else low if k == 0 else high
-        lo = xp.where(may, case.lo, INF) if lo is None else xp.minimum(lo, xp.where(may, case.lo, INF))
-        hi = xp.where(may, case.hi, -INF) if hi is None else xp.maximum(hi, xp.where(may, case.hi, -INF))
+        lo = np.where(may, case.lo, INF) if lo is None else np.minimum(lo, np.where(may, case.lo, INF))
+        hi = np.where(may, case.hi, -INF) if hi is None else np.maximum(hi, np.where(may, case.hi, -INF))
         if case.nan is not False or case.jump is not False:
             where = may.any(tuple(range(may.ndim - 1))) if may.ndim > 1 else may
             nan = either(nan, False if case.nan is False else case.nan & where)
             jump = either(jump, False if case.jump is False else case.jump & where)
         jump = either(jump, case.edge)
     if node.never_negative:
-        lo = xp.maximum(lo, 0.0)
+        lo = np.maximum(lo, 0.0)
     return Enclosure(lo, hi, nan, jump)
 
 
-def _logic(A: Arithmetic, node: Node, *operands: Interval) -> Any:
-    xp = A.xp
+def _logic(node: Node, *operands: Interval) -> Any:
     a = operands[0]
     if node.op == "not":
         return 1.0 - a.hi, 1.0 - a.lo
     b = operands[1]
     if node.op == "and":
-        return xp.minimum(a.lo, b.lo), xp.minimum(a.hi, b.hi)
+        return np.minimum(a.lo, b.lo), np.minimum(a.hi, b.hi)
     if node.op == "or":
-        return xp.maximum(a.lo, b.lo), xp.maximum(a.hi, b.hi)
+        return np.maximum(a.lo, b.lo), np.maximum(a.hi, b.hi)
     known = (a.lo == a.hi) & (b.lo == b.hi)
-    return xp.where(known, abs(a.lo - b.lo), 0.0), xp.where(known, abs(a.lo - b.lo), 1.0)
+    return np.where(known, abs(a.lo - b.lo), 0.0), np.where(known, abs(a.lo - b.lo), 1.0)
 
 
-def _atan2(A: Arithmetic, node: Node, y: Interval, x: Interval) -> Any:
+def _atan2(node: Node, y: Interval, x: Interval) -> Any:
     """The angle: by its corners where neither the origin nor the cut along negative x lies in the box."""
-    xp = A.xp
     cut = (x.lo <= 0) & (y.lo <= 0) & (y.hi >= 0)
-    corners = [xp.arctan2(q, p) for q in y for p in x]
-    lo = xp.minimum(xp.minimum(corners[0], corners[1]), xp.minimum(corners[2], corners[3]))
-    hi = xp.maximum(xp.maximum(corners[0], corners[1]), xp.maximum(corners[2], corners[3]))
-    lo, hi = A.down(lo, 9), A.up(hi, 9)
-    return xp.where(cut, -3.15, lo), xp.where(cut, 3.15, hi), False, by_box(A, cut)
+    corners = [np.arctan2(q, p) for q in y for p in x]
+    lo = np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
+    hi = np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
+    lo, hi = iv.down(lo, 9), iv.up(hi, 9)
+    return np.where(cut, -3.15, lo), np.where(cut, 3.15, hi), False, by_box(cut)
 
 
-def _rem(A: Arithmetic, node: Node, a: Interval, b: Interval) -> Any:
+def _rem(node: Node, a: Interval, b: Interval) -> Any:
     """The remainder of a division by a constant, with the sign of a: a - b trunc(a / b)."""
-    xp = A.xp
-    t = A.div(a, b)
-    low, high = xp.trunc(A.down(t.lo)), xp.trunc(A.up(t.hi))
-    same, size = low == high, A.size(b).hi
-    exact = A.sub(a, A.mul(Interval(low, high), b))
-    lo = xp.where(same, exact.lo, xp.where(a.lo < 0, -size, 0.0))
-    hi = xp.where(same, exact.hi, xp.where(a.hi > 0, size, 0.0))
-    return xp.maximum(lo, -size), xp.minimum(hi, size), by_box(A, (b.lo <= 0) & (b.hi >= 0)), by_box(A, ~same)
+    t = iv.div(a, b)
+    low, high = np.trunc(iv.down(t.lo)), np.trunc(iv.up(t.hi))
+    same, size = low == high, iv.size(b).hi
+    exact = iv.sub(a, iv.mul(Interval(low, high), b))
+    lo = np.where(same, exact.lo, np.where(a.lo < 0, -size, 0.0))
+    hi = np.where(same, exact.hi, np.where(a.hi > 0, size, 0.0))
+    return np.maximum(lo, -size), np.minimum(hi, size), by_box((b.lo <= 0) & (b.hi >= 0)), by_box(~same)
 
 
-def _sort(A: Arithmetic, node: Node, a: Interval) -> Any:
-    return A.xp.sort(a.lo, node.params["axis"]), A.xp.sort(a.hi, node.params["axis"])
+def _sort(node: Node, a: Interval) -> Any:
+    return np.sort(a.lo, node.params["axis"]), np.sort(a.hi, node.params["axis"])
 
 
-def _unknown(A: Arithmetic, node: Node, *operands: Interval) -> Any:
+def _unknown(node: Node, *operands: Interval) -> Any:
     """A derivative for which there is no rule."""
-    return A.whole(A.xp.broadcast_to(operands[0].lo, (*node.shape, operands[0].lo.shape[-1])))
+    return iv.whole(np.broadcast_to(operands[0].lo, (*node.shape, operands[0].lo.shape[-1])))
 
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 RULES: dict[str, Any] = {
-    "add": lambda A, node, a, b: A.add(a, b),
-    "sub": lambda A, node, a, b: A.sub(a, b),
-    "mul": lambda A, node, a, b: A.mul(a, b, node.params.get("signs", (False, False))),
-    "neg": lambda A, node, a: A.neg(a),
-    "abs": lambda A, node, a: A.size(a),
-    "square": lambda A, node, a: A.square(a),
-    "ipow": lambda A, node, a: A.power(a, node.params["y"]),
-    "max": lambda A, node, a, b: (A.xp.maximum(a.lo, b.lo), A.xp.maximum(a.hi, b.hi)),
-    "min": lambda A, node, a, b: (A.xp.minimum(a.lo, b.lo), A.xp.minimum(a.hi, b.hi)),
-    "sum": lambda A, node, a: A.total(a, node.params["axes"]),
-    "move": lambda A, node, *ins: (
-        moves.forward(A, node, [i.lo for i in ins]),
-        moves.forward(A, node, [i.hi for i in ins]),
+    "add": lambda node, a, b: iv.add(a, b),
+    "sub": lambda node, a, b: iv.sub(a, b),
+    "mul": lambda node, a, b: iv.mul(a, b, node.params.get("signs", (False, False))),
+    "neg": lambda node, a: iv.neg(a),
+    "abs": lambda node, a: iv.size(a),
+    "square": lambda node, a: iv.square(a),
+    "ipow": lambda node, a: iv.power(a, node.params["y"]),
+    "max": lambda node, a, b: (np.maximum(a.lo, b.lo), np.maximum(a.hi, b.hi)),
+    "min": lambda node, a, b: (np.minimum(a.lo, b.lo), np.minimum(a.hi, b.hi)),
+    "sum": lambda node, a: iv.total(a, node.params["axes"]),
+    "move": lambda node, *ins: (
+        moves.forward(node, [i.lo for i in ins]),
+        moves.forward(node, [i.hi for i in ins]),
     ),
-    "quadratic": lambda A, node, a: functions.quadratic(A, node.params["a"], node.params["b"], a),
-    "sin": lambda A, node, a: functions.wave(A, "sin", a),
-    "cos": lambda A, node, a: functions.wave(A, "cos", a),
+    "quadratic": lambda node, a: functions.quadratic(node.params["a"], node.params["b"], a),
+    "sin": lambda node, a: functions.wave("sin", a),
+    "cos": lambda node, a: functions.wave("cos", a),
     "tan": _tan,
-    "acos": _defined_between(lambda A, node, a: functions.acos(A, a)),
+    "acos": _defined_between(lambda node, a: functions.acos(a)),
     "asin": _defined_between(_increasing),
     "atanh": _defined_between(_increasing),
-    "erfc": lambda A, node, a: functions.erfc(A, a),
-    "cosh": lambda A, node, a: functions.cosh(A, a),
+    "erfc": lambda node, a: functions.erfc(a),
+    "cosh": lambda node, a: functions.cosh(a),
     "lgamma": _lgamma,
     "digamma": _digamma,
     "log": _defined_from(0.0, closed=False),

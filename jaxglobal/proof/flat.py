@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.proof.enclose import Enclosure, one
-from jaxglobal.proof.intervals import NUMPY, Interval
+from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.node import Node
 
 NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc"}
@@ -84,7 +84,9 @@ class Program:
         array = self.number(i)
         return array is not None and bool(np.all(array == number))
 
-    def emit(self, op: str, ins: Sequence[int], shape: Sequence[int] | None = None, key: Any = (), **params: Any) -> int:
+    def emit(
+        self, op: str, ins: Sequence[int], shape: Sequence[int] | None = None, key: Any = (), **params: Any
+    ) -> int:
         """The number of the operation's result, that of an equal one if there is one.
 
         shape: of the result; by default that to which the operands broadcast.
@@ -109,7 +111,11 @@ class Program:
         never = never or (op == "select" and all(node.never_negative for node in operands[1:]))
         if op == "mul":
             params = {"signs": tuple(node.never_negative for node in operands)}
-        partial = any(node.partial for node in operands) or op in PARTIAL and not (op == "sqrt" and operands[0].never_negative)
+        partial = (
+            any(node.partial for node in operands)
+            or op in PARTIAL
+            and not (op == "sqrt" and operands[0].never_negative)
+        )
         node = Node(op, params, ins, tuple(shape), never, partial)
         if operands and all(o.value is not None for o in operands):
             return self._fold(node)
@@ -127,7 +133,7 @@ class Program:
         with np.errstate(all="ignore"):
             if node.op == "reciprocal" and values[0].is_point and np.all(np.frexp(values[0].lo)[0] == 0.5):
                 return self.const((1 / values[0].lo)[..., 0])  # powers of two
-            out = one(NUMPY, node, [self._constant(i) for i in node.ins])
+            out = one(node, [self._constant(i) for i in node.ins])
         nan = bool(np.any(out.nan))
         lo, hi = (np.broadcast_to(end, (*node.shape, 1)) for end in (out.lo, out.hi))
         if nan:
@@ -172,7 +178,9 @@ class Program:
                     if self.nodes[j].op == "neg" and not self.is_const(i):
                         return self.emit("sub", (i, self.nodes[j].ins[0]))
         if op in ("eq", "ne") and ins[0] == ins[1]:  # the test for NaN
-            defined = self.emit("defined", ins[:1]) if self.nodes[ins[0]].partial else self.const(np.ones(self.shape(ins[0])))
+            defined = (
+                self.emit("defined", ins[:1]) if self.nodes[ins[0]].partial else self.const(np.ones(self.shape(ins[0])))
+            )
             return defined if op == "eq" else self.emit("not", (defined,))
         if op == "neg" and self.nodes[ins[0]].op in ("neg", "sub"):
             inner = self.nodes[ins[0]].ins
@@ -215,7 +223,7 @@ class Program:
         return (np.full(1, -1.0), node.ins[0]) if node.op == "neg" else (np.ones(1), i)
 
     def _quadratic(self, i: int, j: int, minus: bool) -> int | None:
-        """a u^2 + b u as one operation, which knows its vertex; None where i and j are not that."""
+        """A u^2 + b u as one operation, which knows its vertex; None where i and j are not that."""
         (a, u), (b, v) = self._scaled(i), self._scaled(j)
         b = -b if minus else b
         if self.nodes[v].op == "square" and self.nodes[v].ins[0] == u:
@@ -235,15 +243,15 @@ class Program:
     # ------------------------------------------------------------ shorthands for those who write operations
 
     def add(self, a: int, b: int) -> int:
-        """a + b."""
+        """A + b."""
         return self.emit("add", (a, b))
 
     def sub(self, a: int, b: int) -> int:
-        """a - b."""
+        """A - b."""
         return self.emit("sub", (a, b))
 
     def mul(self, a: int, b: int) -> int:
-        """a b."""
+        """A b."""
         return self.emit("mul", (a, b))
 
     def scaled(self, a: int, number: float) -> int:
@@ -286,11 +294,11 @@ class Program:
 
     def cut(self, a: int, cuts: Sequence[slice]) -> int:
         """Some of the entries along each axis."""
-        cuts = tuple(slice(*c.indices(size)) for c, size in zip(cuts, self.shape(a), strict=True))
-        shape = [len(range(size)[c]) for c, size in zip(cuts, self.shape(a), strict=True)]
-        if shape == list(self.shape(a)) and all(c.step == 1 for c in cuts):
+        ends = [c.indices(size) for c, size in zip(cuts, self.shape(a), strict=True)]
+        shape = [len(range(*end)) for end in ends]
+        if shape == list(self.shape(a)) and all(step == 1 for *_, step in ends):
             return a
-        cuts = tuple(slice(c.start, c.stop if c.stop >= 0 else None, c.step) for c in cuts)
+        cuts = tuple(slice(start, stop if stop >= 0 else None, step) for start, stop, step in ends)
         return self.move("slice", (a,), shape, str(cuts), cuts=cuts)
 
     def concatenate(self, parts: Sequence[int], axis: int) -> int:
@@ -307,14 +315,19 @@ class Program:
         index = np.asarray(index, np.int64)
         size = math.prod(self.shape(a))
         flat = index.ravel()
-        if len(flat) and len(flat) <= size and flat[0] + len(flat) <= size and np.array_equal(flat, np.arange(flat[0], flat[0] + len(flat))):
+        if (
+            len(flat)
+            and len(flat) <= size
+            and flat[0] + len(flat) <= size
+            and np.array_equal(flat, np.arange(flat[0], flat[0] + len(flat)))
+        ):
             whole = self.reshape(a, (size,))
             return self.reshape(self.cut(whole, (slice(int(flat[0]), int(flat[0]) + len(flat)),)), index.shape)
         return self.move("take", (a,), index.shape, index.tobytes(), index=index)
 
-    def rows(self, a: int, index: Sequence[int]) -> int:
+    def rows(self, a: int, chosen: Sequence[int]) -> int:
         """Some of the entries along the first axis."""
-        index = np.asarray(index, np.int64)
+        index = np.asarray(chosen, np.int64)
         if len(index) == self.shape(a)[0] and np.array_equal(index, np.arange(len(index))):
             return a
         if len(index) == 1:

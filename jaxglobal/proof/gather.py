@@ -27,7 +27,9 @@ def minimizers(search: Search) -> list[Place]:
         found = region(search.model, 0.5 * (leaf.lo + leaf.hi), search.low, search.high)
         inside = found is not None and np.all(found.low <= leaf.lo) and np.all(leaf.hi <= found.high)
         if found is not None and inside:
-            if not any(np.all(known.low <= found.tiny[0]) and np.all(found.tiny[1] <= known.high) for known in search.regions):
+            if not any(
+                np.all(known.low <= found.tiny[0]) and np.all(found.tiny[1] <= known.high) for known in search.regions
+            ):
                 search.regions.append(found)
                 search.meet(0.5 * (found.tiny[0] + found.tiny[1]))
         else:

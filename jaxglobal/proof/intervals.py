@@ -1,4 +1,4 @@
-"""Interval arithmetic with outward rounding, on arrays of intervals: NumPy's, or JAX's inside a compiled program.
+"""Interval arithmetic with outward rounding, on NumPy arrays of intervals.
 
 The last axis of every array is the batch of boxes. Every end is moved outward by more than the rounding error of its
 operation, so that the real result of real numbers in the operands lies inside [1]. Infinite ends are limits: the lower
@@ -29,166 +29,155 @@ class Interval(NamedTuple):
         return self.lo is self.hi
 
 
-class Arithmetic:
-    """The operations on one array library, `xp`: numpy or jax.numpy.
+def down(x: Any, ulps: float = 1.0) -> Any:
+    """Below x by at least so many units in its last place; an overflow becomes the largest number."""
+    x = np.minimum(x, MAX)
+    slack = np.abs(x)
+    slack *= ulps * EPS
+    slack += TINY
+    return np.subtract(x, slack, out=slack) if slack.ndim else x - slack
 
-    In NumPy the cheap case is looked for at run time; in JAX the general formula is compiled.
-    """
 
-    def __init__(self, xp: Any):
-        """xp: numpy or jax.numpy."""
-        self.xp, self.eager = xp, xp is np
+def up(x: Any, ulps: float = 1.0) -> Any:
+    """Above x by at least so many units in its last place."""
+    x = np.maximum(x, -MAX)
+    slack = np.abs(x)
+    slack *= ulps * EPS
+    slack += TINY
+    return np.add(x, slack, out=slack) if slack.ndim else x + slack
 
-    def down(self, x: Any, ulps: float = 1.0) -> Any:
-        """Below x by at least so many units in its last place; an overflow becomes the largest number."""
-        x = self.xp.minimum(x, MAX)
-        if not self.eager:
-            return x - (abs(x) * (ulps * EPS) + TINY)
-        slack = np.abs(x)
-        slack *= ulps * EPS
-        slack += TINY
-        return np.subtract(x, slack, out=slack) if slack.ndim else x - slack
 
-    def up(self, x: Any, ulps: float = 1.0) -> Any:
-        """Above x by at least so many units in its last place."""
-        x = self.xp.maximum(x, -MAX)
-        if not self.eager:
-            return x + (abs(x) * (ulps * EPS) + TINY)
-        slack = np.abs(x)
-        slack *= ulps * EPS
-        slack += TINY
-        return np.add(x, slack, out=slack) if slack.ndim else x + slack
+def whole(like: Any) -> Interval:
+    """All real numbers, in the shape of an array."""
+    return Interval(np.full_like(like, -INF), np.full_like(like, INF))
 
-    def whole(self, like: Any) -> Interval:
-        """All real numbers, in the shape of an array."""
-        return Interval(self.xp.full_like(like, -INF), self.xp.full_like(like, INF))
 
-    def add(self, a: Interval, b: Interval) -> Interval:
-        """a + b."""
-        return Interval(self.down(a.lo + b.lo), self.up(a.hi + b.hi))
+def add(a: Interval, b: Interval) -> Interval:
+    """A + b."""
+    return Interval(down(a.lo + b.lo), up(a.hi + b.hi))
 
-    def sub(self, a: Interval, b: Interval) -> Interval:
-        """a - b."""
-        return Interval(self.down(a.lo - b.hi), self.up(a.hi - b.lo))
 
-    def neg(self, a: Interval) -> Interval:
-        """-a, exactly."""
-        return Interval(-a.hi, -a.lo)
+def sub(a: Interval, b: Interval) -> Interval:
+    """A - b."""
+    return Interval(down(a.lo - b.hi), up(a.hi - b.lo))
 
-    def product(self, x: Any, y: Any) -> Any:
-        """The product of two ends, where 0 inf = 0: an infinite end is a limit and no member."""
-        p = x * y
-        return self.xp.where(p == p, p, 0.0)
 
-    def mul(self, a: Interval, b: Interval, signs: tuple[bool, bool] = (False, False)) -> Interval:
-        """a b; signs: which of the two is known never to be negative."""
-        if self.eager:  # an infinite end is rare, and a test for NaN costs less than one of every product
-            lo, hi = self._mul(a, b, signs, np.multiply)
-            if not (has_nan(lo) or has_nan(hi)):
-                return Interval(self.down(lo), self.up(hi))
-        lo, hi = self._mul(a, b, signs, self.product)
-        return Interval(self.down(lo), self.up(hi))
+def neg(a: Interval) -> Interval:
+    """-a, exactly."""
+    return Interval(-a.hi, -a.lo)
 
-    def _mul(self, a: Interval, b: Interval, signs: tuple[bool, bool], product: Any) -> tuple[Any, Any]:
-        xp = self.xp
-        if a.is_point and not b.is_point:
-            a, b, signs = b, a, signs[::-1]
-        if b.is_point:
-            p, q = product(a.lo, b.lo), product(a.hi, b.hi)
-            if isinstance(b.lo, np.ndarray):
-                if signs[1] or np.all(b.lo >= 0):
-                    return p, q
-                if np.all(b.lo <= 0):
-                    return q, p
-            return xp.minimum(p, q), xp.maximum(p, q)
-        if signs == (True, True):
-            return product(a.lo, b.lo), product(a.hi, b.hi)
-        if self.eager and np.min(a.lo, initial=0.0) >= 0:
-            signs = (True, signs[1])
-        if self.eager and np.min(b.lo, initial=0.0) >= 0:
-            signs = (signs[0], True)
-        if signs == (True, True):
-            return product(a.lo, b.lo), product(a.hi, b.hi)
-        if signs[1]:
-            a, b, signs = b, a, signs[::-1]
-        if signs[0]:
-            return (
-                xp.minimum(product(a.lo, b.lo), product(a.hi, b.lo)),
-                xp.maximum(product(a.lo, b.hi), product(a.hi, b.hi)),
-            )
-        p, q, r, s = product(a.lo, b.lo), product(a.lo, b.hi), product(a.hi, b.lo), product(a.hi, b.hi)
-        return xp.minimum(xp.minimum(p, q), xp.minimum(r, s)), xp.maximum(xp.maximum(p, q), xp.maximum(r, s))
 
-    def reciprocal(self, b: Interval) -> Interval:
-        """1 / b: all real numbers where b has zero inside, one side where zero is an end."""
-        xp = self.xp
-        right, left = (b.lo >= 0) & (b.hi > 0), (b.hi <= 0) & (b.lo < 0)
-        over = xp.where((b.hi == 0) | ~(right | left), 1.0, b.hi)
-        under = xp.where((b.lo == 0) | ~(right | left), 1.0, b.lo)
-        lo = xp.where(right | (left & (b.hi < 0)), self.down(1 / over), -INF)
-        hi = xp.where(left | (right & (b.lo > 0)), self.up(1 / under), INF)
-        return Interval(xp.where(right, xp.maximum(lo, 0.0), lo), xp.where(left, xp.minimum(hi, 0.0), hi))
+def product(x: Any, y: Any) -> Any:
+    """The product of two ends, where 0 inf = 0: an infinite end is a limit and no member."""
+    p = x * y
+    return np.where(p == p, p, 0.0)
 
-    def div(self, a: Interval, b: Interval) -> Interval:
-        """a / b."""
-        return self.mul(a, self.reciprocal(b))
 
-    def size(self, a: Interval) -> Interval:
-        """|a|, exactly."""
-        xp = self.xp
-        return Interval(xp.maximum(xp.maximum(a.lo, -a.hi), 0.0), xp.maximum(-a.lo, a.hi))
+def mul(a: Interval, b: Interval, signs: tuple[bool, bool] = (False, False)) -> Interval:
+    """A b; signs: which of the two is known never to be negative."""
+    # An infinite end is rare, and a test for NaN costs less than one of every product.
+    lo, hi = _mul(a, b, signs, np.multiply)
+    if has_nan(lo) or has_nan(hi):
+        lo, hi = _mul(a, b, signs, product)
+    return Interval(down(lo), up(hi))
 
-    def power(self, a: Interval, y: int) -> Interval:
-        """a to a whole power above zero."""
-        base = a if y % 2 else self.size(a)
-        lo, hi = self.down(whole_power(base.lo, y), y), self.up(whole_power(base.hi, y), y)
-        return Interval(lo if y % 2 else self.xp.maximum(lo, 0.0), hi)
 
-    def square(self, a: Interval) -> Interval:
-        """a a, never negative."""
-        xp = self.xp
-        p, q = a.lo * a.lo, a.hi * a.hi
-        inside = (a.lo <= 0) & (a.hi >= 0)
-        lo = xp.where(inside, 0.0, xp.maximum(self.down(xp.minimum(p, q)), 0.0))
-        return Interval(lo, self.up(xp.maximum(p, q)))
+def _mul(a: Interval, b: Interval, signs: tuple[bool, bool], product: Any) -> tuple[Any, Any]:
+    left, right = signs
+    if a.is_point and not b.is_point:
+        a, b, left, right = b, a, right, left
+    if b.is_point:
+        p, q = product(a.lo, b.lo), product(a.hi, b.hi)
+        if right or np.all(b.lo >= 0):
+            return p, q
+        return (q, p) if np.all(b.lo <= 0) else (np.minimum(p, q), np.maximum(p, q))
+    left, right = left or np.min(a.lo, initial=0.0) >= 0, right or np.min(b.lo, initial=0.0) >= 0
+    if left and right:
+        return product(a.lo, b.lo), product(a.hi, b.hi)
+    if right:
+        a, b, left = b, a, True
+    if left:
+        return (
+            np.minimum(product(a.lo, b.lo), product(a.hi, b.lo)),
+            np.maximum(product(a.lo, b.hi), product(a.hi, b.hi)),
+        )
+    p, q, r, s = product(a.lo, b.lo), product(a.lo, b.hi), product(a.hi, b.lo), product(a.hi, b.hi)
+    return np.minimum(np.minimum(p, q), np.minimum(r, s)), np.maximum(np.maximum(p, q), np.maximum(r, s))
 
-    def total(self, a: Interval, axes: tuple[int, ...]) -> Interval:
-        """The sum along axes, added up in any order: its error is at most (count - 1) eps times the sum of |a|."""
-        count = int(np.prod([a.lo.shape[i] for i in axes], dtype=int))
-        return Interval(*(self._total(end, axes, count, sign) for end, sign in ((a.lo, 1.0), (a.hi, -1.0))))
 
-    def _total(self, x: Any, axes: tuple[int, ...], count: int, sign: float) -> Any:
-        xp = self.xp
-        slack = abs(x).sum(axes) * ((count + 2) * EPS) + count * TINY
-        s = sign * xp.minimum(sign * x.sum(axes), MAX) - sign * slack
-        return xp.where(s == s, s, -sign * INF)
+def reciprocal(b: Interval) -> Interval:
+    """1 / b: all real numbers where b has zero inside, one side where zero is an end."""
+    right, left = (b.lo >= 0) & (b.hi > 0), (b.hi <= 0) & (b.lo < 0)
+    over = np.where((b.hi == 0) | ~(right | left), 1.0, b.hi)
+    under = np.where((b.lo == 0) | ~(right | left), 1.0, b.lo)
+    lo = np.where(right | (left & (b.hi < 0)), down(1 / over), -INF)
+    hi = np.where(left | (right & (b.lo > 0)), up(1 / under), INF)
+    return Interval(np.where(right, np.maximum(lo, 0.0), lo), np.where(left, np.minimum(hi, 0.0), hi))
 
-    def meet(self, a: Interval, b: Interval) -> Interval:
-        """What lies in both; empty where lo > hi."""
-        return Interval(self.xp.maximum(a.lo, b.lo), self.xp.minimum(a.hi, b.hi))
 
-    def quotient(self, z: Interval, b: Interval) -> Interval:
-        """What a may be where a b = z: all real numbers where both may be zero."""
-        xp = self.xp
-        q = self.div(z, b)
-        free = (b.lo <= 0) & (b.hi >= 0) & (z.lo <= 0) & (z.hi >= 0)
-        return Interval(xp.where(free, -INF, q.lo), xp.where(free, INF, q.hi))
+def div(a: Interval, b: Interval) -> Interval:
+    """A / b."""
+    return mul(a, reciprocal(b))
 
-    def factor(self, a: Interval, z: Interval, b: Interval) -> Interval:
-        """The part of a where a b = z: both branches of z / b where b has zero inside."""
-        xp = self.xp
-        q = self.quotient(z, b)
-        split = (b.lo < 0) & (b.hi > 0) & ((z.lo > 0) | (z.hi < 0))
-        near = xp.where(z.lo > 0, z.lo, z.hi)  # |a| is at least |near / b|
-        p, r = near / xp.where(split, b.lo, -1.0), near / xp.where(split, b.hi, 1.0)
-        below, above = self.up(xp.minimum(p, r), 2), self.down(xp.maximum(p, r), 2)
-        lo = xp.where(split & (a.lo > below), xp.maximum(a.lo, above), xp.maximum(a.lo, q.lo))
-        hi = xp.where(split & (a.hi < above), xp.minimum(a.hi, below), xp.minimum(a.hi, q.hi))
-        return Interval(lo, hi)
+
+def size(a: Interval) -> Interval:
+    """|a|, exactly."""
+    return Interval(np.maximum(np.maximum(a.lo, -a.hi), 0.0), np.maximum(-a.lo, a.hi))
+
+
+def power(a: Interval, y: int) -> Interval:
+    """A to a whole power above zero."""
+    base = a if y % 2 else size(a)
+    lo, hi = down(whole_power(base.lo, y), y), up(whole_power(base.hi, y), y)
+    return Interval(lo if y % 2 else np.maximum(lo, 0.0), hi)
+
+
+def square(a: Interval) -> Interval:
+    """A a, never negative."""
+    p, q = a.lo * a.lo, a.hi * a.hi
+    inside = (a.lo <= 0) & (a.hi >= 0)
+    lo = np.where(inside, 0.0, np.maximum(down(np.minimum(p, q)), 0.0))
+    return Interval(lo, up(np.maximum(p, q)))
+
+
+def total(a: Interval, axes: tuple[int, ...]) -> Interval:
+    """The sum along axes, added up in any order: its error is at most (count - 1) eps times the sum of |a|."""
+    count = int(np.prod([a.lo.shape[i] for i in axes], dtype=int))
+    return Interval(*(_total(end, axes, count, sign) for end, sign in ((a.lo, 1.0), (a.hi, -1.0))))
+
+
+def _total(x: Any, axes: tuple[int, ...], count: int, sign: float) -> Any:
+    slack = abs(x).sum(axes) * ((count + 2) * EPS) + count * TINY
+    s = sign * np.minimum(sign * x.sum(axes), MAX) - sign * slack
+    return np.where(s == s, s, -sign * INF)
+
+
+def meet(a: Interval, b: Interval) -> Interval:
+    """What lies in both; empty where lo > hi."""
+    return Interval(np.maximum(a.lo, b.lo), np.minimum(a.hi, b.hi))
+
+
+def quotient(z: Interval, b: Interval) -> Interval:
+    """What a may be where a b = z: all real numbers where both may be zero."""
+    q = div(z, b)
+    free = (b.lo <= 0) & (b.hi >= 0) & (z.lo <= 0) & (z.hi >= 0)
+    return Interval(np.where(free, -INF, q.lo), np.where(free, INF, q.hi))
+
+
+def factor(a: Interval, z: Interval, b: Interval) -> Interval:
+    """The part of a where a b = z: both branches of z / b where b has zero inside."""
+    q = quotient(z, b)
+    split = (b.lo < 0) & (b.hi > 0) & ((z.lo > 0) | (z.hi < 0))
+    near = np.where(z.lo > 0, z.lo, z.hi)  # |a| is at least |near / b|
+    p, r = near / np.where(split, b.lo, -1.0), near / np.where(split, b.hi, 1.0)
+    below, above = up(np.minimum(p, r), 2), down(np.maximum(p, r), 2)
+    lo = np.where(split & (a.lo > below), np.maximum(a.lo, above), np.maximum(a.lo, q.lo))
+    hi = np.where(split & (a.hi < above), np.minimum(a.hi, below), np.minimum(a.hi, q.hi))
+    return Interval(lo, hi)
 
 
 def whole_power(x: Any, y: int) -> Any:
-    """x to a whole power above zero, by repeated squares: at most y roundings."""
+    """X to a whole power above zero, by repeated squares: at most y roundings."""
     out = None
     while y:
         if y & 1:
@@ -208,6 +197,3 @@ def point(value: Any) -> Interval:
     """An interval of one number, known exactly."""
     value = np.asarray(value, float)
     return Interval(value, value)
-
-
-NUMPY = Arithmetic(np)

@@ -6,7 +6,7 @@ function, and only its values count here.
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxglobal.proof.agree import Agreement
+from jaxglobal.proof.constant import EXACT, evaluate, known
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.model import Model
@@ -41,6 +42,10 @@ RUNNING = {"cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min"}
 class Refused(NotImplementedError):
     """No certificate: the function has something for which there is no sound rule."""
 
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.args[0]
+
 
 def place(eqn: Any) -> str:
     """The line of the user's code that made an equation, as far as JAX knows it."""
@@ -55,8 +60,8 @@ def place(eqn: Any) -> str:
 
 
 def refuse(eqn: Any, why: str) -> Refused:
-    """The error that names a primitive and its line."""
-    return Refused(f"`fun` must have an enclosure in intervals; got {eqn.primitive.name!r}{place(eqn)}: {why}.")
+    """The error that names a primitive and, if it is known, its line."""
+    return Refused(f"`fun` must have an enclosure in intervals; got {eqn.primitive.name!r}{place(eqn)}: {why}.", why)
 
 
 class Lowering:
@@ -76,7 +81,11 @@ class Lowering:
         env = dict(zip(jaxpr.constvars, map(known, consts), strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
 
         def read(atom: Any) -> Any:
-            return known(np.asarray(atom.val, atom.aval.dtype)) if isinstance(atom, Literal) else env[atom]
+            return (
+                known(np.asarray(atom.val, getattr(atom.aval, "dtype", None)))
+                if isinstance(atom, Literal)
+                else env[atom]
+            )
 
         for eqn in jaxpr.eqns:
             outs = self.equation(eqn, [read(atom) for atom in eqn.invars])
@@ -99,14 +108,23 @@ class Lowering:
         if name in SAME:
             return args
         if name in CALLS:
-            return self.closed(params[CALLS[name]], args)
+            try:
+                return self.closed(params[CALLS[name]], args)
+            except Refused as error:  # what JAX traces inside has lost the user's line
+                if " at " in str(error) or not place(eqn):
+                    raise
+                raise Refused(
+                    str(error).replace(f": {error.args[1]}", f"{place(eqn)}: {error.args[1]}"), error.args[1]
+                ) from None
         if name == "scan":
             return self.scan(eqn, args, **params)
         if name == "while":
             return self.loop(eqn, args, **params)
         if name == "cond":
             return self.cond(args, params["branches"])
-        if all(isinstance(arg, np.ndarray) for arg in args) and (name in EXACT or all(a.dtype.kind in "biu" for a in args)):
+        if all(isinstance(arg, np.ndarray) for arg in args) and (
+            name in EXACT or all(a.dtype.kind in "biu" for a in args)
+        ):
             return evaluate(eqn, args)
         ids = [self.id(arg) for arg in args]
         if any(var.aval.dtype.kind in "iu" for var in eqn.outvars) and name not in WHOLE:
@@ -175,7 +193,7 @@ class Lowering:
     def row(self, x: Any, k: int) -> Any:
         """One entry along the first axis."""
         if isinstance(x, np.ndarray):
-            return x[k]
+            return np.asarray(x[k])
         p = self.program
         return p.reshape(p.rows(x, [k]), p.shape(x)[1:])
 
@@ -249,10 +267,35 @@ class Lowering:
 
     def _slice(self, eqn, args, ids, shape, params):
         strides = params["strides"] or (1,) * len(shape)
-        return self.program.cut(ids[0], [slice(*c) for c in zip(params["start_indices"], params["limit_indices"], strides, strict=True)])
+        return self.program.cut(
+            ids[0], [slice(*c) for c in zip(params["start_indices"], params["limit_indices"], strides, strict=True)]
+        )
+
+    def _tile(self, eqn, args, ids, shape, params):
+        a = self.program.shape(ids[0])
+        thin = [size for old in a for size in (1, old)]
+        wide = [size for many, old in zip(params["reps"], a, strict=True) for size in (many, old)]
+        return self.program.reshape(self.program.broadcast(self.program.reshape(ids[0], thin), wide), shape)
+
+    def _stack(self, eqn, args, ids, shape, params):
+        axis = params["axis"]
+        thin = [*shape[:axis], 1, *shape[axis + 1 :]]
+        return self.program.concatenate([self.program.reshape(i, thin) for i in ids], axis)
+
+    def _argmax(self, eqn, args, ids, shape, params):
+        """The first of some conditions that holds, as `jax.numpy.select` asks for it."""
+        if eqn.invars[0].aval.dtype != bool or tuple(params["axes"]) != (0,):
+            raise refuse(eqn, "only that of conditions has a rule")
+        rows = [self.id(self.row(ids[0], k)) for k in range(self.program.shape(ids[0])[0])]
+        out = self.program.const(np.zeros(shape))
+        for k in reversed(range(len(rows))):
+            out = self.program.emit("select", (rows[k], out, self.program.const(np.full(shape, float(k)))))
+        return out
 
     def _rev(self, eqn, args, ids, shape, params):
-        return self.program.cut(ids[0], [slice(None, None, -1 if d in params["dimensions"] else 1) for d in range(len(shape))])
+        return self.program.cut(
+            ids[0], [slice(None, None, -1 if d in params["dimensions"] else 1) for d in range(len(shape))]
+        )
 
     def _concatenate(self, eqn, args, ids, shape, params):
         return self.program.concatenate(ids, params["dimension"])
@@ -335,7 +378,7 @@ class Lowering:
         return self.whole_power(ids[0], params["y"])
 
     def whole_power(self, a: int, y: int) -> int:
-        """a to a whole power."""
+        """A to a whole power."""
         if y < 0:
             return self.program.unary("reciprocal", self.whole_power(a, -y))
         if y == 0:
@@ -358,7 +401,7 @@ class Lowering:
         return out
 
     def power(self, a: int, y: float) -> int:
-        """a to one constant power."""
+        """A to one constant power."""
         p = self.program
         if y == int(y) and abs(y) < 1024:
             return self.whole_power(a, int(y))
@@ -404,65 +447,15 @@ def model_of(jaxpr: Any, low: np.ndarray) -> Model:
     return Model(lowering.program, lowering.id(f), lowering.narrow)
 
 
-WHOLE = {"convert_element_type", "select_n", "clamp", "max", "min", "broadcast_in_dim", "reshape", "squeeze", "neg"}
-
-
-def known(value: Any) -> np.ndarray:
-    """An array of the user's; one in lower precision becomes float64, exactly."""
-    array = np.asarray(value)
-    return array.astype(float) if array.dtype.kind not in "biuc" else array
-
-
-# ------------------------------------------------------------------ what does not depend on x, in NumPy: fast, and exact
-
-
-def _iota(p):
-    shape = [1] * len(p["shape"])
-    shape[p["dimension"]] = -1
-    return np.broadcast_to(np.arange(p["shape"][p["dimension"]], dtype=p["dtype"]).reshape(shape), p["shape"])
-
-
-def _broadcast(p, a):
-    shape = [1] * len(p["shape"])
-    for d, size in zip(p["broadcast_dimensions"], a.shape, strict=True):
-        shape[d] = size
-    return np.broadcast_to(a.reshape(shape), p["shape"])
-
-
-def _sliced(p, a):
-    strides = p["strides"] or (1,) * a.ndim
-    return a[tuple(slice(*c) for c in zip(p["start_indices"], p["limit_indices"], strides, strict=True))]
-
-
-def _converted(p, a):
-    new = np.dtype(p["new_dtype"])
-    return a.astype(float if new.kind not in "biuc" else new)
-
-
-EXACT: dict[str, Callable[..., Any]] = {
-    "iota": _iota, "broadcast_in_dim": _broadcast, "slice": _sliced, "convert_element_type": _converted,
-    "reshape": lambda p, a: a.reshape(p["new_sizes"]), "squeeze": lambda p, a: a.squeeze(tuple(p["dimensions"])),
-    "expand_dims": lambda p, a: np.expand_dims(a, p["dimensions"]), "rev": lambda p, a: np.flip(a, p["dimensions"]),
-    "transpose": lambda p, a: a.transpose(p["permutation"]), "neg": lambda p, a: -a,
-    "concatenate": lambda p, *a: np.concatenate(a, p["dimension"]), "stop_gradient": lambda p, a: a,
-    "lt": lambda p, a, b: a < b, "le": lambda p, a, b: a <= b, "gt": lambda p, a, b: a > b,
-    "ge": lambda p, a, b: a >= b, "eq": lambda p, a, b: a == b, "ne": lambda p, a, b: a != b,
-    "abs": lambda p, a: np.abs(a), "max": lambda p, a, b: np.maximum(a, b), "min": lambda p, a, b: np.minimum(a, b),
-    "select_n": lambda p, which, *cases: np.choose(np.broadcast_to(which, cases[0].shape).astype(int), cases)
-    if len(cases) < 30 else NotImplemented, "gather": None, "dynamic_slice": None, "pad": None,
-}  # fmt: skip
-WRAPPING: dict[str, Callable[..., Any]] = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
-WRAPPING |= {"and": np.bitwise_and, "or": np.bitwise_or, "not": np.bitwise_not}
-
-
-def evaluate(eqn: Any, args: Sequence[np.ndarray], params: dict[str, Any] | None = None) -> list[np.ndarray]:
-    """The results of an equation on known arrays."""
-    name, params = eqn.primitive.name, eqn.params if params is None else params
-    if EXACT.get(name) is not None:
-        return [np.asarray(EXACT[name](params, *args))]
-    if name in WRAPPING:
-        with np.errstate(all="ignore"):
-            return [np.asarray(WRAPPING[name](*args))]
-    with jax.ensure_compile_time_eval():
-        outs = eqn.primitive.bind(*args, **params)
-    return [np.asarray(out) for out in (outs if eqn.primitive.multiple_results else [outs])]
+WHOLE = {
+    "argmax",
+    "convert_element_type",
+    "select_n",
+    "clamp",
+    "max",
+    "min",
+    "broadcast_in_dim",
+    "reshape",
+    "squeeze",
+    "neg",
+}

@@ -11,7 +11,7 @@ import numpy as np
 from jaxglobal.proof import contract, enclose
 from jaxglobal.proof.enclose import Enclosure, by_box, either
 from jaxglobal.proof.flat import Program
-from jaxglobal.proof.intervals import INF, NUMPY, Arithmetic, Interval
+from jaxglobal.proof.intervals import INF, Interval
 from jaxglobal.proof.tangents import Stack, Tangents
 
 DERIVED = 64  # variables, at most, of a function whose gradient is used
@@ -91,70 +91,87 @@ class Model:
 
     # ------------------------------------------------------------ what may be asked, in NumPy or in a traced program
 
-    def value(self, X: Interval, A: Arithmetic = NUMPY) -> Values:
+    def value(
+        self,
+        X: Interval,
+    ) -> Values:
         """The function in boxes, (n, B)."""
         values = {self.program.x: Enclosure(*X)}
-        enclose.run(A, self.program.nodes, self.plan, values)
+        enclose.run(self.program.nodes, self.plan, values)
         out, batch = values[self.f], X.lo.shape[-1]
-        f = Interval(*(A.xp.broadcast_to(end, batch) for end in out.interval))
-        safe = A.xp.broadcast_to(True if out.nan is False else ~out.nan, batch)
+        f = Interval(*(np.broadcast_to(end, batch) for end in out.interval))
+        safe = np.broadcast_to(True if out.nan is False else ~out.nan, batch)
         rough = either(out.jump, out.edge)
         smooth = safe if rough is False else safe & ~rough
         return Values(values, f, safe, smooth)
 
-    def narrowed(self, seen: Values, cut: Any, A: Arithmetic = NUMPY) -> tuple[Interval, Any]:
+    def narrowed(
+        self,
+        seen: Values,
+        cut: Any,
+    ) -> tuple[Interval, Any]:
         """The part of each box where fun <= cut may hold, and in which boxes there is none."""
         batch = seen.f.lo.shape[-1]
-        target = Interval(A.xp.full(batch, -INF), A.xp.full(batch, 1.0) * cut)
-        return contract.backward(A, self.program.nodes, self.plan, seen.all, {self.f: target}, self.program.x)
+        target = Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)
+        return contract.backward(self.program.nodes, self.plan, seen.all, {self.f: target}, self.program.x)
 
-    def slope(self, seen: Values, A: Arithmetic = NUMPY) -> tuple[Interval, Any]:
+    def slope(
+        self,
+        seen: Values,
+    ) -> tuple[Interval, Any]:
         """The gradient in the boxes of `seen`, (n, B), all real numbers where it may not be used; where it may jump."""
-        xp, batch = A.xp, seen.f.lo.shape[-1]
+        batch = seen.f.lo.shape[-1]
         stack = self.gradient
         if stack is None:
-            zero = xp.zeros((self.n, batch))
-            none = xp.zeros(batch, bool)
-            return self._unless(A, seen.smooth, Interval(zero, zero)), none
-        enclose.run(A, self.program.nodes, self.gradient_plan, seen.all)
+            zero = np.zeros((self.n, batch))
+            none = np.zeros(batch, bool)
+            return self._unless(seen.smooth, Interval(zero, zero)), none
+        enclose.run(self.program.nodes, self.gradient_plan, seen.all)
         out = self._of(seen.all, stack.id)
-        nan = by_box(A, xp.isnan(out.lo) | xp.isnan(out.hi))
+        nan = by_box(np.isnan(out.lo) | np.isnan(out.hi))
         bad = either(either(out.nan, nan), ~seen.smooth)
-        rows = self._spread(A, out.interval, stack.keys, self.n, batch)
+        rows = self._spread(out.interval, stack.keys, self.n, batch)
         rough = either(out.jump, out.edge)
-        return self._unless(A, ~bad, rows), xp.broadcast_to(False if rough is False else rough, batch)
+        return self._unless(~bad, rows), np.broadcast_to(False if rough is False else rough, batch)
 
-    def curvature(self, seen: Values, kinked: Any, A: Arithmetic = NUMPY) -> tuple[Interval, Any]:
+    def curvature(
+        self,
+        seen: Values,
+        kinked: Any,
+    ) -> tuple[Interval, Any]:
         """The Hessian in the boxes whose slopes were taken, (n, n, B), and where it may be used."""
-        xp, batch, n = A.xp, seen.f.lo.shape[-1], self.n
+        batch, n = seen.f.lo.shape[-1], self.n
         usable = seen.smooth & ~kinked
         stack = self.hessian
         if stack is None:
-            zero = xp.zeros((n, n, batch))
+            zero = np.zeros((n, n, batch))
             return Interval(zero, zero), usable
-        enclose.run(A, self.program.nodes, self.hessian_plan, seen.all)
+        enclose.run(self.program.nodes, self.hessian_plan, seen.all)
         out = self._of(seen.all, stack.id)
-        usable = usable & ~xp.broadcast_to(out.nan, batch)
+        usable = usable & ~np.broadcast_to(out.nan, batch)
         index = np.full((n, n), len(stack.keys))
         for k, (i, j) in enumerate(stack.keys):
             index[i, j] = index[j, i] = k
-        rows = [xp.concatenate([xp.broadcast_to(end, (len(stack.keys), batch)), xp.zeros((1, batch))]) for end in out.interval]
+        rows = [
+            np.concatenate([np.broadcast_to(end, (len(stack.keys), batch)), np.zeros((1, batch))])
+            for end in out.interval
+        ]
         H = Interval(rows[0][index], rows[1][index])
-        usable = usable & xp.isfinite(H.lo).all((0, 1)) & xp.isfinite(H.hi).all((0, 1))
+        usable = usable & np.isfinite(H.lo).all((0, 1)) & np.isfinite(H.hi).all((0, 1))
         return H, usable
 
     def _of(self, values: dict[int, Enclosure], i: int) -> Enclosure:
         node = self.program.nodes[i]
         return values[i] if node.value is None else Enclosure(*node.value)
 
-    def _spread(self, A: Arithmetic, rows: Interval, keys: Any, size: int, batch: int) -> Interval:
+    def _spread(self, rows: Interval, keys: Any, size: int, batch: int) -> Interval:
         """Rows that are not zero, among zeros."""
-        wide = [A.xp.broadcast_to(end, (len(keys), batch)) for end in rows]
+        wide = [np.broadcast_to(end, (len(keys), batch)) for end in rows]
         if len(keys) == size:
             return Interval(*wide)
         index = np.full(size, len(keys))
         index[list(keys)] = np.arange(len(keys))
-        return Interval(*(A.xp.concatenate([end, A.xp.zeros((1, batch))])[index] for end in wide))
+        return Interval(*(np.concatenate([end, np.zeros((1, batch))])[index] for end in wide))
 
-    def _unless(self, A: Arithmetic, good: Any, rows: Interval) -> Interval:
-        return Interval(A.xp.where(good, rows.lo, -INF), A.xp.where(good, rows.hi, INF))
+    def _unless(self, good: Any, rows: Interval) -> Interval:
+        return Interval(np.where(good, rows.lo, -INF), np.where(good, rows.hi, INF))

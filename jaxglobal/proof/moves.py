@@ -5,23 +5,23 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof.intervals import INF, Arithmetic
+from jaxglobal.proof.intervals import INF
 from jaxglobal.proof.node import Node
 
 
-def forward(A: Arithmetic, node: Node, ends: list[Any]) -> Any:
+def forward(node: Node, ends: list[Any]) -> Any:
     """One end, or another array, of the operands, moved; the batch is the last axis."""
-    xp, how, shape = A.xp, node.params["how"], node.shape
+    how, shape = node.params["how"], node.shape
     if how == "concatenate":
         batch = max(end.shape[-1] for end in ends)
-        wide = [end if end.shape[-1] == batch else xp.broadcast_to(end, (*end.shape[:-1], batch)) for end in ends]
-        return xp.concatenate(wide, node.params["axis"])
+        wide = [end if end.shape[-1] == batch else np.broadcast_to(end, (*end.shape[:-1], batch)) for end in ends]
+        return np.concatenate(wide, node.params["axis"])
     (a,) = ends
     batch = a.shape[-1]
     if how == "reshape":
         return a.reshape(*shape, batch)
     if how == "broadcast":
-        return xp.broadcast_to(a.reshape(*node.params["thin"], batch), (*shape, batch))
+        return np.broadcast_to(a.reshape(*node.params["thin"], batch), (*shape, batch))
     if how == "transpose":
         return a.transpose(*node.params["order"], len(shape))
     if how == "slice":
@@ -31,9 +31,9 @@ def forward(A: Arithmetic, node: Node, ends: list[Any]) -> Any:
     return a.reshape(-1, batch)[node.params["index"]]
 
 
-def backward(A: Arithmetic, node: Node, z: Any, shapes: list[tuple[int, ...]], lower: bool) -> list[Any]:
+def backward(node: Node, z: Any, shapes: list[tuple[int, ...]], lower: bool) -> list[Any]:
     """What one end of the result says of that end of each operand: the greatest lower end, or the least upper one."""
-    xp, how, shape, batch = A.xp, node.params["how"], node.shape, z.shape[-1]
+    how, shape, batch = node.params["how"], node.shape, z.shape[-1]
     if how == "concatenate":
         axis, at, parts = node.params["axis"], 0, []
         for size in node.params["sizes"]:
@@ -45,26 +45,21 @@ def backward(A: Arithmetic, node: Node, z: Any, shapes: list[tuple[int, ...]], l
         return [z.reshape(*inner, batch)]
     if how == "broadcast":
         drop = tuple(d for d, (thin, wide) in enumerate(zip(node.params["thin"], shape, strict=True)) if thin != wide)
-        out = (xp.max(z, drop) if lower else xp.min(z, drop)) if drop else z
+        out = (np.max(z, drop) if lower else np.min(z, drop)) if drop else z
         return [out.reshape(*inner, batch)]
     if how == "transpose":
         return [z.transpose(*(int(k) for k in np.argsort(node.params["order"])), len(shape))]
     empty = -INF if lower else INF
     if how == "slice":
-        out = xp.full((*inner, batch), empty)
-        if A.eager:
-            out[node.params["cuts"]] = z
-            return [out]
-        return [out.at[node.params["cuts"]].set(z)]
+        out = np.full((*inner, batch), empty)
+        out[node.params["cuts"]] = z
+        return [out]
     index = node.params["index"]
     size = inner[0] if how == "rows" else math.prod(inner)
     flat, z = index.ravel(), z.reshape(index.size, *(inner[1:] if how == "rows" else ()), batch)
-    out = xp.full((size, *z.shape[1:]), empty)
-    if A.eager:
-        if len(np.unique(flat)) == len(flat):
-            out[flat] = z
-        else:
-            (np.maximum if lower else np.minimum).at(out, flat, z)
+    out = np.full((size, *z.shape[1:]), empty)
+    if len(np.unique(flat)) == len(flat):
+        out[flat] = z
     else:
-        out = out.at[flat].max(z) if lower else out.at[flat].min(z)
+        (np.maximum if lower else np.minimum).at(out, flat, z)
     return [out.reshape(*inner, batch)]

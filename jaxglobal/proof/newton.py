@@ -5,13 +5,10 @@ H is an interval matrix for each box, (n, n, B). Products with floating-point ma
 [1] S. M. Rump, Verification methods: rigorous results using floating-point arithmetic, Acta Numerica 19 (2010).
 """
 
-from typing import Any
-
 import numpy as np
 
-from jaxglobal.proof.intervals import EPS, NUMPY, TINY, Interval
-
-A = NUMPY
+from jaxglobal.proof import intervals as iv
+from jaxglobal.proof.intervals import EPS, TINY, Interval
 
 
 def middle(X: Interval) -> np.ndarray:
@@ -28,10 +25,10 @@ def product(Y: np.ndarray, M: Interval) -> Interval:
     """Floating-point matrices, (B, n, n), times finite interval matrices, (B, n, m)."""
     n = Y.shape[-1]
     centre = 0.5 * M.lo + 0.5 * M.hi
-    radius = A.up(np.maximum(M.hi - centre, centre - M.lo)) + (n + 2) * EPS * abs(centre)
+    radius = iv.up(np.maximum(M.hi - centre, centre - M.lo)) + (n + 2) * EPS * abs(centre)
     c = Y @ centre
-    r = A.up((abs(Y) @ radius) * (1 + (n + 4) * EPS) + n * TINY)
-    return Interval(A.down(c - r), A.up(c + r))
+    r = iv.up((abs(Y) @ radius) * (1 + (n + 4) * EPS) + n * TINY)
+    return Interval(iv.down(c - r), iv.up(c + r))
 
 
 def step(X: Interval, c: np.ndarray, g: Interval, H: Interval, free: np.ndarray, good: np.ndarray):
@@ -59,20 +56,20 @@ def step(X: Interval, c: np.ndarray, g: Interval, H: Interval, free: np.ndarray,
     M, b = product(Y, matrices(H)), product(Y, matrices(Interval(g.lo[:, None], g.hi[:, None])))
     M, b = (Interval(np.moveaxis(end.lo, 0, -1), np.moveaxis(end.hi, 0, -1)) for end in (M, b))
     lo, hi = X.lo.copy(), X.hi.copy()
-    D = A.sub(X, Interval(c, c))
+    D = iv.sub(X, Interval(c, c))
     dl, dh = D.lo.copy(), D.hi.copy()
     empty, inside = np.zeros(batch, bool), np.ones(batch, bool)
     for i in range(n):
-        others = A.mul(Interval(M.lo[i], M.hi[i]), Interval(dl, dh))
+        others = iv.mul(Interval(M.lo[i], M.hi[i]), Interval(dl, dh))
         others.lo[i] = others.hi[i] = 0.0
-        rest = A.add(Interval(b.lo[i, 0], b.hi[i, 0]), A.total(others, (0,)))
-        at = A.sub(Interval(c[i], c[i]), A.quotient(rest, Interval(M.lo[i, i], M.hi[i, i])))
+        rest = iv.add(Interval(b.lo[i, 0], b.hi[i, 0]), iv.total(others, (0,)))
+        at = iv.sub(Interval(c[i], c[i]), iv.quotient(rest, Interval(M.lo[i, i], M.hi[i, i])))
         use = free[i] & good
         inside &= ~free[i] | (use & (at.lo > X.lo[i]) & (at.hi < X.hi[i]))
         lo[i] = np.where(use, np.fmax(lo[i], at.lo), lo[i])
         hi[i] = np.where(use, np.fmin(hi[i], at.hi), hi[i])
         empty |= lo[i] > hi[i]
-        d = A.sub(Interval(np.minimum(lo[i], hi[i]), np.maximum(lo[i], hi[i])), Interval(c[i], c[i]))
+        d = iv.sub(Interval(np.minimum(lo[i], hi[i]), np.maximum(lo[i], hi[i])), Interval(c[i], c[i]))
         dl[i], dh[i] = d
     return Interval(lo, hi), empty, inside & ~empty
 
@@ -96,19 +93,19 @@ def convex(H: Interval, free: np.ndarray) -> np.ndarray:
     off, d = np.maximum(abs(T.lo), abs(T.hi)), np.arange(n)
     diagonal = T.lo[:, d, d]
     off[:, d, d] = 0.0
-    return finite & (diagonal > A.up(off.sum(-1) * (1 + n * EPS))).all(-1)
+    return finite & (diagonal > iv.up(off.sum(-1) * (1 + n * EPS))).all(-1)
 
 
 def taylor(X: Interval, c: np.ndarray, f: Interval, g: Interval, H: Interval) -> np.ndarray:
     """A lower bound of f + g d + d' H d / 2 over the box: exact along each axis, the rest by absolute values."""
-    n, D = len(c), A.sub(X, Interval(c, c))
-    r, d = A.size(D).hi, np.arange(n)
-    off = A.size(H).hi.copy()
+    n, D = len(c), iv.sub(X, Interval(c, c))
+    r, d = iv.size(D).hi, np.arange(n)
+    off = iv.size(H).hi.copy()
     off[d, d] = 0.0
-    cross = A.total(Interval(*2 * (A.up(A.up(A.product(off, r)) * r[:, None]),)), (0, 1)).hi
-    h, line = H.lo[d, d], A.mul(g, D).lo
-    up = A.up(A.size(g).hi ** 2)
-    vertex = A.down(-0.5 * A.up(up / np.where(h > 0, h, 1.0), 2))
-    chord = A.down(line + A.down(A.product(0.5 * h, A.up(r * r)), 2))
+    cross = iv.total(Interval(*2 * (iv.up(iv.up(iv.product(off, r)) * r[:, None]),)), (0, 1)).hi
+    h, line = H.lo[d, d], iv.mul(g, D).lo
+    up = iv.up(iv.size(g).hi ** 2)
+    vertex = iv.down(-0.5 * iv.up(up / np.where(h > 0, h, 1.0), 2))
+    chord = iv.down(line + iv.down(iv.product(0.5 * h, iv.up(r * r)), 2))
     each = np.where(h > 0, np.maximum(line, vertex), chord)
-    return A.down(A.add(f, A.total(Interval(each, each), (0,))).lo - 0.5 * cross)
+    return iv.down(iv.add(f, iv.total(Interval(each, each), (0,))).lo - 0.5 * cross)

@@ -45,7 +45,10 @@ class Pool:
         alive = ~(self._low[: self.count] > cut)
         if not alive.all():
             kept = int(alive.sum())
-            self._lo[:, :kept], self._hi[:, :kept] = self._lo[:, : self.count][:, alive], self._hi[:, : self.count][:, alive]
+            self._lo[:, :kept], self._hi[:, :kept] = (
+                self._lo[:, : self.count][:, alive],
+                self._hi[:, : self.count][:, alive],
+            )
             self._low[:kept] = self._low[: self.count][alive]
             self.count = kept
 

@@ -1,7 +1,7 @@
 """The surroundings of a known minimum: the largest box in which fun is proven convex, with one proven minimiser.
 
 A variable that is held at a bound of the search, since fun rises from there, is no longer free. In the others the
-Hessian is positive definite, and a contracting Newton step shows that a zero of the gradient exists and is the only one.
+Hessian is positive definite, and a contracting Newton step shows that the gradient has a zero there, and no other.
 """
 
 from typing import NamedTuple
@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.proof import newton
-from jaxglobal.proof.intervals import EPS, NUMPY, Interval
+from jaxglobal.proof.intervals import EPS, Interval
 from jaxglobal.proof.model import Model
 
-A = NUMPY
 LEVELS = 48  # boxes about the point that are tried, each half as wide as the one before
 SIZES = 26  # boxes about the minimiser that are tried, each four times as wide
 
@@ -77,7 +76,7 @@ def polished(model: Model, c: np.ndarray, free: np.ndarray) -> np.ndarray | None
         seen = model.value(Interval(c[:, None], c[:, None]))
         G, kinked = model.slope(seen)
         H, _ = model.curvature(seen, kinked)
-        g, h = (0.5 * (I.lo + I.hi)[..., 0] for I in (G, H))
+        g, h = (0.5 * (part.lo + part.hi)[..., 0] for part in (G, H))
         if not (np.isfinite(g).all() and np.isfinite(h).all()):
             return None
         c[free] -= np.linalg.lstsq(h[np.ix_(free, free)], g[free], rcond=None)[0]

@@ -1,4 +1,4 @@
-"""Sums of squares: fun = offset + sum of w r^2 is bounded through its residuals, which are nearly linear in small boxes.
+"""Sums of squares: fun = offset + sum of w r^2, bounded through its residuals, nearly linear in small boxes.
 
 In a box, the residuals times the roots of their weights are s = s0 + A d + e, |d| <= 1 by variable and |e| at most a
 known slack. For any multipliers m, |m's| <= |m| |s| (Cauchy and Schwarz), so that
@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.enclose import Enclosure
 from jaxglobal.proof.flat import Program
-from jaxglobal.proof.intervals import EPS, INF, NUMPY, TINY, Interval
+from jaxglobal.proof.intervals import EPS, INF, TINY, Interval
 from jaxglobal.proof.tangents import Stack
 
-A = NUMPY
 ROUNDS = 10  # of coordinate descent for the multipliers: any would be sound
 
 
@@ -43,8 +43,10 @@ def find(p: Program, f: int) -> Squares | None:
         nonlocal offset
         node = p.nodes[i]
         if node.value is not None:
-            total = A.total(A.mul(Interval(*node.value), Interval(*2 * (np.asarray([weight]),))), tuple(range(len(node.shape))))
-            offset = float(A.down(np.asarray(offset + float(A.down(total.lo[0], 4)))))
+            total = iv.total(
+                iv.mul(Interval(*node.value), Interval(*2 * (np.asarray([weight]),))), tuple(range(len(node.shape)))
+            )
+            offset = float(iv.down(np.asarray(offset + float(iv.down(total.lo[0], 4)))))
             return weight == 1.0 and not node.undefined or float(node.value.lo.min()) >= 0
         if node.op == "square":
             terms.append((node.ins[0], np.full(node.shape, np.sqrt(weight) * (1 - 4 * EPS))))
@@ -52,12 +54,12 @@ def find(p: Program, f: int) -> Squares | None:
         if node.op == "add":
             return len({p.shape(j) for j in node.ins}) == 1 and all(walk(j, weight) for j in node.ins)
         if node.op == "sub" and p.is_const(node.ins[1]) and p.shape(node.ins[1]) in ((), node.shape):
-            value = A.neg(p.nodes[node.ins[1]].value)  # pyright: ignore
+            value = iv.neg(p.nodes[node.ins[1]].value)  # pyright: ignore
             spread = int(np.prod(node.shape) // max(np.prod(p.shape(node.ins[1])), 1))
             if weight != 1.0:
                 return False
-            total = A.total(value, tuple(range(value.lo.ndim)))
-            offset = float(A.down(np.asarray(offset + float(A.down(total.lo * spread, 4)))))
+            total = iv.total(value, tuple(range(value.lo.ndim)))
+            offset = float(iv.down(np.asarray(offset + float(iv.down(total.lo * spread, 4)))))
             return walk(node.ins[0], weight)
         if node.op == "mul":
             for j, k in (node.ins, node.ins[::-1]):
@@ -85,7 +87,9 @@ def rows(p: Program, squares: Squares, stacks: list[Stack | None], values: dict[
             if stack is not None:
                 node = p.nodes[stack.id]
                 ends = node.value if node.value is not None else values[stack.id].interval
-                block[list(stack.keys)] = np.broadcast_to(ends[end], (*node.shape, batch)).reshape(len(stack.keys), size, batch)
+                block[list(stack.keys)] = np.broadcast_to(ends[end], (*node.shape, batch)).reshape(
+                    len(stack.keys), size, batch
+                )
             side.append(block)
     joined = lambda parts, axis: Interval(*(np.concatenate(side, axis) for side in parts))  # noqa: E731
     return joined(r, 0), joined(J, 1)
@@ -101,16 +105,16 @@ def relax(X: Interval, c: np.ndarray, R: Interval, J: Interval, weights: np.ndar
         Narrower boxes, a lower bound of the sum of squares, and what the width of each variable costs in slack, (n, B).
     """
     n, batch = X.lo.shape
-    rho = A.size(A.sub(X, Interval(c, c))).hi
+    rho = iv.size(iv.sub(X, Interval(c, c))).hi
     w = weights[:, None]
     fine = usable & (np.isfinite(J.lo) & np.isfinite(J.hi)).all((0, 1)) & (np.isfinite(R.lo) & np.isfinite(R.hi)).all(0)
     J = Interval(np.where(fine, J.lo, 0.0), np.where(fine, J.hi, 0.0))
     R = Interval(np.where(fine, R.lo, 0.0), np.where(fine, R.hi, 0.0))
     centre, r0 = 0.5 * (J.lo + J.hi), 0.5 * (R.lo + R.hi)
-    part = A.up(np.maximum(J.hi - centre, centre - J.lo)) * rho[:, None] * w
-    e = (part.sum(0) * (1 + (n + 6) * EPS)) + A.up(np.maximum(R.hi - r0, r0 - R.lo)) * w
+    part = iv.up(np.maximum(J.hi - centre, centre - J.lo)) * rho[:, None] * w
+    e = (part.sum(0) * (1 + (n + 6) * EPS)) + iv.up(np.maximum(R.hi - r0, r0 - R.lo)) * w
     slopes, r = centre * rho[:, None] * w, r0 * w
-    e = A.up(e, 4) + 8 * EPS * (abs(r) + abs(slopes).sum(0)) + TINY  # the products above are rounded
+    e = iv.up(e, 4) + 8 * EPS * (abs(r) + abs(slopes).sum(0)) + TINY  # the products above are rounded
     B, r, e = np.moveaxis(slopes, -1, 0), r.T, e.T  # (batch, n, m), (batch, m)
     gamma = (len(weights) + 8) * EPS
     G, b, d = B @ np.swapaxes(B, 1, 2), (B @ r[..., None])[..., 0], np.zeros((batch, n))
@@ -131,10 +135,13 @@ def relax(X: Interval, c: np.ndarray, R: Interval, J: Interval, weights: np.ndar
     most = np.sqrt((L * L).sum(2) * (1 + gamma)) * np.sqrt(max(room, 0.0)) * (1 + 4 * EPS)
     most = most + (abs(L) @ (e + gamma * abs(r))[..., None])[..., 0] * (1 + gamma) + (abs(S) + slack).sum(2)
     own, fuzz = np.einsum("bii->bi", S), np.einsum("bii->bi", slack)
-    most = A.up((most - abs(own)) * (1 + 2 * gamma) + 8 * EPS * abs(own), 4)
+    most = iv.up((most - abs(own)) * (1 + 2 * gamma) + 8 * EPS * abs(own), 4)
     mid = (L @ r[..., None])[..., 0]
-    t = A.div(Interval(A.down(-mid - most, 2).T, A.up(-mid + most, 2).T), Interval(A.down(own - fuzz).T, A.up(own + fuzz).T))
-    x = A.add(Interval(c, c), A.mul(t, Interval(rho, rho)))
+    t = iv.div(
+        Interval(iv.down(-mid - most, 2).T, iv.up(-mid + most, 2).T),
+        Interval(iv.down(own - fuzz).T, iv.up(own + fuzz).T),
+    )
+    x = iv.add(Interval(c, c), iv.mul(t, Interval(rho, rho)))
     known = fine & np.isfinite(L).all((1, 2)) & (x.lo == x.lo) & (x.hi == x.hi)
     new = Interval(np.where(known, x.lo, -INF), np.where(known, x.hi, INF))
     share = (part * abs(u).T).sum(1)
@@ -144,4 +151,3 @@ def relax(X: Interval, c: np.ndarray, R: Interval, J: Interval, weights: np.ndar
 def weights_of(squares: Squares) -> np.ndarray:
     """The roots of the weights, (m,)."""
     return np.concatenate([w.ravel() for _, w in squares.terms])
-

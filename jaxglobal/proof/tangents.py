@@ -8,14 +8,14 @@ holds every generalised gradient [1]; so the mean value theorem holds across kin
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxglobal.proof.agree import Agreement
 from jaxglobal.proof.flat import Program
-from jaxglobal.proof.intervals import Interval
+from jaxglobal.proof.slopes import slopes
 
 
 class Stack(NamedTuple):
@@ -32,99 +32,6 @@ class Stack(NamedTuple):
 
 STEPS = {"floor", "ceil", "round", "trunc", "sign", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not",
          "defined", "sign_hull", "const"}  # fmt: skip
-
-
-def slopes(p: Program, op: str, u: int, out: int, params: dict[str, Any]) -> tuple[int, Callable[[], int]] | None:
-    """The first derivative of a function of one value, and a maker of the second; None where there is no rule.
-
-    u: its argument; out: its value.
-    """
-    one, inverse = p.const(1.0), lambda i: p.unary("reciprocal", i)
-    square = lambda i: p.unary("square", i)  # noqa: E731
-    if op == "exp":
-        return out, lambda: out
-    if op == "expm1":
-        e = p.unary("exp", u)
-        return e, lambda: e
-    if op == "log":
-        r = inverse(u)
-        return r, lambda: p.unary("neg", square(r))
-    if op == "log1p":
-        r = inverse(p.add(one, u))
-        return r, lambda: p.unary("neg", square(r))
-    if op == "sqrt":
-        r = p.scaled(inverse(out), 0.5)
-        return r, lambda: p.unary("neg", p.scaled(p.mul(inverse(u), inverse(out)), 0.25))
-    if op == "cbrt":
-        third = p.const(Interval(np.full(1, np.nextafter(1 / 3, 0)), np.full(1, np.nextafter(1 / 3, 1))))
-        r = p.mul(third, inverse(square(out)))
-        return r, lambda: p.unary("neg", p.mul(p.mul(p.scaled(third, 2.0), r), inverse(u)))
-    if op == "sin":
-        return p.unary("cos", u), lambda: p.unary("neg", out)
-    if op == "cos":
-        return p.unary("neg", p.unary("sin", u)), lambda: p.unary("neg", out)
-    if op == "tan":
-        d = p.add(one, square(out))
-        return d, lambda: p.mul(p.scaled(out, 2.0), d)
-    if op == "tanh":
-        d = p.unary("square", inverse(p.unary("cosh", u)))
-        return d, lambda: p.mul(p.scaled(out, -2.0), d)
-    if op == "sinh":
-        return p.unary("cosh", u), lambda: out
-    if op == "cosh":
-        return p.unary("sinh", u), lambda: out
-    if op in ("asin", "acos"):
-        room = p.sub(one, square(u))
-        d = inverse(p.unary("sqrt", room))
-        second = lambda: p.mul(u, p.mul(d, inverse(room)))  # noqa: E731
-        if op == "asin":
-            return d, second
-        return p.unary("neg", d), lambda: p.unary("neg", second())
-    if op == "atan":
-        d = inverse(p.add(one, square(u)))
-        return d, lambda: p.mul(p.scaled(u, -2.0), square(d))
-    if op in ("asinh", "acosh"):
-        room = p.add(square(u), one) if op == "asinh" else p.sub(square(u), one)
-        d = inverse(p.unary("sqrt", room))
-        return d, lambda: p.unary("neg", p.mul(u, p.mul(d, inverse(room))))
-    if op == "atanh":
-        d = inverse(p.sub(one, square(u)))
-        return d, lambda: p.mul(p.scaled(u, 2.0), square(d))
-    if op == "logistic":
-        d = p.mul(out, p.unary("logistic", p.unary("neg", u)))
-        return d, lambda: p.mul(d, p.sub(one, p.scaled(out, 2.0)))
-    if op in ("erf", "erfc"):
-        factor = 2 / math.sqrt(math.pi) * (1 if op == "erf" else -1)
-        ends = np.sort([factor * (1 - 2.0**-51), factor * (1 + 2.0**-51)])
-        c = p.const(Interval(ends[:1], ends[1:]))
-        d = p.mul(c, p.unary("exp", p.unary("neg", square(u))))
-        return d, lambda: p.mul(p.scaled(u, -2.0), d)
-    if op == "lgamma":
-        d = p.unary("digamma", u)
-        return d, lambda: p.emit("unknown", (u,), p.shape(u))
-    if op == "reciprocal":
-        d = p.unary("neg", square(out))
-        return d, lambda: p.scaled(p.mul(square(out), out), 2.0)
-    if op == "square":
-        return p.scaled(u, 2.0), lambda: p.const(np.full(p.shape(u), 2.0))
-    if op == "ipow":
-        y = params["y"]
-        power = lambda k: u if k == 1 else p.emit("ipow", (u,), key=k, y=k)  # noqa: E731
-        return p.scaled(power(y - 1), float(y)), lambda: p.scaled(power(y - 2), float(y * (y - 1)))
-    if op == "powc":
-        y, r = params["y"], p.mul(out, inverse(u))  # of y - 1, which is not always a number without rounding
-        c = y * (y - 1)
-        second = p.const(Interval(np.full(1, c - abs(c) * 2.0**-50), np.full(1, c + abs(c) * 2.0**-50)))
-        return p.scaled(r, y), lambda: p.mul(second, p.mul(r, inverse(u)))
-    if op == "quadratic":
-        a, b = (p.const(params[k][..., 0]) for k in ("a", "b"))
-        twice = p.scaled(a, 2.0)
-        return p.add(p.mul(twice, u), b), lambda: p.broadcast(twice, p.shape(u))
-    if op == "abs":
-        return p.unary("sign_hull", u), lambda: p.const(np.zeros(p.shape(u)))
-    if op == "neg":
-        return p.const(np.full(p.shape(u), -1.0)), lambda: p.const(np.zeros(p.shape(u)))
-    return None
 
 
 class Tangents:
@@ -171,7 +78,7 @@ class Tangents:
         used = np.flatnonzero(~(zero(value.lo) & zero(value.hi)))
         if len(used) == len(stack.keys):
             return stack
-        return Stack(tuple(stack.keys[k] for k in used), self.p.rows(stack.id, used)) if len(used) else None
+        return Stack(tuple(stack.keys[k] for k in used), self.p.rows(stack.id, used.tolist())) if len(used) else None
 
     # ------------------------------------------------------------ rules
 
@@ -192,7 +99,7 @@ class Tangents:
         if op == "neg":
             return None if parts[0] is None else Stack(parts[0].keys, p.unary("neg", parts[0].id))
         if op == "mul":
-            (a, b), shape = ins, p.shape(i)
+            a, b, shape = ins[0], ins[1], p.shape(i)
             out = self._sum(self._times(parts[1], a, shape), self._times(parts[0], b, shape), shape)
             return out if order == 1 else self._sum(out, self._cross(firsts[0], firsts[1], shape), shape)
         if op == "sum":
@@ -209,13 +116,17 @@ class Tangents:
         if len(ins) == 1 and (slope := slopes(p, op, ins[0], i, node.params)) is not None:
             out = self._times(parts[0], slope[0], p.shape(i))
             if order == 2 and firsts[0] is not None and op != "abs":
-                out = self._sum(out, self._times(self._squares(firsts[0], p.shape(i)), slope[1](), p.shape(i)), p.shape(i))
+                out = self._sum(
+                    out, self._times(self._squares(firsts[0], p.shape(i)), slope[1](), p.shape(i)), p.shape(i)
+                )
             return out
         if op == "atan2" and order == 1:
             y, x = ins
             r = p.unary("reciprocal", p.add(p.unary("square", x), p.unary("square", y)))
             minus = p.unary("neg", p.mul(y, r))
-            return self._sum(self._times(parts[0], p.mul(x, r), p.shape(i)), self._times(parts[1], minus, p.shape(i)), p.shape(i))
+            return self._sum(
+                self._times(parts[0], p.mul(x, r), p.shape(i)), self._times(parts[1], minus, p.shape(i)), p.shape(i)
+            )
         if op == "rem":
             return parts[0]
         return self._unknown(i, firsts, order)
@@ -288,19 +199,19 @@ class Tangents:
         for k in (0, 1):
             keys = [key for key, pairs in terms.items() if len(pairs) > k]
             if keys:
-                I, J = zip(*(terms[key][k] for key in keys), strict=True)
-                stack = self._gathered([(keys, p.mul(p.rows(a.id, I), p.rows(b.id, J)))])
+                left, right = zip(*(terms[key][k] for key in keys), strict=True)
+                stack = self._gathered([(keys, p.mul(p.rows(a.id, left), p.rows(b.id, right)))])
                 out = self._sum(out, self._doubled(stack, a, b, terms), shape)
         return self._pruned(out)
 
     def _squares(self, a: Stack, shape: Sequence[int]) -> Stack | None:
         """a_i a_j of each pair; a square where i = j, which is never negative."""
         p, a = self.p, self._wide(a, shape)
-        I, J = np.triu_indices(len(a.keys), 1)
+        left, right = (side.tolist() for side in np.triu_indices(len(a.keys), 1))
         parts: list[tuple[list[Any], int]] = [([(key, key) for key in a.keys], p.unary("square", a.id))]
-        if len(I):
-            off = [(a.keys[i], a.keys[j]) for i, j in zip(I, J, strict=True)]
-            parts.append((off, p.mul(p.rows(a.id, I), p.rows(a.id, J))))
+        if left:
+            off = [(a.keys[i], a.keys[j]) for i, j in zip(left, right, strict=True)]
+            parts.append((off, p.mul(p.rows(a.id, left), p.rows(a.id, right))))
         return self._pruned(self._gathered(parts))
 
     def _doubled(self, stack: Stack, a: Stack, b: Stack, terms: dict[Any, list[tuple[int, int]]]) -> Stack:
@@ -365,7 +276,9 @@ class Tangents:
             return p.emit(node.op, ins)
         return which
 
-    def _chosen(self, which: int, pair: Any, cases: Sequence[int], parts: Sequence[Stack | None], shape: Any) -> Stack | None:
+    def _chosen(
+        self, which: int, pair: Any, cases: Sequence[int], parts: Sequence[Stack | None], shape: Any
+    ) -> Stack | None:
         """The derivative of a choice: that of the case, or the hull of all that may be."""
         p, keys = self.p, sorted({key for part in parts if part is not None for key in part.keys})
         if not keys:
@@ -374,4 +287,6 @@ class Tangents:
         wide = np.broadcast_shapes(p.shape(which), *(p.shape(case) for case in cases))
         rows = [self._wide(Stack(tuple(keys), row), wide).id for row in rows]
         agree = len(rows) == 2 and self._agree.holds(which, *rows)
-        return Stack(tuple(keys), p.emit("select", (which, *rows), (len(keys), *wide), key=("stack", agree), continuous=agree))
+        return Stack(
+            tuple(keys), p.emit("select", (which, *rows), (len(keys), *wide), key=("stack", agree), continuous=agree)
+        )
