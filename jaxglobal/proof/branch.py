@@ -19,6 +19,7 @@ from jaxglobal.proof.region import Region, polished, region
 LONG = 3e6  # operations on numbers from which processes help: half a second or so
 AHEAD = 6  # batches under way then
 LOCATE = 300_000  # boxes that are spent on where the minimisers are, once their value is proven
+TRIES = 64  # small boxes about which a region is looked for
 CLOSE = 1e-5  # sides of a box that is not split further then, in units of the search
 
 
@@ -50,7 +51,7 @@ class Search:
         self.bound = Bound(model, low, high)
         self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
         self.cut, self.x, self.noise = INF, None, 0.0
-        self._pictured, self._dropped = history, []
+        self._pictured, self._dropped, self._tries = history, [], TRIES
         self.valued = None  # boxes that had been tested when the value was proven
         self.regions: list[Region] = []
         self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
@@ -190,6 +191,9 @@ class Search:
         least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
         small = (b - a <= CLOSE * (self.high - self.low)[:, None]).all(0)
         end = (bound >= self.cut - self.slack) & small | (b - a <= least).all(0)
+        for k in np.flatnonzero(end)[: self._tries]:  # a minimum that the search did not list, perhaps
+            self._tries -= 1
+            self.surround(0.5 * (a[:, k] + b[:, k]))
         self.leaves += [Leaf(a[:, k], b[:, k], float(bound[k])) for k in np.flatnonzero(end)]
         a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
         if not len(bound):

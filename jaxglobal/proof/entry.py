@@ -106,6 +106,7 @@ def certify(
             left = None if max_time is None else max(0.5 * (max_time - (time.perf_counter() - began)), 0.0)
             result = driver.minimize(fun, problem.box, args, max_time=left, progress=progress)
         points = problem.points(result)
+    with np.errstate(all="ignore"):
         search = Search(problem.model, problem.low, problem.high, points, tol, PICTURED)
         file = problem.checkpoint(checkpoint, points, tol)
         stored = None if file is None else file.read()
