@@ -21,6 +21,7 @@ AHEAD = 6  # batches under way then
 LOCATE = 300_000  # boxes that are spent on where the minimisers are, once their value is proven
 TRIES = 64  # small boxes about which a region is looked for
 CLOSE = 1e-5  # sides of a box that is not split further then, in units of the search
+CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
 
 
 class Leaf(NamedTuple):
@@ -77,9 +78,17 @@ class Search:
             if np.all(known.low <= x) and np.all(x <= known.high):
                 return known
         found = region(self.model, x, self.low, self.high)
+        if found is not None and any(
+            np.all(r.low <= found.tiny[0]) and np.all(found.tiny[1] <= r.high) for r in self.regions
+        ):
+            return None
         if found is not None:
             self.regions.append(found)
             self.meet(0.5 * (found.tiny[0] + found.tiny[1]))
+            beside = [leaf for leaf in self.leaves if np.all(found.low <= leaf.hi) and np.all(leaf.lo <= found.high)]
+            if beside:
+                self.leaves = [leaf for leaf in self.leaves if not any(leaf is other for other in beside)]
+                self.pool.add(*(np.array(side).T for side in zip(*beside, strict=True)))
         return found
 
     @property
@@ -180,21 +189,21 @@ class Search:
     def after(self, low: np.ndarray, outcome: Outcome, lo: np.ndarray, hi: np.ndarray) -> None:
         """Drops, keeps or splits what a batch has left."""
         bound = np.fmax(outcome.low, low[outcome.row])
-        a, b, alive = trimmed(outcome.X.lo, outcome.X.hi, self.regions)
+        a, b, alive, near = trimmed(outcome.X.lo, outcome.X.hi, self.regions)
         alive &= ~(bound > self.cut)
         if self._pictured > 0:
             gone = np.ones(len(low), bool)
             gone[outcome.row[alive]] = False
             self._dropped.append((lo[:, gone].T, hi[:, gone].T, np.full(int(gone.sum()), self.boxes)))
             self._pictured -= int(gone.sum())
-        a, b, bound, score = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive]
+        a, b, bound, score, near = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive], near[alive]
         least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
-        small = (b - a <= CLOSE * (self.high - self.low)[:, None]).all(0)
+        small = (b - a <= np.where(near, CLOSER, CLOSE) * (self.high - self.low)[:, None]).all(0)
         end = (bound >= self.cut - self.slack) & small | (b - a <= least).all(0)
         for k in np.flatnonzero(end)[: self._tries]:  # a minimum that the search did not list, perhaps
             self._tries -= 1
             self.surround(0.5 * (a[:, k] + b[:, k]))
-        self.leaves += [Leaf(a[:, k], b[:, k], float(bound[k])) for k in np.flatnonzero(end)]
+        self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
         a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
         if not len(bound):
             return
@@ -215,9 +224,10 @@ def batch_cost(model: Model) -> float:
     return float(np.mean([np.prod(model.program.shape(i), dtype=int) for i in model.plan]))
 
 
-def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes without the parts in regions, where what is left is a box; and which are left at all."""
+def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, ...]:
+    """Boxes without the parts in regions, where what is left is a box; which are left at all, and which touch one."""
     a, b, alive, k = lo.copy(), hi.copy(), np.ones(lo.shape[1], bool), np.arange(lo.shape[1])
+    near = np.zeros(lo.shape[1], bool)
     for known in regions:
         inside = (known.low[:, None] <= a) & (b <= known.high[:, None])
         alive &= ~inside.all(0)
@@ -226,4 +236,5 @@ def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.n
         right = one & (known.high[d] >= b[d, k]) & (known.low[d] < b[d, k])
         a[d[left], k[left]] = known.high[d[left]]
         b[d[right], k[right]] = known.low[d[right]]
-    return a, b, alive
+        near |= ((known.low[:, None] <= b) & (a <= known.high[:, None])).all(0)
+    return a, b, alive, near

@@ -54,7 +54,11 @@ class Worker:
         self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # Somebody has to read while a batch is written, or both would wait for the other.
         threading.Thread(target=self._read, daemon=True).start()
-        self._send(bound)
+        try:
+            self._send(bound)
+        except OSError:
+            self.close()
+            raise
 
     def _read(self) -> None:
         try:
@@ -114,11 +118,10 @@ class Crew:
     def start(self, workers: int, most: int) -> None:
         """Starts processes; most: batches under way, of which the course of a proof depends."""
         self.most = most
-        try:
-            content = pickle.dumps(self._bound, protocol=5)
-            self._workers = [Worker(content) for _ in range(workers)]
-        except OSError:  # no process can be started: this one goes on
-            self._workers = []
+        content = pickle.dumps(self._bound, protocol=5)
+        with contextlib.suppress(OSError):  # where no process can be started, this one goes on
+            for _ in range(workers):
+                self._workers.append(Worker(content))
 
     @property
     def under_way(self) -> int:
