@@ -18,9 +18,9 @@ from jaxglobal.proof.region import Region, polished, region
 
 LONG = 3e6  # operations on numbers from which processes help: half a second or so
 AHEAD = 6  # batches under way then
-LOCATE = 300_000  # boxes that are spent on where the minimisers are, once their value is proven
+LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
 TRIES = 64  # small boxes about which a region is looked for
-CLOSE = 1e-5  # sides of a box that is not split further then, in units of the search
+CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
 CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
 
 
@@ -140,7 +140,7 @@ class Search:
                 crew.start(workers, AHEAD)
             if self.valued is None and self.lower >= self.cut - self.slack:
                 self.valued = self.boxes
-            if self.valued is not None and self.boxes > self.valued + LOCATE:
+            if self.valued is not None and self.boxes > self.valued + min(LOCATE, SPENT / cost):
                 self._under_way(crew)
                 for lo, hi, low in zip(self.pool.boxes[0].T, self.pool.boxes[1].T, self.pool.boxes[2], strict=True):
                     self.leaves.append(Leaf(lo.copy(), hi.copy(), float(low)))
@@ -203,6 +203,9 @@ class Search:
         for k in np.flatnonzero(end)[: self._tries]:  # a minimum that the search did not list, perhaps
             self._tries -= 1
             self.surround(0.5 * (a[:, k] + b[:, k]))
+        if end.any() and self.regions:  # with one that has just been found
+            touches = trimmed(a, b, self.regions)[3]
+            end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | (b - a <= least).all(0)
         self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
         a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
         if not len(bound):
