@@ -47,12 +47,12 @@ class Search:
     def __init__(
         self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0
     ):
-        """points: known minima, the best first; tol: of the gap, by 1 + |fun|; history: dropped boxes to keep."""
+        """points: known minima, the best first; tol: of the gap, by 1 + |fun|; history: tested boxes to keep."""
         self.model, self.low, self.high, self.tol = model, low, high, tol
         self.bound = Bound(model, low, high)
         self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
         self.cut, self.x, self.noise = INF, None, 0.0
-        self._pictured, self._dropped, self._tries = history, [], TRIES
+        self._pictured, self._tested, self._tries = history, [], TRIES
         self.valued = None  # boxes that had been tested when the value was proven
         self.regions: list[Region] = []
         self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
@@ -107,10 +107,10 @@ class Search:
         return min(least, self.cut)
 
     @property
-    def dropped(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The first boxes that were dropped, for a picture: their ends, (m, n), and the boxes tested by then, (m,)."""
+    def tested(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The first boxes that were tested, for a picture: their ends, (m, n), and how many had been before, (m,)."""
         n = self.model.n
-        parts = [(np.zeros((0, n)), np.zeros((0, n)), np.zeros(0, int)), *self._dropped]
+        parts = [(np.zeros((0, n)), np.zeros((0, n)), np.zeros(0, int)), *self._tested]
         lo, hi, when = (np.concatenate(side) for side in zip(*parts, strict=True))
         return lo, hi, when
 
@@ -192,10 +192,8 @@ class Search:
         a, b, alive, near = trimmed(outcome.X.lo, outcome.X.hi, self.regions)
         alive &= ~(bound > self.cut)
         if self._pictured > 0:
-            gone = np.ones(len(low), bool)
-            gone[outcome.row[alive]] = False
-            self._dropped.append((lo[:, gone].T, hi[:, gone].T, np.full(int(gone.sum()), self.boxes)))
-            self._pictured -= int(gone.sum())
+            self._tested.append((lo.T, hi.T, np.full(len(low), self.boxes)))
+            self._pictured -= len(low)
         a, b, bound, score, near = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive], near[alive]
         least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
         small = (b - a <= np.where(near, CLOSER, CLOSE) * (self.high - self.low)[:, None]).all(0)

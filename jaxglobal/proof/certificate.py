@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal.result import brief, counted, duration, plain, table, wrapped
+from jaxglobal.result import WIDTH, brief, duration, plain, table, wrapped
 
 SHOWN = 6  # minimisers that a printed certificate lists
 
@@ -51,13 +51,13 @@ class Boxes(NamedTuple):
     bound: np.ndarray
 
 
-class Dropped(NamedTuple):
-    """Boxes that were shown to hold no global minimiser, for a picture.
+class Tested(NamedTuple):
+    """Boxes in the order in which they were tested, for a picture.
 
     Attributes:
         lower: (m, n) their lower ends.
         upper: (m, n) their upper ends.
-        when: (m,) boxes that had been tested by then.
+        when: (m,) boxes that had been tested before.
     """
 
     lower: np.ndarray
@@ -81,7 +81,7 @@ class Certificate:
         nboxes: boxes that were tested.
         time: seconds from the call, a search included.
         message: what is proven, or what is missing, and on what it rests.
-        dropped: boxes that were shown to hold no minimiser, the first some thousand of them.
+        tested: the first some thousand of the boxes that were tested.
         bounds: (2, n) the box.
     """
 
@@ -96,7 +96,7 @@ class Certificate:
     nboxes: int
     time: float
     message: str
-    dropped: Dropped = dataclasses.field(repr=False)
+    tested: Tested = dataclasses.field(repr=False)
     bounds: np.ndarray = dataclasses.field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Certificate:
             >>> certificate.to_dict()["proven"]
             True
         """
-        skipped = ("dropped", "undecided", "bounds")
+        skipped = ("tested", "undecided", "bounds")
         out = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in skipped}
         return out | {"undecided": len(self.undecided.bound)}
 
@@ -126,14 +126,16 @@ class Certificate:
             ("time", duration(self.time)),
             (
                 "minimizers",
-                f"{counted(len(self.minimizers), 'box').replace('boxs', 'boxes')}, {unique} with one proven minimiser",
+                f"{len(self.minimizers)}, {unique} with one proven minimiser each",
             ),
         ]
 
     def __repr__(self) -> str:
         """The essentials, and the boxes of the minimisers."""
         lines = [line for name, value in self._rows() for line in wrapped(name, value)]
-        lines += [f"{'':>14}{minimizer!r}"[:120] for minimizer in self.minimizers[:SHOWN]]
+        for m in self.minimizers[:SHOWN]:
+            text = f"{brief(m.lower)} to {brief(m.upper)}{', one' if m.unique else ''}"
+            lines.append(f"{'':>14}{text if len(text) <= WIDTH else text[: WIDTH - 3] + '...'}")
         if len(self.minimizers) > SHOWN:
             lines.append(f"{'':>14}and {len(self.minimizers) - SHOWN} more")
         return "\n".join(lines)

@@ -19,7 +19,7 @@ from jaxglobal.nearest import helps
 from jaxglobal.precise import widened
 from jaxglobal.proof import kept
 from jaxglobal.proof.branch import Search
-from jaxglobal.proof.certificate import Boxes, Certificate, Dropped, Minimizer
+from jaxglobal.proof.certificate import Boxes, Certificate, Minimizer, Tested
 from jaxglobal.proof.crew import cores
 from jaxglobal.proof.gather import minimizers
 from jaxglobal.proof.lower import model_of
@@ -27,7 +27,7 @@ from jaxglobal.proof.model import Model
 
 LIKE = 1e-6  # values this near to the best one may belong to further global minima
 POINTS = 64  # known minima about which regions are looked for
-PICTURED = 20_000  # dropped boxes that are kept
+PICTURED = 20_000  # boxes that are kept for a picture
 SHOWN = 0.2  # seconds between two lines of progress
 RESTS = (
     "up to the accuracy that JAX publishes for its elementary functions and the processor's float64 arithmetic, for "
@@ -238,7 +238,7 @@ def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> C
     x = unflatten(search.x if search.x is not None else np.full(problem.structure.n, np.nan))
     return Certificate(
         lower, upper, float(gap), proven, x, found, Boxes(lo.T.copy(), hi.T.copy(), low.copy()), not search.pool.count,
-        search.boxes, seconds, message(search, proven, reason, gap, problem.model.narrow), Dropped(*search.dropped),
+        search.boxes, seconds, message(search, proven, reason, gap, problem.model.narrow), Tested(*search.tested),
         np.stack([problem.low, problem.high]),
     )  # fmt: skip
 

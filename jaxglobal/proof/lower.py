@@ -447,15 +447,6 @@ def model_of(jaxpr: Any, low: np.ndarray) -> Model:
     return Model(lowering.program, lowering.id(f), lowering.narrow)
 
 
-WHOLE = {
-    "argmax",
-    "convert_element_type",
-    "select_n",
-    "clamp",
-    "max",
-    "min",
-    "broadcast_in_dim",
-    "reshape",
-    "squeeze",
-    "neg",
-}
+WHOLE = frozenset(  # what may make whole numbers of x
+    "argmax convert_element_type select_n clamp max min broadcast_in_dim reshape squeeze neg".split()
+)
