@@ -138,6 +138,24 @@ def test_a_search_that_missed_the_minimum_is_found_out():
     assert certificate.proven and certificate.upper < -0.6 and abs(certificate.x[0] - 3.7) < 1e-3
 
 
+@pytest.mark.parametrize("n", [5, 300])
+def test_sums_of_functions_of_one_variable(n):
+    weights = np.arange(1.0, n + 1) / n
+
+    def fun(x):
+        return 2 - jnp.sum(x * jnp.sin(jnp.sqrt(jnp.abs(x)))) + 3 * jnp.sum(jnp.abs(x[:2])) - jnp.sum(weights * x)
+
+    certificate = prove(fun, [(-500, 500)] * n, result=np.full(n, 420.0))
+    assert certificate.proven and certificate.complete and certificate.nboxes == 1 and certificate.minimizers[0].unique
+    start = np.array([0.0 if i < 2 else 420.97 for i in range(n)])
+    exact = jg.minimize(
+        lambda x: fun(jnp.where(np.arange(n) < 2, start, x)), [(380, 460)] * n, max_levels=1, progress=False
+    )
+    assert certificate.lower <= exact.fun + 1e-9 * n
+    ties = prove(lambda x: jnp.sum((x**2 - 1) ** 2), [(-2, 3)] * 5, result=np.ones(5))  # 32 minimisers
+    assert ties.proven and ties.lower <= 0 <= ties.upper
+
+
 def test_functions_that_switch_without_a_jump():
     t = np.linspace(0, 4, 40)
     y = 3 * np.exp(-1.3 * t) + 0.7 + 0.1 * np.random.default_rng(1).standard_normal(40) + 3.0 * (np.arange(40) % 9 == 0)

@@ -37,7 +37,7 @@ ORDER = [
 
 PROOF = (
     "intervals functions node moves enclose flat agree slopes tangents contract model constant lower newton squares "
-    "bound region crew pool branch kept gather certificate picture entry __init__"
+    "bound region apart crew pool branch kept gather certificate picture entry __init__"
 ).split()
 
 

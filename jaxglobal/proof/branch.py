@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxglobal.proof import apart
 from jaxglobal.proof.bound import Bound, Outcome
 from jaxglobal.proof.crew import Crew
 from jaxglobal.proof.intervals import EPS, INF, Interval
@@ -62,7 +63,12 @@ class Search:
                 self.meet(p)
             for p in points:
                 self.surround(p)
-        self.pool.add(low[:, None], high[:, None], np.full(1, -INF))
+            alone = apart.prove(model, low, high, tol)
+        if alone is None:
+            self.pool.add(low[:, None], high[:, None], np.full(1, -INF))
+        else:  # of a sum of functions of one variable each it is the only minimiser
+            self.regions, self.boxes = [alone], 1
+            self.meet(0.5 * (alone.tiny[0] + alone.tiny[1]))
 
     def meet(self, x: np.ndarray) -> None:
         """A point that may be the best."""
@@ -140,7 +146,8 @@ class Search:
                 crew.start(workers, AHEAD)
             if self.valued is None and self.lower >= self.cut - self.slack:
                 self.valued = self.boxes
-            if self.valued is not None and self.boxes > self.valued + min(LOCATE, SPENT / cost):
+            room = min(LOCATE, SPENT / cost) if self.model.derives else 0
+            if self.valued is not None and self.boxes > self.valued + room:
                 self._under_way(crew)
                 for lo, hi, low in zip(self.pool.boxes[0].T, self.pool.boxes[1].T, self.pool.boxes[2], strict=True):
                     self.leaves.append(Leaf(lo.copy(), hi.copy(), float(low)))

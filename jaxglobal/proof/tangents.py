@@ -37,9 +37,10 @@ STEPS = {"floor", "ceil", "round", "trunc", "sign", "lt", "le", "gt", "ge", "eq"
 class Tangents:
     """Derivatives of the values of a program, made when they are asked for."""
 
-    def __init__(self, program: Program):
-        """Of a program that will grow."""
+    def __init__(self, program: Program, seed: Stack | None = None):
+        """Of a program that will grow; seed: the derivative of x, by default in all variables."""
         self.p, self._first, self._second = program, {}, {}
+        self._seed = seed
         self._agree = Agreement(program)
 
     def first(self, i: int) -> Stack | None:
@@ -87,7 +88,9 @@ class Tangents:
         op, ins = node.op, node.ins
         if op == "x":
             n = node.shape[0]
-            return Stack(tuple(range(n)), p.const(np.eye(n))) if order == 1 else None
+            if order == 2:
+                return None
+            return self._seed or Stack(tuple(range(n)), p.const(np.eye(n)))
         if op in STEPS or p.is_const(i):
             return None
         parts = [self.first(j) if order == 1 else self.second(j) for j in ins]
