@@ -118,7 +118,10 @@ def goldstein_price(x):
 
 HARTMANN = (
     np.array([1, 1.2, 3, 3.2]),
-    np.array([[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]),
+    np.array([
+        [10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14],
+        [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14],
+    ]),
     1e-4
     * np.array([
         [1312, 1696, 5569, 124, 8283, 5886], [2329, 4135, 8307, 3736, 1004, 9991],
@@ -142,7 +145,7 @@ def shekel(m):
 
 
 def lennard_jones(n):
-    """A cluster of n atoms without its free motions: the first at the origin, the second on an axis, the third in a plane."""
+    """A cluster of n atoms without its free motions: one at the origin, one on an axis, one in a plane."""
 
     def fun(x):
         z = jnp.zeros(())
@@ -193,7 +196,7 @@ def oscillation():
 
 
 def diode():
-    """The solar cell of RTC France, T. Easwarakhanthan et al., Int. J. Solar Energy 4 (1986): five parameters, 26 points."""
+    """The solar cell of RTC France, T. Easwarakhanthan et al., Int. J. Solar Energy 4 (1986)."""
     v = np.array([
         -0.2057, -0.1291, -0.0588, 0.0057, 0.0646, 0.1185, 0.1678, 0.2132, 0.2545, 0.2924, 0.3269, 0.3585, 0.3873,
         0.4137, 0.4373, 0.4590, 0.4784, 0.4960, 0.5119, 0.5265, 0.5398, 0.5521, 0.5633, 0.5736, 0.5833, 0.5900,

@@ -190,7 +190,7 @@ def columns(pieces: list[np.ndarray], low: np.ndarray) -> tuple[Interval, np.nda
 
 
 def prove(model: Model, low: np.ndarray, high: np.ndarray, tol: float) -> Region | None:
-    """The minimiser of a sum of functions of one variable each, if it is the only one; None where that is not proven."""
+    """The minimiser of a sum of functions of one variable each, proven to be the only one; else None."""
     terms = find(model.program, model.f, model.n)
     if terms is None:
         return None

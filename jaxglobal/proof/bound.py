@@ -14,8 +14,8 @@ from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.intervals import INF, Interval
 from jaxglobal.proof.model import Model, Values
 
-ROUNDS = 3  # of propagation, while it narrows; of few boxes more
-FEW, MORE = 4, 40
+ROUNDS = 3  # of propagation, while it narrows; of few boxes more, and most where there are no derivatives
+FEW, MORE, MOST = 4, 8, 40
 SAMPLE = 8  # boxes on which the Hessian is tried first
 WORTH = 0.25  # the share of them that it has to drop or to narrow
 
@@ -102,7 +102,8 @@ class _Batch:
 
     def propagated(self) -> Values:
         """Fun <= cut, forwards and back, again where that has narrowed the boxes; the last values."""
-        rounds = MORE if self.X.lo.shape[1] <= FEW else ROUNDS
+        few = self.X.lo.shape[1] <= FEW
+        rounds = ROUNDS if not few else MORE if self.model.derives else MOST
         for _ in range(rounds):
             seen = self.model.value(self.X)
             self.raise_low(seen.f.lo)
