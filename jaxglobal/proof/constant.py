@@ -31,6 +31,11 @@ def _sliced(p, a):
     return a[tuple(slice(*c) for c in zip(p["start_indices"], p["limit_indices"], strides, strict=True))]
 
 
+def _chosen(p, which, *cases):
+    index = np.broadcast_to(which, np.shape(cases[0])).astype(int)
+    return np.take_along_axis(np.stack(cases), index[None], 0)[0]
+
+
 def _converted(p, a):
     new = np.dtype(p["new_dtype"])
     return a.astype(float if new.kind not in "biuc" else new)
@@ -45,8 +50,7 @@ EXACT: dict[str, Any] = {
     "lt": lambda p, a, b: a < b, "le": lambda p, a, b: a <= b, "gt": lambda p, a, b: a > b,
     "ge": lambda p, a, b: a >= b, "eq": lambda p, a, b: a == b, "ne": lambda p, a, b: a != b,
     "abs": lambda p, a: np.abs(a), "max": lambda p, a, b: np.maximum(a, b), "min": lambda p, a, b: np.minimum(a, b),
-    "select_n": lambda p, which, *cases: np.choose(np.broadcast_to(which, cases[0].shape).astype(int), cases)
-    if len(cases) < 30 else NotImplemented, "gather": None, "dynamic_slice": None, "pad": None,
+    "select_n": _chosen, "gather": None, "dynamic_slice": None, "pad": None,
 }  # fmt: skip
 WRAPPING: dict[str, Any] = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
 WRAPPING |= {"and": np.bitwise_and, "or": np.bitwise_or, "not": np.bitwise_not}

@@ -277,6 +277,11 @@ class Lowering:
         wide = [size for many, old in zip(params["reps"], a, strict=True) for size in (many, old)]
         return self.program.reshape(self.program.broadcast(self.program.reshape(ids[0], thin), wide), shape)
 
+    def _unstack(self, eqn, args, ids, shape, params):
+        axis, rank = params["axis"], len(self.program.shape(ids[0]))
+        picks = [[slice(k, k + 1) if d == axis else slice(None) for d in range(rank)] for k in range(len(eqn.outvars))]
+        return [self.program.reshape(self.program.cut(ids[0], pick), shape) for pick in picks]
+
     def _stack(self, eqn, args, ids, shape, params):
         axis = params["axis"]
         thin = [*shape[:axis], 1, *shape[axis + 1 :]]

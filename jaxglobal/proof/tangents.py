@@ -102,7 +102,7 @@ class Tangents:
         if op == "neg":
             return None if parts[0] is None else Stack(parts[0].keys, p.unary("neg", parts[0].id))
         if op == "mul":
-            a, b, shape = ins[0], ins[1], p.shape(i)
+            a, b, shape = ins[0], ins[-1], p.shape(i)
             out = self._sum(self._times(parts[1], a, shape), self._times(parts[0], b, shape), shape)
             return out if order == 1 else self._sum(out, self._cross(firsts[0], firsts[1], shape), shape)
         if op == "sum":
@@ -111,7 +111,7 @@ class Tangents:
         if op == "move":
             return self._moved(i, parts)
         if op in ("max", "min"):
-            a, b = ins
+            a, b = ins[0], ins[-1]
             which = p.emit("ge" if op == "max" else "le", (a, b), key="closed", closed=True)
             return self._chosen(which, ins, (b, a), (parts[1], parts[0]), p.shape(i))
         if op == "select":
@@ -124,7 +124,7 @@ class Tangents:
                 )
             return out
         if op == "atan2" and order == 1:
-            y, x = ins
+            y, x = ins[0], ins[-1]
             r = p.unary("reciprocal", p.add(p.unary("square", x), p.unary("square", y)))
             minus = p.unary("neg", p.mul(y, r))
             return self._sum(
