@@ -228,7 +228,7 @@ def test_imports_of_the_proof_go_one_way():
                 module = node.module.split(".")[2:]
                 for name in module or [alias.name for alias in node.names]:
                     assert place[name] < place[path.stem], f"{path.stem} imports {name}"
-        assert "jax._src" not in path.read_text() and len(path.read_text().splitlines()) < 470
+        assert "jax._src" not in path.read_text() and len(path.read_text().splitlines()) < 500
 
 
 def run(code: str, timeout: float = 120) -> str:

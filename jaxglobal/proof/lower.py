@@ -117,7 +117,7 @@ class Lowering:
                     str(error).replace(f": {error.args[1]}", f"{place(eqn)}: {error.args[1]}"), error.args[1]
                 ) from None
         if name == "scan":
-            return self.scan(eqn, args, **params)
+            return self.scan(eqn, args)
         if name == "while":
             return self.loop(eqn, args, **params)
         if name == "cond":
@@ -162,11 +162,16 @@ class Lowering:
         agree = len(cases) == 2 and not self.program.is_const(which) and self._agree.holds(which, *cases)
         return self.program.emit("select", (which, *cases), key=agree, continuous=agree)
 
-    def scan(self, eqn: Any, args: list[Any], *, jaxpr: Any, length: int, reverse: bool, num_consts: int,
-             num_carry: int, **_: Any) -> list[Any]:  # fmt: skip
-        """Written out."""
+    def scan(self, eqn: Any, args: list[Any]) -> list[Any]:
+        """Written out. What goes through it is told by its rank: JAX's names for the numbers of these have changed."""
+        jaxpr, length, reverse = (eqn.params[name] for name in ("jaxpr", "length", "reverse"))
         if length > LONGEST:
             raise refuse(eqn, f"a loop of {length:,} steps is longer than {LONGEST:,}")
+        rank = lambda variables: [len(v.aval.shape) for v in variables]  # noqa: E731
+        pairs = zip(rank(eqn.outvars), rank(jaxpr.jaxpr.outvars), strict=True)
+        num_carry = sum(whole == inner for whole, inner in pairs)
+        pairs = zip(rank(eqn.invars), rank(jaxpr.jaxpr.invars), strict=True)
+        num_consts = sum(whole == inner for whole, inner in pairs) - num_carry
         consts, carry, xs = args[:num_consts], args[num_consts : num_consts + num_carry], args[num_consts + num_carry :]
         rows: list[list[Any]] = []
         for k in reversed(range(length)) if reverse else range(length):
@@ -375,6 +380,18 @@ class Lowering:
     def _exp2(self, eqn, args, ids, shape, params):
         log2 = Interval(np.full(1, np.nextafter(np.log(2), 0)), np.full(1, np.nextafter(np.log(2), 1)))
         return self.program.unary("exp", self.program.mul(ids[0], self.program.const(log2)))
+
+    def _log2(self, eqn, args, ids, shape, params):
+        log2 = Interval(np.full(1, np.nextafter(np.log(2), 0)), np.full(1, np.nextafter(np.log(2), 1)))
+        by = self.program.unary("reciprocal", self.program.const(log2))
+        return self.program.mul(self.program.unary("log", ids[0]), by)
+
+    def _polynomial(self, eqn, args, ids, shape, params):
+        """Horner's scheme: x, and the coefficients from the constant on."""
+        x, out = ids[0], ids[-1]
+        for coefficient in reversed(ids[1:-1]):
+            out = self.program.add(self.program.mul(out, x), coefficient)
+        return out
 
     def _round(self, eqn, args, ids, shape, params):
         return self.program.unary("round", ids[0])
