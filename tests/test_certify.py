@@ -270,6 +270,19 @@ def test_prints_for_a_person():
     assert certificate.to_dict()["proven"] is True
 
 
+def test_picture():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    certificate = prove(jg.problems.himmelblau, [(-5, 5)] * 2, result=np.array([3.0, 2.0]))
+    ax = jg.plot.certificate(certificate)
+    assert "proven" in ax.get_title() and ax.get_xlim() == (-5, 5) and len(ax.collections[0].get_paths()) > 0
+    line = prove(lambda x: jnp.cos(3 * x[0]) + x[0] / 9, [(-5, 5)], result=np.array([-1.05]), max_boxes=1)
+    assert jg.plot.certificate(line).get_xlabel() == "x0"
+    with pytest.raises(TypeError, match="`certificate` must be what certify returned"):
+        jg.plot.certificate(3)
+    pyplot.close("all")
+
+
 def test_progress_in_a_log(capsys, monkeypatch):
     monkeypatch.setattr("jaxglobal.progress.EVERY", 0.0)
     prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3), max_boxes=3000, progress=True)
