@@ -20,7 +20,7 @@ from jaxglobal.proof.region import Region, polished, region
 LONG = 3e6  # operations on numbers from which processes help: half a second or so
 AHEAD = 6  # batches under way then
 LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
-TRIES = 64  # small boxes about which a region is looked for
+TRIES = 16  # small boxes about which a region is looked for
 CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
 CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
 
