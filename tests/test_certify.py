@@ -11,7 +11,8 @@ import pytest
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal.proof import branch, crew
+from jaxglobal.proof import branch, crew, kept
+from jaxglobal.proof.lower import model_of
 
 pytestmark = float64_only
 
@@ -239,6 +240,18 @@ def test_a_checkpoint_goes_on(tmp_path):
     assert abs(rest.lower - whole.lower) < 1e-10 and abs(rest.upper - whole.upper) < 1e-10
     with pytest.raises(ValueError, match="another function"):
         prove(lambda x: jnp.sum(x**2), [(-5, 5)] * 4, result=point, checkpoint=path)
+
+
+def test_a_checkpoint_has_the_boxes_that_are_being_tested():
+    low, high = np.full(4, -5.0), np.full(4, 5.0)
+    model = model_of(jax.make_jaxpr(ripples)(low), low)
+    with np.errstate(all="ignore"):
+        search, again = (branch.Search(model, low, high, [np.full(4, 0.3)], 1e-8) for _ in range(2))
+        search.run(lambda: "enough" if search.boxes > 60 else "")
+        count = search.pool.count
+        search._given.append(search.pool.take(5))
+        kept.load(again, *kept.save(search))
+    assert again.pool.count == count > 5 and again.lower == search.lower and len(again.regions) == len(search.regions)
 
 
 def test_processes_help_and_change_nothing(monkeypatch):

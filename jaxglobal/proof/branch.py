@@ -113,6 +113,13 @@ class Search:
         return min(least, self.cut)
 
     @property
+    def left(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes that are left, with those that are being tested: their ends, (n, B), and bounds, (B,)."""
+        parts = [self.pool.boxes, *self._given]
+        lo, hi, low = (np.concatenate(side, -1) for side in zip(*parts, strict=True))
+        return lo, hi, low
+
+    @property
     def tested(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The first boxes that were tested, for a picture: their ends, (m, n), and how many had been before, (m,)."""
         n = self.model.n

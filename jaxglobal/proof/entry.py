@@ -231,13 +231,13 @@ def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> C
     """The certificate of what has been proven."""
     unflatten: Callable[[np.ndarray], Any] = problem.structure.unflatten
     found = [Minimizer(unflatten(b.lo), unflatten(b.hi), b.unique, b.low) for b in minimizers(search)]
-    lo, hi, low = search.pool.boxes
+    lo, hi, low = search.left
     lower, upper = search.lower, search.cut
     gap = upper - lower if upper < np.inf else np.inf
     proven = bool(gap <= search.tol * (1 + abs(upper)))
     x = unflatten(search.x if search.x is not None else np.full(problem.structure.n, np.nan))
     return Certificate(
-        lower, upper, float(gap), proven, x, found, Boxes(lo.T.copy(), hi.T.copy(), low.copy()), not search.pool.count,
+        lower, upper, float(gap), proven, x, found, Boxes(lo.T.copy(), hi.T.copy(), low.copy()), search.done,
         search.boxes, seconds, message(search, proven, reason, gap, problem.model.narrow), Tested(*search.tested),
         np.stack([problem.low, problem.high]),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from jaxglobal.proof.region import Region
 def save(search: Search) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The boxes that are left, and what has been proven about the others."""
     n = search.model.n
-    lo, hi, low = search.pool.boxes
+    lo, hi, low = search.left
     leaves, regions = search.leaves, search.regions
     stack = lambda rows: np.array(rows, float).reshape(-1, n)  # noqa: E731
     arrays = {

@@ -10,6 +10,8 @@ import numpy as np
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.intervals import EPS, TINY, Interval
 
+LARGE = 1e150  # entries of a matrix beyond which its products may overflow
+
 
 def middle(X: Interval) -> np.ndarray:
     """A point of each box."""
@@ -82,7 +84,7 @@ def convex(H: Interval, free: np.ndarray) -> np.ndarray:
     """
     n = H.lo.shape[0]
     both, eye = free[:, None] & free[None, :], np.eye(n)[..., None]
-    finite = (np.isfinite(H.lo) & np.isfinite(H.hi) | ~both).all((0, 1))
+    finite = ((abs(H.lo) < LARGE) & (abs(H.hi) < LARGE) | ~both).all((0, 1))
     use = both & finite
     S = matrices(Interval(np.where(use, H.lo, eye), np.where(use, H.hi, eye)))
     w, V = np.linalg.eigh(0.5 * S.lo + 0.5 * S.hi)

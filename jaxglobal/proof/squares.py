@@ -18,6 +18,7 @@ from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import EPS, INF, TINY, Interval
 from jaxglobal.proof.tangents import Stack
 
+LARGE = 1e75  # numbers beyond which the products of two may overflow
 ROUNDS = 10  # of coordinate descent for the multipliers: any would be sound
 
 
@@ -107,7 +108,8 @@ def relax(X: Interval, c: np.ndarray, R: Interval, J: Interval, weights: np.ndar
     n, batch = X.lo.shape
     rho = iv.size(iv.sub(X, Interval(c, c))).hi
     w = weights[:, None]
-    fine = usable & (np.isfinite(J.lo) & np.isfinite(J.hi)).all((0, 1)) & (np.isfinite(R.lo) & np.isfinite(R.hi)).all(0)
+    small = (abs(J.lo) < LARGE) & (abs(J.hi) < LARGE)
+    fine = usable & small.all((0, 1)) & ((abs(R.lo) < LARGE) & (abs(R.hi) < LARGE)).all(0)
     J = Interval(np.where(fine, J.lo, 0.0), np.where(fine, J.hi, 0.0))
     R = Interval(np.where(fine, R.lo, 0.0), np.where(fine, R.hi, 0.0))
     centre, r0 = 0.5 * (J.lo + J.hi), 0.5 * (R.lo + R.hi)
