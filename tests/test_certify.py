@@ -221,6 +221,13 @@ def test_limits_keep_a_bound_that_holds():
     assert "max_time" in certificate.message and certificate.time < 5
 
 
+def test_without_any_time_the_whole_box_has_a_bound():
+    certificate = prove(lambda x: jnp.sinc(x[0]) + jnp.sum(x**2), [(0.5, 2)] * 2, max_time=0.0)
+    assert not certificate.proven and -1 < certificate.lower <= 0.5 <= certificate.upper
+    undefined = prove(lambda x: jnp.log(-jnp.sum(x**2) - 1), [(0.5, 2)] * 2, result=np.ones(2), max_time=0.0)
+    assert not undefined.proven and undefined.upper == np.inf
+
+
 def test_ctrl_c_keeps_the_bound():
     timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
@@ -315,6 +322,7 @@ WRONG = [
     ({"result": np.zeros(5)}, ValueError, "`result` must be what minimize returned, or a point"),
     ({"tolerance": 1}, TypeError, "certify has no argument 'tolerance'"),
     ({"fun": lambda x: jnp.sum(jnp.fft.fft(x).real)}, NotImplementedError, "at test_certify.py:"),
+    ({"fun": lambda x: jnp.sum(jnp.linalg.solve(jnp.outer(x, x) + 1, x))}, NotImplementedError, "there is no rule for it"),
 ]
 
 

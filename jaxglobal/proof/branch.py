@@ -147,7 +147,7 @@ class Search:
     def _run(self, until: Callable[[], str], crew: Crew, workers: int) -> str:
         cost = len(self.model.plan) * batch_cost(self.model)
         while not self.done:
-            if reason := until():
+            if (reason := until()) and self.boxes:  # the whole box has a bound, whatever the limit
                 return reason
             if crew.most == 1 and self.boxes * cost > LONG and self.pool.count > 4 * AHEAD:
                 crew.start(workers, AHEAD)

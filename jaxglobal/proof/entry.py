@@ -71,7 +71,7 @@ def certify(
         checkpoint: a file in which the boxes that are left are kept, written about once a second and at the end. The
             same call goes on from it.
 
-    A limit and Ctrl-C end the proof with the bound so far, which holds as well.
+    A limit and Ctrl-C end the proof with the bound so far, which holds as well: that of the whole box at least.
 
     Returns:
         A `Certificate`: lower, upper, gap, proven, minimizers, what is left undecided, counts and message.
@@ -234,7 +234,7 @@ def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> C
     lo, hi, low = search.left
     lower, upper = search.lower, search.cut
     gap = upper - lower if upper < np.inf else np.inf
-    proven = bool(gap <= search.tol * (1 + abs(upper)))
+    proven = bool(np.isfinite(gap) and gap <= search.tol * (1 + abs(upper)))
     x = unflatten(search.x if search.x is not None else np.full(problem.structure.n, np.nan))
     return Certificate(
         lower, upper, float(gap), proven, x, found, Boxes(lo.T.copy(), hi.T.copy(), low.copy()), search.done,

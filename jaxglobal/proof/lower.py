@@ -127,12 +127,13 @@ class Lowering:
         ):
             return evaluate(eqn, args)
         ids = [self.id(arg) for arg in args]
-        if any(var.aval.dtype.kind in "iu" for var in eqn.outvars) and name not in WHOLE:
+        rule = getattr(self, f"_{name.replace('-', '_')}", None)
+        known = name in UNARY or name in BINARY or name in REDUCTIONS or name in RUNNING or rule is not None
+        if known and any(var.aval.dtype.kind in "iu" for var in eqn.outvars) and name not in WHOLE:
             raise refuse(eqn, "there is no rule for whole numbers that depend on x")
         if any(var.aval.dtype.kind == "c" for var in eqn.outvars):
             raise refuse(eqn, "there is no rule for complex numbers")
         shape = tuple(eqn.outvars[0].aval.shape)
-        rule = getattr(self, f"_{name.replace('-', '_')}", None)
         if name in UNARY:
             out = self.program.unary(name, ids[0])
         elif name in BINARY:
