@@ -25,6 +25,8 @@ from jaxglobal.host import host as host
 from jaxglobal.lbfgs import LBFGS as LBFGS
 from jaxglobal.many import minimize_many as minimize_many
 from jaxglobal.objective import Box as Box
+from jaxglobal.proof import Certificate as Certificate
+from jaxglobal.proof import certify as certify
 from jaxglobal.result import Level as Level
 from jaxglobal.result import LocalStatus as LocalStatus
 from jaxglobal.result import Minimum as Minimum

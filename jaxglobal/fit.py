@@ -214,6 +214,18 @@ class Fit:
         except (TypeError, ValueError):
             return False
 
+    def objective(self) -> tuple[Callable[..., Any], Any, tuple[Any, ...]]:
+        """The cost as a function fun(p, *args) of the parameters, their bounds, and the args, which are the data."""
+        reg = self._regression
+        if reg.look is not None:
+            raise TypeError("`fit` must be that of a JAX model; got a host function.")
+
+        def cost(p, x, y, w, scale):
+            leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(p)]
+            return reg.cost(jnp.concatenate(leaves), Data(x, y, w, scale, self.data.constants))
+
+        return cost, self._bounds, tuple(self.data[:4])
+
     def derivative(self) -> Derivative:
         """How the parameters and the cost move with x, y, and the weights of the data (1 / sigma), in this order.
 

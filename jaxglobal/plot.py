@@ -1,4 +1,4 @@
-"""Pictures of a search: its landscape, its minima, its levels, and a fit with its band.
+"""Pictures of a search: its landscape, its minima, its levels, a fit with its band, and a proof.
 
 Needs matplotlib, which is imported when the first picture is drawn. Every function takes the axes to draw on and
 returns them. Lines and text take the colours of the current style, so that the pictures also work on a dark background;
@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jaxglobal.fit import Fit
+from jaxglobal.proof import Certificate, picture
 from jaxglobal.result import Result, counted
 
 BLUE, ORANGE, GREEN, SKY = "#0072b2", "#e69f00", "#009e73", "#56b4e9"
@@ -183,6 +184,25 @@ def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
     ax.plot(x, y, ".", color=_ink(ax), ms=5, alpha=0.7, label="data", zorder=2)
     ax.set(xlabel="x", ylabel="y")
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1)
+    return _tidy(ax)
+
+
+def certificate(certificate: Certificate, variables: tuple[int, int] = (0, 1), ax: Any = None) -> Any:
+    """The boxes of a proof, coloured by when they were dropped, those that are left hatched, and the minimisers.
+
+    Args:
+        certificate: what `certify` returned.
+        variables: the two that are drawn; boxes of more variables lie over each other. One of one variable is a strip.
+        ax: axes to draw on; None makes new ones.
+
+    Returns:
+        The axes.
+    """
+    if not isinstance(certificate, Certificate):
+        raise TypeError(f"`certificate` must be what certify returned; got {type(certificate).__name__}.")
+    ax = _axes(ax)
+    picture.draw(certificate, ax, _ink(ax), variables)
+    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2, columnspacing=1)
     return _tidy(ax)
 
 

@@ -10,6 +10,7 @@ from jaxglobal.result import Level, duration
 
 LOG = logging.getLogger("jaxglobal")  # INFO: compilations and levels
 LOG.addHandler(logging.NullHandler())
+EVERY = 2.0  # seconds between two lines about a proof
 DELAY = 0.5  # seconds before the bar of an automatic progress appears
 
 
@@ -33,16 +34,19 @@ class Silent:
     def problems(self, done: int, total: int) -> None:
         """So many problems of a search for many have stopped."""
 
+    def proof(self, done: int, left: int, lower: float, upper: float) -> None:
+        """So many boxes of a proof have been tested, and so many are left."""
+
     def close(self) -> None:
         """The search has ended."""
 
 
 class Lines(Silent):
-    """A line a level, or a line for each tenth of many problems, for a log."""
+    """A line a level, a line for each tenth of many problems, or one every few seconds of a proof, for a log."""
 
     def __init__(self):
         """No problem has stopped."""
-        self._tenths = 0
+        self._tenths, self._said = 0, time.perf_counter()
 
     def compiling(self, lanes: int) -> None:
         """Says so."""
@@ -59,6 +63,13 @@ class Lines(Silent):
         if 10 * done // total > self._tenths:
             self._tenths = 10 * done // total
             print(f"jaxglobal: {done:,} of {total:,} problems", file=sys.stderr, flush=True)
+
+    def proof(self, done: int, left: int, lower: float, upper: float) -> None:
+        """How far it is."""
+        if time.perf_counter() - self._said > EVERY:
+            self._said = time.perf_counter()
+            bounds = f"{lower:.10g} <= minimum <= {upper:.10g} (gap {upper - lower:.2g})"
+            print(f"jaxglobal: {bounds}, {done:,} boxes tested, {left:,} left", file=sys.stderr, flush=True)
 
 
 class Bar(Silent):
@@ -109,6 +120,15 @@ class Bar(Silent):
                 self._bar.set_description(self._title)
         bar = self._show()
         if bar is not None:
+            bar.update(done - bar.n)
+
+    def proof(self, done: int, left: int, lower: float, upper: float) -> None:
+        """Moves the bar, which counts boxes."""
+        if self._unit != " boxes":
+            self._title, self._total, self._unit = "proof", None, " boxes"
+        bar = self._show()
+        if bar is not None:
+            bar.set_postfix_str(f"{left:,} left, lower {lower:.8g}, gap {upper - lower:.2g}", refresh=False)
             bar.update(done - bar.n)
 
     def close(self) -> None:

@@ -75,9 +75,23 @@ def lanes() -> None:
     figure.savefig(HERE / "lanes.png", dpi=100)
 
 
+def certificate() -> None:
+    """A proof in two variables: every part of the box where it was dropped."""
+
+    def goldstein_price(x):
+        a, b = x
+        left = 1 + (a + b + 1) ** 2 * (19 - 14 * a + 3 * a**2 - 14 * b + 6 * a * b + 3 * b**2)
+        return left * (30 + (2 * a - 3 * b) ** 2 * (18 - 32 * a + 12 * a**2 + 48 * b - 36 * a * b + 27 * b**2))
+
+    figure, axis = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
+    jg.plot.certificate(jg.certify(goldstein_price, [(-2, 2)] * 2, progress=False), ax=axis)
+    figure.savefig(HERE / "certificate.png", dpi=100)
+
+
 if __name__ == "__main__":
     plt.switch_backend("Agg")
     jax.config.update("jax_enable_x64", True)
     problem()
     levels()
     lanes()
+    certificate()

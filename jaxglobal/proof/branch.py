@@ -1,0 +1,255 @@
+"""Branch and bound: the boxes with the lowest bounds first, tested in batches, and what is left is split.
+
+The search is over when every box that is left has a lower bound within the tolerance of the best value known. Then, for
+a limited number of boxes more, what is left is made small, to say where the minimisers are.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxglobal.proof import apart
+from jaxglobal.proof.bound import Bound, Outcome
+from jaxglobal.proof.crew import Crew
+from jaxglobal.proof.intervals import EPS, INF, Interval
+from jaxglobal.proof.model import Model
+from jaxglobal.proof.pool import Pool
+from jaxglobal.proof.region import Region, polished, region
+
+LONG = 3e6  # operations on numbers from which processes help: half a second or so
+AHEAD = 6  # batches under way then
+LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
+TRIES = 16  # small boxes about which a region is looked for
+CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
+CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
+
+
+class Leaf(NamedTuple):
+    """A box that is not split further, with a lower bound of fun."""
+
+    lo: np.ndarray
+    hi: np.ndarray
+    low: float
+
+
+class Search:
+    """The state of a proof.
+
+    Attributes:
+        cut: an upper bound of fun at `x`, the best point known.
+        x: (n,) that point.
+        regions: of the known minima.
+        pool: boxes that are left.
+        leaves: boxes that are small and within the tolerance.
+        boxes: how many have been tested.
+    """
+
+    def __init__(
+        self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0
+    ):
+        """points: known minima, the best first; tol: of the gap, by 1 + |fun|; history: tested boxes to keep."""
+        self.model, self.low, self.high, self.tol = model, low, high, tol
+        self.bound = Bound(model, low, high)
+        self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
+        self.cut, self.x, self.noise = INF, None, 0.0
+        self._pictured, self._tested, self._tries = history, [], TRIES
+        self.valued = None  # boxes that had been tested when the value was proven
+        self.regions: list[Region] = []
+        self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
+        self.batch = batch_of(model)
+        with np.errstate(all="ignore"):
+            for p in points:
+                self.meet(p)
+            for p in points:
+                self.surround(p)
+            alone = apart.prove(model, low, high, tol)
+        if alone is None:
+            self.pool.add(low[:, None], high[:, None], np.full(1, -INF))
+        else:  # of a sum of functions of one variable each it is the only minimiser
+            self.regions, self.boxes = [alone], 1
+            self.meet(0.5 * (alone.tiny[0] + alone.tiny[1]))
+
+    def meet(self, x: np.ndarray) -> None:
+        """A point that may be the best."""
+        x = np.clip(np.asarray(x, float), self.low, self.high)
+        seen = self.model.value(Interval(x[:, None], x[:, None]))
+        if seen.safe[0] and seen.f.hi[0] < self.cut:
+            self.cut, self.x = float(seen.f.hi[0]), x
+            self.noise = self.cut - float(seen.f.lo[0])
+
+    def surround(self, x: np.ndarray) -> Region | None:
+        """Looks for a proven region about a point that is not in one."""
+        for known in self.regions:
+            if np.all(known.low <= x) and np.all(x <= known.high):
+                return known
+        found = region(self.model, x, self.low, self.high)
+        if found is not None and any(
+            np.all(r.low <= found.tiny[0]) and np.all(found.tiny[1] <= r.high) for r in self.regions
+        ):
+            return None
+        if found is not None:
+            self.regions.append(found)
+            self.meet(0.5 * (found.tiny[0] + found.tiny[1]))
+            beside = [leaf for leaf in self.leaves if np.all(found.low <= leaf.hi) and np.all(leaf.lo <= found.high)]
+            if beside:
+                self.leaves = [leaf for leaf in self.leaves if not any(leaf is other for other in beside)]
+                self.pool.add(*(np.array(side).T for side in zip(*beside, strict=True)))
+        return found
+
+    @property
+    def slack(self) -> float:
+        """How far below the best value a bound may be."""
+        return max(self.tol * (1 + abs(self.cut)), 2 * self.noise) if self.cut < INF else 0.0
+
+    @property
+    def lower(self) -> float:
+        """The lower bound that is proven so far."""
+        given = (float(np.min(low)) for _, _, low in self._given)
+        least = min(
+            [self.pool.least, *given, *(leaf.low for leaf in self.leaves), *(r.least for r in self.regions)],
+            default=INF,
+        )
+        return min(least, self.cut)
+
+    @property
+    def left(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boxes that are left, with those that are being tested: their ends, (n, B), and bounds, (B,)."""
+        parts = [self.pool.boxes, *self._given]
+        lo, hi, low = (np.concatenate(side, -1) for side in zip(*parts, strict=True))
+        return lo, hi, low
+
+    @property
+    def tested(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The first boxes that were tested, for a picture: their ends, (m, n), and how many had been before, (m,)."""
+        n = self.model.n
+        parts = [(np.zeros((0, n)), np.zeros((0, n)), np.zeros(0, int)), *self._tested]
+        lo, hi, when = (np.concatenate(side) for side in zip(*parts, strict=True))
+        return lo, hi, when
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be split."""
+        return not self.pool.count and not self._given
+
+    def run(self, until: Callable[[], str], workers: int = 0) -> str:
+        """Goes on until it is done, or until() gives a reason to end between two batches; the reason, or nothing.
+
+        workers: processes that help once the work is long.
+        """
+        crew = Crew(self.bound)
+        try:
+            return self._run(until, crew, workers)
+        finally:
+            self._under_way(crew)
+            crew.close()
+
+    def _run(self, until: Callable[[], str], crew: Crew, workers: int) -> str:
+        cost = len(self.model.plan) * batch_cost(self.model)
+        while not self.done:
+            if (reason := until()) and self.boxes:  # the whole box has a bound, whatever the limit
+                return reason
+            if crew.most == 1 and self.boxes * cost > LONG and self.pool.count > 4 * AHEAD:
+                crew.start(workers, AHEAD)
+            if self.valued is None and self.lower >= self.cut - self.slack:
+                self.valued = self.boxes
+            room = min(LOCATE, SPENT / cost) if self.model.derives else 0
+            if self.valued is not None and self.boxes > self.valued + room:
+                self._under_way(crew)
+                for lo, hi, low in zip(self.pool.boxes[0].T, self.pool.boxes[1].T, self.pool.boxes[2], strict=True):
+                    self.leaves.append(Leaf(lo.copy(), hi.copy(), float(low)))
+                self.pool = Pool(self.model.n)
+                return ""
+            self._advance(crew)
+        return ""
+
+    def _advance(self, crew: Crew) -> None:
+        """Gives batches until enough are under way, and takes one. In what order does not hang on who is faster."""
+        while self.pool.count and crew.under_way < crew.most:
+            share = self.batch if crew.most == 1 else max(min(self.batch, self.pool.count // 2), 1)
+            batch = self.pool.take(share)
+            self._given.append(batch)
+            crew.give(batch[0], batch[1], self.cut)
+        lo, hi, low = self._given[0]
+        outcome, was = crew.take(), self.cut
+        self._given.pop(0)
+        self.improve(outcome)
+        self.after(low, outcome, lo, hi)
+        self.boxes += len(low)
+        if self.cut < was:
+            self.pool.drop(self.cut)
+            self.leaves = [leaf for leaf in self.leaves if not leaf.low > self.cut]
+
+    def _under_way(self, crew: Crew) -> None:
+        """Boxes whose batches have not been taken are left."""
+        for batch in self._given:
+            self.pool.add(*batch)
+        self._given = []
+
+    def improve(self, outcome: Outcome) -> None:
+        """A better point than the best known, and what Newton steps from there find."""
+        value, x = outcome.best
+        if x is None or not value < self.cut:
+            return
+        far = self.cut - value > self.slack
+        self.meet(x)
+        if far and self.model.curves:
+            with np.errstate(all="ignore"):
+                better = polished(self.model, x, np.ones(len(x), bool))
+                if better is not None:
+                    self.meet(better)
+                self.surround(self.x if self.x is not None else x)
+
+    def after(self, low: np.ndarray, outcome: Outcome, lo: np.ndarray, hi: np.ndarray) -> None:
+        """Drops, keeps or splits what a batch has left."""
+        bound = np.fmax(outcome.low, low[outcome.row])
+        a, b, alive, near = trimmed(outcome.X.lo, outcome.X.hi, self.regions)
+        alive &= ~(bound > self.cut)
+        if self._pictured > 0:
+            self._tested.append((lo.T, hi.T, np.full(len(low), self.boxes)))
+            self._pictured -= len(low)
+        a, b, bound, score, near = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive], near[alive]
+        least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
+        small = (b - a <= np.where(near, CLOSER, CLOSE) * (self.high - self.low)[:, None]).all(0)
+        end = (bound >= self.cut - self.slack) & small | (b - a <= least).all(0)
+        for k in np.flatnonzero(end)[: self._tries]:  # a minimum that the search did not list, perhaps
+            self._tries -= 1
+            self.surround(0.5 * (a[:, k] + b[:, k]))
+        if end.any() and self.regions:  # with one that has just been found
+            touches = trimmed(a, b, self.regions)[3]
+            end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | (b - a <= least).all(0)
+        self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
+        a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
+        if not len(bound):
+            return
+        side, k = np.argmax(score, 0), np.arange(len(bound))
+        first, second = b.copy(), a.copy()
+        first[side, k] = second[side, k] = 0.5 * (a[side, k] + b[side, k])
+        self.pool.add(np.concatenate([a, second], 1), np.concatenate([first, b], 1), np.concatenate([bound, bound]))
+
+
+def batch_of(model: Model) -> int:
+    """Boxes at a time: so many that the arrays of the widest value fit in the cache."""
+    widest = max(int(np.prod(model.program.shape(i), dtype=int)) for i in [*model.plan, model.program.x])
+    return int(2 ** np.clip(np.log2(2.0**17 / widest) // 1, 0, 11))
+
+
+def batch_cost(model: Model) -> float:
+    """Numbers that an operation makes for a box, on average."""
+    return float(np.mean([np.prod(model.program.shape(i), dtype=int) for i in model.plan]))
+
+
+def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, ...]:
+    """Boxes without the parts in regions, where what is left is a box; which are left at all, and which touch one."""
+    a, b, alive, k = lo.copy(), hi.copy(), np.ones(lo.shape[1], bool), np.arange(lo.shape[1])
+    near = np.zeros(lo.shape[1], bool)
+    for known in regions:
+        inside = (known.low[:, None] <= a) & (b <= known.high[:, None])
+        alive &= ~inside.all(0)
+        one, d = (~inside).sum(0) == 1, np.argmax(~inside, 0)
+        left = one & (known.low[d] <= a[d, k]) & (a[d, k] < known.high[d])
+        right = one & (known.high[d] >= b[d, k]) & (known.low[d] < b[d, k])
+        a[d[left], k[left]] = known.high[d[left]]
+        b[d[right], k[right]] = known.low[d[right]]
+        near |= ((known.low[:, None] <= b) & (a <= known.high[:, None])).all(0)
+    return a, b, alive, near

@@ -1,0 +1,305 @@
+"""The forward rules: what values an operation may take in a box, where it may be undefined, and where it may jump.
+
+"Undefined" is what JAX calls NaN, and a division by zero; "jump" is a discontinuity in the box or on its face, since a
+proof about a box reaches its neighbours.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxglobal.proof import functions, moves
+from jaxglobal.proof import intervals as iv
+from jaxglobal.proof.intervals import INF, Interval
+from jaxglobal.proof.node import Node
+
+
+class Enclosure(NamedTuple):
+    """What is known of a value in each box.
+
+    Attributes:
+        lo: lower ends, with the batch of boxes as last axis.
+        hi: upper ends.
+        nan: where it may be undefined somewhere in the box, by box; False nowhere.
+        jump: where it may jump, by box; False nowhere.
+        edge: of a condition, where the two sides that it compares may be equal, by box; False nowhere.
+    """
+
+    lo: Any
+    hi: Any
+    nan: Any = False
+    jump: Any = False
+    edge: Any = False
+
+    @property
+    def interval(self) -> Interval:
+        """The ends alone."""
+        return Interval(self.lo, self.hi)
+
+
+def either(p: Any, q: Any) -> Any:
+    """P or q, where False is False everywhere."""
+    return q if p is False else p if q is False else p | q
+
+
+def by_box(mask: Any) -> Any:
+    """Whether a mask holds anywhere, by box; False where it holds in none."""
+    mask = mask.any(tuple(range(mask.ndim - 1))) if mask.ndim > 1 else mask
+    return mask if mask.any() else False
+
+
+def one(node: Node, ins: list[Enclosure]) -> Enclosure:
+    """The result of an operation."""
+    if node.op == "select":
+        return select(node, ins)
+    if node.op == "defined":
+        nan, like = ins[0].nan, np.ones_like(ins[0].lo)
+        return Enclosure(like if nan is False else np.where(nan, 0.0, like), like, False, either(ins[0].jump, nan))
+    nan = jump = edge = False
+    for operand in ins:
+        nan, jump, edge = either(nan, operand.nan), either(jump, operand.jump), either(edge, operand.edge)
+    if node.op not in ("and", "or", "xor", "not", "move"):  # a condition that is used as a number jumps
+        jump, edge = either(jump, edge), False
+    out = RULES[node.op](node, *(Interval(i.lo, i.hi) for i in ins))
+    if len(out) == 4:
+        nan, jump = either(nan, out[2]), jump if node.op in COMPARISONS else either(jump, out[3])
+    lo, hi = out[0], out[1]
+    if node.op in COMPARISONS and nan is not False:  # of NaN only != is true
+        lo, hi = (lo, np.where(nan, 1.0, hi)) if node.op == "ne" else (np.where(nan, 0.0, lo), hi)
+    if node.op in COMPARISONS:
+        return Enclosure(lo, hi, False, either(jump, nan), out[3])
+    if node.never_negative:
+        lo = np.maximum(lo, 0.0)
+    return Enclosure(lo, hi, nan, jump, edge)
+
+
+def run(nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dict[int, Enclosure]:
+    """Runs operations in order, on top of the values of x and of those before; adds theirs."""
+    for i in plan:
+        node = nodes[i]
+        ins = []
+        for j in node.ins:
+            if j not in values:
+                lo, hi = nodes[j].value  # pyright: ignore
+                values[j] = Enclosure(lo, hi, np.ones(1, bool) if nodes[j].undefined else False, False)
+            ins.append(values[j])
+        values[i] = one(node, ins)
+    return values
+
+
+# ------------------------------------------------------------------ rules: rule(node, *operands)
+
+
+def _increasing(node: Node, a: Interval) -> Any:
+    return functions.increasing(node.op, a)
+
+
+def _defined_from(least: float, closed: bool):
+    """The rule of an increasing function that is defined from a number on."""
+
+    def rule(node: Node, a: Interval) -> Any:
+        below = a.lo < least if closed else a.lo <= least
+        return (*functions.increasing(node.op, a), by_box(below), False)
+
+    return rule
+
+
+def _defined_between(fun: Any):
+    """The rule of a function that is defined in [-1, 1]."""
+
+    def rule(node: Node, a: Interval) -> Any:
+        return (*fun(node, a), by_box((a.lo < -1) | (a.hi > 1)), False)
+
+    return rule
+
+
+def _reciprocal(node: Node, a: Interval) -> Any:
+    return (*iv.reciprocal(a), by_box((a.lo <= 0) & (a.hi >= 0)), False)
+
+
+def _tan(node: Node, a: Interval) -> Any:
+    out, pole = functions.tan(a)
+    return (*out, by_box(pole), False)
+
+
+def _lgamma(node: Node, a: Interval) -> Any:
+    return (*functions.lgamma(a), by_box(a.lo <= 0), False)
+
+
+def _digamma(node: Node, a: Interval) -> Any:
+    out, bad = functions.increasing("digamma", a), a.lo <= 0
+    return np.where(bad, -INF, out.lo), np.where(bad, INF, out.hi), by_box(bad), False
+
+
+def _powc(node: Node, a: Interval) -> Any:
+    """A constant power that is no whole number, of what is not negative in a."""
+    y = node.params["y"]
+    power = Interval(np.asarray(y), np.asarray(y))
+    out = functions.exp(iv.mul(power, functions.log(functions.positive(a))))
+    lo, hi = out
+    if y > 0:
+        lo = np.where(a.lo > 0, lo, 0.0)
+        hi = np.where(a.hi > 0, hi, 0.0)
+        return lo, hi, by_box(a.lo < 0), False
+    lo = np.where(a.hi > 0, lo, -INF)
+    return lo, np.where(a.lo > 0, hi, INF), by_box(a.lo <= 0), False
+
+
+def _step(fun: str):
+    """A step function: it jumps where the ends, or what is next to them, differ."""
+
+    def rule(node: Node, a: Interval) -> Any:
+        step = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc, "sign": np.sign}[fun]
+        low, high = step(np.nextafter(a.lo, -INF)), step(np.nextafter(a.hi, INF))
+        lo, hi = (low, high) if fun == "round" else (step(a.lo), step(a.hi))  # halves go either way
+        return lo, hi, False, by_box(low != high)
+
+    return rule
+
+
+def _sign_hull(node: Node, a: Interval) -> Any:
+    """The derivative of |a|: both signs where a reaches zero."""
+    lo, hi = np.where(a.lo > 0, 1.0, -1.0), np.where(a.hi < 0, -1.0, 1.0)
+    return lo, hi, False, by_box(lo != hi)
+
+
+def _compare(node: Node, a: Interval, b: Interval) -> Any:
+    """Zero or one, both where it is open; a `closed` one is open as well where the intervals touch."""
+    op = node.op
+    if op in ("gt", "ge"):
+        a, b = b, a
+    touch = (a.lo <= b.hi) & (b.lo <= a.hi)
+    if op in ("eq", "ne"):
+        same = (a.lo == a.hi) & (b.lo == b.hi) & (a.lo == b.lo)
+        if node.params.get("closed"):
+            lo, hi = np.where(touch, 0.0, 0.0), np.where(touch, 1.0, 0.0)
+        else:
+            lo, hi = np.where(same, 1.0, 0.0), np.where(touch, 1.0, 0.0)
+        if op == "ne":
+            lo, hi = 1.0 - hi, 1.0 - lo
+    elif node.params.get("closed"):
+        lo, hi = np.where(a.hi < b.lo, 1.0, 0.0), np.where(a.lo > b.hi, 0.0, 1.0)
+    elif op in ("lt", "gt"):
+        lo, hi = np.where(a.hi < b.lo, 1.0, 0.0), np.where(a.lo < b.hi, 1.0, 0.0)
+    else:
+        lo, hi = np.where(a.hi <= b.lo, 1.0, 0.0), np.where(a.lo <= b.hi, 1.0, 0.0)
+    return lo, hi, False, by_box(touch)
+
+
+def select(node: Node, ins: list[Enclosure]) -> Enclosure:
+    """The union of the cases that a condition, or an index, may choose; undefined and jumping as these are."""
+    which, cases = ins[0], ins[1:]
+    lo: Any = None
+    hi: Any = None
+    nan, jump = which.nan, which.jump
+    if not node.params.get("continuous"):  # else its cases have been proven to agree where it switches
+        jump = either(jump, which.edge)
+    top = len(cases) - 1
+    for k, case in enumerate(cases):
+        low, high = (which.lo <= k, which.hi >= k)
+        if k == 0:
+            low = which.lo <= 0
+        if k == top:
+            high = which.hi >= k
+        may = low & high if k not in (0, top) else low if k == 0 else high
+        lo = np.where(may, case.lo, INF) if lo is None else np.minimum(lo, np.where(may, case.lo, INF))
+        hi = np.where(may, case.hi, -INF) if hi is None else np.maximum(hi, np.where(may, case.hi, -INF))
+        if case.nan is not False or case.jump is not False:
+            where = may.any(tuple(range(may.ndim - 1))) if may.ndim > 1 else may
+            nan = either(nan, False if case.nan is False else case.nan & where)
+            jump = either(jump, False if case.jump is False else case.jump & where)
+        jump = either(jump, case.edge)
+    if node.never_negative:
+        lo = np.maximum(lo, 0.0)
+    return Enclosure(lo, hi, nan, jump)
+
+
+def _logic(node: Node, *operands: Interval) -> Any:
+    a = operands[0]
+    if node.op == "not":
+        return 1.0 - a.hi, 1.0 - a.lo
+    b = operands[1]
+    if node.op == "and":
+        return np.minimum(a.lo, b.lo), np.minimum(a.hi, b.hi)
+    if node.op == "or":
+        return np.maximum(a.lo, b.lo), np.maximum(a.hi, b.hi)
+    known = (a.lo == a.hi) & (b.lo == b.hi)
+    return np.where(known, abs(a.lo - b.lo), 0.0), np.where(known, abs(a.lo - b.lo), 1.0)
+
+
+def _atan2(node: Node, y: Interval, x: Interval) -> Any:
+    """The angle: by its corners where neither the origin nor the cut along negative x lies in the box."""
+    cut = (x.lo <= 0) & (y.lo <= 0) & (y.hi >= 0)
+    corners = [np.arctan2(q, p) for q in y for p in x]
+    lo = np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
+    hi = np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
+    lo, hi = iv.down(lo, 9), iv.up(hi, 9)
+    return np.where(cut, -3.15, lo), np.where(cut, 3.15, hi), False, by_box(cut)
+
+
+def _rem(node: Node, a: Interval, b: Interval) -> Any:
+    """The remainder of a division by a constant, with the sign of a: a - b trunc(a / b)."""
+    t = iv.div(a, b)
+    low, high = np.trunc(iv.down(t.lo)), np.trunc(iv.up(t.hi))
+    same, size = low == high, iv.size(b).hi
+    exact = iv.sub(a, iv.mul(Interval(low, high), b))
+    lo = np.where(same, exact.lo, np.where(a.lo < 0, -size, 0.0))
+    hi = np.where(same, exact.hi, np.where(a.hi > 0, size, 0.0))
+    return np.maximum(lo, -size), np.minimum(hi, size), by_box((b.lo <= 0) & (b.hi >= 0)), by_box(~same)
+
+
+def _sort(node: Node, a: Interval) -> Any:
+    return np.sort(a.lo, node.params["axis"]), np.sort(a.hi, node.params["axis"])
+
+
+def _unknown(node: Node, *operands: Interval) -> Any:
+    """A derivative for which there is no rule."""
+    return iv.whole(np.broadcast_to(operands[0].lo, (*node.shape, operands[0].lo.shape[-1])))
+
+
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+RULES: dict[str, Any] = {
+    "add": lambda node, a, b: iv.add(a, b),
+    "sub": lambda node, a, b: iv.sub(a, b),
+    "mul": lambda node, a, b: iv.mul(a, b, node.params.get("signs", (False, False))),
+    "neg": lambda node, a: iv.neg(a),
+    "abs": lambda node, a: iv.size(a),
+    "square": lambda node, a: iv.square(a),
+    "ipow": lambda node, a: iv.power(a, node.params["y"]),
+    "max": lambda node, a, b: (np.maximum(a.lo, b.lo), np.maximum(a.hi, b.hi)),
+    "min": lambda node, a, b: (np.minimum(a.lo, b.lo), np.minimum(a.hi, b.hi)),
+    "sum": lambda node, a: iv.total(a, node.params["axes"]),
+    "move": lambda node, *ins: (
+        moves.forward(node, [i.lo for i in ins]),
+        moves.forward(node, [i.hi for i in ins]),
+    ),
+    "quadratic": lambda node, a: functions.quadratic(node.params["a"], node.params["b"], a),
+    "sin": lambda node, a: functions.wave("sin", a),
+    "cos": lambda node, a: functions.wave("cos", a),
+    "tan": _tan,
+    "acos": _defined_between(lambda node, a: functions.acos(a)),
+    "asin": _defined_between(_increasing),
+    "atanh": _defined_between(_increasing),
+    "erfc": lambda node, a: functions.erfc(a),
+    "cosh": lambda node, a: functions.cosh(a),
+    "lgamma": _lgamma,
+    "digamma": _digamma,
+    "log": _defined_from(0.0, closed=False),
+    "log1p": _defined_from(-1.0, closed=False),
+    "sqrt": _defined_from(0.0, closed=True),
+    "acosh": _defined_from(1.0, closed=True),
+    "reciprocal": _reciprocal,
+    "powc": _powc,
+    "sign_hull": _sign_hull,
+    "and": _logic,
+    "or": _logic,
+    "xor": _logic,
+    "not": _logic,
+    "atan2": _atan2,
+    "rem": _rem,
+    "sort": _sort,
+    "unknown": _unknown,
+    **dict.fromkeys(("exp", "expm1", "cbrt", "tanh", "sinh", "atan", "asinh", "logistic", "erf"), _increasing),
+    **dict.fromkeys(COMPARISONS, _compare),
+    **{name: _step(name) for name in ("floor", "ceil", "round", "trunc", "sign")},
+}

@@ -1,0 +1,261 @@
+"""certify: what a call asks for, checked and put together; the search is in branch.py."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal import checkpoint as checkpoints
+from jaxglobal import driver, keys, objective
+from jaxglobal import progress as display
+from jaxglobal.closed import Structure, close
+from jaxglobal.fit import Fit
+from jaxglobal.host import Host
+from jaxglobal.interrupt import Interrupt
+from jaxglobal.nearest import helps
+from jaxglobal.precise import widened
+from jaxglobal.proof import kept
+from jaxglobal.proof.branch import Search
+from jaxglobal.proof.certificate import Boxes, Certificate, Minimizer, Tested
+from jaxglobal.proof.crew import cores
+from jaxglobal.proof.gather import minimizers
+from jaxglobal.proof.lower import model_of
+from jaxglobal.proof.model import Model
+
+LIKE = 1e-6  # values this near to the best one may belong to further global minima
+POINTS = 64  # known minima about which regions are looked for
+PICTURED = 20_000  # boxes that are kept for a picture
+SHOWN = 0.2  # seconds between two lines of progress
+RESTS = (
+    "up to the accuracy that JAX publishes for its elementary functions and the processor's float64 arithmetic, for "
+    "fun of real numbers"
+)
+NARROW = "; fun, which rounds to less than float64 somewhere, was taken without that rounding"
+
+
+@helps
+def certify(
+    fun: Any,
+    bounds: Any = None,
+    args: Any = (),
+    result: Any = None,
+    *,
+    tol: float = 1e-8,
+    max_time: float | None = None,
+    max_boxes: int | None = None,
+    progress: bool | str = "auto",
+    checkpoint: Any = None,
+) -> Certificate:
+    """A proven lower bound of a JAX function in a box, and boxes that hold its global minimisers.
+
+    The function is evaluated on boxes instead of points, in interval arithmetic that rounds outwards; boxes whose
+    values lie above the best one known are dropped, and the others split, until the best value is shown to be the
+    least. That is a proof where `minimize` gives evidence; it costs more, and its cost grows fast with the number of
+    variables that are coupled (the documentation has a table).
+
+    Args:
+        fun: fun(x, *args) -> scalar, as `minimize` takes it, or a `Fit` of `curve_fit`, which brings all else along.
+            It is taken as a function of real numbers in float64, whatever the precision of its search, and its
+            derivative is that of its operations: custom rules and `stop_gradient` are left out.
+        bounds: finite, as `minimize` takes them.
+        args: further arguments of fun.
+        result: what `minimize` returned, or a point: the better it is, the sooner boxes are dropped; a wrong one only
+            costs time. None: searches first.
+        tol: the proof is over when upper - lower <= tol (1 + abs(upper)).
+        max_time: wall-clock seconds from the call, that of a search included.
+        max_boxes: boxes that are tested; exceeded by at most one batch.
+        progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
+        checkpoint: a file in which the boxes that are left are kept, written about once a second and at the end. The
+            same call goes on from it.
+
+    A limit and Ctrl-C end the proof with the bound so far, which holds as well: that of the whole box at least.
+
+    Returns:
+        A `Certificate`: lower, upper, gap, proven, minimizers, what is left undecided, counts and message.
+
+    Raises:
+        NotImplementedError: fun has an operation without an enclosure; it and its line are named.
+        TypeError: an argument of the wrong kind.
+        ValueError: an argument of the wrong shape or value.
+
+    References:
+        E. R. Hansen and G. W. Walster, Global Optimization Using Interval Analysis (Dekker, 2004).
+
+    Example:
+        >>> import jax.numpy as jnp, jaxglobal as jg
+        >>> def himmelblau(x):
+        ...     return (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2
+        >>> certificate = jg.certify(himmelblau, [(-5, 5), (-5, 5)])
+        >>> certificate.proven, len(certificate.minimizers), all(m.unique for m in certificate.minimizers)
+        (True, 4, True)
+    """
+    began = time.perf_counter()
+    check_numbers(tol, max_time, max_boxes)
+    objective.refuse_tracing("certify", "it outside")
+    shown = display.show(progress)
+    if isinstance(fun, Fit):
+        fun, bounds, args, result = *fun.objective(), fun.result if result is None else result
+    if isinstance(fun, Host):
+        raise TypeError("`fun` must be a JAX function, whose operations can be enclosed; got a host function.")
+    with jax.enable_x64(True):
+        problem = Problem.read(fun, bounds, args)
+        if result is None:
+            left = None if max_time is None else max(0.5 * (max_time - (time.perf_counter() - began)), 0.0)
+            result = driver.minimize(fun, problem.box, args, max_time=left, progress=progress)
+        points = problem.points(result)
+    with np.errstate(all="ignore"):
+        search = Search(problem.model, problem.low, problem.high, points, tol, PICTURED)
+        file = problem.checkpoint(checkpoint, points, tol)
+        stored = None if file is None else file.read()
+        if stored is not None:
+            kept.load(search, *stored)
+        try:
+            reason = run(search, began, max_time, max_boxes, shown, file)
+        finally:
+            shown.close()
+        if file is not None:
+            file.write(*kept.save(search))
+        return conclude(problem, search, reason, time.perf_counter() - began)
+
+
+def check_numbers(tol: Any, max_time: Any, max_boxes: Any) -> None:
+    """Raises unless they are numbers as they should be."""
+    for name, value, least in (("tol", tol, 0.0), ("max_time", max_time, 0.0), ("max_boxes", max_boxes, 1)):
+        if value is None and name != "tol":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise TypeError(f"`{name}` must be a number; got {type(value).__name__}.")
+        if not value >= least or name == "tol" and not np.isfinite(value):
+            raise ValueError(f"`{name}` must be at least {least:g}; got {value}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A function and its box, in float64.
+
+    Attributes:
+        model: the function.
+        structure: the layout of x.
+        low, high: (n,) the bounds.
+        identity: what says which function of which args this is, for a checkpoint.
+    """
+
+    model: Model
+    structure: Structure
+    low: np.ndarray
+    high: np.ndarray
+    identity: Any
+
+    @classmethod
+    def read(cls, fun: Any, bounds: Any, args: Any) -> "Problem":
+        """Checks the arguments, and traces the function."""
+        if not callable(fun):
+            raise TypeError(f"`fun` must be a function fun(x, *args) or a Fit; got {type(fun).__name__}.")
+        lower, upper = objective.read_sides(bounds, None)
+        structure = objective.read_structure(lower, upper, None, False)
+        low, high = structure.flatten(lower), structure.flatten(upper)
+        for side in (low, high):
+            if not np.all(np.isfinite(side)):
+                i = int(np.argmin(np.isfinite(side)))
+                raise ValueError(
+                    f"`bounds` must be finite, as a proof covers the whole box; got {side[i]} at index {i}."
+                )
+        objective.check_sides(low, high)
+        structure = dataclasses.replace(structure, dtype=np.dtype(np.float64))
+        low, high = low.astype(float), high.astype(float)
+        given = jax.tree.map(widened, objective.read_args(args))
+        closed = close(fun, structure, given, False)
+        if closed.captured:
+            raise TypeError("`fun` must not close over a traced array.")
+        leaves = [*map(keys.numbers, jax.tree.leaves(given)), *closed.constants]
+        jaxpr = jax.make_jaxpr(lambda x: closed.value(x, leaves))(jax.ShapeDtypeStruct((structure.n,), np.float64))
+        return cls(model_of(jaxpr, low), structure, low, high, (closed.identity, leaves))
+
+    @property
+    def box(self) -> objective.Box:
+        """The bounds in the user's structure."""
+        return objective.Box(self.structure.unflatten(self.low), self.structure.unflatten(self.high))
+
+    def points(self, result: Any) -> list[np.ndarray]:
+        """The known minima, (n,) each, the best first: of a result, or a point."""
+        if isinstance(result, Fit):
+            result = result.result
+        x = getattr(result, "x", result)
+        try:
+            found = [self.structure.flatten(x)]
+        except (TypeError, ValueError):
+            found = []
+        if not found or found[0].shape != (self.structure.n,):
+            raise ValueError("`result` must be what minimize returned, or a point of the structure of the bounds.")
+        least = float(getattr(result, "fun", np.inf))
+        for minimum in getattr(result, "minima", []):
+            if minimum.fun <= least + LIKE * (1 + abs(least)):
+                found.append(self.structure.flatten(minimum.x))
+        return [p for p in found[: POINTS + 1] if np.all(np.isfinite(p))]
+
+    def checkpoint(self, path: Any, points: list[np.ndarray], tol: float) -> checkpoints.Checkpoint | None:
+        """The file at a path, if there is one."""
+        if path is None:
+            return None
+        parts = checkpoints.fingerprint(
+            function=self.identity, bounds=(self.low, self.high, str(self.structure)), options=("certify", tol)
+        )
+        return checkpoints.Checkpoint(path, parts)
+
+
+def run(search: Search, began: float, max_time: float | None, max_boxes: int | None, shown: Any, file: Any) -> str:
+    """Runs the search to its end or to a limit; the reason of the latter, or nothing."""
+    seen = [0.0]
+    with Interrupt() as interrupt:
+
+        def until() -> str:
+            now = time.perf_counter()
+            if now - seen[0] > SHOWN:
+                seen[0] = now
+                shown.proof(search.boxes, search.pool.count, search.lower, search.cut)
+            if file is not None and file.due:
+                file.write(*kept.save(search))
+            if interrupt.asked:
+                return "it was interrupted from the keyboard"
+            if max_time is not None and now - began > max_time:
+                return "max_time was reached"
+            return "max_boxes was reached" if max_boxes is not None and search.boxes >= max_boxes else ""
+
+        return search.run(until, cores() if cores() > 1 else 0)
+
+
+def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> Certificate:
+    """The certificate of what has been proven."""
+    unflatten: Callable[[np.ndarray], Any] = problem.structure.unflatten
+    found = [Minimizer(unflatten(b.lo), unflatten(b.hi), b.unique, b.low) for b in minimizers(search)]
+    lo, hi, low = search.left
+    lower, upper = search.lower, search.cut
+    gap = upper - lower if upper < np.inf else np.inf
+    proven = bool(np.isfinite(gap) and gap <= search.tol * (1 + abs(upper)))
+    x = unflatten(search.x if search.x is not None else np.full(problem.structure.n, np.nan))
+    return Certificate(
+        lower, upper, float(gap), proven, x, found, Boxes(lo.T.copy(), hi.T.copy(), low.copy()), search.done,
+        search.boxes, seconds, message(search, proven, reason, gap, problem.model.narrow), Tested(*search.tested),
+        np.stack([problem.low, problem.high]),
+    )  # fmt: skip
+
+
+def message(search: Search, proven: bool, reason: str, gap: float, narrow: bool) -> str:
+    """What is proven, in words."""
+    rests = RESTS + (NARROW if narrow else "")
+    if proven and search.done:
+        return f"proven, {rests}"
+    if proven:
+        return f"the value is proven, {rests}; where else it may be taken is not: {reason}"
+    if search.cut == np.inf:
+        return f"no point is known at which fun is defined; the lower bound holds, {rests}" + (
+            f"; {reason}" if reason else ""
+        )
+    if reason:
+        return f"not proven, as {reason}: the bound holds, {rests}, and {gap:.2g} are missing; allow more"
+    if gap <= search.slack:
+        return f"not proven to `tol`: the gap of {gap:.2g} is the rounding error of fun at x; the bound holds, {rests}"
+    return f"not proven: boxes of a few roundings have bounds {gap:.2g} below the value; the bound holds, {rests}"

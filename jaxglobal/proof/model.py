@@ -1,0 +1,177 @@
+"""A function of a box: its flat program with derivatives, and what can be asked of it for batches of boxes.
+
+It knows nothing of JAX, so that a process which only tests boxes need not import it.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxglobal.proof import contract, enclose
+from jaxglobal.proof.enclose import Enclosure, by_box, either
+from jaxglobal.proof.flat import Program
+from jaxglobal.proof.intervals import INF, Interval
+from jaxglobal.proof.tangents import Stack, Tangents
+
+DERIVED = 64  # variables, at most, of a function whose gradient is used
+CURVED = 24  # and of one whose Hessian is
+LONGEST = 60_000  # operations with which a Hessian is still made
+
+
+class Values(NamedTuple):
+    """What a function may be in boxes.
+
+    Attributes:
+        all: every value of the program.
+        f: the function.
+        safe: where it is surely defined everywhere in the box.
+        smooth: where it has no jump either, in the box and at its faces: what holds for derivatives may be used.
+    """
+
+    all: dict[int, Enclosure]
+    f: Interval
+    safe: Any
+    smooth: Any
+
+
+class Model:
+    """fun, its gradient and its Hessian.
+
+    Attributes:
+        n: the number of variables.
+        program: all operations.
+        f: the number of the function's value.
+        narrow: whether fun rounds to less than float64 somewhere.
+    """
+
+    def __init__(self, program: Program, f: int, narrow: bool = False):
+        """program: of a flat x; f: the number of the function's value."""
+        self.n = program.shape(program.x)[0]
+        self.program, self.f, self.narrow = program, f, narrow
+        if self.program.nodes[self.f].op == "const":  # a function of nothing is still one of x
+            zero = self.program.sum(self.program.mul(self.program.x, self.program.x), (0,))
+            self.f = self.program.emit("add", (self.f, self.program.emit("min", (zero, self.program.const(0.0)))))
+        self.plan = self.program.needed([self.f])
+        self.tangents = Tangents(self.program)
+
+    @functools.cached_property
+    def gradient(self) -> Stack | None:
+        """Rows of the gradient that are not zero."""
+        return self.tangents.first(self.f)
+
+    @functools.cached_property
+    def hessian(self) -> Stack | None:
+        """Pairs of the Hessian that are not zero."""
+        return self.tangents.second(self.f)
+
+    @property
+    def derives(self) -> bool:
+        """Whether the gradient is used."""
+        return self.n <= DERIVED
+
+    @functools.cached_property
+    def curves(self) -> bool:
+        """Whether the Hessian is used."""
+        if not self.derives or self.n > CURVED or len(self.plan) * self.n > LONGEST:
+            return False
+        kinks = {"sort", "unknown", "rem", "atan2"}
+        return not any(self.program.nodes[i].op in kinks for i in self.plan)
+
+    @functools.cached_property
+    def gradient_plan(self) -> list[int]:
+        """Operations of the gradient beyond those of the value."""
+        return [] if self.gradient is None else self.program.needed([self.gradient.id], {self.program.x, *self.plan})
+
+    @functools.cached_property
+    def hessian_plan(self) -> list[int]:
+        """Operations of the Hessian beyond those of the gradient."""
+        known = {self.program.x, *self.plan, *self.gradient_plan}
+        return [] if self.hessian is None else self.program.needed([self.hessian.id], known)
+
+    # ------------------------------------------------------------ what may be asked, in NumPy or in a traced program
+
+    def value(
+        self,
+        X: Interval,
+    ) -> Values:
+        """The function in boxes, (n, B)."""
+        values = {self.program.x: Enclosure(*X)}
+        enclose.run(self.program.nodes, self.plan, values)
+        out, batch = values[self.f], X.lo.shape[-1]
+        f = Interval(*(np.broadcast_to(end, batch) for end in out.interval))
+        safe = np.broadcast_to(True if out.nan is False else ~out.nan, batch)
+        rough = either(out.jump, out.edge)
+        smooth = safe if rough is False else safe & ~rough
+        return Values(values, f, safe, smooth)
+
+    def narrowed(
+        self,
+        seen: Values,
+        cut: Any,
+    ) -> tuple[Interval, Any]:
+        """The part of each box where fun <= cut may hold, and in which boxes there is none."""
+        batch = seen.f.lo.shape[-1]
+        target = Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)
+        return contract.backward(self.program.nodes, self.plan, seen.all, {self.f: target}, self.program.x)
+
+    def slope(
+        self,
+        seen: Values,
+    ) -> tuple[Interval, Any]:
+        """The gradient in the boxes of `seen`, (n, B), all real numbers where it may not be used; where it may jump."""
+        batch = seen.f.lo.shape[-1]
+        stack = self.gradient
+        if stack is None:
+            zero = np.zeros((self.n, batch))
+            none = np.zeros(batch, bool)
+            return self._unless(seen.smooth, Interval(zero, zero)), none
+        enclose.run(self.program.nodes, self.gradient_plan, seen.all)
+        out = self._of(seen.all, stack.id)
+        nan = by_box(np.isnan(out.lo) | np.isnan(out.hi))
+        bad = either(either(out.nan, nan), ~seen.smooth)
+        rows = self._spread(out.interval, stack.keys, self.n, batch)
+        rough = either(out.jump, out.edge)
+        return self._unless(~bad, rows), np.broadcast_to(False if rough is False else rough, batch)
+
+    def curvature(
+        self,
+        seen: Values,
+        kinked: Any,
+    ) -> tuple[Interval, Any]:
+        """The Hessian in the boxes whose slopes were taken, (n, n, B), and where it may be used."""
+        batch, n = seen.f.lo.shape[-1], self.n
+        usable = seen.smooth & ~kinked
+        stack = self.hessian
+        if stack is None:
+            zero = np.zeros((n, n, batch))
+            return Interval(zero, zero), usable
+        enclose.run(self.program.nodes, self.hessian_plan, seen.all)
+        out = self._of(seen.all, stack.id)
+        usable = usable & ~np.broadcast_to(out.nan, batch)
+        index = np.full((n, n), len(stack.keys))
+        for k, (i, j) in enumerate(stack.keys):
+            index[i, j] = index[j, i] = k
+        rows = [
+            np.concatenate([np.broadcast_to(end, (len(stack.keys), batch)), np.zeros((1, batch))])
+            for end in out.interval
+        ]
+        H = Interval(rows[0][index], rows[1][index])
+        usable = usable & np.isfinite(H.lo).all((0, 1)) & np.isfinite(H.hi).all((0, 1))
+        return H, usable
+
+    def _of(self, values: dict[int, Enclosure], i: int) -> Enclosure:
+        node = self.program.nodes[i]
+        return values[i] if node.value is None else Enclosure(*node.value)
+
+    def _spread(self, rows: Interval, keys: Any, size: int, batch: int) -> Interval:
+        """Rows that are not zero, among zeros."""
+        wide = [np.broadcast_to(end, (len(keys), batch)) for end in rows]
+        if len(keys) == size:
+            return Interval(*wide)
+        index = np.full(size, len(keys))
+        index[list(keys)] = np.arange(len(keys))
+        return Interval(*(np.concatenate([end, np.zeros((1, batch))])[index] for end in wide))
+
+    def _unless(self, good: Any, rows: Interval) -> Interval:
+        return Interval(np.where(good, rows.lo, -INF), np.where(good, rows.hi, INF))

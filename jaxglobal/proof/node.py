@@ -1,0 +1,29 @@
+"""One operation of a flat program."""
+
+from typing import Any, NamedTuple
+
+from jaxglobal.proof.intervals import Interval
+
+
+class Node(NamedTuple):
+    """A value.
+
+    Attributes:
+        op: what makes it; "x" for the variables, "const" for what does not depend on them.
+        params: what else the operation needs.
+        ins: the numbers of its operands.
+        shape: without the batch.
+        never_negative: known from its making, so that an end below zero is a rounding error.
+        partial: an operation that is not defined everywhere goes into it.
+        value: of a constant, its interval with a batch of one.
+        undefined: of a constant, whether it is NaN somewhere.
+    """
+
+    op: str
+    params: dict[str, Any]
+    ins: tuple[int, ...]
+    shape: tuple[int, ...]
+    never_negative: bool = False
+    partial: bool = False
+    value: Interval | None = None
+    undefined: bool = False

@@ -1,0 +1,169 @@
+"""Functions, and boxes in which they are defined, whose enclosures are tested: what JAX functions are made of."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+T = np.linspace(0, 2, 7)
+M = np.random.default_rng(3).standard_normal((3, 3))
+
+
+@jax.custom_jvp
+def lying(x):
+    return jnp.sum(x**2)
+
+
+@lying.defjvp
+def _(primals, tangents):
+    return lying(*primals), -3.0 * jnp.sum(tangents[0])
+
+
+@jax.custom_vjp
+def lying_backwards(x):
+    return jnp.sum(jnp.sin(x))
+
+
+lying_backwards.defvjp(lambda x: (lying_backwards(x), None), lambda _, g: (jnp.full(3, 7.0) * g,))
+
+
+def looped(x):
+    return jax.lax.fori_loop(0, 4, lambda i, c: 0.5 * c + jnp.sin(c * x[i % 3]), x[0])
+
+
+def scanned(x):
+    def step(c, t):
+        c = c + 0.1 * jnp.tanh(x[0] * c - t * x[1])
+        return c, c * x[2]
+
+    last, rows = jax.lax.scan(step, 1.0, T)
+    return last + jnp.sum(rows**2)
+
+
+def branched(x):
+    return jax.lax.cond(x[0] > 0.3, lambda x: x[0] * x[1], lambda x: x[1] - x[2] ** 2, x)
+
+
+def switched(x):
+    return jax.lax.switch(jnp.int32(jnp.floor(x[0] + 2)), [lambda x: x[0], lambda x: x[1] * 2, lambda x: x[2] ** 2], x)
+
+
+def huber(x):
+    r = x[0] * jnp.exp(-x[1] * T) + x[2] - 0.5
+    a = jnp.abs(r)
+    return jnp.sum(jnp.where(a < 0.3, 0.5 * r * r, 0.3 * (a - 0.15)))
+
+
+ANYWHERE = {  # in [-2, 2]^3
+    "sum": lambda x: jnp.sum(x),
+    "square": lambda x: jnp.sum(x * x),
+    "cube": lambda x: jnp.sum(x**3) - x[0] ** 5,
+    "product": lambda x: x[0] * x[1] * x[2] - x[0],
+    "prod": lambda x: jnp.prod(x + 1),
+    "mean": lambda x: jnp.mean(x**4),
+    "variance": lambda x: jnp.var(x),
+    "exp": lambda x: jnp.exp(jnp.sum(x)),
+    "expm1": lambda x: jnp.sum(jnp.expm1(x)),
+    "exp2": lambda x: jnp.sum(jnp.exp2(x)),
+    "sin": lambda x: jnp.sum(jnp.sin(5 * x)),
+    "cos": lambda x: jnp.prod(jnp.cos(3 * x)),
+    "tanh": lambda x: jnp.sum(jnp.tanh(x @ M)),
+    "sinh": lambda x: jnp.sum(jnp.sinh(x)),
+    "cosh": lambda x: jnp.sum(jnp.cosh(x)),
+    "atan": lambda x: jnp.arctan(x[0] * x[1]) + x[2],
+    "asinh": lambda x: jnp.sum(jnp.arcsinh(x)),
+    "erf": lambda x: jnp.sum(jax.scipy.special.erf(x)),
+    "erfc": lambda x: jnp.sum(jax.scipy.special.erfc(x)),
+    "logistic": lambda x: jnp.sum(jax.nn.sigmoid(2 * x)),
+    "softplus": lambda x: jnp.sum(jax.nn.softplus(x)),
+    "relu": lambda x: jnp.sum(jax.nn.relu(x - 0.2)),
+    "leaky": lambda x: jnp.sum(jax.nn.leaky_relu(x)),
+    "elu": lambda x: jnp.sum(jax.nn.elu(x)),
+    "gelu": lambda x: jnp.sum(jax.nn.gelu(x)),
+    "silu": lambda x: jnp.sum(jax.nn.silu(x)),
+    "logsumexp": lambda x: jax.nn.logsumexp(x),
+    "softmax": lambda x: jax.nn.softmax(x)[0],
+    "abs": lambda x: jnp.sum(jnp.abs(x - 0.3)),
+    "max": lambda x: jnp.max(x) + jnp.maximum(x[0], x[1] ** 2),
+    "min": lambda x: jnp.min(x * jnp.arange(1.0, 4)),
+    "clip": lambda x: jnp.sum(jnp.clip(x, -0.5, 0.7) ** 2),
+    "floor": lambda x: jnp.floor(x[0]) + x[1] ** 2,
+    "ceil": lambda x: jnp.ceil(x[0] * 2) * x[1],
+    "round": lambda x: jnp.round(x[0]) + x[2],
+    "sign": lambda x: jnp.sign(x[0]) * x[1],
+    "where": lambda x: jnp.where(x[0] > 0.1, x[1], x[2] ** 2),
+    "huber": huber,
+    "cond": branched,
+    "switch": switched,
+    "mod": lambda x: jnp.mod(x[0], 0.7) + x[1],
+    "remainder": lambda x: jax.lax.rem(x[0], 0.5) * x[1],
+    "norm": lambda x: jnp.linalg.norm(x - 3),
+    "dot": lambda x: x @ M @ x,
+    "matmul": lambda x: jnp.sum((M @ jnp.outer(x, x)) ** 2),
+    "einsum": lambda x: jnp.einsum("i,ij,j->", x, M, jnp.sin(x)),
+    "cumsum": lambda x: jnp.sum(jnp.cumsum(x) ** 2),
+    "cumprod": lambda x: jnp.sum(jnp.cumprod(x)),
+    "sort": lambda x: jnp.sort(x) @ jnp.arange(3.0),
+    "roll": lambda x: jnp.sum(jnp.roll(x, 1) * x),
+    "flip": lambda x: jnp.sum(x[::-1] * x**2),
+    "gather": lambda x: jnp.sum(x[jnp.array([0, 0, 2])] ** 2),
+    "set": lambda x: jnp.sum(x.at[1].set(2.0) * x),
+    "add_at": lambda x: jnp.sum(jnp.zeros(2).at[jnp.array([0, 1, 1])].add(x) ** 2),
+    "pad": lambda x: jnp.sum(jnp.pad(x, 2, constant_values=1.0) ** 2),
+    "reshape": lambda x: jnp.sum(x.reshape(3, 1) * x.reshape(1, 3)),
+    "stack": lambda x: jnp.sum(jnp.stack([x, x**2]) @ x),
+    "tile": lambda x: jnp.sum(jnp.tile(x, 2) ** 2),
+    "polyval": lambda x: jnp.polyval(jnp.array([1.0, -2.0, 0.5, 3.0]), x[0]) * x[1],
+    "triu": lambda x: jnp.sum(jnp.triu(jnp.outer(x, x))),
+    "rosenbrock": lambda x: jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2),
+    "scan": scanned,
+    "loop": looped,
+    "jit": jax.jit(lambda x: jnp.sum(jnp.cos(x) * x)),
+    "remat": jax.checkpoint(lambda x: jnp.sum(jnp.sin(x) ** 2)),
+    "custom_jvp": lying,
+    "custom_vjp": lying_backwards,
+    "stopped": lambda x: jnp.sum(jax.lax.stop_gradient(x) * x),
+    "vmap": lambda x: jnp.sum(jax.vmap(lambda a: jnp.sin(a) * x[0])(x)),
+    "atan2": lambda x: jnp.arctan2(x[0], x[1] + 3),
+    "powers": lambda x: jnp.sum(x ** jnp.array([1.0, 2.0, 3.0])),
+    "quadratic": lambda x: jnp.sum(3 * x**2 - 2 * x),
+    "vertex": lambda x: (x[0] ** 2 - x[0]) * x[1],
+    "sinc": lambda x: jnp.sin(x[0] + 3) / (x[0] + 3),
+    "xor": lambda x: jnp.where((x[0] > 0) ^ (x[1] > 0), x[2], 1.0),
+    "logic": lambda x: jnp.where((x[0] > 0) & ~(x[1] > 0.5) | (x[2] > 1), x[0], x[1]),
+    "isnan": lambda x: jnp.where(jnp.isnan(x[0]), 1.0, x[1]),
+    "nested": lambda x: jnp.exp(-jnp.sum(jnp.abs(jnp.sin(x) - jnp.cos(2 * x)))),
+    "stddev": lambda x: jnp.std(x + jnp.array([0.0, 5.0, 10.0])),
+    "ratio": lambda x: (x[0] + x[1]) / (5 + x[2]),
+    "squared_sum": lambda x: (jnp.sum(x) - 0.5) ** 2,
+    "select": lambda x: jnp.select([x[0] < 0, x[0] < 1], [x[1], x[2]], 0.5),
+    "heaviside": lambda x: jnp.heaviside(x[0], 0.5) * x[1],
+    "bits": lambda x: x[0] * 0.1 + x[1] * (1 / 3),
+    "hypot": lambda x: jnp.hypot(x[0] + 3, x[1]),
+}
+POSITIVE = {  # in [0.1, 3]^3
+    "log": lambda x: jnp.sum(jnp.log(x)),
+    "log1p": lambda x: jnp.sum(jnp.log1p(x)),
+    "sqrt": lambda x: jnp.sum(jnp.sqrt(x)),
+    "rsqrt": lambda x: jnp.sum(jax.lax.rsqrt(x)),
+    "cbrt": lambda x: jnp.sum(jnp.cbrt(x)),
+    "power": lambda x: jnp.sum(x**1.7),
+    "negative power": lambda x: jnp.sum(x**-2) + x[0] ** -0.3,
+    "x^y": lambda x: x[0] ** x[1] + x[2],
+    "xlogx": lambda x: jnp.sum(x * jnp.log(x)),
+    "reciprocal": lambda x: jnp.sum(1 / x),
+    "lennard-jones": lambda x: jnp.sum(x**-12 - x**-6),
+    "log2": lambda x: jnp.sum(jnp.log2(x)),
+    "lgamma": lambda x: jnp.sum(jax.scipy.special.gammaln(x)),
+    "tan": lambda x: jnp.sum(jnp.tan(0.4 * x)),
+    "log10": lambda x: jnp.log10(x[0]) * x[1],
+    "acosh": lambda x: jnp.sum(jnp.arccosh(x + 1)),
+    "entropy": lambda x: -jnp.sum(x / jnp.sum(x) * jnp.log(x / jnp.sum(x))),
+    "asin": lambda x: jnp.sum(jnp.arcsin(x / 4)),
+    "acos": lambda x: jnp.sum(jnp.arccos(x / 4)),
+    "atanh": lambda x: jnp.sum(jnp.arctanh(x / 4)),
+    "digamma": lambda x: jnp.sum(jax.scipy.special.digamma(x)),
+    "geometric": lambda x: jnp.prod(x) ** (1 / 3),
+}
+FUNCTIONS = {name: (fun, -2.0, 2.0) for name, fun in ANYWHERE.items()} | {
+    name: (fun, 0.1, 3.0) for name, fun in POSITIVE.items()
+}

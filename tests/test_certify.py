@@ -1,0 +1,334 @@
+"""certify: what it proves, what would have fooled it, its limits, and what it says about wrong arguments."""
+
+import os
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import float64_only
+
+import jaxglobal as jg
+from jaxglobal.proof import branch, crew, kept
+from jaxglobal.proof.lower import model_of
+
+pytestmark = float64_only
+
+
+def prove(fun, bounds, *args, **options):
+    options = {"max_time": 30, "progress": False} | options
+    return jg.certify(fun, bounds, *args, **options)
+
+
+def check(certificate, fmin, minimizers=None, n=None):
+    """The bounds hold the known minimum, and the boxes its places."""
+    assert certificate.lower <= fmin <= certificate.upper, certificate
+    for place in minimizers or []:
+        place = np.atleast_1d(np.asarray(place, float))
+        held = [np.all(m.lower - 1e-3 <= place) and np.all(place <= m.upper + 1e-3) for m in certificate.minimizers]
+        left = certificate.undecided
+        held += list(np.all((left.lower <= place) & (place <= left.upper), axis=1))
+        assert any(held), (place, certificate)
+
+
+@pytest.mark.parametrize("problem", jg.problems.classic, ids=lambda p: p.name)
+def test_classic(problem):
+    points = [np.asarray(p, float) for p in problem.minimizers]
+    certificate = prove(problem.fun, problem.bounds, result=points[0])
+    check(certificate, problem.fmin if problem.name != "cross-in-tray" else -2.0626118708227397, points)
+    assert certificate.complete
+    smooth = problem.name not in ("bukin6", "ackley")
+    assert certificate.proven or problem.name == "bukin6"
+    if smooth:
+        assert all(m.unique for m in certificate.minimizers) and certificate.gap < 1e-11 * (1 + abs(problem.fmin))
+
+
+def test_searches_first_without_a_result():
+    certificate = prove(jg.problems.himmelblau, [(-5, 5)] * 2)
+    assert certificate.proven and len(certificate.minimizers) == 4 and all(m.unique for m in certificate.minimizers)
+    result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, progress=False)
+    again = prove(jg.problems.himmelblau, [(-5, 5)] * 2, result=result)
+    assert again.proven and len(again.minimizers) == 4
+
+
+# ------------------------------------------------------------------ what would give a false proof
+
+
+@jax.custom_jvp
+def lying(x):
+    return jnp.sum((x - 0.3) ** 2)
+
+
+@lying.defjvp
+def _(primals, tangents):
+    return lying(*primals), 5.0 + 0 * jnp.sum(tangents[0])
+
+
+def half_stopped(x):
+    return x[0] ** 2 - 3 * jax.lax.stop_gradient(x[0])
+
+
+def needle(x):
+    return x[0] ** 2 / 4 + jnp.where(jnp.abs(x[0] - 0.7) < 1e-9, -10.0, 0.0)
+
+
+TRAPS = {  # function, bounds, the infimum, a point that is handed in
+    "custom rule": (lying, [(-1, 1)], 0.0, [0.9]),
+    "stop_gradient": (half_stopped, [(-4, 4)], -2.25, [-4.0]),
+    "jump on a face": (lambda x: jnp.where(x[0] >= 0.25, x[0], 1.0 + x[0]), [(0, 1)], 0.25, [0.9]),
+    "jump, the other way": (lambda x: jnp.where(x[0] > 0.25, 1.0 - x[0], -x[0]), [(0, 1)], -0.25, [0.9]),
+    "kink on a face": (lambda x: jnp.abs(x[0] - 0.5) + 0.1 * x[0], [(0, 1)], 0.05, [0.9]),
+    "needle": (needle, [(-1, 1)], 0.1225 - 10 - 0.35e-9, [0.0]),
+    "undefined on the left": (lambda x: jnp.log(x[0]) ** 2 + x[0], [(-1, 2)], 0.8271840, [0.6]),
+    "a point outside of the domain": (lambda x: jnp.sqrt(x[0] - 0.5) + x[0], [(0, 2)], 0.5, [0.1]),
+    "nan in a condition": (lambda x: jnp.where(jnp.log(x[0]) < 3, x[0] + 5, x[0]), [(-1, 1)], -1.0, [0.5]),
+    "isnan": (lambda x: jnp.where(jnp.isnan(jnp.sqrt(x[0])), x[0], 2.0), [(-1, 1)], -1.0, [0.5]),
+    "nan that is hidden": (lambda x: jnp.nan_to_num(jnp.log(x[0]), nan=-9.0), [(-1, 2)], -np.inf, [1.0]),
+    "no permutation": (lambda x: jnp.sum((x**2)[jnp.array([0, 0])]) + (x[1] - 1) ** 2, [(-1, 2)] * 2, 0.0, [0.5, 0.5]),
+    "array powers": (lambda x: jnp.sum(x ** jnp.array([1.0, 2.0, 3.0])), [(-2, 1)] * 3, -10.0, [0.0, 0.0, 0.0]),
+    "a pole": (lambda x: 1 / x[0] ** 2 + x[0], [(-2, 3)], -1.75, [1.3]),
+    "both sides of a pole": (lambda x: 1 / x[0], [(-1, 1)], -np.inf, [1.0]),
+    "0 times inf": (lambda x: x[0] * jnp.log(x[0]), [(0, 1)], -1 / np.e, [0.9]),
+    "exp(-1/x^2)": (lambda x: jnp.exp(-1 / x[0] ** 2) + 0.1 * x[0], [(-0.5, 2)], -0.0385609, [1.0]),
+    "floor": (lambda x: jnp.floor(x[0]) - 0.5 * x[0], [(-1.5, 2.5)], -1.5, [2.0]),
+    "mod": (lambda x: -jnp.mod(x[0], 0.7), [(0, 2)], -0.7, [0.5]),
+    "tan": (lambda x: jnp.tan(x[0]), [(1, 2)], -np.inf, [1.0]),
+    "overflow": (lambda x: jnp.exp(x[0]) / (1 + jnp.exp(x[0])), [(-900, 900)], 0.0, [0.0]),
+    "a maximum of many": (lambda x: jnp.max(jnp.abs(x)) - 0.5 * x[0], [(-1, 1)] * 2, 0.0, [0.5, 0.5]),
+    "fixed": (lambda x: (x[0] - 1) ** 2 + x[1], [(-3, 3), (2, 2)], 2.0, [0.0, 2.0]),
+    "flat": (lambda x: 0 * x[0] + 3.0, [(0, 1)], 3.0, [0.5]),
+    "a valley": (lambda x: (x[0] - x[1]) ** 2, [(-1, 1)] * 2, 0.0, [0.0, 0.1]),
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_no_proof_of_a_wrong_value(name):
+    fun, bounds, infimum, point = TRAPS[name]
+    certificate = prove(fun, bounds, result=np.array(point), max_time=1.5, max_boxes=40_000)
+    slack = 1e-4 if name in ("exp(-1/x^2)", "undefined on the left") else 0.0  # known to so many digits
+    assert certificate.lower <= infimum + slack + 1e-12 * (1 + abs(min(infimum, 0)) if np.isfinite(infimum) else 1)
+    assert certificate.upper >= infimum - slack - 1e-12 if np.isfinite(infimum) else True
+    easy = (
+        "custom rule",
+        "stop_gradient",
+        "kink on a face",
+        "no permutation",
+        "array powers",
+        "fixed",
+        "flat",
+        "a pole",
+    )
+    if name in easy:
+        assert certificate.proven and abs(certificate.upper - infimum) < 1e-7
+
+
+def test_a_wrong_incumbent_only_costs_time():
+    box = [(-5, 5)] * 2
+    certificate = prove(jg.problems.himmelblau, box, result=np.array([4.9, -4.9]))
+    check(certificate, 0.0, [(3, 2), (-2.805118086952745, 3.131312518250573)])
+    assert certificate.proven and certificate.upper < 1e-12
+
+
+def test_a_search_that_missed_the_minimum_is_found_out():
+    def deceptive(x):
+        return 0.1 * x[0] ** 2 - 2 * jnp.exp(-(((x[0] - 3.7) / 0.01) ** 2))
+
+    certificate = prove(deceptive, [(-5, 5)], result=np.zeros(1))
+    assert certificate.proven and certificate.upper < -0.6 and abs(certificate.x[0] - 3.7) < 1e-3
+
+
+@pytest.mark.parametrize("n", [5, 300])
+def test_sums_of_functions_of_one_variable(n):
+    weights = np.arange(1.0, n + 1) / n
+
+    def fun(x):
+        return 2 - jnp.sum(x * jnp.sin(jnp.sqrt(jnp.abs(x)))) - jnp.sum(weights * x) / 9
+
+    certificate = prove(fun, [(-500, 500)] * n, result=np.full(n, 420.0))
+    assert certificate.proven and certificate.complete and certificate.nboxes == 1 and certificate.minimizers[0].unique
+    grid = np.linspace(380, 460, 800_001)
+    alone = [np.min(-grid * np.sin(np.sqrt(grid)) - w * grid / 9) for w in weights[:: max(n // 5, 1)]]
+    if n == 5:
+        assert abs(2 + sum(alone) - certificate.upper) < 1e-5 and certificate.lower <= 2 + sum(alone)
+    assert fun(jnp.asarray(certificate.x)) <= certificate.upper + 1e-9 * n
+    ties = prove(lambda x: jnp.sum((x**2 - 1) ** 2), [(-2, 3)] * 5, result=np.ones(5))  # 32 minimisers
+    assert ties.proven and ties.lower <= 0 <= ties.upper
+
+
+def test_functions_that_switch_without_a_jump():
+    t = np.linspace(0, 4, 40)
+    y = 3 * np.exp(-1.3 * t) + 0.7 + 0.1 * np.random.default_rng(1).standard_normal(40) + 3.0 * (np.arange(40) % 9 == 0)
+
+    def huber(p):
+        r = p[0] * jnp.exp(-p[1] * t) + p[2] - y
+        a = jnp.abs(r)
+        return jnp.sum(jnp.where(a < 0.3, 0.5 * r * r, 0.3 * (a - 0.15)))
+
+    certificate = prove(huber, [(0, 10), (0, 5), (-5, 5)], result=np.array([3.03, 1.35, 0.74]))
+    assert certificate.proven and certificate.nboxes < 30_000 and certificate.minimizers[0].unique
+
+
+# ------------------------------------------------------------------ what goes in, limits, what comes out
+
+
+def test_a_fit():
+    def decay(t, a, k, c):
+        return a * jnp.exp(-k * t) + c
+
+    t = np.linspace(0, 4, 40)
+    y = 3 * np.exp(-1.3 * t) + 0.7 + 0.1 * np.random.default_rng(1).standard_normal(40)
+    for options in ({"sigma": 0.1 + 0.05 * t, "loss": "huber"},):
+        fit = jg.curve_fit(decay, t, y, bounds=[(0, 10), (0, 5), (-5, 5)], progress=False, **options)
+        certificate = jg.certify(fit, progress=False, max_time=60)
+        assert certificate.proven and abs(certificate.upper - fit.fun) < 1e-9 * (1 + fit.fun)
+        np.testing.assert_allclose(certificate.x, fit.popt, rtol=1e-5)
+
+
+def test_structures_args_and_precision():
+    def fun(x, data, scale):
+        return jnp.sum((x["a"] - data) ** 2) + scale * (x["b"] - 1) ** 2
+
+    box = jg.Box({"a": -np.ones(2), "b": 0.0}, {"a": np.ones(2), "b": 3.0})
+    certificate = prove(fun, box, (np.array([0.25, 0.5]), 2.0))
+    assert (
+        certificate.proven and certificate.x["a"].shape == (2,) and set(certificate.minimizers[0].lower) == {"a", "b"}
+    )
+    with jax.enable_x64(False):
+        single = prove(lambda x: jnp.sum((x - 0.1) ** 2), [(-1, 1)] * 2)
+    assert single.proven and single.x.dtype == np.float64
+    rough = prove(lambda x: jnp.sum(x.astype(jnp.float32) ** 2) * 1.0, [(-1, 1)])
+    assert "float64" in rough.message and rough.lower <= 0
+
+
+def ripples(x):
+    q = np.linalg.qr(np.random.default_rng(0).standard_normal((x.size, x.size)))[0]
+    y = q @ (x - 0.3)
+    return jnp.sum(y * y - 9.5 * jnp.cos(2 * jnp.pi * y)) + jnp.sum(y[1:] * jnp.sin(3 * x[:-1]))
+
+
+def test_limits_keep_a_bound_that_holds():
+    point = np.full(8, 0.3)
+    low = -np.inf
+    for boxes in (1, 300, 3000):
+        certificate = prove(ripples, [(-5, 5)] * 8, result=point, max_boxes=boxes)
+        assert not certificate.complete and "max_boxes" in certificate.message and certificate.lower >= low
+        low = certificate.lower
+        assert certificate.lower <= certificate.upper and len(certificate.undecided.bound) > 0
+        assert np.min(certificate.undecided.bound) >= certificate.lower
+    certificate = prove(ripples, [(-5, 5)] * 8, result=point, max_time=0.2)
+    assert "max_time" in certificate.message and certificate.time < 5
+
+
+def test_without_any_time_the_whole_box_has_a_bound():
+    certificate = prove(lambda x: jnp.sinc(x[0]) + jnp.sum(x**2), [(0.5, 2)] * 2, max_time=0.0)
+    assert not certificate.proven and -1 < certificate.lower <= 0.5 <= certificate.upper
+    undefined = prove(lambda x: jnp.log(-jnp.sum(x**2) - 1), [(0.5, 2)] * 2, result=np.ones(2), max_time=0.0)
+    assert not undefined.proven and undefined.upper == np.inf
+
+
+def test_ctrl_c_keeps_the_bound():
+    timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    certificate = prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3))
+    timer.join()
+    assert certificate.complete or "keyboard" in certificate.message
+
+
+def test_a_checkpoint_goes_on(tmp_path):
+    path, point = tmp_path / "proof.npz", np.full(4, 0.3)
+
+    whole = prove(ripples, [(-5, 5)] * 4, result=point)
+    part = prove(ripples, [(-5, 5)] * 4, result=point, max_boxes=50, checkpoint=path)
+    assert not part.complete and path.exists()
+    rest = prove(ripples, [(-5, 5)] * 4, result=point, checkpoint=path)
+    assert whole.complete and rest.complete and rest.nboxes >= part.nboxes
+    assert abs(rest.lower - whole.lower) < 1e-10 and abs(rest.upper - whole.upper) < 1e-10
+    with pytest.raises(ValueError, match="another function"):
+        prove(lambda x: jnp.sum(x**2), [(-5, 5)] * 4, result=point, checkpoint=path)
+
+
+def test_a_checkpoint_has_the_boxes_that_are_being_tested():
+    low, high = np.full(4, -5.0), np.full(4, 5.0)
+    model = model_of(jax.make_jaxpr(ripples)(low), low)
+    with np.errstate(all="ignore"):
+        search, again = (branch.Search(model, low, high, [np.full(4, 0.3)], 1e-8) for _ in range(2))
+        search.run(lambda: "enough" if search.boxes > 60 else "")
+        count = search.pool.count
+        search._given.append(search.pool.take(5))
+        kept.load(again, *kept.save(search))
+    assert again.pool.count == count > 5 and again.lower == search.lower and len(again.regions) == len(search.regions)
+
+
+def test_processes_help_and_change_nothing(monkeypatch):
+    monkeypatch.setattr(branch, "LONG", 1e3)
+    point = np.full(8, 0.3)
+    answers = []
+    for workers in (0, 1, 2):
+        monkeypatch.setattr("jaxglobal.proof.entry.cores", lambda workers=workers: workers or 1)
+        answers.append(prove(ripples, [(-5, 5)] * 8, result=point, max_boxes=6000))
+    a, *others = answers
+    for b in others:
+        assert (a.lower, a.upper, a.nboxes) == (b.lower, b.upper, b.nboxes)
+
+
+def test_a_process_that_dies_only_costs_time(monkeypatch):
+    monkeypatch.setattr(branch, "LONG", 1e3)
+    monkeypatch.setattr("jaxglobal.proof.entry.cores", lambda: 2)
+    monkeypatch.setattr(crew, "BEGIN", "import sys; sys.exit(1)  # {root} {proof}")
+    certificate = prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3), max_boxes=4000)
+    assert certificate.nboxes >= 4000 and certificate.lower <= certificate.upper
+
+
+def test_prints_for_a_person():
+    certificate = prove(jg.problems.himmelblau, [(-5, 5)] * 2, result=np.array([3.0, 2.0]))
+    text, page = repr(certificate), certificate._repr_html_()
+    for word in ("lower", "upper", "gap", "proven", "minimizers", "JAX publishes"):
+        assert word in text and word in page
+    assert max(len(line) for line in text.splitlines()) <= 120
+    assert certificate.to_dict()["proven"] is True
+
+
+def test_picture():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    certificate = prove(jg.problems.himmelblau, [(-5, 5)] * 2, result=np.array([3.0, 2.0]))
+    ax = jg.plot.certificate(certificate)
+    assert "proven" in ax.get_title() and ax.get_xlim() == (-5, 5) and len(ax.collections[0].get_paths()) > 0
+    line = prove(lambda x: jnp.cos(3 * x[0]) + x[0] / 9, [(-5, 5)], result=np.array([-1.05]), max_boxes=1)
+    assert jg.plot.certificate(line).get_xlabel() == "x0"
+    with pytest.raises(TypeError, match="`certificate` must be what certify returned"):
+        jg.plot.certificate(3)
+    pyplot.close("all")
+
+
+def test_progress_in_a_log(capsys, monkeypatch):
+    monkeypatch.setattr("jaxglobal.progress.EVERY", 0.0)
+    prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3), max_boxes=3000, progress=True)
+    assert "boxes tested" in capsys.readouterr().err
+
+
+WRONG = [
+    ({"fun": 3}, TypeError, "`fun` must be a function fun(x, *args) or a Fit; got int."),
+    ({"bounds": [(-np.inf, 1)]}, ValueError, "`bounds` must be finite, as a proof covers the whole box; got -inf"),
+    ({"bounds": None}, TypeError, "`bounds` must be pairs"),
+    ({"bounds": [(1, 0)]}, ValueError, "`upper` must be greater than or equal to `lower`"),
+    ({"fun": lambda x: x}, TypeError, "`fun` must return a scalar"),
+    ({"fun": jg.host(lambda x: 1.0, workers=1)}, TypeError, "got a host function"),
+    ({"tol": -1}, ValueError, "`tol` must be at least 0; got -1."),
+    ({"tol": "small"}, TypeError, "`tol` must be a number; got str."),
+    ({"max_boxes": 0}, ValueError, "`max_boxes` must be at least 1; got 0."),
+    ({"result": np.zeros(5)}, ValueError, "`result` must be what minimize returned, or a point"),
+    ({"tolerance": 1}, TypeError, "certify has no argument 'tolerance'"),
+    ({"fun": lambda x: jnp.sum(jnp.fft.fft(x).real)}, NotImplementedError, "at test_certify.py:"),
+    ({"fun": lambda x: jnp.sum(jnp.linalg.solve(jnp.outer(x, x) + 1, x))}, NotImplementedError, "there is no rule for it"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "words"), WRONG, ids=lambda value: str(value)[:30])
+def test_wrong_arguments(options, kind, words):
+    given = {"fun": lambda x: jnp.sum(x**2), "bounds": [(-1, 1)], "result": np.zeros(1), "progress": False} | options
+    with pytest.raises(kind) as caught:
+        jg.certify(**given)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
