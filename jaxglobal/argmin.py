@@ -137,8 +137,8 @@ def make_plan(
     if sum(sizes) > sequences.AFFORDABLE:
         fewer = int(np.searchsorted(np.cumsum(sizes), sequences.AFFORDABLE, side="right"))
         raise ValueError(
-            f"`levels` must have at most {sequences.AFFORDABLE:,} starts in all, each of which is searched from; got "
-            f"{levels} of {sum(sizes):,}: give levels={max(fewer, 1)}, or starts=jaxglobal.Sobol(), whose levels double."
+            f"`levels` must have at most {sequences.AFFORDABLE:,} starts in all, each of which is searched from; "
+            f"got {levels} of {sum(sizes):,}: give levels={max(fewer, 1)}, or starts=jaxglobal.Sobol(), which double."
         )
     unit = np.full((sum(sizes), n), 0.5)
     unit[:, problem.free] = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])

@@ -69,8 +69,8 @@ def test_random_boxes(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_hundred_thousand_boxes(name):
-    assert sum(outside(name, 10_000, seed) for seed in range(1, 11)) == 0
+def test_ten_thousand_boxes(name):  # of each of a hundred functions: a million
+    assert outside(name, 10_000, 1) == 0
 
 
 @np.errstate(all="ignore")
@@ -111,7 +111,7 @@ def test_fifty_digits(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_fifty_digits_of_many_boxes(name):
-    assert outside_by_digits(name, 1000, 1) == 0
+    assert outside_by_digits(name, 50, 1) == 0
 
 
 def test_arithmetic_of_awkward_ends():
