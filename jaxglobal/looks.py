@@ -118,7 +118,7 @@ class Looks:
         seconds: that a call took when last measured, 0 before.
     """
 
-    def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype, several: bool):
+    def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype, several: bool = False):
         """programs: of each stream of this process, for so many points. several: whether of several problems."""
         self._programs, self._width, self._several = programs, width, several
         self.points, self.number, self.seconds = np.zeros((0, n), dtype), np.zeros(0, np.int64), 0.0
