@@ -31,6 +31,10 @@ from jaxglobal.result import Results
 from jaxglobal.slots import Run
 from jaxglobal.starts import Starts
 
+FEW = 128  # problems whose starts learn by default: each takes Python about a tenth of a second
+EVALUATIONS = 20  # of a local search, usually
+DEAR = 1e8  # multiplications: searches of a problem from plain starts that take as long
+
 
 @helps
 def minimize_many(
@@ -68,8 +72,9 @@ def minimize_many(
         args: further arguments of fun; every leaf has a leading axis of P problems. What all problems share is better
             closed over in fun.
         x0: a guess for each problem, leading axis P, or several, axes (P, K).
-        starts: "auto" is a plain sequence, whose starts cost no Python; a `jaxglobal.Adaptive` learns from the finds of
-            each problem, as `minimize` does, for some tenths of a millisecond a step.
+        starts: as for `minimize`. "auto" learns from the finds of each problem where there are at most 128 problems, or
+            these are dear, as that takes Python about a tenth of a second for each; else it is a plain sequence, `Grid`
+            or `Sobol`. A `jaxglobal.Adaptive` always learns.
         local: as for `minimize`.
         same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels.
         fatol: as for `minimize`.
@@ -134,8 +139,12 @@ def minimize_many(
 
 
 def read_starts(given: Any, problems: Family, seed: int) -> Starts:
-    """The sequence for `starts=`: one that learns where that is asked for."""
-    n = int(np.sum(problems.free))
-    if isinstance(given, Adaptive) and problems.closed is not NO_FUNCTION and 0 < n <= adaptive.MOST:
+    """The sequence for `starts=`; by default one that learns where there are few problems, or dear ones."""
+    n, closed = int(np.sum(problems.free)), problems.closed
+    able = closed is not NO_FUNCTION and 0 < n <= adaptive.MOST
+    if isinstance(given, Adaptive) and able:
         return given
-    return adaptive.plain(given, n, seed)
+    sequence = adaptive.plain(given, n, seed)
+    searches = sum(sequence.size(level, n) for level in range(stopping.LEVELS))
+    learns = problems.count <= FEW or EVALUATIONS * searches * closed.cost > DEAR
+    return adaptive.read(given, n, seed) if isinstance(given, str) and able and learns else sequence

@@ -82,7 +82,7 @@ def blocks(levels, n=4, seed=0, saved=False):
     guide = adaptive.Guide(jg.Adaptive(jg.Sobol(seed=seed), seed), n)
     guide.add(np.full((1, n), 0.5), two_funnels(np.full((1, n), 0.5)), np.ones(1, bool))
     for level in range(1, levels + 1):
-        guide.enter(level)
+        guide.enter(level, 0)
         done, size = 0, guide.size(level)
         while (block := guide.next(done, size - done, nfev=0)) is not None:
             yield guide, block

@@ -24,6 +24,13 @@ def many(fun=rastrigin, args=CENTRES, bounds=BOX, **options):
     return jg.minimize_many(fun, bounds, args, **({"progress": False, "starts": LEARNS} | options))
 
 
+def test_few_problems_learn_by_default_and_many_do_not():
+    few, many_more = many(starts="auto"), many(args=np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2)
+    assert np.array_equal(few.nfev, many().nfev) and set(many_more.nstarts) == {5}
+    dear = lambda x, a: rastrigin(x, a) + 0 * jnp.sum(jnp.outer(jnp.arange(300.0), x[0] * jnp.ones(300)))  # noqa: E731
+    assert set(many(dear, np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2).nstarts) != {5}
+
+
 def test_each_problem_is_searched_as_by_itself():
     results = many()
     alone = [jg.minimize(rastrigin, BOX, centre, starts=LEARNS, progress=False) for centre in CENTRES]

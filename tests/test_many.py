@@ -24,7 +24,7 @@ def wells(x, a):
 
 def many(fun=wells, bounds=BOX, args=None, **options):
     args = np.linspace(0.5, 3, 40) if args is None else args
-    return jg.minimize_many(fun, bounds, args, **({"progress": False} | options))
+    return jg.minimize_many(fun, bounds, args, **({"progress": False, "starts": jg.Grid()} | options))
 
 
 def test_equals_a_loop_of_minimize():

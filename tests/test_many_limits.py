@@ -20,7 +20,7 @@ def wells(x, a):
 
 def many(fun=wells, args=None, **options):
     args = np.linspace(0.5, 3, 40) if args is None else args
-    return jg.minimize_many(fun, BOX, args, **({"progress": False, "lanes": LANES} | options))
+    return jg.minimize_many(fun, BOX, args, **({"progress": False, "lanes": LANES, "starts": jg.Grid()} | options))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_another_number_of_problems_compiles_nothing(own_bounds, monkeypatch):
 
     def search(count):
         box = np.array([BOX] * count) if own_bounds else BOX
-        return jg.minimize_many(fun, box, np.linspace(-1, 1, count), progress=False)
+        return jg.minimize_many(fun, box, np.linspace(-1, 1, count), starts=jg.Grid(), progress=False)
 
     def compiles(*_):
         raise AssertionError("compiled")

@@ -29,7 +29,7 @@ def search() -> None:
     """Everything that must not depend on devices and processes, and what processes must agree on."""
     one = jg.minimize(jg.problems.rastrigin, BOX, max_levels=6, same=50, x0=[[1.0, 2.0]], progress=False)
     fit = lambda x, a: jnp.sum((x**2 - a) ** 2 + 0.3 * x)  # noqa: E731
-    many = jg.minimize_many(fit, [(-3, 3)] * 2, np.linspace(0.5, 2, 50), max_levels=3, progress=False)
+    many = jg.minimize_many(fit, [(-3, 3)] * 2, np.linspace(0.5, 2, 50), starts=jg.Grid(), max_levels=3, progress=False)
     shared = [bits(many.x), bits(many.fun), many.nfev.tolist(), many.nstarts.tolist(), [s.name for s in many.status]]
     timed = jg.minimize(jg.problems.rastrigin, BOX, same=50, max_time=0.5, progress=False)
     counted = jg.minimize(jg.problems.rastrigin, BOX, same=50, max_evals=20000, progress=False)
