@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg

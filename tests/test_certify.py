@@ -100,6 +100,22 @@ TRAPS = {  # function, bounds, the infimum, a point that is handed in
     "fixed": (lambda x: (x[0] - 1) ** 2 + x[1], [(-3, 3), (2, 2)], 2.0, [0.0, 2.0]),
     "flat": (lambda x: 0 * x[0] + 3.0, [(0, 1)], 3.0, [0.5]),
     "a valley": (lambda x: (x[0] - x[1]) ** 2, [(-1, 1)] * 2, 0.0, [0.0, 0.1]),
+    "a power that is whole somewhere": (lambda x: x[0] ** x[1], [(-2, -1), (3, 3)], -8.0, [-1.5, 3.0]),
+    "a power by floor": (lambda x: x[0] ** jnp.floor(x[1]), [(-2, -1), (3.2, 3.8)], -8.0, [-1.5, 3.5]),
+    "a high power": (lambda x: x[0] ** 1025.0, [(-1.001, 0.5)], -(1.001**1025), [0.4]),
+    "nan all over, hidden": (
+        lambda x: jnp.nan_to_num(jnp.log(x[0]), nan=-1.0) + x[1],
+        [(-2, -1)] * 2,
+        -3.0,
+        [-1.0] * 2,
+    ),
+    "nan of an entry that is left out": (lambda x: jnp.log(x)[1] + x[0] ** 2, [(-2, -1), (1, 2)], 1.0, [-1.0, 1.5]),
+    "nan sorted last": (lambda x: -jnp.sort(jnp.stack([jnp.log(x[0]), jnp.asarray(5.0)]))[0], [(-2, 1)], -5.0, [0.5]),
+    "an integer out of range": (lambda x: x[0].astype(jnp.int32) * 1.0, [(5e9, 1e10)], 2147483647.0, [6e9]),
+    "nan as an integer": (lambda x: -(jnp.log(x[0]).astype(jnp.int32)) * 1.0, [(-1, 0.9)], 0.0, [0.5]),
+    "the edge of a domain": (lambda x: x[0] * jnp.sqrt(x[0]) + x[0], [(-1, 1)], 0.0, [0.7]),
+    "the edge of a power's domain": (lambda x: x[0] ** 1.5 + x[0], [(-1, 1)], 0.0, [0.7]),
+    "an edge that is multiplied away": (lambda x: 0 * jnp.sqrt(x[0]) + x[0], [(-1, 1)], 0.0, [0.7]),
 }
 
 
@@ -322,6 +338,7 @@ WRONG = [
     ({"result": np.zeros(5)}, ValueError, "`result` must be what minimize returned, or a point"),
     ({"tolerance": 1}, TypeError, "certify has no argument 'tolerance'"),
     ({"fun": lambda x: jnp.sum(jnp.fft.fft(x).real)}, NotImplementedError, "at test_certify.py:"),
+    ({"fun": lambda x: x[0].astype(jnp.int32).astype(jnp.int8) * 1.0}, NotImplementedError, "may wrap"),
     ({"fun": lambda x: jnp.sum(jnp.linalg.solve(1 + jnp.outer(x, x), x))}, NotImplementedError, "no rule for it"),
 ]
 

@@ -131,12 +131,19 @@ def _square(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[
     return [functions.two_sided(a[0], functions.sqrt(functions.positive(z)))]
 
 
+def _undefined_below(new: Interval, a: Interval, least: float) -> list[Interval]:
+    """What an operand may be, where it is defined or below: NaN may be hidden by what comes after."""
+    return [Interval(np.where(a.lo <= least, -INF, new.lo), new.hi)]
+
+
 def _powc(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
     y = np.asarray(node.params["y"])
     out = functions.exp(iv.mul(functions.log(functions.positive(z)), iv.reciprocal(Interval(y, y))))
     if node.params["y"] > 0:
-        return [Interval(np.where(z.lo > 0, out.lo, 0.0), np.where(z.hi > 0, out.hi, 0.0))]
-    return [Interval(np.where(z.hi > 0, out.lo, -INF), np.where(z.lo > 0, out.hi, INF))]
+        new = Interval(np.where(z.lo > 0, out.lo, 0.0), np.where(z.hi > 0, out.hi, 0.0))
+    else:
+        new = Interval(np.where(z.hi > 0, out.lo, -INF), np.where(z.lo > 0, out.hi, INF))
+    return _undefined_below(new, a[0], 0.0)
 
 
 def _atanlike(z: Interval, name: str, least: float, greatest: float) -> list[Interval]:
@@ -168,10 +175,10 @@ BACK: dict[str, Any] = {
     "quadratic": lambda node, a, z, of: [functions.unquadratic(node.params["a"], node.params["b"], a[0], z)],
     "powc": _powc,
     "exp": lambda node, a, z, of: [functions.log(z)],
-    "log": lambda node, a, z, of: [functions.exp(z)],
+    "log": lambda node, a, z, of: _undefined_below(functions.exp(z), a[0], 0.0),
     "expm1": lambda node, a, z, of: [functions.increasing("log1p", z)],
-    "log1p": lambda node, a, z, of: [functions.increasing("expm1", z)],
-    "sqrt": lambda node, a, z, of: [iv.square(functions.positive(z))],
+    "log1p": lambda node, a, z, of: _undefined_below(functions.increasing("expm1", z), a[0], -1.0),
+    "sqrt": lambda node, a, z, of: _undefined_below(iv.square(functions.positive(z)), a[0], 0.0),
     "sin": lambda node, a, z, of: [functions.unwave("sin", a[0], z)],
     "cos": lambda node, a, z, of: [functions.unwave("cos", a[0], z)],
     "tanh": lambda node, a, z, of: _atanlike(z, "tanh", -1.0, 1.0),

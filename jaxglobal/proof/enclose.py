@@ -70,6 +70,8 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
         return Enclosure(lo, hi, False, either(jump, nan), out[3])
     if node.never_negative:
         lo = np.maximum(lo, 0.0)
+    if node.op == "sort" and nan is not False:  # NaN comes last
+        lo, hi = np.where(nan, -INF, lo), np.where(nan, INF, hi)
     return Enclosure(lo, hi, nan, jump, edge)
 
 
@@ -98,8 +100,8 @@ def _defined_from(least: float, closed: bool):
     """The rule of an increasing function that is defined from a number on."""
 
     def rule(node: Node, a: Interval) -> Any:
-        below = a.lo < least if closed else a.lo <= least
-        return (*functions.increasing(node.op, a), by_box(below), False)
+        below, edge = a.lo < least if closed else a.lo <= least, a.lo <= least
+        return (*functions.increasing(node.op, a), by_box(below), by_box(edge))  # beside it there is no value
 
     return rule
 
@@ -108,7 +110,7 @@ def _defined_between(fun: Any):
     """The rule of a function that is defined in [-1, 1]."""
 
     def rule(node: Node, a: Interval) -> Any:
-        return (*fun(node, a), by_box((a.lo < -1) | (a.hi > 1)), False)
+        return (*fun(node, a), by_box((a.lo < -1) | (a.hi > 1)), by_box((a.lo <= -1) | (a.hi >= 1)))
 
     return rule
 
@@ -140,7 +142,7 @@ def _powc(node: Node, a: Interval) -> Any:
     if y > 0:
         lo = np.where(a.lo > 0, lo, 0.0)
         hi = np.where(a.hi > 0, hi, 0.0)
-        return lo, hi, by_box(a.lo < 0), False
+        return lo, hi, by_box(a.lo < 0), by_box(a.lo <= 0)  # beside zero there is no value
     lo = np.where(a.hi > 0, lo, -INF)
     return lo, np.where(a.lo > 0, hi, INF), by_box(a.lo <= 0), False
 

@@ -21,6 +21,7 @@ from jaxglobal.proof.model import Model
 
 LONGEST = 2048  # steps of a loop that are written out
 LARGEST = 2**22  # entries of a value
+MOST_POWER = 2**20
 SAME = {"copy", "copy_p", "stop_gradient", "optimization_barrier", "device_put", "reduce_precision", "pvary"}
 CALLS = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "core_call": "call_jaxpr", "checkpoint": "jaxpr",
@@ -105,6 +106,7 @@ class Lowering:
         name, params = eqn.primitive.name, eqn.params
         if any(math.prod(var.aval.shape) > LARGEST for var in eqn.outvars):
             raise refuse(eqn, f"it makes an array of more than {LARGEST:,} entries")
+        self.narrow |= name == "reduce_precision"
         if name in SAME:
             return args
         if name in CALLS:
@@ -402,6 +404,8 @@ class Lowering:
 
     def whole_power(self, a: int, y: int) -> int:
         """A to a whole power."""
+        if abs(y) > MOST_POWER:
+            raise Refused(f"`fun` must have an enclosure in intervals; got a power of {y:,}, above {MOST_POWER:,}.", "")
         if y < 0:
             return self.program.unary("reciprocal", self.whole_power(a, -y))
         if y == 0:
@@ -413,7 +417,13 @@ class Lowering:
         p, (a, b) = self.program, ids
         power = p.number(b)
         if power is None:
-            return p.unary("exp", p.mul(b, p.unary("log", a)))
+            out = p.unary("exp", p.mul(b, p.unary("log", a)))
+            if p.nodes[a].never_negative:
+                return out
+            # Of a negative number JAX knows whole powers, which b may be anywhere.
+            a, b, out = (p.broadcast(i, shape) for i in (a, b, out))
+            negative = p.emit("lt", (a, p.const(np.zeros(shape))))
+            return p.emit("select", (negative, out, p.emit("unknown", (a, b))))
         y, which = np.unique(power, return_inverse=True)
         if len(y) > 64:
             raise refuse(eqn, "it has more than 64 different powers")
@@ -426,7 +436,7 @@ class Lowering:
     def power(self, a: int, y: float) -> int:
         """A to one constant power."""
         p = self.program
-        if y == int(y) and abs(y) < 1024:
+        if y == int(y):
             return self.whole_power(a, int(y))
         if y == 0.5:
             return p.unary("sqrt", a)
@@ -452,8 +462,13 @@ class Lowering:
     def _convert_element_type(self, eqn, args, ids, shape, params):
         new, old = np.dtype(params["new_dtype"]), eqn.invars[0].aval.dtype
         self.narrow |= new.kind == "f" and new.itemsize < 8 and old.kind == "f"
-        if new.kind in "iu" and old.kind == "f":
-            return self.program.unary("trunc", ids[0])
+        if new.kind in "iu" and old.kind == "f":  # out of range it is the nearest that there is, of NaN zero
+            p, range_of = self.program, np.iinfo(new)
+            least, most, zero = (p.const(np.full((), float(end))) for end in (range_of.min, range_of.max, 0))
+            whole = p.emit("min", (p.emit("max", (p.unary("trunc", ids[0]), least)), most))
+            return p.emit("select", (p.emit("eq", (ids[0], ids[0])), zero, whole))
+        if new.kind in "iu" and old.kind in "iu" and (new.itemsize < old.itemsize or new.kind != old.kind):
+            raise refuse(eqn, "whole numbers of another kind may wrap")
         if new.kind == "b" and old.kind != "b":
             return self.program.emit("ne", (ids[0], self.program.const(np.zeros(()))))
         return ids[0]
