@@ -56,7 +56,7 @@ def test_a_mistyped_option_is_answered_with_the_nearest(call, message):
 
 def test_logs_by_the_standard_module(caplog):
     with caplog.at_level(logging.INFO, logger="jaxglobal"):
-        jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 2)], max_levels=2, progress=False)
+        jg.minimize(lambda x: jnp.sum((x - 0.31415) ** 2), [(-1, 2)], max_levels=2, progress=False)
     text = caplog.text
     assert "compiling the search" in text and "Level 1: best" in text
 
