@@ -140,6 +140,13 @@ def test_no_proof_of_a_wrong_value(name):
         assert certificate.proven and abs(certificate.upper - infimum) < 1e-7
 
 
+def test_a_power_that_is_not_defined_at_the_point_is_no_value():
+    """(-0.5)^(-0.5) is NaN, and cos of anything at most 1: no upper bound is known there."""
+    fun = lambda x: jnp.cos(x[0] ** x[1]) - 3  # noqa: E731
+    certificate = prove(fun, [(-0.5, -0.5), (-0.5, -0.5)], result=np.full(2, -0.5), max_time=1.0)
+    assert certificate.upper == np.inf and not certificate.proven and certificate.lower <= -2
+
+
 def test_a_wrong_incumbent_only_costs_time():
     box = [(-5, 5)] * 2
     certificate = prove(jg.problems.himmelblau, box, result=np.array([4.9, -4.9]))

@@ -259,6 +259,13 @@ def _unknown(node: Node, *operands: Interval) -> Any:
     return iv.whole(np.broadcast_to(operands[0].lo, (*node.shape, operands[0].lo.shape[-1])))
 
 
+def _anything(node: Node, *operands: Interval) -> Any:
+    """Any number, or none: what it is a proof does not say."""
+    lo, hi = _unknown(node, *operands)
+    perhaps = np.ones(lo.shape[-1], bool)
+    return lo, hi, perhaps, perhaps
+
+
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 RULES: dict[str, Any] = {
     "add": lambda node, a, b: iv.add(a, b),
@@ -301,6 +308,7 @@ RULES: dict[str, Any] = {
     "rem": _rem,
     "sort": _sort,
     "unknown": _unknown,
+    "anything": _anything,
     **dict.fromkeys(("exp", "expm1", "cbrt", "tanh", "sinh", "atan", "asinh", "logistic", "erf"), _increasing),
     **dict.fromkeys(COMPARISONS, _compare),
     **{name: _step(name) for name in ("floor", "ceil", "round", "trunc", "sign")},

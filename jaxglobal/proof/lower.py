@@ -423,7 +423,7 @@ class Lowering:
             # Of a negative number JAX knows whole powers, which b may be anywhere.
             a, b, out = (p.broadcast(i, shape) for i in (a, b, out))
             negative = p.emit("lt", (a, p.const(np.zeros(shape))))
-            return p.emit("select", (negative, out, p.emit("unknown", (a, b))))
+            return p.emit("select", (negative, out, p.emit("anything", (a, b))))
         y, which = np.unique(power, return_inverse=True)
         if len(y) > 64:
             raise refuse(eqn, "it has more than 64 different powers")
