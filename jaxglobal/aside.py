@@ -49,7 +49,9 @@ def ended(work: Future[Any]) -> bool:
 
 
 def unless(asked: Callable[[], bool], work: Callable[[], Any]) -> Any:
-    """What the work gives; None where one is asked to end first."""
+    """What the work gives; None where one is asked to end first, without beginning where that was before."""
+    if asked():
+        return None
     begun = begin(work)
     while not ended(begun):
         if asked():

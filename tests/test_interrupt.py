@@ -1,6 +1,7 @@
 """Ctrl-C, cancelling and looking at the result while a program compiles."""
 
 import asyncio
+import concurrent.futures
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import opening
+from jaxglobal import aside, opening
 
 BOX = [(-3.0, 3.0)] * 2
 
@@ -27,6 +28,20 @@ def slow_to_compile(x):
 
 def bowl(x):
     return jnp.sum((x - 1) ** 2)
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers(monkeypatch):
+    """Waits for what an interrupted search left to its end, which would compile, and press Ctrl-C, in another test."""
+    begin, begun = aside.begin, []
+
+    def noted(work):
+        begun.append(begin(work))
+        return begun[-1]
+
+    monkeypatch.setattr(aside, "begin", noted)
+    yield
+    concurrent.futures.wait(begun)
 
 
 @pytest.fixture
@@ -181,9 +196,10 @@ def test_many_problems_end_while_their_program_compiles(compiles, monkeypatch):
 
 @pytest.mark.parametrize("many", [False, True])
 def test_fits_end_while_their_program_compiles(many, monkeypatch):
-    compiled = jax.stages.Lowered.compile
+    compiled, begun = jax.stages.Lowered.compile, []
 
     def compile(lowered):
+        begun.append(lowered)
         time.sleep(0.3)
         signal.raise_signal(signal.SIGINT)  # of the process: the main thread hears it
         time.sleep(3)
@@ -199,6 +215,8 @@ def test_fits_end_while_their_program_compiles(many, monkeypatch):
     began = time.perf_counter()
     fit = (jg.curve_fit_many if many else jg.curve_fit)(model, x, y, [(0, 5)], progress=False)
     assert time.perf_counter() - began < 2.5
+    time.sleep(0.5)
+    assert len(begun) == 1  # none after it, whose Ctrl-C would be another's
     assert not np.any(fit.success) and np.all(np.isnan(fit.fun)) and "nan" in repr(fit)
     if not many:
         assert fit.result.status is jg.Status.INTERRUPTED
