@@ -19,6 +19,9 @@ FEW = {"cpu": 8, "gpu": 4096, "tpu": 4096}  # lanes where searches come in round
 WIDE_FROM = 32  # times as many searches together, from which the full number of lanes is worth its compilation
 MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
+SOON = 2**15  # evaluations that a search makes at most with a program that is compiled soon, on a CPU
+SOON_COST = 2e7  # multiplications in these, at most: some 0.04 s more than by the program that runs fast
+LEAST_SOON = 4096  # evaluations: fewer are not worth compiling twice, as many a search would go on beyond them
 SHARE = 0.5  # of a device's memory that compiled programs may take
 UNKNOWN_MEMORY = 2**33  # bytes, where a machine does not tell
 
@@ -55,6 +58,15 @@ def narrow(lanes: int, together: float, platform: str) -> int:
     """
     few = FEW.get(platform, lanes)
     return min(lanes, few) if together < WIDE_FROM * few else lanes
+
+
+def soon(cost: float, platform: str) -> float:
+    """The evaluations for which a search takes programs that are compiled soon, and run slower; 0 where it never does.
+
+    cost: of one value with its gradient, in multiplications.
+    """
+    most = min(SOON, SOON_COST / max(cost, 1))
+    return most if platform == "cpu" and most >= LEAST_SOON else 0
 
 
 def fewer_lanes(lanes: int, needed: float, memory: float) -> int:

@@ -188,11 +188,11 @@ def levels(
         if has_aux:
             raise ValueError("`has_aux` must be False for a host function; got True.")
         width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args), fun.noise
-        precise = None
+        precise, soon = None, 0.0
     else:
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
-        fit = isinstance(lanes, str)
+        fit, soon = isinstance(lanes, str), hardware.soon(cost, given[0].platform)
         needs = opening.Needs(pairs=min(width, looks.PAIRS))
         if isinstance(sequence, Adaptive):
             points = looks.width(width, cost, given[0].platform)
@@ -206,7 +206,7 @@ def levels(
     kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
-        group, given[0].platform if isinstance(lanes, str) else "any",
+        group, given[0].platform if isinstance(lanes, str) else "any", soon,
     )  # fmt: skip
 
 
@@ -240,11 +240,13 @@ def keep(
     return None if path is None else checkpoints.Checkpoint(path, parts, group)
 
 
-def by_host(host: Host, problem: objective.Objective, program: Program, args: Any) -> Callable[[int, int], HostLanes]:
+def by_host(
+    host: Host, problem: objective.Objective, program: Program, args: Any
+) -> Callable[[int, int, bool], HostLanes]:
     """Opens the lanes of a function that is not JAX; see `compiled`."""
     region = descent.region(problem.lower, problem.upper, problem.open)
     given = args if isinstance(args, tuple) else (args,)
-    return lambda lanes, short: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
+    return lambda lanes, short, soon: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 
 
 def compiled(
@@ -256,12 +258,15 @@ def compiled(
     lockstep: bool,
     fit: bool,
     needs: opening.Needs,
-) -> Callable[[int, int], Streams]:
-    """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times."""
+) -> Callable[[int, int, bool], Streams]:
+    """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times.
 
-    def open_streams(lanes: int, short: int) -> Streams:
+    The last argument: see `compiling.compiled`.
+    """
+
+    def open_streams(lanes: int, short: int, soon: bool) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
-        fewer = needs.halved(short)
+        fewer = needs.halved(short)._replace(soon=soon)
         return opening.open_streams(
             problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, fewer
         )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
-from jaxglobal import modes, sweep
+from jaxglobal import compiling, modes, sweep
 from jaxglobal.closed import Closed, x64
 from jaxglobal.minima import Ended
 from jaxglobal.result import LocalStatus
@@ -39,13 +39,13 @@ def width(lanes: int, cost: float, platform: str) -> int:
 
 def compiled(
     closed: Closed, problems: Problems, points: int, placement: Sharding, gradients: bool = False,
-    own: tuple[bool, ...] = (),
+    own: tuple[bool, ...] = (), soon: bool = False,
 ) -> Values:  # fmt: skip
     """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there.
 
     Values that are not finite are +inf. gradients: with those, (points, n), too; where one is not finite, the value is
     +inf and it is 0. own: which args have a leading axis of problems, if any do; then the problem of each point,
-    (points,), comes last.
+    (points,), comes last. soon: see `compiling.compiled`.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     where = [sweep.place(leaf, placement) for leaf in problems.args]
@@ -59,6 +59,7 @@ def compiled(
         tuple(np.shape(leaf) for leaf in problems.args),
         placement,
         tuple(where),
+        soon,
     )
     if key not in closed.programs:
 
@@ -83,7 +84,7 @@ def compiled(
         jitted = jax.jit(run, out_shardings=placement)
         which = [jax.ShapeDtypeStruct((points,), np.int32, sharding=placement)] if several else []
         lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args, *which)
-        closed.programs[key] = lowered.compile()
+        closed.programs[key] = compiling.compiled(lowered, soon)
     return closed.programs[key]
 
 

@@ -26,6 +26,8 @@ class Needs(NamedTuple):
     """Starts that come together, at most, where they come in blocks."""
     stops: bool = False
     """Whether searches end at known minima."""
+    soon: bool = False
+    """Whether the programs are rather there soon than fast; see `compiling.compiled`."""
 
     def at_most(self, count: int) -> "Needs":
         """With calls of so many points at most."""
@@ -63,7 +65,9 @@ def open_streams(
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
         with jax.enable_x64(precise):
-            return sweep.engine(closed, program, problems, lanes, before, own, needs.at_once, placement, needs.stops)
+            return sweep.engine(
+                closed, program, problems, lanes, before, own, needs.at_once, placement, needs.stops, needs.soon
+            )
 
     def fitting(lanes: int) -> Engine:
         """The engine of the first device."""
@@ -76,7 +80,8 @@ def open_streams(
 
     def values(points: int, placement: Any, gradients: bool) -> looks.Values:
         with jax.enable_x64(precise):
-            return looks.compiled(closed, problems, points, placement, gradients, own[len(problems.region) :])
+            of_args = own[len(problems.region) :]
+            return looks.compiled(closed, problems, points, placement, gradients, of_args, needs.soon)
 
     def ask(needs: Needs) -> tuple[list[Any], list[Any]]:
         """Begins to compile the programs of values: of each device, and with gradients."""

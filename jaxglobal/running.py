@@ -62,15 +62,15 @@ class Levels(Iterator[Level]):
 
     def __init__(
         self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None, precise=None, group=processes.ALONE, platform="any",
+        checkpoint=None, precise=None, group=processes.ALONE, platform="any", soon=0.0,
     ):  # fmt: skip
         """See `levels`, which checks the arguments.
 
-        open_streams, platform: see `Width`. noise: error of a value. precise: the objective in float64, if it has one;
-        see `precise.Precise`. group: the processes that search together.
+        open_streams, platform, soon: see `Width`. noise: error of a value. precise: the objective in float64, if it has
+        one; see `precise.Precise`. group: the processes that search together.
         """
         self._group, self._due = group, False
-        self._width = Width(open_streams, lanes, platform, group.count == 1)
+        self._width = Width(open_streams, lanes, platform, group.count == 1, soon)
         self._precise, self._noise, self._checkpoint = precise, noise, checkpoint
         self._began, self._problem = began, problem
         self._dealer = dealing.dealer(problem, guesses, sequence, search, rules)
@@ -195,12 +195,12 @@ class Levels(Iterator[Level]):
         while True:
             try:
                 together = self._dealer.together(self._level_index)
-                yield from self._width.ready(together, self._waits)
+                nfev = self._width.spent.nfev if level is None else level.nfev
+                yield from self._width.ready(together, nfev, self._waits)
                 if self._streams is None:
                     return
-                nfev = self._streams.spent.nfev
                 self._level = level or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
-                yield from self._width.change(together, self._stands)
+                yield from self._width.change(together, nfev, self._stands)
                 yield from self._run_level(self._level, self._streams)
                 return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
@@ -331,7 +331,8 @@ class Levels(Iterator[Level]):
             return
         pauses = self._status in PAUSES
         if not pauses:
-            for _ in self._width.ready(self._dealer.together(max(self._level_index - 1, 0)), lambda: True):
+            nfev = self._width.spent.nfev - (self._levels[-1].nfev if self._levels else 0)  # where its last level began
+            for _ in self._width.ready(self._dealer.together(max(self._level_index - 1, 0)), nfev, lambda: True):
                 pass
         streams = self._streams  # others have no evaluation to spare, or an inexact gradient
         before = self._found

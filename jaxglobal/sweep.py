@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Sharding, SingleDeviceSharding
 
-from jaxglobal import basins, descent, modes
+from jaxglobal import basins, compiling, descent, modes
 from jaxglobal.closed import Closed
 from jaxglobal.descent import Program, Region
 from jaxglobal.descent import Rules as LocalRules
@@ -154,13 +154,14 @@ def engine(
     at_once: int | None = None,
     placement: Sharding | None = None,
     stops: bool = False,
+    soon: bool = False,
 ) -> Engine:
     """The engine of the function with so many lanes, compiled if this is its first use there.
 
     problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
     at_once: starts that come together, at most, where they come in blocks, for which a large queue would be a burden.
     placement: where it runs, by default on JAX's default device. stops: whether quasi-Newton searches end at known
-    minima.
+    minima. soon: see `compiling.compiled`.
     """
     placement = placement or SingleDeviceSharding(jax.local_devices()[0])
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
@@ -170,13 +171,13 @@ def engine(
     size = queue_size(n, lanes)
     if at_once is not None and at_once <= BLOCKS_QUEUED * lanes:
         size = min(size, BLOCKS_QUEUED * lanes)
-    key = ("engine", program, lanes, own, shapes, size, placement, where, stops)
+    key = ("engine", program, lanes, own, shapes, size, placement, where, stops, soon)
     if key not in closed.programs:
         before_compile()
         stops = stops and isinstance(program, QuasiNewton)
         platform = next(iter(placement.device_set)).platform
         run = closed.safe(functools.partial(chunk, closed.value, program, platform, own), platform)
-        call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement, stops)
+        call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement, stops, soon)
         closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, stops, memory(call))
     return closed.programs[key]
 
@@ -208,6 +209,7 @@ def compile_chunk(
     problems: Problems,
     placement: Sharding,
     stops: bool = False,
+    soon: bool = False,
 ) -> Any:
     """Compiles `run` for lanes, a queue and problems of these shapes, there. stops: whether minima can be known."""
 
@@ -227,7 +229,7 @@ def compile_chunk(
     queue = queue._replace(known=basins.shapes(n, dtype, like) if stops else None)
     rules = LocalRules(number, number, None, whole, number, number)
     jitted = jax.jit(run, donate_argnums=0, out_shardings=placement)
-    return jitted.lower(state, queue, jax.tree.map(given, problems), rules).compile()
+    return compiling.compiled(jitted.lower(state, queue, jax.tree.map(given, problems), rules), soon)
 
 
 def place(leaf: Any, placement: Sharding) -> Sharding:

@@ -1,0 +1,148 @@
+"""The first answer of a function that nobody has seen yet, in a process that is warm.
+
+    python benchmarks/first.py [--programs]
+
+Each function is new at every call (the same formula, traced and compiled anew), of which there are 7; medians, and the
+processor's seconds, which on a busy machine say more than the clock. Beside `minimize`: one local search of SciPy's
+L-BFGS-B on a jitted `value_and_grad`, from the middle of the box; and `minimize` without programs that are compiled
+soon, as it is for dear functions. "again" is a second call of the same function.
+
+With --programs: the chunk of 8 lanes alone, compiled soon and compiled to run fast: seconds of the processor to compile
+it, and of a call in which all lanes are busy. Results go to
+benchmarks/results/first.json and first_programs.json.
+"""
+
+import argparse
+import functools
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import numpy as np
+from common import fit_problem, random_starts, save
+from scipy.optimize import minimize as local
+
+import jaxglobal as jg
+from jaxglobal import bfgs, devices, objective, streams, sweep
+from jaxglobal.problems import himmelblau, rastrigin, rosenbrock
+
+CALLS = 7
+LANES = 8
+fit, fit_box, fit_args = fit_problem(100)
+PROBLEMS: dict[str, tuple[Callable[..., Any], Any]] = {
+    "himmelblau 2-D": (himmelblau, [(-5.0, 5.0)] * 2),
+    "rastrigin 2-D": (rastrigin, [(-4.0, 5.12)] * 2),
+    "rosenbrock 5-D": (rosenbrock, [(-4.0, 5.12)] * 5),
+    "rastrigin 10-D": (rastrigin, [(-4.0, 5.12)] * 10),
+    "fit 6-D": (lambda x: fit(x, *fit_args), fit_box),
+}
+
+
+def new(fun: Callable[..., Any], number: int) -> Callable[..., Any]:
+    """The same function under another name, which JAX and the library have not seen."""
+
+    def unseen(x):
+        return fun(x)
+
+    unseen.__name__ = f"unseen{number}"
+    return jax.jit(unseen)
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Seconds by the clock and of the processor, and what it returns."""
+    clock, processor = time.perf_counter(), time.process_time()
+    result = run()
+    return time.perf_counter() - clock, time.process_time() - processor, result
+
+
+def scipy_once(fun: Callable[..., Any], box: Any) -> Any:
+    """One local search of SciPy's, with JAX's gradient."""
+    both = jax.jit(jax.value_and_grad(fun))
+
+    def values(x):
+        f, g = both(x)
+        return float(f), np.asarray(g)
+
+    return local(values, np.mean(box, axis=1), jac=True, bounds=box, method="L-BFGS-B")
+
+
+def first_answers() -> list[dict[str, Any]]:
+    """A row a function."""
+    rows, soon, number = [], devices.soon, 0
+    jg.minimize(lambda x: x[0] ** 4, [(-1.0, 1.0)], progress=False)  # what every first search needs
+    for name, (fun, box) in PROBLEMS.items():
+        took: dict[str, list[tuple[float, float]]] = {"minimize": [], "again": [], "fast": [], "scipy": []}
+        for _ in range(CALLS):
+            unseen = [new(fun, number + k) for k in range(3)]
+            number += 3
+            search = functools.partial(jg.minimize, bounds=box, progress=False)
+            took["minimize"].append(timed(lambda f=unseen[0], search=search: search(f))[:2])
+            *again, result = timed(lambda f=unseen[0], search=search: search(f))
+            took["again"].append((again[0], again[1]))
+            devices.soon = lambda cost, platform: 0
+            took["fast"].append(timed(lambda f=unseen[1], search=search: search(f))[:2])
+            devices.soon = soon
+            took["scipy"].append(timed(functools.partial(scipy_once, unseen[2], box))[:2])
+        row: dict[str, Any] = {"problem": name, "nfev": result.nfev}
+        for way, times in took.items():
+            clock, processor = (round(statistics.median(column), 3) for column in zip(*times, strict=True))
+            row |= {f"{way}_s": clock, f"{way}_cpu_s": processor}
+        rows.append(row)
+        print(
+            f"{name:16} first {row['minimize_s']:.2f} s (processor {row['minimize_cpu_s']:.2f}), run fast at once "
+            f"{row['fast_s']:.2f} ({row['fast_cpu_s']:.2f}), SciPy {row['scipy_s']:.2f} ({row['scipy_cpu_s']:.2f}); "
+            f"again {row['again_s']:.3f} ({row['again_cpu_s']:.3f}); {row['nfev']} evaluations",
+            flush=True,
+        )
+    return rows
+
+
+def programs() -> list[dict[str, Any]]:
+    """A row a function: the chunk compiled in both ways."""
+    rows = []
+    for name, (fun, box) in PROBLEMS.items():
+        row: dict[str, Any] = {"problem": name}
+        for way, soon in (("soon", True), ("fast", False)):
+            problem, starts = objective.check(new(fun, 0), box, (), random_starts(box, 512), False, False)
+            problem.closed.programs.clear()
+            one, search = sweep.one_problem(problem), bfgs.BFGS()
+            _, compiling, engine = timed(
+                lambda p=problem, o=one, s=search, w=soon: sweep.engine(
+                    p.closed, s.program, o, LANES, lambda: None, soon=w
+                )
+            )
+            runs = []
+            for _ in range(CALLS):
+                lanes = streams.Streams([engine], one)
+                lanes.deal(starts, search.step(), np.arange(len(starts)))
+                rules = search.rules(problem.structure.dtype, None)
+
+                def through(lanes=lanes, rules=rules):
+                    while lanes.busy:
+                        lanes.run(rules, True)
+
+                runs.append(timed(through)[1])
+            row |= {f"{way}_compile_cpu_s": round(compiling, 3), f"{way}_run_cpu_s": round(statistics.median(runs), 4)}
+        rows.append(row)
+        print(
+            f"{name:16} compile {row['soon_compile_cpu_s']:.2f}, {row['fast_compile_cpu_s']:.2f} s; 512 searches "
+            f"{1e3 * row['soon_run_cpu_s']:.1f}, {1e3 * row['fast_run_cpu_s']:.1f} ms (compiled soon, to run fast)",
+            flush=True,
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--programs", action="store_true", help="the chunk alone, compiled in both ways")
+    both = parser.parse_args().programs
+    save("first_programs" if both else "first", programs() if both else first_answers())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Compiles what JAX has lowered: for a program that runs fast, or for one that is there soon.
+
+On a CPU nearly all of the wait for a new function's first answer is XLA's compiler, and most of that is its own
+optimising and choosing of instructions. Without them a chunk of lanes takes a fifth of the processor's time to compile
+and runs at a third to a half of its speed (`python benchmarks/first.py --programs`), which a search of a few thousand
+evaluations of a cheap function hardly feels. How long a search goes on with it, `devices.soon` says.
+"""
+
+from typing import Any
+
+import jax
+
+SOON: dict[str, Any] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""Options of XLA's CPU compiler; those that an XLA does not know are taken out."""
+
+
+def compiled(lowered: jax.stages.Lowered, soon: bool = False) -> jax.stages.Compiled:
+    """The program. soon: of a CPU, and rather compiled soon than fast."""
+    options = dict(SOON) if soon else {}
+    try:
+        return lowered.compile(compiler_options=options or None)
+    except jax.errors.JaxRuntimeError as error:
+        unknown = [name for name in options if "No such compile option" in str(error) and name in str(error)]
+        if not unknown:
+            raise
+        for name in unknown:
+            SOON.pop(name, None)
+        return compiled(lowered, soon)
