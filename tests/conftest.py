@@ -1,7 +1,20 @@
-"""Every test runs in float64 (unless JAXGLOBAL_X64=0), without implicit rank promotion, and warnings are errors."""
+"""Every test runs in float64 (unless JAXGLOBAL_X64=0), without implicit rank promotion, and warnings are errors.
+
+Nearly all of their time is XLA's compiler, so they run programs that it hardly optimises, which takes half as long; the
+slow tests and those by the clock, and all of them with JAXGLOBAL_OPTIMISED=1, run what users run.
+"""
 
 import gc
+import importlib.metadata
 import os
+import sys
+
+dear = "slow" in sys.argv or "timing" in sys.argv
+if os.environ.get("JAXGLOBAL_OPTIMISED", "1" if dear else "0") == "0":
+    flags = ["--xla_backend_optimization_level=0"]
+    if importlib.metadata.version("jaxlib") < "0.11":  # newer ones end at a flag that they do not know
+        flags.append("--xla_cpu_use_fusion_emitters=false")
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 
 import jax
 import pytest

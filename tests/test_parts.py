@@ -26,7 +26,7 @@ ORDER = [
     "starts stopping cmaes hops chains scans lastlook adaptive descent".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],
-    "sweep minima looks devices progress implicit batch polish precise".split(),
+    "compiling sweep minima looks devices progress implicit batch polish precise".split(),
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "asked differences workers host checkpoint".split(),
     "running driver argmin family slots guided many derivative search asynchronous".split(),
