@@ -169,12 +169,14 @@ def dated(evidence: Evidence, nfev: int) -> Evidence:
     )
 
 
-def convincing(evidence: Evidence, nfev: int, n: int) -> bool:
+def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False) -> bool:
     """Whether the best value of a function of n variables is likely to be the lowest, but for a last look.
+
+    pure: whether all are whole numbers, so that a search ends where it begins and none comes to the best point twice.
 
     Its age counts from the first finite value: where the feasible region is small, it says nothing how late that came.
     """
-    if nfev < AFFORDED or evidence.hits < HITS or evidence.found < 0:
+    if nfev < AFFORDED or (evidence.hits < HITS and not pure) or evidence.found < 0:
         return False
     often = evidence.fresh_hits >= FRESH_HITS and evidence.fresh_hits >= FRESH_SHARE * evidence.fresh
     if not often and nfev < WANDERED * min(n, MOST_WANDERED) ** 1.5:
