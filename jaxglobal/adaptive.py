@@ -64,6 +64,7 @@ FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, s
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 STILL = 10  # patiences of a chain that the best value stands still before the first chains; after that, one is enough
 CHAINED = 3 / 4  # share of the hops that chains then make
+NEXT = 1 / 2  # share of the starts with the best whole numbers that take some next to them
 SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
@@ -317,10 +318,7 @@ class Guide:
     def block(self) -> Block:
         """The block under way."""
         if np.any(self._values):
-            x = lattice.snapped(self.course.x, self._values)
-            if self.tried.pure and self.course.step not in (SCAN, EXCHANGE, LOOK):
-                x = lattice.elsewhere(x, self.course.pool.x[:1], self._values, self._rng(self.course))
-            self.course = self.course._replace(x=x)
+            self.course = self.course._replace(x=lattice.snapped(self.course.x, self._values))
         course, searched = self.course, bool(self.course.step == SEARCH)
         return Block(course.x, course.first_step if searched else np.ones(len(course.x)), searched)
 
@@ -418,7 +416,7 @@ class Guide:
         lines = scans.lines(course.pool, course.scanning, rng)
         self.course = course._replace(
             chains=chained,
-            x=np.concatenate([cover, hopped.x.reshape(-1, n), lines]),
+            x=np.concatenate([self._other(course, np.concatenate([cover, hopped.x.reshape(-1, n)]), rng), lines]),
             candidates=np.zeros((0, n)),
             values=np.zeros(0),
             cells=np.asarray(cells),
@@ -483,7 +481,7 @@ class Guide:
         first_step[kept:] = hops.SAME_BASIN
         cells = min(cells, kept)
         return course._replace(
-            x=np.concatenate([x[:kept], good]),
+            x=self._elsewhere(course, np.concatenate([x[:kept], good]), rng),
             first_step=np.clip(first_step, SHORTEST_STEP, 1),
             cells=np.asarray(cells),
             kind=course.kind[: kept - cells],
@@ -503,8 +501,17 @@ class Guide:
             size = FIRST_GENERATION * cmaes.default_size(self.n) << min(int(course.restarts), 10)
             course = course._replace(evolution=cmaes.begin(mean, size), restarts=course.restarts + 1)
         outside = cmaes.sample(course.evolution, rng)
-        self.course = course._replace(x=hops.reflect(outside), outside=outside)
+        self.course = course._replace(x=self._other(course, hops.reflect(outside), rng), outside=outside)
         return self.block()
+
+    def _other(self, course: Course, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Points of whole numbers alone, those that are the best one's beside it: nobody need evaluate that again."""
+        return lattice.elsewhere(x, course.pool.x[:1], self._values, 1.0, rng) if self.tried.pure else x
+
+    def _elsewhere(self, course: Course, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Starts, some of those that have the whole numbers of the best point with others next to these."""
+        share = 1.0 if self.tried.pure else NEXT
+        return lattice.elsewhere(x, course.pool.x[:1], self._values, share, rng) if np.any(self._values) else x
 
     def _evolved(self, course: Course, f: np.ndarray) -> Course:
         """The course after a generation; where it was the last, its best point will be searched from."""

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 ASSIGNMENTS = 2**12  # of whole numbers, up to which each is searched from before a search ends by its evidence
+STEPS = (-2, -1, -1, 1, 1, 2)  # of whole numbers, to one next to another
+TWO = 0.5  # share of such moves in which two take a step
 POINTS = 2**14  # the same where nothing is continuous, and each is one evaluation
 MOST = 2**30  # values of a variable: beyond that, whole numbers and floats of 32 bits are not told apart
 
@@ -106,6 +108,7 @@ class Tried:
     Attributes:
         pure: whether there are no continuous variables.
         seen: (A,) which; None where there are no whole numbers, or too many.
+        many: how many variables are whole where these have too many assignments, else 0.
     """
 
     def __init__(self, count: np.ndarray):
@@ -113,7 +116,9 @@ class Tried:
         self._where, self.pure = np.flatnonzero(count), bool(len(count)) and bool(np.all(count))
         self._count = count[self._where]
         total = np.prod(self._count, dtype=float) if len(self._where) else np.inf
-        self.seen = np.zeros(int(total), bool) if total <= (POINTS if self.pure else ASSIGNMENTS) else None
+        few = total <= (POINTS if self.pure else ASSIGNMENTS)
+        self.many = 0 if few else len(self._where)
+        self.seen = np.zeros(int(total), bool) if few else None
 
     @property
     def all(self) -> int:
@@ -138,15 +143,22 @@ class Tried:
         return x
 
 
-def elsewhere(x: np.ndarray, known: np.ndarray, count: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Points, (k, m), of whole numbers alone; those that are known, (l, m), moved by a step or two in one variable."""
-    x, cells = x.copy(), np.maximum(count, 1)
-    if len(x) and len(known):
-        home = np.flatnonzero(np.any(np.all(np.abs(x[:, None] - known[None]) * cells < 0.5, axis=2), axis=1))
-        axis, move = rng.integers(len(cells), size=len(home)), rng.choice([-2, -1, -1, 1, 1, 2], len(home))
-        there = x[home, axis] + move / cells[axis]
-        x[home, axis] = 1 - np.abs(there % 2 - 1)  # reflected at the faces
-    return snapped(x, count)
+def elsewhere(x: np.ndarray, best: np.ndarray, count: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Points, (k, m), such a share of those that have the whole numbers of the best, (1, m) or (0, m), next to these.
+
+    One of them, or two, move by a step or two.
+    """
+    whole = np.flatnonzero(count)
+    x, cells = snapped(x, count), count[whole]
+    if len(best):
+        home = np.all(np.abs(x[:, whole] - best[:, whole]) * cells < 0.5, axis=1)
+        home = np.flatnonzero(home & (rng.random(len(x)) < share))
+        for _ in range(2):
+            axis, move = rng.integers(len(cells), size=len(home)), rng.choice(STEPS, len(home))
+            there = x[home, whole[axis]] + move / cells[axis]
+            x[home, whole[axis]] = 1 - np.abs(there % 2 - 1)  # reflected at the faces
+            home = home[rng.random(len(home)) < TWO]
+    return x
 
 
 def rounded(x: np.ndarray, whole: np.ndarray) -> np.ndarray:
