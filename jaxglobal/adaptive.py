@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal import chains, cmaes, hops, lastlook, scans, starts, stopping
+from jaxglobal import chains, cmaes, hops, lastlook, lattice, scans, starts, stopping
 from jaxglobal.chains import Chains
 from jaxglobal.cmaes import Evolution
 from jaxglobal.hops import Habits, Hops, Pool
@@ -64,6 +64,8 @@ FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, s
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 STILL = 10  # patiences of a chain that the best value stands still before the first chains; after that, one is enough
 CHAINED = 3 / 4  # share of the hops that chains then make
+NEXT = 1 / 2  # share of the starts with the best whole numbers that take some next to them
+SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
 COVER_STEP = 0.1  # first steps from the cover are at most so long, in units of the box
 SHORTEST_STEP = 1e-7
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
@@ -205,8 +207,12 @@ def begin(n: int) -> Course:
 class Guide:
     """Gives the blocks of every level from 1 on, one after another, and learns from each before the next."""
 
-    def __init__(self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None):
-        """n: free variables. eps: rounding of the values. rules: which values are the same."""
+    def __init__(
+        self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None, values: Any = 0
+    ):
+        """n: free variables. eps: rounding of the values. rules: which values are the same. values: see `lattice`."""
+        self._values = np.broadcast_to(values, n)
+        self.tried = lattice.Tried(self._values)
         self.sequence, self.n, self.course = sequence, n, begin(n)
         self._rules, self._eps = rules or stopping.Rules(), eps
         self._same = max(hops.SAME_VALUE, ROUNDING * eps)
@@ -215,13 +221,16 @@ class Guide:
         """The course as arrays."""
         size = np.array(str(self.course.size))  # a text, as it may have more than 64 bits
         course = self.course._replace(size=size)
-        return {f"course{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(course))}
+        arrays = {f"course{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(course))}
+        return arrays if self.tried.seen is None else arrays | {"tried": self.tried.seen}
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         treedef = jax.tree.structure(self.course)
         course = jax.tree.unflatten(treedef, [arrays[f"course{k}"] for k in range(treedef.num_leaves)])
         self.course = course._replace(size=np.asarray(int(str(course.size))))
+        if self.tried.seen is not None:
+            self.tried.seen = arrays["tried"].copy()
 
     def _rng(self, course: Course) -> np.random.Generator:
         return np.random.default_rng([self.sequence.seed, int(course.turn)])
@@ -234,6 +243,7 @@ class Guide:
     def add(self, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> None:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
         pool = hops.enter(self.course.pool, x, f, sure, self._same)
+        self.tried.add(x)
         self.course = self.course._replace(pool=pool, evidence=self._weigh(self.course, pool, f, sure, len(f)))
 
     def _weigh(self, course: Course, pool: Pool, f: np.ndarray, sure: np.ndarray, fresh: int) -> Evidence:
@@ -247,8 +257,16 @@ class Guide:
 
     @property
     def looking(self) -> bool:
-        """Whether the searches under way are those of a last look."""
+        """Whether the searches under way are those of a last look, or of assignments that were left out."""
         return bool(self.course.looking)
+
+    def sweep(self, searches: int) -> bool:
+        """Begins searches, at most so many, from assignments of the whole numbers from which none has begun."""
+        known = len(self.course.pool.f) > 0
+        x = self.tried.rest(self.course.pool.x[0], min(searches, SWEPT)) if known else self.course.x[:0]
+        if len(x):
+            self.course = self._searches(self.course, x, COVER_STEP, looking=-1)
+        return len(x) > 0
 
     def evidence(self, nfev: int) -> Evidence | None:
         """The evidence after so many evaluations, None within a round."""
@@ -299,6 +317,8 @@ class Guide:
 
     def block(self) -> Block:
         """The block under way."""
+        if np.any(self._values):
+            self.course = self.course._replace(x=lattice.snapped(self.course.x, self._values))
         course, searched = self.course, bool(self.course.step == SEARCH)
         return Block(course.x, course.first_step if searched else np.ones(len(course.x)), searched)
 
@@ -308,6 +328,8 @@ class Guide:
         x: (k, n) ends, in the unit box. f, nfev: (k,) values and evaluations. sure: (k,) whether a search converged.
         """
         course = self.course._replace(turn=self.course.turn + 1)
+        if course.step == SEARCH or self.tried.pure:
+            self.tried.add(course.x)
         if course.step in (SCREEN, SCAN):
             self.course = self._scan(course, f)
         elif course.step == EXCHANGE:
@@ -325,15 +347,19 @@ class Guide:
         none = course._replace(x=course.x[:0], step=np.asarray(EVOLVE_NEXT))
         if not len(which):
             return none._replace(evidence=course.evidence._replace(looked=np.asarray(len(f))))
+        return self._searches(course, course.x[which], min(reach, COVER_STEP), looking=len(f))
+
+    def _searches(self, course: Course, x: np.ndarray, first_step: float, looking: int) -> Course:
+        """Searches from x, (k, n), of no round. looking: points of the last look that they are of; -1 if of none."""
         return course._replace(
-            x=course.x[which],
-            first_step=np.full(len(which), min(reach, COVER_STEP)),
+            x=x,
+            first_step=np.full(len(x), first_step),
             cells=np.asarray(0),
             kind=course.kind[:0],
             bin=course.bin[:0],
             chain=course.chain[:0],
             swept=np.asarray(False),
-            looking=np.asarray(len(f)),
+            looking=np.asarray(looking),
             step=np.asarray(SEARCH),
         )
 
@@ -349,8 +375,9 @@ class Guide:
         fell = lowest_of(pool) < lowest_of(course.pool) - self._same * abs(lowest_of(pool))
         looking = int(course.looking)
         moved = np.max(np.abs(course.x - course.pool.x[:1]), axis=1) > hops.SAME_PLACE if len(course.pool.x) else True
-        evidence = self._weigh(course, pool, np.where(moved, f, np.inf), sure, len(f) if looking else cells)
-        if looking and evidence.refined >= 0:  # and not new
+        fresh = len(f) if looking > 0 else cells
+        evidence = self._weigh(course, pool, np.where(moved, f, np.inf), sure, fresh)
+        if looking > 0 and evidence.refined >= 0:  # and not new
             evidence = evidence._replace(looked=course.looking)
         return course._replace(
             evidence=evidence,
@@ -389,7 +416,7 @@ class Guide:
         lines = scans.lines(course.pool, course.scanning, rng)
         self.course = course._replace(
             chains=chained,
-            x=np.concatenate([cover, hopped.x.reshape(-1, n), lines]),
+            x=np.concatenate([self._other(course, np.concatenate([cover, hopped.x.reshape(-1, n)]), rng), lines]),
             candidates=np.zeros((0, n)),
             values=np.zeros(0),
             cells=np.asarray(cells),
@@ -408,6 +435,7 @@ class Guide:
         course = course._replace(candidates=x, values=values)
         split = int(course.covered) + len(course.kind) * hops.CANDIDATES
         closer = scans.closer(course.pool, course.scanning, x[split:], values[split:]) if len(x) > split else x[:0]
+        closer = lattice.unknown(closer, x[split:], self._values)
         if len(closer):
             return course._replace(x=closer, step=np.asarray(SCAN))
         return self._exchange(course, split)
@@ -453,7 +481,7 @@ class Guide:
         first_step[kept:] = hops.SAME_BASIN
         cells = min(cells, kept)
         return course._replace(
-            x=np.concatenate([x[:kept], good]),
+            x=self._elsewhere(course, np.concatenate([x[:kept], good]), rng),
             first_step=np.clip(first_step, SHORTEST_STEP, 1),
             cells=np.asarray(cells),
             kind=course.kind[: kept - cells],
@@ -473,8 +501,17 @@ class Guide:
             size = FIRST_GENERATION * cmaes.default_size(self.n) << min(int(course.restarts), 10)
             course = course._replace(evolution=cmaes.begin(mean, size), restarts=course.restarts + 1)
         outside = cmaes.sample(course.evolution, rng)
-        self.course = course._replace(x=hops.reflect(outside), outside=outside)
+        self.course = course._replace(x=self._other(course, hops.reflect(outside), rng), outside=outside)
         return self.block()
+
+    def _other(self, course: Course, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Points of whole numbers alone, those that are the best one's beside it: nobody need evaluate that again."""
+        return lattice.elsewhere(x, course.pool.x[:1], self._values, 1.0, rng) if self.tried.pure else x
+
+    def _elsewhere(self, course: Course, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Starts, some of those that have the whole numbers of the best point with others next to these."""
+        share = 1.0 if self.tried.pure else NEXT
+        return lattice.elsewhere(x, course.pool.x[:1], self._values, share, rng) if np.any(self._values) else x
 
     def _evolved(self, course: Course, f: np.ndarray) -> Course:
         """The course after a generation; where it was the last, its best point will be searched from."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
-from jaxglobal import batch, devices, implicit, methods, objective
+from jaxglobal import batch, devices, implicit, lattice, methods, objective
 from jaxglobal import starts as sequences
 from jaxglobal.host import refuse
 from jaxglobal.nearest import helps
@@ -63,6 +63,7 @@ def argmin(
     seed: int = 0,
     has_aux: bool = False,
     open: Any = False,
+    integrality: Any = None,
 ) -> Argmin:
     """The global minimum of a function in a box, as a pure function of args and bounds.
 
@@ -87,6 +88,7 @@ def argmin(
         seed: of starts that are scrambled.
         has_aux: fun returns a pair (value, auxiliary output).
         open: as for `minimize`.
+        integrality: as for `minimize`; the derivative is that of the other variables, and bounds must not be traced.
 
     Returns:
         An `Argmin`.
@@ -104,7 +106,7 @@ def argmin(
         (-1.42, -0.35)
     """
     refuse(fun)
-    problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux, traceable=True)
+    problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux, True, integrality)
     plan = make_plan(problem, len(guesses), levels, starts, local, lanes, seed)
     box = jnp.stack([problem.lower, problem.upper])
     answer = solver(problem, plan)(box, jnp.asarray(guesses), *problem.leaves)
@@ -141,7 +143,8 @@ def make_plan(
             f"got {levels} of {sum(sizes):,}: give levels={max(fewer, 1)}, or starts=jaxglobal.Sobol(), which double."
         )
     unit = np.full((sum(sizes), n), 0.5)
-    unit[:, problem.free] = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])
+    points = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])
+    unit[:, problem.free] = lattice.snapped(points, problem.values)
     steps = [np.full(size, search.step(sequence.spacing(k, size, free))) for k, size in enumerate(sizes)]
     first_step = np.concatenate([np.full(guesses, search.step()), *steps])
     width = devices.read_lanes(lanes, search.numbers(n), problem.structure.dtype, problem.closed.cost)
@@ -156,13 +159,14 @@ def make_plan(
         rules,
         width,
         problem.closed.jumps,
+        problem.whole,
     )
 
 
 def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
     """solve(box, guesses, *leaves) -> the answer to one problem, differentiable; compiled once for a plan."""
     arrays = hashlib.sha256(
-        b"".join(np.ascontiguousarray(a).tobytes() for a in (plan.unit, plan.first_step, plan.open))
+        b"".join(np.ascontiguousarray(a).tobytes() for a in (plan.unit, plan.first_step, plan.open, plan.whole))
     )
     numbers = tuple(None if rule is None else rule.item() for rule in plan.rules)
     moves = tuple(objective.is_traced(const) for const in problem.closed.constants)

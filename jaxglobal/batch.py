@@ -41,6 +41,8 @@ class Plan(NamedTuple):
     lanes: int
     jumps: bool
     """Whether the function may jump."""
+    whole: np.ndarray
+    """(n,) Which variables are whole numbers; see lattice.py."""
 
 
 class Answer(NamedTuple):
@@ -92,7 +94,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     size = min(sweep.queue_size(n, lanes), enough)
     lower, upper = box[..., 0, :], box[..., 1, :]
     lower = jnp.where(lower <= upper, lower, jnp.nan)  # a box that is upside down has no minimum
-    region = descent.region(lower, upper, plan.open)
+    region = descent.region(lower, upper, plan.open, plan.whole)
     problems = sweep.Problems(region, list(leaves))
     differ = (own_box,) * len(region) + tuple(own_leaves)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)
@@ -100,6 +102,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     def place(problem, start):
         low, high = (side[problem] if own_box else side[None] for side in (lower, upper))
         points = jnp.clip(low + (high - low) * unit[jnp.maximum(start - K, 0)], low, high)
+        points = jnp.where(plan.whole, jnp.rint(points), points) if np.any(plan.whole) else points
         if not K:
             return points
         given = guesses[problem, jnp.minimum(start, K - 1)] if own_guesses else guesses[jnp.minimum(start, K - 1)]

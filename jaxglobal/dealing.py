@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal import adaptive, basins, descent, lastlook, stopping
+from jaxglobal import adaptive, basins, descent, lastlook, lattice, stopping
 from jaxglobal.adaptive import Block
 from jaxglobal.basins import Known
 from jaxglobal.descent import Local
@@ -101,6 +101,15 @@ class Dealer:
     def look(self, points: int, searches: int) -> None:
         """Looks at fresh points next, where evidence is told, and begins at most so many searches from the best."""
 
+    def sweep(self, searches: int) -> bool:
+        """Whether it begins searches, at most so many, from assignments of whole numbers that none has begun from."""
+        return False
+
+    @property
+    def tried(self) -> lattice.Tried | None:
+        """Which assignments of whole numbers have been searched from, where that is told."""
+        return None
+
     def save(self) -> dict[str, np.ndarray]:
         """Everything that decides the next starts, as arrays."""
         return {"number": np.array(self.number)}
@@ -120,7 +129,8 @@ class GuidedDealer(Dealer):
     ):  # fmt: skip
         """See `Dealer`. rules: which values are the same."""
         super().__init__(problem, guesses, sequence, search)
-        self._guide = adaptive.Guide(sequence, self.free, float(np.finfo(problem.structure.dtype).eps), rules)
+        eps = float(np.finfo(problem.structure.dtype).eps)
+        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
@@ -204,6 +214,15 @@ class GuidedDealer(Dealer):
         """See `Dealer`."""
         self._guide.look(points, min(searches, lastlook.SEARCHES))
 
+    def sweep(self, searches: int) -> bool:
+        """See `Dealer`."""
+        return self._guide.sweep(searches)
+
+    @property
+    def tried(self) -> lattice.Tried | None:
+        """See `Dealer`."""
+        return self._guide.tried
+
     def _known(self) -> Known:
         """The minima at which the searches of the block may end."""
         x, f = self._guide.known()
@@ -254,11 +273,20 @@ def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: in
     evidence = dealer.evidence(nfev) if rules.same is None and not counted else None
     if evidence is None:
         return None
-    if not stopping.convincing(evidence, nfev, n):
+    left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
+    tried = dealer.tried
+    pure = tried is not None and tried.pure
+    if tried is not None and pure and tried.all and math.isfinite(evidence.f):
+        return Status.SAME
+    if pure and dealer.sweep(left):  # no evidence is as good as all of them
+        return None
+    many = tried.many if tried is not None else 0
+    if not stopping.convincing(evidence, nfev, n, pure, many):
         return Status.NOISE if stopping.scattered(evidence, nfev) else None
     if evidence.looked:
         return Status.SAME if rules.unseen is None else Status.FULL
-    left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
+    if dealer.sweep(left):
+        return None
     dealer.look(stopping.last_look(nfev), left)
     return None
 

@@ -48,6 +48,7 @@ def derivative(
     *,
     has_aux: bool = False,
     open: Any = False,
+    integrality: Any = None,
     bounds_axis: Any = "auto",
 ) -> Derivative:
     """The derivatives of the minimiser and of the minimum of a finished search, without searching again.
@@ -62,6 +63,7 @@ def derivative(
         args: its further arguments.
         has_aux: fun returns a pair (value, auxiliary output).
         open: which sides of the box were open.
+        integrality: which variables were whole numbers; the rows of these are zero.
         bounds_axis: as for `minimize_many`.
 
     Returns:
@@ -84,18 +86,18 @@ def derivative(
         raise TypeError(f"`result` must be what minimize or minimize_many returned; got {type(result).__name__}.")
     refuse(fun)
     if isinstance(result, Results):
-        several = family.check(fun, bounds, args, None, open, has_aux, bounds_axis)
+        several = family.check(fun, bounds, args, None, open, has_aux, bounds_axis, integrality)
         box, leaves, problem = several.box, several.leaves, several
         count, own = several.count, (several.box.ndim == 3, *several.own)
     else:
-        problem, _ = objective.check(fun, bounds, args, None, open, has_aux)
+        problem, _ = objective.check(fun, bounds, args, None, open, has_aux, integrality=integrality)
         box, leaves = np.stack([problem.lower, problem.upper]), [*map(keys.numbers, jax.tree.leaves(problem.args))]
         count, own = None, (False,) * (1 + len(problem.leaves))
     x = read_x(result.x, problem.structure, count)
     programs = problem.closed.programs
-    key = ("derivative", problem.open.tobytes(), own)
+    key = ("derivative", problem.open.tobytes(), problem.whole.tobytes(), own)
     if key not in programs:
-        one = functools.partial(differentiate, problem.closed.value, problem.open, len(leaves))
+        one = functools.partial(differentiate, problem.closed.value, problem.open, problem.whole, len(leaves))
         run = one if count is None else functools.partial(for_each, one, own)
         programs[key] = jax.jit(problem.closed.safe(run, jax.default_backend()))
     told = programs[key](x, box, *leaves, *problem.closed.constants)
@@ -118,7 +120,8 @@ def derivative(
 
 
 def differentiate(
-    value: Callable[..., jax.Array], open: np.ndarray, n_args: int, x: jax.Array, box: jax.Array, *leaves: jax.Array
+    value: Callable[..., jax.Array], open: np.ndarray, whole: np.ndarray, n_args: int, x: jax.Array, box: jax.Array,
+    *leaves: jax.Array,
 ):  # fmt: skip
     """The rows of the Jacobian of x, those of the gradient of the value, and the doubts, for one problem.
 
@@ -129,7 +132,7 @@ def differentiate(
     where = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
     def polish(box, x, *leaves):
-        region = descent.region(box[0], box[1], open)
+        region = descent.region(box[0], box[1], open, whole)
         polished = implicit.polish(lambda x: value(x, [*leaves, *constants]), x, jnp.zeros((), x.dtype), region)
         return polished._replace(g=None)
 

@@ -53,14 +53,20 @@ class Region(NamedTuple):
     """The unit of length of each variable: the width of the box. Zero fixes the variable."""
 
 
-def region(lower: Any, upper: Any, open: np.ndarray) -> Region:
-    """Where the local searches may go. lower, upper: (..., n), concrete or traced. open: (2, n)."""
+def region(lower: Any, upper: Any, open: np.ndarray, whole: np.ndarray | None = None) -> Region:
+    """Where the local searches may go. lower, upper: (..., n), concrete or traced. open: (2, n).
+
+    whole: (n,) variables that they hold still; see lattice.py.
+    """
     xp = np if isinstance(lower, np.ndarray) else jnp
     infinite = np.asarray(np.inf, lower.dtype)
     below, above = (np.broadcast_to(side, lower.shape) for side in open)
     low: Any = xp.where(below, -infinite, lower)
     high: Any = xp.where(above, infinite, upper)
-    return Region(low, high, upper - lower)
+    width: Any = upper - lower
+    if whole is not None and np.any(whole):
+        width = xp.where(whole, 0, width)
+    return Region(low, high, width)
 
 
 class Program(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, descent, looks, methods, objective, opening, processes, stopping, sweep
+from jaxglobal import adaptive, looks, methods, objective, opening, processes, stopping, sweep
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
@@ -48,6 +48,7 @@ def minimize(
     seed: int = 0,
     has_aux: bool = False,
     open: Any = False,
+    integrality: Any = None,
     callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
     checkpoint: Any = None,
@@ -88,6 +89,8 @@ def minimize(
         has_aux: fun returns a pair (value, auxiliary output).
         open: the local searches may leave the box, which then only says where they start: True, a mask of the
             variables, or a `jaxglobal.Box` of two masks, one for each side.
+        integrality: which variables are whole numbers: True, or a mask in the structure of x. fun is called at whole
+            numbers alone; local searches move the other variables.
         callback: called with each `Level`; raising `StopIteration` in it ends the search. With several processes it is
             called in each, and process 0 decides.
         progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
@@ -146,6 +149,7 @@ def levels(
     seed: int = 0,
     has_aux: bool = False,
     open: Any = False,
+    integrality: Any = None,
     callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
     checkpoint: Any = None,
@@ -174,9 +178,9 @@ def levels(
         if group.count > 1:
             raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
         with jax.enable_x64(True):
-            problem, guesses = objective.check_box(bounds, x0, open)
+            problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
     else:
-        problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux)
+        problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality)
     if target is not None:  # as the lanes will see it
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
@@ -244,7 +248,7 @@ def by_host(
     host: Host, problem: objective.Objective, program: Program, args: Any
 ) -> Callable[[int, int, bool], HostLanes]:
     """Opens the lanes of a function that is not JAX; see `compiled`."""
-    region = descent.region(problem.lower, problem.upper, problem.open)
+    region = problem.region
     given = args if isinstance(args, tuple) else (args,)
     return lambda lanes, short, soon: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 

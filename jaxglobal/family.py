@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import keys, objective
+from jaxglobal import keys, lattice, objective
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close
 from jaxglobal.host import Host
 from jaxglobal.objective import Box
@@ -29,6 +29,7 @@ class Family:
         args: a pytree; every leaf has a leading axis of problems.
         has_aux: whether fun returns a pair (value, auxiliary output).
         closed: the function, for the args of one problem.
+        whole: (n,) whether a variable is a whole number, which local searches hold still.
     """
 
     count: int
@@ -40,6 +41,7 @@ class Family:
     args: tuple[Any, ...]
     has_aux: bool
     closed: Closed
+    whole: np.ndarray
 
     @property
     def leaves(self) -> list[Any]:
@@ -57,7 +59,9 @@ class Family:
         return (True,) * len(self.leaves) + (False,) * len(self.closed.constants)
 
 
-def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any) -> Family:
+def check(
+    fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any, integrality: Any = None
+) -> Family:
     """The checked problems.
 
     Raises:
@@ -68,11 +72,13 @@ def check(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, b
         raise TypeError(f"`fun` must be a function fun(x, *args); got {type(fun).__name__}.")
     if isinstance(fun, Host):
         with jax.enable_x64(True):
-            return check_problems(None, bounds, args, x0, open, has_aux, bounds_axis)
-    return check_problems(fun, bounds, args, x0, open, has_aux, bounds_axis)
+            return check_problems(None, bounds, args, x0, open, has_aux, bounds_axis, integrality)
+    return check_problems(fun, bounds, args, x0, open, has_aux, bounds_axis, integrality)
 
 
-def check_problems(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any) -> Family:
+def check_problems(
+    fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any, integrality: Any = None
+) -> Family:
     """See `check`; fun: None where it is not a JAX function."""
     if bounds_axis not in ("auto", None, 0) or isinstance(bounds_axis, bool):
         raise ValueError(f'`bounds_axis` must be "auto", None or 0; got {bounds_axis!r}.')
@@ -80,14 +86,18 @@ def check_problems(fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux
     count = count_problems(args)
     own_bounds = differ(bounds, count) if bounds_axis == "auto" else bounds_axis == 0
     structure, box = read_boxes(bounds, x0, count) if own_bounds else read_box(bounds, x0)
+    whole = lattice.read(integrality, structure)
+    if np.any(whole):
+        box = np.stack(lattice.widened(box[..., 0, :], box[..., 1, :], whole), axis=-2)
     free = np.any(np.reshape(box[..., 1, :] > box[..., 0, :], (-1, structure.n)), axis=0, keepdims=False)
     is_open = objective.read_open(open, structure) & free
     guesses = read_guesses(x0, structure, box, is_open, count)
+    objective.check_whole(whole, is_open, guesses)
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), args)
-    closed = NO_FUNCTION if fun is None else close(fun, structure, one, bool(has_aux))
+    closed = NO_FUNCTION if fun is None else close(lattice.held(fun, whole, structure), structure, one, bool(has_aux))
     if closed.captured:
         raise TypeError("`fun` must not close over a traced array: use vmap and argmin instead.")
-    return Family(count, structure, box, free, is_open, guesses, args, bool(has_aux), closed)
+    return Family(count, structure, box, free, is_open, guesses, args, bool(has_aux), closed, whole)
 
 
 def read_args(args: Any) -> tuple[Any, ...]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxglobal import minima, polish, stopping
 from jaxglobal.descent import Region
-from jaxglobal.descent import region as region_of
 from jaxglobal.objective import Objective
 from jaxglobal.polish import Evaluate
 from jaxglobal.result import LocalStatus, Minimum, Unseen
@@ -146,7 +145,7 @@ def polished(
     dtype = own if precisely is None else np.dtype(np.float64)
     archive = minima.merge(found.archive, lower, upper - lower, rules.fatol, rules.frtol)
     archive = _with_best(found, archive, rules.fatol)  # it may have more cells than the archive keeps
-    sides: Any = (np.asarray(side, dtype) for side in region_of(lower, upper, problem.open))
+    sides: Any = (np.asarray(side, dtype) for side in problem.region)
     few = min(count, polish.FEW, len(archive.f))
     before = archive.x[:few]
     ends = polish.side_by_side(precisely or evaluate, before.astype(dtype), Region(*sides))

@@ -111,7 +111,9 @@ class Guided(Run):
         """The problem in a slot, without its args."""
         problems = self._problems
         lower, upper = self._boxes[slot] if self._boxes.ndim == 3 else self._boxes
-        return Objective(problems.structure, lower, upper, problems.free, problems.open, (), False, problems.closed)
+        return Objective(
+            problems.structure, lower, upper, problems.free, problems.open, (), False, problems.closed, problems.whole
+        )
 
     def _deal(self, streams: Streams) -> None:
         """Hands out the next block of each task, as far as there is room."""

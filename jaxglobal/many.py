@@ -58,6 +58,7 @@ def minimize_many(
     seed: int = 0,
     has_aux: bool = False,
     open: Any = False,
+    integrality: Any = None,
     bounds_axis: Any = "auto",
     progress: bool | str = "auto",
 ) -> Results:
@@ -90,6 +91,7 @@ def minimize_many(
         seed: of starts that are scrambled.
         has_aux: fun returns a pair (value, auxiliary output).
         open: as for `minimize`, for all problems.
+        integrality: as for `minimize`, for all problems.
         bounds_axis: 0 where the bounds have a leading axis of problems: an array (P, n, 2), a `Bounds` or a
             `jaxglobal.Box` whose leaves have it; None where they do not. "auto" sees it by their shapes.
         progress: as for `minimize`; shows the problems that are done.
@@ -114,7 +116,7 @@ def minimize_many(
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     objective.refuse_tracing("minimize_many", "vmap and argmin")
-    problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis)
+    problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis, integrality)
     structure = problems.structure
     search = methods.read(local, structure.n)
     sequence = read_starts(starts, problems, seed)

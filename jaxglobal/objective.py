@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxglobal import keys
+from jaxglobal import descent, keys, lattice
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close, is_traced
 
 
@@ -39,9 +39,10 @@ class Objective:
 
     Attributes:
         structure: the layout of x.
-        lower: (n,) lower bounds of the starts.
+        lower: (n,) lower bounds of the starts; those of whole numbers half a step below the lowest, see lattice.py.
         upper: (n,) upper bounds of the starts.
         free: (n,) whether a variable may move: not where the bounds are equal. All may where they are traced.
+        whole: (n,) whether a variable is a whole number, which local searches hold still.
         open: (2, n) whether local searches may leave the box, below and above.
         args: a pytree of arrays.
         has_aux: whether fun returns a pair (value, auxiliary output).
@@ -56,6 +57,24 @@ class Objective:
     args: tuple[Any, ...]
     has_aux: bool
     closed: Closed
+    whole: np.ndarray
+
+    @property
+    def region(self) -> descent.Region:
+        """Where the local searches may go."""
+        return descent.region(self.lower, self.upper, self.open, self.whole)
+
+    @property
+    def moves(self) -> np.ndarray:
+        """(n,) Which variables local searches may move."""
+        return self.free & ~self.whole
+
+    @functools.cached_property
+    def values(self) -> np.ndarray:
+        """(m,) How many values each free variable has, 0 where it is continuous."""
+        if not np.any(self.whole):
+            return np.zeros(int(np.sum(self.free)), np.int64)
+        return lattice.values(*self._sides, self.whole[self.free])
 
     @property
     def leaves(self) -> list[Any]:
@@ -64,13 +83,18 @@ class Objective:
 
     def place(self, unit: np.ndarray) -> np.ndarray:
         """Points of the unit box of the free variables, (k, m), as points of the user's box, (k, n)."""
-        low, high = self._sides
-        inside = np.clip(low + (high - low) * unit, low, high)
+        inside = self._inside(unit)
         if unit.shape[1] == self.structure.n:
-            return inside.astype(low.dtype)
+            return inside.astype(self.lower.dtype)
         points = np.broadcast_to(self.lower, (len(unit), self.structure.n)).copy()
         points[:, self.free] = inside
         return points
+
+    def _inside(self, unit: np.ndarray) -> np.ndarray:
+        """Points of the box of the free variables, (k, m)."""
+        low, high = self._sides
+        inside = np.clip(low + (high - low) * lattice.snapped(unit, self.values), low, high)
+        return lattice.rounded(inside, self.whole[self.free])
 
     @functools.cached_property
     def _sides(self) -> tuple[Any, Any]:
@@ -79,8 +103,9 @@ class Objective:
 
 
 def check(
-    fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, traceable: bool = False
-) -> tuple[Objective, Any]:
+    fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, traceable: bool = False,
+    integrality: Any = None,
+) -> tuple[Objective, Any]:  # fmt: skip
     """The checked problem, and the user's own starts as a (k, n) array.
 
     traceable: whether bounds, args, x0 and what fun closes over may be traced.
@@ -91,21 +116,40 @@ def check(
     """
     if not callable(fun):
         raise TypeError(f"`fun` must be a function fun(x, *args); got {type(fun).__name__}.")
-    problem, starts = check_box(bounds, x0, open, traceable)
+    problem, starts = check_box(bounds, x0, open, traceable, integrality)
     args = read_args(args, traceable)
-    closed = close(fun, problem.structure, args, bool(has_aux))
+    closed = close(lattice.held(fun, problem.whole, problem.structure), problem.structure, args, bool(has_aux))
     if closed.captured and not traceable:
         raise TypeError("`fun` must not close over a traced array: call argmin instead.")
     return dataclasses.replace(problem, args=args, has_aux=bool(has_aux), closed=closed), starts
 
 
-def check_box(bounds: Any, x0: Any, open: Any, traceable: bool = False) -> tuple[Objective, Any]:
+def check_box(
+    bounds: Any, x0: Any, open: Any, traceable: bool = False, integrality: Any = None
+) -> tuple[Objective, Any]:
     """A problem without a function, and the user's own starts; see `check`."""
     structure, lower, upper = read_bounds(bounds, x0, traceable)
+    whole = lattice.read(integrality, structure)
+    if np.any(whole):
+        if is_traced((lower, upper)):
+            raise TypeError("`bounds` must be concrete where `integrality` is given; got traced ones.")
+        lower, upper = lattice.widened(lower, upper, whole)
     free = np.ones(structure.n, bool) if is_traced((lower, upper)) else upper > lower
     is_open = read_open(open, structure) & free
     starts = read_starts(x0, structure, lower, upper, is_open, traceable)
-    return Objective(structure, lower, upper, free, is_open, (), False, NO_FUNCTION), starts
+    check_whole(whole, is_open, starts)
+    return Objective(structure, lower, upper, free, is_open, (), False, NO_FUNCTION, whole), starts
+
+
+def check_whole(whole: np.ndarray, is_open: np.ndarray, starts: Any) -> None:
+    """Raises ValueError where a variable that is whole is open, or has a start between two whole numbers."""
+    if np.any(whole & is_open):
+        i = int(np.argmax(whole & np.any(is_open, axis=0)))
+        raise ValueError(
+            f"`open` must be False for variables that `integrality` says are whole; got True at index {i}."
+        )
+    if np.any(whole) and not is_traced(starts):
+        lattice.check_starts(starts, whole)
 
 
 def read_bounds(bounds: Any, x0: Any, traceable: bool = False) -> tuple[Structure, Any, Any]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import keys, modes, objective
+from jaxglobal import keys, lattice, modes, objective
 from jaxglobal.closed import Closed, close
 from jaxglobal.objective import Objective
 from jaxglobal.polish import Evaluate
@@ -33,7 +33,7 @@ def traced(fun: Callable[..., Any], args: Any, problem: Objective) -> "Precise |
         structure = dataclasses.replace(problem.structure, dtype=np.dtype(np.float64))
         wide = jax.tree.map(widened, objective.read_args(args))
         try:
-            closed = close(fun, structure, wide, problem.has_aux)
+            closed = close(lattice.held(fun, problem.whole, structure), structure, wide, problem.has_aux)
         except Exception as error:  # whatever the user's function raises for a dtype that it was not written for
             return missing(error)
     return Precise(closed, [*map(keys.numbers, jax.tree.leaves(wide)), *closed.constants], problem)
@@ -60,7 +60,7 @@ class Precise:
 
         spend: is told the evaluations that were made, and those of padding included.
         """
-        rows, leaves, free = min(lanes, ROWS), self.leaves, self.problem.free
+        rows, leaves, free = min(lanes, ROWS), self.leaves, self.problem.moves
         try:
             with jax.enable_x64(True):
                 program = compiled(self.closed, leaves, rows, self.problem.structure.n)

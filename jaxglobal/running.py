@@ -274,7 +274,13 @@ class Levels(Iterator[Level]):
         evidence = self._dealer.told
         if status is not Status.SAME or self._rules.same is not None or evidence is None:
             return message(status, calls)
-        return stopping.words(evidence, self._width.spent.nfev, self._found.searches)
+        tried = self._dealer.tried
+        if tried is not None and tried.pure and tried.all:
+            return f"each of the {tried.all:,} points of whole numbers was evaluated"
+        words = stopping.words(evidence, self._width.spent.nfev, self._found.searches)
+        if tried is None or not tried.all:
+            return words
+        return f"{words}; searches began at each of the {tried.all:,} assignments of whole numbers"
 
     def _record(self) -> Level:
         """The level that has just ended."""
@@ -408,7 +414,7 @@ class Levels(Iterator[Level]):
         """Takes the best few minima to their last digits, where that costs little beside the search."""
         nfev = streams.spent.nfev
         left = math.inf if self._rules.max_evals is None else self._rules.max_evals - nfev
-        count = polish.affordable(int(np.sum(self._problem.free)), nfev, left)
+        count = polish.affordable(int(np.sum(self._problem.moves)), nfev, left)
         if not count:
             return
 

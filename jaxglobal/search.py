@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, descent, devices, methods, objective, stopping
+from jaxglobal import adaptive, devices, methods, objective, stopping
 from jaxglobal import progress as display
 from jaxglobal.asked import AskedLanes
 from jaxglobal.driver import check_callback, keep
@@ -77,6 +77,7 @@ class Search:
         lanes: int | str = "auto",
         seed: int = 0,
         open: Any = False,
+        integrality: Any = None,
         noise: float = 0.0,
         callback: Callable[[Level], Any] | None = None,
         checkpoint: Any = None,
@@ -88,14 +89,13 @@ class Search:
         check_callback(callback)
         noise = read_noise(noise)
         with jax.enable_x64(True):
-            problem, guesses = objective.check_box(bounds, x0, open)
+            problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
         sequence = adaptive.plain(starts, int(np.sum(problem.free)), seed)
         n, dtype = problem.structure.n, problem.structure.dtype
         search = methods.read(local, n)
         width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
-        region = descent.region(problem.lower, problem.upper, problem.open)
         options = (sequence, search.identity, width, noise)
-        self._structure, self._lanes = problem.structure, AskedLanes(width, region, search.program)
+        self._structure, self._lanes = problem.structure, AskedLanes(width, problem.region, search.program)
         self._levels = Levels(
             began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
             lambda *_: self._lanes, noise, keep(checkpoint, tag, (), problem, guesses, rules, options),

@@ -19,6 +19,7 @@ from jaxglobal import (
     batch,
     descent,
     implicit,
+    lattice,
     minima,
     processes,
     stopping,
@@ -169,7 +170,8 @@ class Run:
 
     def _in_slots(self) -> sweep.Problems:
         """The problems of the slots, as the lanes see them."""
-        region = descent.region(self._boxes[..., 0, :], self._boxes[..., 1, :], self._problems.open)
+        lower, upper = self._boxes[..., 0, :], self._boxes[..., 1, :]
+        region = descent.region(lower, upper, self._problems.open, self._problems.whole)
         return sweep.Problems(region, [*self._table, *self._problems.closed.constants])
 
     def _admit(self) -> bool:
@@ -236,7 +238,10 @@ class Run:
         unit[:, self._problems.free] = self._unit(level, np.maximum(start - own, 0))
         box = self._boxes[slot] if self._boxes.ndim == 3 else self._boxes
         low, high = box[..., 0, :], box[..., 1, :]
-        points = np.clip(low + (high - low) * unit, low, high)
+        whole = self._problems.whole
+        if np.any(whole):
+            unit = lattice.snapped(unit, lattice.values(low, high, whole))
+        points = lattice.rounded(np.clip(low + (high - low) * unit, low, high), whole)
         if own:
             guesses = self._problems.guesses[self._problem[slot], np.minimum(start, own - 1)]
             points = np.where((start < own)[:, None], guesses, points)
@@ -380,12 +385,12 @@ class Run:
             return implicit.Polished(*fields), None
         count, size = problems.count, min(power_above(problems.count), POLISHED)
         own_box, has_aux = problems.box.ndim == 3, problems.has_aux
-        key = ("polish", own_box, problems.open.tobytes(), size)
+        key = ("polish", own_box, problems.open.tobytes(), problems.whole.tobytes(), size)
         if key not in closed.programs:
-            open, own, value, jumps = problems.open, self._own, closed.value, closed.jumps
+            open, whole, own, value, jumps = problems.open, problems.whole, self._own, closed.value, closed.jumps
 
             def polish(x, f, box, leaves):
-                region = descent.region(box[..., 0, :], box[..., 1, :], open)
+                region = descent.region(box[..., 0, :], box[..., 1, :], open, whole)
                 polished = batch.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
                 axes = [0 if differs else None for differs in problems.own]
                 return polished, jax.vmap(closed.auxiliary, (0, axes))(polished.x, leaves) if has_aux else None
@@ -421,7 +426,7 @@ class Run:
         return Results(
             x=structure.unflatten(polished.x),
             fun=np.where(found, polished.f, np.nan),
-            jac=structure.unflatten(np.where(found[:, None], polished.g * problems.free, np.nan)),
+            jac=structure.unflatten(np.where(found[:, None], polished.g * (problems.free & ~problems.whole), np.nan)),
             aux=aux,
             success=success,
             status=status,

@@ -23,6 +23,7 @@ from jaxglobal.starts import AFFORDABLE
 LOOKED = 2**13  # evaluations after which a function without a finite value is given up
 LEVELS = 4  # in a row with the same best value, where starts do not learn
 AFFORDED = 1000  # evaluations that are always spent: some ms of a cheap function
+WHOLE = 10_000  # evaluations a variable that is whole, at least, where not all assignments are searched
 HITS = 10  # searches that ended at the best value
 OLD = 16  # times the evaluations at which the best value was first met are spent before it is believed
 FRESH_HITS = 8  # searches from fresh starts that ended at the best value, from which on `OLD_ENOUGH` is
@@ -169,12 +170,16 @@ def dated(evidence: Evidence, nfev: int) -> Evidence:
     )
 
 
-def convincing(evidence: Evidence, nfev: int, n: int) -> bool:
+def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False, many: int = 0) -> bool:
     """Whether the best value of a function of n variables is likely to be the lowest, but for a last look.
+
+    pure: whether all are whole numbers, so that a search ends where it begins and none comes to the best point twice.
+    many: of whole numbers with more assignments than can all be searched, how many variables they are; searches keep
+    theirs, so that those which end at the best value say nothing of the others, and only its age does.
 
     Its age counts from the first finite value: where the feasible region is small, it says nothing how late that came.
     """
-    if nfev < AFFORDED or evidence.hits < HITS or evidence.found < 0:
+    if nfev < max(AFFORDED, WHOLE * many) or (evidence.hits < HITS and not pure) or evidence.found < 0:
         return False
     often = evidence.fresh_hits >= FRESH_HITS and evidence.fresh_hits >= FRESH_SHARE * evidence.fresh
     if not often and nfev < WANDERED * min(n, MOST_WANDERED) ** 1.5:

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Sharding, SingleDeviceSharding
 
-from jaxglobal import basins, compiling, descent, modes
+from jaxglobal import basins, compiling, modes
 from jaxglobal.closed import Closed
 from jaxglobal.descent import Program, Region
 from jaxglobal.descent import Rules as LocalRules
@@ -141,7 +141,7 @@ def queue_size(n: int, lanes: int) -> int:
 
 def one_problem(objective: Objective) -> Problems:
     """The objective as the only problem."""
-    return Problems(descent.region(objective.lower, objective.upper, objective.open), objective.leaves)
+    return Problems(objective.region, objective.leaves)
 
 
 def engine(

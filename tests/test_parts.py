@@ -22,8 +22,7 @@ from jaxglobal.result import LocalStatus, Status, duration
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
     "result nearest problems canonical cost jumps sequential linear_algebra programs keys out_of_range closed".split(),
-    ["objective"],
-    "starts stopping cmaes hops chains scans lastlook adaptive descent".split(),
+    "descent lattice objective starts stopping cmaes hops chains scans lastlook adaptive".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],
     "compiling sweep minima looks devices progress implicit batch polish precise".split(),

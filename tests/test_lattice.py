@@ -1,0 +1,179 @@
+"""Whole numbers among the variables, in every entry point: right, and the function is called at whole numbers alone."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+from jaxglobal import lattice
+
+HALF = [False, True, False, True]
+PLACE = np.array([0.3, 1.0, -0.7, 2.0])
+
+
+def rastrigin(x):
+    y = x - PLACE.astype(x.dtype)
+    return 10 * x.size + jnp.sum(y * y - 10 * jnp.cos(2 * jnp.pi * y))
+
+
+def valley(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def pair(x, a):
+    """Its best whole number k jumps with a: y = a k / 4 wherever it is."""
+    k, y = x
+    return (y - a * k / 4) ** 2 + 0.1 * (k - a) ** 2 + 0.3 * jnp.cos(5 * k)
+
+
+BOX = [(-4, 6), (-3.0, 9.0)]
+
+
+def by_hand(a):
+    """The best k, and the value."""
+    return min((0.1 * (k - a) ** 2 + 0.3 * np.cos(5 * k), k) for k in range(-4, 7))[::-1]
+
+
+@pytest.mark.parametrize(("fun", "box"), [(rastrigin, (-5.12, 5.12)), (valley, (-5, 5))])
+def test_half_of_the_variables(fun, box, x64):
+    result = jg.minimize(fun, [box] * 4, integrality=HALF, progress=False)
+    assert result.success and result.fun < (1e-10 if x64 else 1e-3), result
+    assert all(float(v).is_integer() for m in result.minima for v in np.asarray(m.x)[HALF])
+    np.testing.assert_allclose(result.x, PLACE if fun is rastrigin else 1, atol=1e-6 if x64 else 2e-2)
+
+
+def test_each_point_of_a_small_lattice():
+    result = jg.minimize(valley, [(-2, 3)] * 4, integrality=True, progress=False)
+    assert result.success and result.fun == 0 and np.array_equal(result.x, np.ones(4))
+    assert result.message == "each of the 1,296 points of whole numbers was evaluated"
+
+
+def test_a_large_lattice_ends_by_its_evidence():
+    result = jg.minimize(valley, [(-20, 30)] * 4, integrality=True, progress=False)
+    assert result.success and result.fun == 0 and result.nfev < 200_000
+
+
+def test_each_assignment_beside_continuous_variables(x64):
+    rng = np.random.default_rng(0)
+    worth, pull = rng.uniform(-1, 1, 6), rng.standard_normal((6, 2))
+
+    def fun(x):
+        z, y = x[:6], x[6:]
+        return jnp.sum((y - z @ pull) ** 2) + jnp.sum(jnp.cos(3 * y)) - z @ worth
+
+    result = jg.minimize(fun, [(0, 1)] * 6 + [(-5, 5)] * 2, integrality=[True] * 6 + [False] * 2, progress=False)
+    assert result.success and "each of the 64 assignments" in result.message
+    bits = np.array(list(itertools.product((0.0, 1.0), repeat=6)))
+    box = np.concatenate([np.stack([bits, bits], axis=2), np.tile([[[-5.0, 5.0]]], (64, 2, 1))], axis=1)
+    each = jg.minimize_many(lambda x, _: fun(x), box, np.zeros(64), starts=jg.Grid(), bounds_axis=0, progress=False)
+    assert result.fun <= np.min(each.fun) + (1e-9 if x64 else 1e-4)
+
+
+def test_a_host_function_sees_whole_numbers_alone():
+    seen = []
+
+    def fun(x):
+        seen.append(x.copy())
+        return float((x[0] - 2.6) ** 2 + (x[1] - 0.5) ** 2)
+
+    result = jg.minimize(jg.host(fun), [(-3.5, 9.2), (-1, 2)], integrality=[1, 0], max_evals=300, progress=False)
+    assert {float(x[0]) for x in seen} <= set(range(-3, 10)) and len(seen) > 50
+    assert result.x[0] == 3 and abs(result.x[1] - 0.5) < 1e-3
+
+
+def test_ask_and_tell():
+    search = jg.Search([(-3, 6), (0.0, 1.0)], integrality=[True, False], max_evals=400)
+    while not search.done:
+        x = search.ask()
+        assert float(x[0]).is_integer()
+        search.tell((x[0] - 2) ** 2 + (x[1] - 0.25) ** 2, [2 * (x[0] - 2), 2 * (x[1] - 0.25)])
+    np.testing.assert_allclose(search.result().x, [2, 0.25], atol=1e-4)
+
+
+@pytest.mark.parametrize("starts", ["auto", jg.Grid()])
+def test_many_problems(starts, x64):
+    a = np.linspace(-3, 5, 7)
+    results = jg.minimize_many(pair, BOX, a, starts=starts, integrality=[True, False], progress=False)
+    for i, value in enumerate(a):
+        k, f = by_hand(value)
+        assert results.x[i, 0] == k and abs(results.fun[i] - f) < (1e-9 if x64 else 1e-4), (value, results.x[i])
+    own = np.tile(np.array(BOX), (7, 1, 1))
+    own[:, 0, 1] = np.arange(-3, 4)  # the number of values differs between the problems
+    results = jg.minimize_many(pair, own, a, starts=starts, integrality=[True, False], progress=False)
+    assert np.all(results.x[:, 0] <= own[:, 0, 1]) and np.all(results.x[:, 0] == np.rint(results.x[:, 0]))
+
+
+def test_argmin_and_its_derivative(x64):
+    def best(a):
+        return jg.argmin(pair, BOX, a, levels=4, integrality=[True, False])
+
+    for a in (0.4, 3.1):
+        answer, (k, f) = best(a), by_hand(a)
+        assert answer.x[0] == k and abs(answer.fun - f) < (1e-9 if x64 else 1e-4) and not answer.singular
+        np.testing.assert_allclose(jax.jacfwd(lambda a: best(a).x)(a), [0, k / 4], atol=1e-5)
+    result = jg.minimize(pair, BOX, 3.1, integrality=[True, False], progress=False)
+    d = jg.derivative(result, pair, BOX, 3.1, integrality=[True, False])
+    np.testing.assert_allclose(d.x[0], [0, by_hand(3.1)[0] / 4], atol=1e-5)
+    assert np.all(np.asarray(d.x_bounds.lower) == 0) and not d.singular
+
+
+def test_no_derivative_by_a_whole_number_is_asked_for():
+    def fun(x):  # whose gradient is NaN at every whole number
+        return jnp.where(x[0] == jnp.rint(x[0]), (x[0] - 2) ** 2, jnp.nan) + jnp.sqrt(jnp.sin(x[0]) * 0) + x[1] ** 2
+
+    result = jg.minimize(fun, [(-3, 5), (-1.0, 2.0)], integrality=[True, False], max_evals=2000, progress=False)
+    assert result.x[0] == 2 and result.fun < 1e-6 and np.all(np.isfinite(result.jac))
+
+
+def test_a_tree_and_a_fixed_number():
+    box = jg.Box({"n": 1.5, "w": -jnp.ones(2)}, {"n": 2.5, "w": 2 * jnp.ones(2)})  # one whole number: n = 2
+
+    def fun(x):
+        return (x["n"] - 5) ** 2 + jnp.sum((x["w"] - 0.5) ** 2)
+
+    result = jg.minimize(fun, box, integrality={"n": True, "w": False}, progress=False)
+    assert result.x["n"] == 2 and abs(result.fun - 9) < 1e-6
+
+
+def test_a_checkpoint(tmp_path):
+    options = dict(integrality=HALF, checkpoint=tmp_path / "search.npz", progress=False)
+    whole = jg.minimize(valley, [(-5, 5)] * 4, max_evals=4000, **options | {"checkpoint": None})
+
+    def stops(level):
+        if level.index == 2:
+            raise StopIteration
+
+    jg.minimize(valley, [(-5, 5)] * 4, max_evals=4000, callback=stops, **options)
+    again = jg.minimize(valley, [(-5, 5)] * 4, max_evals=4000, **options)
+    assert np.array_equal(again.x, whole.x) and again.nfev == whole.nfev
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(integrality=[True]), "`integrality` must be True"),
+        (dict(integrality=[2, 0]), "`integrality` must be True"),
+        (dict(integrality={"n": True}), "`integrality` must be True"),
+        (dict(integrality=[True, False], open=True), "`open` must be False"),
+        (dict(integrality=[True, False], x0=[0.5, 0.5]), "`x0` must be whole"),
+        (dict(integrality=[False, True]), "whole number between them"),
+    ],
+)
+def test_wrong_arguments(options, words):
+    with pytest.raises(ValueError, match=words):
+        jg.minimize(lambda x: x[0], [(0, 3), (0.2, 0.8)], progress=False, **options)
+
+
+def test_points_of_the_unit_box():
+    count = np.array([3, 0, 2])
+    x = lattice.snapped(np.array([[0.0, 0.3, 0.49], [0.4, 0.3, 0.51], [1.0, 1.0, 1.0]]), count)
+    np.testing.assert_allclose(x, [[1 / 6, 0.3, 0.25], [0.5, 0.3, 0.75], [5 / 6, 1.0, 0.75]])
+    tried = lattice.Tried(count)
+    tried.add(x)
+    rest = tried.rest(x[0], 10)
+    assert len(rest) == 3 and not tried.all
+    tried.add(rest)
+    assert tried.all == 6 and len(tried.rest(x[0], 10)) == 0
