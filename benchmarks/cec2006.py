@@ -375,7 +375,7 @@ def scaled(p: Problem, x: np.ndarray) -> float:
     over = np.maximum(np.maximum(c - p.upper, p.lower - c), 0)
     bound = np.where(np.abs(c - p.upper) <= np.abs(c - p.lower), p.upper, p.lower)
     size = np.abs(np.where(np.isfinite(bound), bound, 0)) + np.abs(J) @ np.ptp(p.box, axis=0)
-    return float(np.max(over / size))
+    return float(np.max(np.where(over > 0, over / np.where(over > 0, size, 1), 0)))
 
 
 def main() -> None:

@@ -52,7 +52,10 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
         scale = feasible.scales(c, J, frame)
         away = np.minimum(np.abs(c - frame.upper), np.abs(c - frame.lower))
         active = frame.equal | (away <= BINDS * subject.most * scale)
-        lam = kkt.multipliers(x[k], c, g, J, active, frame, NEAR_BOUND)
+        side = np.where(active, np.where(kkt.at_upper(c, frame), 1, -1), 0)
+        width, near = frame.width, NEAR_BOUND * frame.width
+        on = x[k] - frame.low <= near, frame.high - x[k] <= near
+        lam, _ = kkt.prices(g * width, J * width, side, frame.equal, *on, width > 0)
         worst = int(np.argmax(relative)) if len(relative) else 0
         largest, most = (float(np.max(part, initial=0.0)) for part in (over, relative))
         found.append(Binding(largest, most, rows.structured(lam), rows.structured(active), worst))

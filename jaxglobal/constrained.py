@@ -39,10 +39,12 @@ HIGHER = 0.1  # likewise, may Newton's method end above where it began
 KEPT = 64  # minima that an end is compared with
 GO_ON = 4  # searches of a batch that go on
 PROMISING = 0.3  # of 1 + abs of the best scaled value, may one of them lie above it
+ENOUGH = 50  # evaluations left, for a search to go on
 CLOSE = 1e-4  # violations below are alike, where ends are put in order
 RESTORED = 1e-12  # of the box: what is left of the violation
 BATCH = 4  # starts a lane, between two times that all are idle
 ERROR = 1e-6  # of a KKT point, in units of the box, at most
+SURE = 1e-10  # the same, for other searches to end there
 STAGES = np.int64(1) << 40  # the number of a search that goes on is its own plus this
 
 
@@ -261,32 +263,36 @@ class ConstrainedStreams(Streams):
             known = self._at_known(parts.x[i], value[i])
             if known is not None:
                 x[i], rank[i], status[i] = *known, LocalStatus.CONVERGED
-        open_ends = [i for i in np.flatnonzero(sound & np.isnan(rank))]
-        if exact.newton and open_ends:
-            near = [NEAR[int(again[i])] for i in open_ends]
-            working = [
-                kkt.newton(parts.x[i], lam[i], subject.frame, at) for i, at in zip(open_ends, near, strict=True)
-            ]
-            points, used = side_by_side(working, exact, left)
-            self._spend(used)
-            left -= used
-            good = [i for i in range(len(points)) if points[i] is not None and points[i].error <= ERROR]
-            self._take_polished([(open_ends[i], points[i]) for i in good], value, x, rank, status)
-        # The best of the others go on, or are made feasible; the rest is measured as it is.
+        def polish(which: Any, places: np.ndarray) -> None:
+            """Newton's method from these places."""
+            nonlocal left
+            if exact.newton and len(which):
+                working = [kkt.newton(places[i], lam[i], subject.frame, NEAR[int(again[i])]) for i in which]
+                points, used = side_by_side(working, exact, left)
+                self._spend(used)
+                left -= used
+                good = [(i, p) for i, p in zip(which, points, strict=True) if p is not None and p.error <= ERROR]
+                self._take_polished(good, value, x, rank, status)
+
+        polish(np.flatnonzero(sound & np.isnan(rank)), parts.x)
+        # From a feasible point Newton's method may succeed where it has not; the best few, and all that went on already.
         others = np.flatnonzero(np.isnan(rank))
-        first = [i for i in others if sound[i] and not again[i]]
-        first = self._most_promising(first, violation, value)
-        going = first if left > len(first) * 10 else []
-        last = [i for i in others if again[i] or (not sound[i] and np.isfinite(value[i]))]
-        last = [i for i in last if violation[i] > 0]
-        if last and left > 0:
-            working = [kkt.restore(parts.x[i], subject.frame, RESTORED) for i in last]
+        promising = self._most_promising([i for i in others if sound[i] and not again[i]], violation, value)
+        mended = [i for i in others if (i in promising or again[i]) and np.isfinite(value[i])]
+        if mended:
+            working = [kkt.restore(parts.x[i], subject.frame, RESTORED) for i in mended]
             points, used = side_by_side(working, exact, left)
             self._spend(used)
             left -= used
-            for i, point in zip(last, points, strict=True):
-                x[i] = parts.x[i] if point is None else point
-        measured = np.setdiff1d(others, going)
+            places = parts.x.copy()
+            for i, point in zip(mended, points, strict=True):
+                places[i] = parts.x[i] if point is None else point
+            polish(mended, places)
+            over = [i for i in mended if np.isnan(rank[i]) and again[i]]
+            x[over] = places[over]
+        # The best of the others go on; the rest is measured as it is.
+        going = [i for i in promising if np.isnan(rank[i])] if left > ENOUGH else []
+        measured = np.setdiff1d(np.flatnonzero(np.isnan(rank)), going)
         if len(measured):
             rank[measured] = self._ranks(x[measured])
         if len(going):
@@ -318,12 +324,13 @@ class ConstrainedStreams(Streams):
         places = np.array([point.x for _, point in polished]).astype(subject.dtype).astype(np.float64)
         seen = subject.exact.slopes(places)
         self._spend(len(polished) / 2)
-        for (i, _), place, f, c, J in zip(polished, places, seen.f, seen.c, seen.J, strict=True):
+        for (i, point), place, f, c, J in zip(polished, places, seen.f, seen.c, seen.J, strict=True):
             scaled = f * subject.size[0]
             if subject.violation(c, J) <= subject.most and scaled <= value[i] + HIGHER * (1 + abs(value[i])):
                 x[i], status[i] = place, LocalStatus.CONVERGED
                 rank[i] = feasible.ranked(float(f), 0.0, subject.most, subject.dtype)
-                self._remember(place, scaled, rank[i])
+                if point.error <= SURE:
+                    self._remember(place, scaled, rank[i])
 
     def _remember(self, x: np.ndarray, value: float, rank: float) -> None:
         """One more minimum, among the best that are kept."""
@@ -400,20 +407,21 @@ def side_by_side(working: list[Generator], exact: Exact, left: float) -> tuple[l
     for i in range(len(working)):
         advance(i, None)
     while asked:
-        which = list(asked)
-        curved = asked[which[0]][1] is not None  # all are of one kind
-        cost = len(which) * (1 + curved * hessian)
-        if used + cost > left:
-            break
-        used += cost
-        points = np.array([asked[i][0] for i in which])
-        if curved:
-            seen, H = exact.curved(points, np.array([asked[i][1] for i in which]))
-        else:
-            seen, H = exact.slopes(points), np.zeros(len(which))
-        told = [(i, (seen.f[k], seen.c[k], seen.g[k], seen.J[k], H[k])) for k, i in enumerate(which)]
+        told: list[tuple[int, Any]] = []
+        for curved in (True, False):  # those that want a Hessian, and those that do not
+            which = [i for i, (_, lam) in asked.items() if (lam is not None) == curved]
+            cost = len(which) * (1 + curved * hessian)
+            if not which or used + cost > left:
+                continue
+            used += cost
+            points = np.array([asked[i][0] for i in which])
+            if curved:
+                seen, H = exact.curved(points, np.array([asked[i][1] for i in which]))
+            else:
+                seen, H = exact.slopes(points), [None] * len(which)
+            told += [(i, (seen.f[k], seen.c[k], seen.g[k], seen.J[k], H[k])) for k, i in enumerate(which)]
         asked = {}
-        for i, answer in told:
+        for i, answer in sorted(told, key=lambda pair: pair[0]):
             advance(i, answer)
     return ended, used
 

@@ -1,13 +1,15 @@
 """The last digits of a constrained minimum: Newton's method on the KKT system of the active rows, and what it proves.
 
 An augmented Lagrangian finds which rows hold a minimum long before it has found the minimum; Newton's method then needs
-three to six steps [BM]. Here a step solves [[H, A'], [A, 0]] [dx; lam] = [-g; -r] for the rows A that are active and
-the variables that are not at a bound, by least squares, so that dependent rows do no harm.
+three to six steps [BM]. Here a step goes onto the rows A that are active, by least squares, so that dependent rows do
+no harm, and along them to where the gradient of the Lagrangian vanishes, in the variables that are not at a bound.
 
 Differs from [BM]:
-1. Everything is in units of the box; the rows have length one and H is divided by its greatest entry, or the rows of a
-   badly scaled problem drown in it.
-2. Rows that a step violates become active; at a stationary point one multiplier of the wrong sign leaves, or one bound.
+1. Everything is in units of the box, and the rows have length one. Along the rows the sizes of the curvature count, so
+   that no step leads to a saddle.
+2. Rows that a step violates become active. Where only the signs of multipliers are wrong, rows and bounds leave that the
+   steepest feasible way down leads away from; it is what is left of a least-squares problem with signs, which also
+   proves a point where more rows and bounds meet than there are variables.
 3. The error that counts is the greatest of what is left of the active rows, of the violation of the others, and of the
    gradient of the Lagrangian.
 
@@ -23,15 +25,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 TINY = 1e-300
-STEPS = 20
-LONGEST = 0.3  # of the box: a longer step is no polish
+STEPS = 30
+LONGEST = 0.1  # of the box, is a step at most
 ACTIVE = 1e-6  # a multiplier above this share of the greatest
 SHORT = 1e-16  # a step below this, in units of the box, is the last
-GOOD = 1e-13  # an error with which no further step is asked for
+GOOD = 1e-13  # an error with which no further Hessian is asked for
+FALLEN, PATIENCE = 0.7, 5  # steps in a row in which the error has not fallen to this share, at most; nor the value
+FALLEN_VALUE, NEARLY = 1e-6, 1e-3  # by this share of its slope across the box, at a violation below that
 STATIONARY = 1e-6  # where multipliers of a wrong sign leave
-WRONG = 1e-9  # of the greatest multiplier
 DEPENDENT = 1e-12  # singular values below this share of the greatest
-NEWTON_DEPENDENT = 1e-14
+NEWTON_DEPENDENT = 1e-13
+FLAT, ROUNDED = 1e-10, 1e-15  # a curvature, and a slope, below this share of the greatest entries is none
 RESTORATIONS = 25
 FARTHEST = 0.2  # of the box, does a step of the restoration go
 
@@ -85,7 +89,7 @@ def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
     width, equal, m = frame.width, frame.equal, len(frame.lower)
     movable, best = width > 0, Point(x, lam, np.inf)
     x = np.clip(x, frame.low, frame.high)
-    _, c, g, J, H = yield x, lam
+    f, c, g, J, H = yield x, lam
     if not all(np.all(np.isfinite(part)) for part in (c, g, J)):
         return best
     length = np.maximum(np.linalg.norm(J * width, axis=1), TINY)
@@ -99,63 +103,95 @@ def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
     snapped = np.where(low, frame.low, np.where(high, frame.high, x))
     if np.any(snapped != x):
         x = snapped
-        _, c, g, J, H = yield x, lam
+        f, c, g, J, H = yield x, lam
+    last, stands, lowest = False, 0, np.inf
     for _ in range(STEPS):
         if not all(np.all(np.isfinite(part)) for part in (c, g, J)):
             break
         active, free = side != 0, movable & ~(low | high)
         bound = np.where(side > 0, frame.upper, np.where(side < 0, frame.lower, 0))
-        A, gradient = (J * width)[active][:, free], (g * width)[free]
-        size = np.linalg.norm((J * width)[active], axis=1)
-        length = np.maximum(np.linalg.norm(A, axis=1), np.maximum(DEPENDENT * size, TINY))
-        A, r = A / length[:, None], (c - bound)[active] / length
-        mult = np.linalg.lstsq(A.T, -gradient, rcond=DEPENDENT)[0] if len(r) and len(gradient) else np.zeros(len(r))
-        lam = np.zeros(m)
-        lam[active] = mult / length
-        curved = H * width[:, None] * width
+        if H is not None:
+            curved = H * width[:, None] * width
+        slope, rows = g * width, J * width
+        whole = np.maximum(np.linalg.norm(rows, axis=1), TINY)
         # What a step across the box changes: the unit in which a gradient is small.
-        slack = max(np.max(np.abs(g * width), initial=0), np.max(np.abs(np.nan_to_num(curved)), initial=0), TINY)
-        left = np.max(np.abs(gradient + A.T @ mult), initial=0) / slack
-        whole = np.maximum(np.linalg.norm(J * width, axis=1), TINY)
+        slack = max(np.max(np.abs(slope), initial=0), np.max(np.abs(np.nan_to_num(curved)), initial=0), TINY)
+        lam, downhill = prices(slope, rows, side, equal, low, high, movable)
+        left = np.max(np.abs(downhill), initial=0) / slack
         others = np.max(np.abs(excess(c, frame)) / whole, initial=0)
-        error = max(np.max(np.abs((c - bound)[active]) / whole[active], initial=0), others, left)
-        # Multipliers and bounds of a wrong sign leave, one at a time, where the point is stationary.
-        full = (g + J.T @ lam) * width
-        if left < STATIONARY:
-            wrong = np.where(equal | ~active, 0, np.maximum(-side * lam * np.maximum(whole, TINY), 0))
-            if np.max(wrong, initial=0) > WRONG * max(slack, np.max(np.abs(mult), initial=0)):
-                side[np.argmax(wrong)] = 0
+        broken = max(np.max(np.abs((c - bound)[active]) / whole[active], initial=0), others)
+        error = max(broken, left)
+        A = rows[active][:, free]
+        length = np.maximum(np.linalg.norm(A, axis=1), np.maximum(DEPENDENT * whole[active], TINY))
+        A, r = A / length[:, None], (c - bound)[active] / length
+        mult = np.linalg.lstsq(A.T, -slope[free], rcond=DEPENDENT)[0] if len(r) and np.any(free) else np.zeros(len(r))
+        rest = slope[free] + A.T @ mult
+        # Where nothing but signs is wrong, the rows and bounds leave that the steepest way down leads away from.
+        if left > STATIONARY >= np.max(np.abs(rest), initial=0) / slack:
+            away = side * (rows @ downhill) < -STATIONARY * whole * np.max(np.abs(downhill))
+            inward = (low & (downhill > STATIONARY * slack)) | (high & (downhill < -STATIONARY * slack))
+            if np.any(away & active & ~equal) or np.any(inward):
+                side[away & ~equal] = 0
+                low, high = low & ~inward, high & ~inward
+                stands = 0
                 continue
-            pulls = np.where(low, np.maximum(-full, 0), np.where(high, np.maximum(full, 0), 0))
-            if np.max(pulls, initial=0) > STATIONARY * slack:
-                k = np.argmax(pulls)
-                low[k] = high[k] = False
-                continue
+        lower = broken <= NEARLY and f < lowest - FALLEN_VALUE * slack
+        stands = 0 if error < FALLEN * best.error or lower else stands + 1
+        lowest = min(lowest, f) if broken <= NEARLY else lowest
         if error < best.error:
             best = Point(x, lam, float(error))
-        if error <= GOOD:
+        if last or stands >= PATIENCE:
             break
-        curved = curved[np.ix_(free, free)]
-        unit = max(np.max(np.abs(curved), initial=0), TINY)
-        K = np.block([[curved / unit, A.T], [A, np.zeros((len(r), len(r)))]])
-        if not np.all(np.isfinite(K)) or not len(K):
+        last = error <= GOOD  # one more step, with the Hessian at hand, takes the rows to their rounding error
+        inner = curved[np.ix_(free, free)]
+        if not np.any(free) or not np.all(np.isfinite(inner)):
             break
-        try:
-            step = np.linalg.lstsq(K, -np.concatenate([(gradient + A.T @ mult) / unit, r]), rcond=NEWTON_DEPENDENT)[0]
-        except np.linalg.LinAlgError:
-            break
-        step = step[: int(np.sum(free))]
+        onto, along = steps(A, r, inner, rest)
+        step = shortened(onto) + shortened(along)
         longest = np.max(np.abs(step), initial=0)
-        if not np.isfinite(longest) or longest > LONGEST or longest < SHORT:
+        if not np.isfinite(longest) or longest < SHORT:
             break
         moved = x.copy()
         moved[free] += step * width[free]
         low, high = low | (movable & (moved < frame.low)), high | (movable & (moved > frame.high))
         x = np.clip(moved, frame.low, frame.high)
-        _, c, g, J, H = yield x, lam
+        f, c, g, J, H = yield x, None if last else lam
         over = excess(np.nan_to_num(c), frame)
-        side = np.where((side == 0) & (np.abs(over) > GOOD * whole), np.sign(over).astype(int), side)
+        joins = (side == 0) & (np.abs(over) > GOOD * whole)
+        side = np.where(joins, np.sign(over).astype(int), side)
+        if np.any(joins) or np.sum(low | high) != np.sum(movable & ~free):
+            stands = 0
     return best
+
+
+def steps(A: np.ndarray, r: np.ndarray, H: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The step onto the rows A x = -r, of least length, and that of Newton along them, where the curvature H counts.
+
+    Where it is negative, its size is taken instead: so a step leads down, never to a saddle. Where it is none, the step
+    is as long as can be.
+    """
+    n = len(gradient)
+    if len(r):
+        U, sizes, Vt = np.linalg.svd(A, full_matrices=True)
+        rank = int(np.sum(sizes > NEWTON_DEPENDENT * max(sizes[0], TINY)))
+        onto = Vt[:rank].T @ ((U.T @ -r)[:rank] / sizes[:rank])
+        Z = Vt[rank:].T
+    else:
+        onto, Z = np.zeros(n), np.eye(n)
+    if not Z.shape[1]:
+        return onto, np.zeros(n)
+    values, V = np.linalg.eigh(Z.T @ H @ Z)
+    down = V.T @ (Z.T @ -(gradient + H @ onto))
+    unit = max(np.max(np.abs(H)), np.max(np.abs(gradient)), TINY)
+    flat = np.abs(down) <= ROUNDED * unit  # no slope but that of rounding
+    along = np.where(flat, 0, down / np.maximum(np.abs(values), FLAT * unit))
+    return onto, Z @ (V @ along)
+
+
+def shortened(step: np.ndarray) -> np.ndarray:
+    """The step, of a length that can be trusted."""
+    longest = np.max(np.abs(step), initial=0)
+    return step * min(1.0, LONGEST / longest) if longest > 0 else step
 
 
 def restore(x: np.ndarray, frame: Frame, enough: float) -> Asked:
@@ -188,30 +224,48 @@ def restore(x: np.ndarray, frame: Frame, enough: float) -> Asked:
     return best
 
 
-def multipliers(x: np.ndarray, c: np.ndarray, g: np.ndarray, J: np.ndarray, active: np.ndarray, frame: Frame, near: float):
-    """(m,) Those with which the gradient of the Lagrangian is least at x, each of the sign that its bound allows.
+def prices(
+    slope: np.ndarray, rows: np.ndarray, side: np.ndarray, equal: np.ndarray, low: np.ndarray, high: np.ndarray,
+    movable: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Multipliers, (m,), of the signs that their bounds allow, and what they leave of -slope, (n,): the way down.
 
-    active: (m,) rows that a bound holds. near: in units of the box, which variables are on a bound, and drop out.
+    slope: (n,) of f. rows: (m, n) of the rows; both in units of the box. side: (m,) the bound that holds a row: 1, -1,
+    or 0. low, high: (n,) whether a variable is on a bound, whose multiplier is one more.
     """
-    from scipy.optimize import lsq_linear  # takes a while to import
+    active = np.flatnonzero(side)
+    signs = np.where(equal[active], 1, side[active])
+    length = np.maximum(np.linalg.norm(rows[active], axis=1), TINY)
+    own = rows[active] / length[:, None] * signs[:, None]
+    twice = equal[active]  # an equality has both signs
+    unit = np.eye(len(slope))
+    columns = np.concatenate([own, -own[twice], -unit[low & movable], unit[high & movable]])[:, movable].T
+    down, lam = np.zeros(len(slope)), np.zeros(len(side))
+    size = max(float(np.max(np.abs(slope[movable]), initial=0)), TINY)
+    goal = -slope[movable] / size
+    weights = signed(columns, goal) if columns.shape[1] else np.zeros(0)
+    mult = weights[: len(active)].copy()
+    mult[twice] -= weights[len(active) : len(active) + int(np.sum(twice))]
+    lam[active] = signs * mult * size / length
+    down[movable] = (goal - columns @ weights) * size
+    return lam, down
 
-    width, lam = frame.width, np.zeros(len(active))
-    pushed = (g + J.T @ lam) * width
-    at_low, at_high = x - frame.low <= near * width, frame.high - x <= near * width
-    free = (width > 0) & ~at_low & ~at_high
-    A = (J * width)[active]
-    if not len(A) or not np.all(np.isfinite(A)) or not np.all(np.isfinite(g)):
-        return lam
-    length = np.maximum(np.linalg.norm(A, axis=1), TINY)
-    size = max(float(np.max(np.abs(pushed), initial=0)), TINY)
-    low = np.where(frame.equal | ~at_upper(c, frame), -np.inf, 0.0)[active]
-    high = np.where(frame.equal | at_upper(c, frame), np.inf, 0.0)[active]
-    # A variable at a bound only says that the Lagrangian must not fall inwards; that rarely decides, and is left out.
-    if not np.any(free):
-        free = width > 0
-    solved = lsq_linear((A / length[:, None])[:, free].T, -(g * width)[free] / size, (low, high), tol=1e-14)
-    lam[active] = solved.x * size / length
-    return lam
+
+def signed(columns: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """The weights, none negative, with which the columns come nearest to the goal."""
+    from scipy.optimize import nnls  # takes a while to import
+
+    try:
+        weights = nnls(columns, goal)[0]
+    except RuntimeError:  # it has not ended
+        weights = np.maximum(np.linalg.lstsq(columns, goal, rcond=DEPENDENT)[0], 0)
+    # To the last digits, which normal equations would lose.
+    used = weights > 0
+    if np.any(used):
+        exact = np.linalg.lstsq(columns[:, used], goal, rcond=DEPENDENT)[0]
+        if np.all(exact >= 0):
+            weights[used] = exact
+    return weights
 
 
 def at_upper(c: np.ndarray, frame: Frame) -> np.ndarray:
