@@ -32,9 +32,7 @@ def search(p: Problem, seed: int, cap: int, stops: bool) -> jg.Result:
     """One run."""
     target = None if stops else p.fmin + TOLERANCE * (1 + abs(p.fmin))
     rows = jg.Constraint(p.rows, p.lower, p.upper)
-    return jg.minimize(
-        p.fun, list(p.box.T), constraints=rows, seed=seed, max_evals=cap, target=target, progress=False
-    )
+    return jg.minimize(p.fun, list(p.box.T), constraints=rows, seed=seed, max_evals=cap, target=target, progress=False)
 
 
 def row(p: Problem, seeds: range, cap: int, stops: bool) -> dict:

@@ -1,4 +1,4 @@
-"""What the constraints say at the points of an answer: how far they are violated, which of them bind, and at what price.
+"""What the constraints say at the points of an answer: how far they are violated, which bind, and at what price.
 
 Measured at x as it is given back, and nothing else: no part of a search is believed.
 """
@@ -11,8 +11,8 @@ import numpy as np
 
 from jaxglobal import feasible, kkt
 from jaxglobal.closed import Structure
-from jaxglobal.constrained import Subject
 from jaxglobal.result import Minimum, Result, Status, brief
+from jaxglobal.subject import Subject
 
 BINDS = 10.0  # times the tolerance, may a row be from its bound
 NEAR_BOUND = 1e-7  # of the box: a variable is on its bound
@@ -47,7 +47,7 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
     found = []
     for k in range(len(x)):
         c, g, J = (np.asarray(part[k], np.float64) for part in (seen.c, seen.g, seen.J))
-        relative = feasible.violations(c, J, frame)
+        relative = feasible.violations(c, J, frame, subject.least)
         over = np.where(np.isfinite(c), np.abs(kkt.excess(c, frame)), np.inf)
         scale = feasible.scales(c, J, frame)
         away = np.minimum(np.abs(c - frame.upper), np.abs(c - frame.lower))
@@ -82,6 +82,8 @@ def infeasible(subject: Subject, binding: Binding, x: np.ndarray) -> str:
     rows, frame = subject.rows, subject.frame
     c = float(subject.exact.slopes(x.astype(np.float64)[None]).c[0, binding.worst])
     low, high = float(frame.lower[binding.worst]), float(frame.upper[binding.worst])
+    if not math.isfinite(c):
+        return f"no point was found at which all constraints are finite: {rows.name(binding.worst)} is {c} at x"
     wanted = f"be {low:.6g}" if low == high else f"lie in [{low:.6g}, {high:.6g}]"
     return (
         "no feasible point was found: x is where the constraints are violated the least, "
@@ -97,7 +99,9 @@ def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) 
     flat = np.array([structure.flatten(m.x) for m in result.minima]).reshape(-1, structure.n)
     minima = of_minima(subject, result.minima, flat)
     status, message = result.status, result.message
-    settled = status in (Status.SAME, Status.COVERED, Status.TARGET, Status.INFEASIBLE, Status.NO_FINITE_VALUE)
+    limits = Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE
+    asked = Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED
+    settled = status not in (*limits, *asked)
     if not feasible and settled:
         status, message = Status.INFEASIBLE, infeasible(subject, here, x)
     elif not feasible:

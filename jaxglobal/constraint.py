@@ -87,8 +87,8 @@ class Rows(NamedTuple):
     single: bool
 
     @property
-    def count(self) -> int:
-        """m, the number of rows."""
+    def m(self) -> int:
+        """The number of rows."""
         return sum(math.prod(shape) for shape in self.shapes)
 
     def values(self, x: Any, *args: Any) -> jax.Array:
@@ -113,11 +113,11 @@ class Rows(NamedTuple):
                 index = "".join(f"[{i}]" for i in np.unravel_index(row, shape)) if shape else ""
                 return f"constraints{place}{index}"
             row -= size
-        raise IndexError(f"`row` must be below {self.count}; got {row}.")
+        raise IndexError(f"`row` must be below {self.m}; got {row}.")
 
 
 def beside(fun: Callable[..., Any], rows: Rows, has_aux: bool) -> Callable[..., Any]:
-    """fun(x, *args) -> (value, (aux, rows)): the objective and all rows as one function; aux is None without has_aux."""
+    """fun(x, *args) -> (value, (aux, rows)): the objective and all rows as one; without has_aux, aux is None."""
 
     def both(x, *args):
         out = fun(x, *args)

@@ -11,8 +11,21 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, constrained, constraint, descent, exact, lagrangian, looks, methods, objective
-from jaxglobal import opening, processes, stopping, sweep
+from jaxglobal import (
+    adaptive,
+    constrained,
+    constraint,
+    descent,
+    exact,
+    lagrangian,
+    looks,
+    methods,
+    objective,
+    opening,
+    processes,
+    stopping,
+    sweep,
+)
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
@@ -25,6 +38,8 @@ from jaxglobal.quasi_newton import QuasiNewton
 from jaxglobal.result import Level, Result
 from jaxglobal.running import Levels
 from jaxglobal.streams import Streams
+from jaxglobal.subject import Subject
+from jaxglobal.subject import subject as make_subject
 
 
 @helps
@@ -207,7 +222,7 @@ def levels(
     else:
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
         if subject is not None:
-            numbers += 5 * lagrangian.packed_size(problem.structure.n, subject.rows.count)
+            numbers += 5 * lagrangian.packed_size(problem.structure.n, subject.rows.m)
             check_constrained(search, group)
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit = isinstance(lanes, str)
@@ -236,7 +251,7 @@ def levels(
 
 def checked(
     fun: Callable[..., Any], bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, constraints: Any, ctol: float
-) -> tuple[objective.Objective, np.ndarray, constrained.Subject | None]:
+) -> tuple[objective.Objective, np.ndarray, Subject | None]:
     """The problem, the user's own starts, and what is searched under constraints, None without."""
     if constraints is None or not callable(fun):
         return *objective.check(fun, bounds, args, x0, open, has_aux), None
@@ -248,9 +263,9 @@ def checked(
         raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
     both = constraint.beside(fun, rows, has_aux)
     problem, guesses = objective.check(both, bounds, args, x0, open, True)
-    precisely = exact.read(both, args, problem, rows.count)
+    precisely = exact.read(both, args, problem, rows.m)
     problem = dataclasses.replace(problem, has_aux=bool(has_aux))
-    return problem, guesses, constrained.subject(rows, ctol, precisely, problem)
+    return problem, guesses, make_subject(rows, ctol, precisely, problem)
 
 
 def check_constrained(search: descent.Local, group: processes.Alone) -> None:

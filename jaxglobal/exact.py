@@ -45,7 +45,6 @@ class Exact:
         leaves: what it takes beside x.
         lower, upper: (n,) the box, of the dtype of the programs.
         m: rows.
-        wide: whether in float64 whatever JAX is set to.
     """
 
     closed: Closed
@@ -53,12 +52,16 @@ class Exact:
     lower: np.ndarray
     upper: np.ndarray
     m: int
-    wide: bool
 
     @property
     def newton(self) -> bool:
         """Whether the Hessian of the Lagrangian can be formed at a price."""
         return len(self.lower) + self.m <= LARGEST and self._program("curved") is not None
+
+    def compile(self) -> None:
+        """Compiles what a search needs, beside other programs."""
+        self._program("slopes")
+        _ = self.newton
 
     def slopes(self, points: np.ndarray) -> Slopes:
         """Of points, (k, n)."""
@@ -77,7 +80,7 @@ class Exact:
             for part in given
         ]
         box, parts = (self.lower, self.upper), []
-        with jax.enable_x64(self.wide or jax.config.jax_enable_x64), jax.disable_jit(False), jax.debug_nans(False):
+        with jax.enable_x64(self.lower.dtype == np.float64), jax.disable_jit(False), jax.debug_nans(False):
             for i in range(blocks):
                 block = [part[i * ROWS : (i + 1) * ROWS] for part in padded]
                 parts.append(jax.device_get(program(*block, box, self.leaves)))
@@ -89,7 +92,7 @@ class Exact:
         key = ("exact", name, self.m, shapes)
         if key not in self.closed.programs:
             n, dtype = len(self.lower), self.lower.dtype
-            with jax.enable_x64(self.wide or jax.config.jax_enable_x64):
+            with jax.enable_x64(self.lower.dtype == np.float64):
                 of = lambda *shape: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
                 given = [of(ROWS, n), *([of(ROWS, self.m)] if name == "curved" else [])]
                 run = self.closed.safe(getattr(self, f"_{name}"), jax.default_backend())
@@ -146,19 +149,18 @@ def read(fun: Callable[..., Any], args: Any, problem: Objective, m: int) -> Exac
 
     args: the user's own, before anything was rounded.
     """
-    closed, leaves, wide = problem.closed, problem.leaves, False
-    dtype = problem.structure.dtype
+    closed, leaves, dtype = problem.closed, problem.leaves, problem.structure.dtype
     if dtype == np.float32:
         with jax.enable_x64(True):
             structure = dataclasses.replace(problem.structure, dtype=np.dtype(np.float64))
             given = jax.tree.map(widened, objective.read_args(args))
             try:
                 closed = close(fun, structure, given, True)
-                wide, dtype = True, np.dtype(np.float64)
+                dtype = np.dtype(np.float64)
                 leaves = [*map(keys.numbers, jax.tree.leaves(given)), *closed.constants]
             except Exception:  # whatever fun raises for a dtype that it was not written for
                 closed = problem.closed
-    return Exact(closed, leaves, problem.lower.astype(dtype), problem.upper.astype(dtype), m, wide)
+    return Exact(closed, leaves, problem.lower.astype(dtype), problem.upper.astype(dtype), m)
 
 
 def widened(leaf: jax.Array) -> jax.Array:

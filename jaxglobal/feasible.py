@@ -5,7 +5,7 @@ that compares values (pools, scans, evolutions, minima, stopping) works under co
 infeasible point for an answer.
 
 A row's violation is measured in its own scale, abs(bound) + abs(gradient) times the width of the box, which no unit
-changes.
+changes; and some eps of what the row changes across the box, where it changes the least, are no violation.
 
 [D] K. Deb, An efficient constraint handling method for genetic algorithms, Comput. Methods Appl. Mech. Eng. 186 (2000).
 """
@@ -45,11 +45,14 @@ def scales(c: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:
     return np.abs(np.where(np.isfinite(bound), bound, 0)) + np.abs(J) @ frame.width
 
 
-def violations(c: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:
-    """(m,) By how much each row is violated, in its own scale; infinite where it is not finite."""
+def violations(c: np.ndarray, J: np.ndarray, frame: Frame, least: np.ndarray) -> np.ndarray:
+    """(m,) By how much each row is violated, in its own scale; infinite where it is not finite.
+
+    least: (m,) an excess that is none but rounding.
+    """
     over, scale = np.abs(kkt.excess(c, frame)), scales(c, J, frame)
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(over > 0, np.where(np.isfinite(scale), over / scale, np.inf), 0.0)
+        relative = np.where(over > least, np.where(np.isfinite(scale), over / scale, np.inf), 0.0)
     return np.where(np.isfinite(c), np.nan_to_num(relative, nan=np.inf), np.inf)
 
 

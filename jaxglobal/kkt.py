@@ -7,9 +7,9 @@ no harm, and along them to where the gradient of the Lagrangian vanishes, in the
 Differs from [BM]:
 1. Everything is in units of the box, and the rows have length one. Along the rows the sizes of the curvature count, so
    that no step leads to a saddle.
-2. Rows that a step violates become active. Where only the signs of multipliers are wrong, rows and bounds leave that the
-   steepest feasible way down leads away from; it is what is left of a least-squares problem with signs, which also
-   proves a point where more rows and bounds meet than there are variables.
+2. Rows that a step violates become active. Where only the signs of multipliers are wrong, those rows and bounds leave
+   that the steepest feasible way down leads away from; it is what is left of a least-squares problem with signs, which
+   also proves a point where more rows and bounds meet than there are variables.
 3. The error that counts is the greatest of what is left of the active rows, of the violation of the others, and of the
    gradient of the Lagrangian.
 
@@ -86,7 +86,7 @@ def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
 
     lam: (m,) multipliers that say what may be active. near: in units of the box, what counts as on a bound.
     """
-    width, equal, m = frame.width, frame.equal, len(frame.lower)
+    width, equal = frame.width, frame.equal
     movable, best = width > 0, Point(x, lam, np.inf)
     x = np.clip(x, frame.low, frame.high)
     f, c, g, J, H = yield x, lam
@@ -104,7 +104,7 @@ def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
     if np.any(snapped != x):
         x = snapped
         f, c, g, J, H = yield x, lam
-    last, stands, lowest = False, 0, np.inf
+    last, stands, lowest, curved = False, 0, np.inf, np.zeros((len(x), len(x)))
     for _ in range(STEPS):
         if not all(np.all(np.isfinite(part)) for part in (c, g, J)):
             break

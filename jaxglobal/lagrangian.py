@@ -1,10 +1,10 @@
 """The augmented Lagrangian: a local search under constraints, as a state machine that takes one evaluation a tick.
 
-An augmented Lagrangian is a function of x and of its multipliers, and its gradient in the multipliers is what is left of
-the constraints. So the lanes search in *packed* variables: x, the multipliers, the scales of the rows, and the numbers
-that one search has of its own. One value with gradient of that function tells everything, whatever the number of rows;
-the engines (sweep.py) run it as they run any other. The multipliers change where the search of x for fixed ones has
-ended, in the same tick and without an evaluation.
+An augmented Lagrangian is a function of x and of its multipliers, and its gradient in the multipliers is what is left
+of the constraints. So the lanes search in *packed* variables: x, the multipliers, the scales of the rows, and the
+numbers that one search has of its own. One value with gradient of that function tells everything, whatever the number
+of rows; the engines (sweep.py) run it as they run any other. The multipliers change where the search of x for fixed
+ones has ended, in the same tick and without an evaluation.
 
 With t = c + lam / rho and d = t - clip(t, lower, upper),
     L(x, lam) = f + rho / 2 d'd - lam'lam / (2 rho),    dL/dlam = d - lam / rho,    new lam = rho d = lam + rho dL/dlam.
@@ -181,14 +181,10 @@ class AugmentedLagrangian:
         changes = jnp.where(begins, 0, lane.changes)
 
         # The inner search, which knows no end of its own but convergence.
-        inner = lane.inner._replace(
-            trial=now.x, memory=lane.memory, nfev=jnp.where(begins, 0, lane.inner.nfev)
-        )
+        inner = lane.inner._replace(trial=now.x, memory=lane.memory, nfev=jnp.where(begins, 0, lane.inner.nfev))
         best_before, starts = jnp.where(inner.nfev == 0, jnp.inf, inner.best_f), inner.nfev == 0
         step = jnp.where(changes == 0, rules.first_step, jnp.minimum(rules.first_step, NEXT_STEP))
-        own = rules._replace(
-            first_step=step, max_nfev=jnp.iinfo(jnp.int32).max, target=jnp.asarray(-jnp.inf, f.dtype)
-        )
+        own = rules._replace(first_step=step, max_nfev=jnp.iinfo(jnp.int32).max, target=jnp.asarray(-jnp.inf, f.dtype))
         inner = self.inner.advance(inner, f, g[:n], region, own, once)
         improved = (inner.best_f < best_before) | starts
         residual = jnp.where(improved, g[n : n + m], lane.residual)

@@ -108,9 +108,8 @@ def open_streams(
     return opened
 
 
-def looks_of(closed: Closed, problems: Problems, streams: Streams, points: int) -> Looks:
-    """Values alone of another function than that of the searches, for these streams, so many points a call."""
-    placements = [engine.placement for engine in streams.engines]
+def looks_of(closed: Closed, problems: Problems, given: Any, points: int, n: int, dtype: np.dtype) -> Looks:
+    """Values alone of another function than that of the searches, on these devices, so many points a call."""
+    placements = hardware.placements(given, jax.tree.leaves(problems))
     programs = {where: looks.compiled(closed, problems, points, where) for where in dict.fromkeys(placements)}
-    n, dtype = np.shape(problems.region.width)[-1], streams.engine.dtype
     return Looks([programs[where] for where in placements], points, n, dtype)

@@ -310,7 +310,8 @@ class Result:
     def _of_constraints(self) -> list[tuple[str, str]]:
         if self.active is None:
             return []
-        rows, multipliers = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part)]) for part in (self.active, self.multipliers))
+        parts = (self.active, self.multipliers)
+        rows, multipliers = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part)]) for part in parts)
         return [
             ("violation", f"{self.violation:.3g}"),
             ("active", f"{int(np.sum(rows))} of {counted(len(rows), 'constraint')}"),
@@ -523,7 +524,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.name
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        told = [f.name for f in dataclasses.fields(value) if not f.metadata or getattr(value, "active", None) is not None]
+        constrained = getattr(value, "active", None) is not None
+        told = [field.name for field in dataclasses.fields(value) if constrained or not field.metadata]
         return {name: plain(getattr(value, name)) for name in told}
     if isinstance(value, dict):
         return {key if isinstance(key, str) and not isinstance(key, enum.Enum) else str(plain(key)): plain(part)

@@ -18,8 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import checkpoint as checkpoints
 from jaxglobal import binding, dealing, descent, feasible, found, polish, processes, stopping, streams, sweep
+from jaxglobal import checkpoint as checkpoints
 from jaxglobal.found import Found
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
@@ -170,7 +170,8 @@ class Levels(Iterator[Level]):
             full = self._rules.unseen is not None and self._found.full
             rules = dataclasses.replace(self._rules, unseen=None) if full else self._rules
             ended = stopping.after_level(rules, best, eps, nfev, weighed) or stopping.covered(rules, seen)
-            ended = Status.INFEASIBLE if ended is Status.NO_FINITE_VALUE and self._subject is not None else ended
+            none = ended is Status.NO_FINITE_VALUE or not (np.any(self._problem.free) or math.isfinite(best[-1]))
+            ended = Status.INFEASIBLE if none and self._subject is not None else ended
             self._status = (Status.FULL if full and ended is Status.SAME else ended) or Status.RUNNING
         stops = False
         if self._callback is not None:
