@@ -86,7 +86,7 @@ def main() -> None:
           f"false successes {sum(r['false'] for r in rows)}; seconds of one seed of all "
           f"{sum(r['seconds'] for r in rows):.1f}")  # fmt: skip
     if options.save:
-        save("constrained", {"rows": rows, "cap": options.cap, "stops": options.stops})
+        save("constrained_stops" if options.stops else "constrained", rows, cap=options.cap)
 
 
 if __name__ == "__main__":

@@ -97,10 +97,11 @@ class Rows(NamedTuple):
         return jnp.concatenate(parts) if parts else jnp.zeros(0)
 
     def structured(self, flat: np.ndarray) -> Any:
-        """Numbers of the rows, (m,), in the structure of the constraints: an array, or a list of arrays."""
-        ends = list(itertools.accumulate(math.prod(shape) for shape in self.shapes))
+        """Numbers of the rows, (..., m), in the structure of the constraints: an array, or a list of arrays."""
+        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
         parts = [
-            flat[end - math.prod(shape) : end].reshape(shape) for end, shape in zip(ends, self.shapes, strict=True)
+            flat[..., end - math.prod(shape) : end].reshape(*flat.shape[:-1], *shape)
+            for end, shape in zip(ends, self.shapes, strict=True)
         ]
         return parts[0] if self.single else parts
 

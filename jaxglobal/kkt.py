@@ -188,6 +188,14 @@ def steps(A: np.ndarray, r: np.ndarray, H: np.ndarray, gradient: np.ndarray) -> 
     return onto, Z @ (V @ along)
 
 
+def along(A: np.ndarray) -> np.ndarray:
+    """(n, k) An orthonormal base of the directions along the rows A."""
+    if not len(A):
+        return np.eye(A.shape[1])
+    _, sizes, Vt = np.linalg.svd(A, full_matrices=True)
+    return Vt[int(np.sum(sizes > NEWTON_DEPENDENT * max(sizes[0], TINY))) :].T if len(sizes) else Vt.T
+
+
 def shortened(step: np.ndarray) -> np.ndarray:
     """The step, of a length that can be trusted."""
     longest = np.max(np.abs(step), initial=0)

@@ -41,7 +41,8 @@ def check_feasible(result, value, rows, lower, upper):
     assert abs(result.fun - value) <= TOLERANCE * (1 + abs(value)), result
     c = np.asarray(rows, float)
     worst = max(np.max(np.asarray(lower) - c), np.max(c - np.asarray(upper)), 0.0)
-    assert worst <= 10 * TOLERANCE and result.violation <= 10 * TOLERANCE, result
+    size = 10 * TOLERANCE * max(1.0, float(np.max(np.abs(c))))
+    assert worst <= size and result.violation <= size, result
 
 
 LINE = (1.0, 1.0)
@@ -238,6 +239,68 @@ def test_wrong_constraints(name):
     make, error, words = WRONG[name]
     with pytest.raises(error, match=words.replace("(", r"\(").replace(")", r"\)")):
         jg.minimize(lambda x: jnp.sum(x), BOX, constraints=make())
+
+
+def moving(x, a, b):
+    return jnp.sum((x - a) ** 2) + b * jnp.sum(x**3) / 10
+
+
+def moving_rows(x, a, b):
+    return jnp.stack([x[0] + b * x[1], jnp.sum(x**2)])
+
+
+@pytest.mark.skipif(not X64, reason="differences need float64")
+def test_derivative_is_that_of_the_search():
+    """In args, in bounds of the box and of the constraints; two rows, one variable at its bound."""
+    a, b, box = np.array([1.0, 0.5, 0.8]), 0.7, np.array([[-2.0, -2, -2], [2.0, 2, 0.2]])
+    rows = np.array([[0.6, -np.inf], [0.6, 0.3]])
+
+    def found(a, b, rows, box):
+        given = jg.Constraint(moving_rows, *rows)
+        return jg.minimize(moving, list(box.T), (a, b), constraints=given, progress=False), given
+
+    def differences(**moved):
+        above, below = (
+            found(**{k: v + sign * moved.get(k, 0) for k, v in dict(a=a, b=b, rows=rows, box=box).items()})[0]
+            for sign in (1e-5, -1e-5)
+        )
+        return (above.fun - below.fun) / 2e-5, (above.x - below.x) / 2e-5
+
+    result, given = found(a, b, rows, box)
+    assert result.active.tolist() == [True, True]
+    d = jg.derivative(result, moving, list(box.T), (a, b), constraints=given)
+    both, second = np.array([[1.0, 0], [1.0, 0]]), np.array([[0, 0], [0, 1.0]])
+    equality = (sum(side[0] for side in d.fun_constraints), sum(side[:, 0] for side in d.x_constraints))
+    corner = np.array([[0, 0, 0], [0, 0, 1.0]])
+    for moved, (f, x) in (
+        (dict(a=np.eye(3)[1]), (d.fun[0][1], d.x[0][:, 1])),
+        (dict(b=1.0), (d.fun[1], d.x[1])),
+        (dict(rows=both), equality),
+        (dict(rows=second), (d.fun_constraints.upper[1], d.x_constraints.upper[:, 1])),
+        (dict(box=corner), (d.fun_bounds.upper[2], d.x_bounds.upper[:, 2])),
+    ):
+        f_difference, x_difference = differences(**moved)
+        assert np.isclose(f, f_difference, rtol=1e-7, atol=1e-8), moved
+        assert np.allclose(x, x_difference, rtol=1e-5, atol=1e-6), moved
+    assert np.allclose(result.multipliers, -np.sum(d.fun_constraints, axis=0), atol=1e-9)
+    assert not d.singular and not d.touching
+
+
+@pytest.mark.skipif(not X64, reason="what touches is judged to eight digits")
+def test_derivative_says_where_it_means_little():
+    """Two rows that are the same are singular; a row that just touches is touching; a wrong call is refused."""
+    twice = jg.Constraint(lambda x, *_: jnp.stack([x[0] + x[1], 2 * x[0] + 2 * x[1]]), [1.0, 2.0], [1.0, 2.0])
+    given = args()[:1]
+    result = search(twice, given)
+    assert jg.derivative(result, squares, BOX, given, constraints=twice).singular
+    touches = jg.Constraint(row, -np.inf, 0.6)
+    result = search(touches, args(LINE))
+    d = jg.derivative(result, squares, BOX, args(LINE), constraints=touches)
+    assert d.touching and not d.singular
+    with pytest.raises(ValueError, match="`constraints` must be those of the search"):
+        jg.derivative(result, squares, BOX, args(LINE))
+    with pytest.raises(ValueError, match="`constraints` must be those of the search"):
+        jg.derivative(jg.minimize(squares, BOX, given, progress=False), squares, BOX, given, constraints=touches)
 
 
 def test_what_does_not_go_together():
