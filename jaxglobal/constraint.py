@@ -100,7 +100,7 @@ class Rows(NamedTuple):
         """Numbers of the rows, (..., m), in the structure of the constraints: an array, or a list of arrays."""
         ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
         parts = [
-            flat[..., end - math.prod(shape) : end].reshape(*flat.shape[:-1], *shape)
+            flat[..., end - math.prod(shape) : end].reshape((*flat.shape[:-1], *shape))
             for end, shape in zip(ends, self.shapes, strict=True)
         ]
         return parts[0] if self.single else parts

@@ -20,7 +20,7 @@ from jaxglobal.objective import Objective
 
 ROWS = 8  # points of a call
 WITHIN = 1e-12  # of the box, from its bounds
-LARGEST = 300  # variables and rows up to which a Hessian is formed
+LARGEST = 500  # variables and rows up to which a Hessian is formed
 
 
 class Slopes(NamedTuple):

@@ -82,7 +82,7 @@ class Batch:
             self.rank[rest] = self._subject.ranks(self.x[rest])
             self.spent += len(rest) / 2
             # Without Newton's method the last digits are not sure.
-            unsure = rest[self.status[rest] == LocalStatus.CONVERGED]
+            unsure = rest[(self.status[rest] == LocalStatus.CONVERGED) & self._subject.exact.newton]
             self.status[unsure] = LocalStatus.CONVERGED_TO_PRECISION
         return More(going, self._starts(going))
 
