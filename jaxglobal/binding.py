@@ -92,6 +92,14 @@ def infeasible(subject: Subject, binding: Binding, x: np.ndarray) -> str:
     )
 
 
+def crowded(subject: Subject) -> str:
+    """A warning where there are more equalities than variables: then some follow from others, or all cannot be kept."""
+    equalities, variables = int(np.sum(subject.frame.equal)), int(np.sum(subject.frame.width > 0))
+    if equalities <= variables:
+        return ""
+    return f"; there are {equalities} equalities in {variables} free variables: they are dependent, or contradict"
+
+
 def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) -> Result:
     """The result of a search under constraints, with what they say at its points. x: (n,) the best one."""
     here = measure(subject, x[None])[0]
@@ -106,9 +114,11 @@ def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) 
         status, message = Status.INFEASIBLE, infeasible(subject, here, x)
     elif not feasible:
         message = f"{message}; {infeasible(subject, here, x)}"
+    message += crowded(subject)
     f = subject.exact.slopes(x.astype(np.float64)[None]).f[0]
     return dataclasses.replace(
         result,
+        aux=None if result.aux is None else result.aux[0],  # the rows come with it
         fun=result.fun if feasible else float(f),
         success=result.success and feasible,
         status=status,

@@ -166,6 +166,16 @@ def test_undefined_everywhere():
     assert "finite" in result.message and "nan" in result.message
 
 
+def test_auxiliary_output_and_too_many_equalities():
+    """The auxiliary output is the user's own; more equalities than variables are told."""
+    rows = jg.Constraint(lambda x, *_: jnp.stack([x[0] + x[1], x[0] - x[1], x[0]]), [0.5, 0.1, 0.3], [0.5, 0.1, 0.3])
+    result = jg.minimize(
+        lambda x: (jnp.sum(x**2), {"twice": 2 * x}), BOX, constraints=rows, has_aux=True, max_starts=4, progress=False
+    )
+    assert np.allclose(result.x, [0.3, 0.2], atol=1e-6) and np.allclose(result.aux["twice"], [0.6, 0.4], atol=1e-6)
+    assert "3 equalities in 2 free variables" in result.message and result.violation < 1e-6
+
+
 def test_fixed_and_single_variables():
     """One variable, fixed ones, and none that may move."""
     one = jg.Constraint(lambda x: x[0] ** 2, 1.0, 3.0)
