@@ -81,12 +81,12 @@ def main() -> None:
               f"({r['most evaluations']:8.0f})  {r['violation']:9.1e} {r['scaled']:7.0e} {r['error']:10.1e} "
               f"{r['false']:6d} {r['missed']:6d} {r['seconds']:8.2f} {r['first']:6.1f}", flush=True)  # fmt: skip
         jax.clear_caches()
+        if options.save:  # after each problem, as all of them take a while
+            save("constrained_stops" if options.stops else "constrained", rows, cap=options.cap)
     print(f"solved {sum(r['solved'] for r in rows)} of {sum(r['seeds'] for r in rows)}; "
           f"median evaluations {np.nanmedian([r['evaluations'] for r in rows]):.0f}; "
           f"false successes {sum(r['false'] for r in rows)}; seconds of one seed of all "
           f"{sum(r['seconds'] for r in rows):.1f}")  # fmt: skip
-    if options.save:
-        save("constrained_stops" if options.stops else "constrained", rows, cap=options.cap)
 
 
 if __name__ == "__main__":
