@@ -63,6 +63,10 @@ class Structure:
         return [slice(end - math.prod(shape), end) for end, shape in zip(ends, self.shapes, strict=True)]
 
 
+def _none(*_: Any) -> Any:
+    raise TypeError("this problem has no JAX function")
+
+
 class Closed(NamedTuple):
     """A function of flat arrays.
 
@@ -75,6 +79,7 @@ class Closed(NamedTuple):
         safe: safe(run, platform) is a program of this function as it is to be traced there; see `linear_algebra`.
         programs: where programs of this function are kept.
         text: text() is its jaxpr in words.
+        outputs: outputs(x, leaves), all that the function returns.
     """
 
     value: Callable[..., jax.Array]
@@ -85,6 +90,7 @@ class Closed(NamedTuple):
     safe: Callable[[Callable[..., Any], str], Callable[..., Any]]
     programs: dict[Any, Any]
     text: Callable[[], str]
+    outputs: Callable[..., Any] = _none
 
     @property
     def identity(self) -> Any:
@@ -119,10 +125,6 @@ def hold(constants: Sequence[Any], moves: Sequence[bool]) -> list[Any]:
 
 
 NOT_JAX = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
-
-
-def _none(*_: Any) -> Any:
-    raise TypeError("this problem has no JAX function")
 
 
 NO_FUNCTION = Closed(_none, _none, [], math.inf, False, as_it_is, {}, str)  # where somebody else evaluates
@@ -168,7 +170,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any
 
     cost = 3 * jaxpr_cost(body)  # reverse mode takes two to four times the work of the value
     safe = one_at_a_time if factorises(body) else as_it_is
-    return Closed(value, auxiliary, [], cost, may_jump(body), safe, {}, lambda: str(body))
+    return Closed(value, auxiliary, [], cost, may_jump(body), safe, {}, lambda: str(body), outputs)
 
 
 def read_constants(jaxpr: ClosedJaxpr, name: str = "fun") -> list[Any]:

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import batch, descent, family, implicit, keys, objective
+from jaxglobal import batch, binding, descent, family, implicit, keys, objective
 from jaxglobal.closed import Structure
+from jaxglobal.driver import checked
 from jaxglobal.host import refuse
 from jaxglobal.objective import Box
 from jaxglobal.result import Result, Results
+from jaxglobal.sensitivity import sensitivity
 
 
 class Derivative(NamedTuple):
@@ -29,6 +31,10 @@ class Derivative(NamedTuple):
             answer, or means little.
         touching: a variable is about to reach or to leave a bound, where `x` jumps.
         tied: another minimiser has the same value: x itself is about to jump.
+        x_constraints: the Jacobian of x with respect to the bounds of the constraints: the structure of x, each leaf a
+            `Box` of the lower and the upper ones in the structure of the constraints; None without constraints. That of
+            an equality is where its multiplier says.
+        fun_constraints: the gradient of the value with respect to these, a `Box`: minus the multipliers.
     """
 
     x: Any
@@ -38,6 +44,8 @@ class Derivative(NamedTuple):
     singular: Any
     touching: Any
     tied: Any
+    x_constraints: Any = None
+    fun_constraints: Any = None
 
 
 def derivative(
@@ -50,6 +58,7 @@ def derivative(
     open: Any = False,
     integrality: Any = None,
     bounds_axis: Any = "auto",
+    constraints: Any = None,
 ) -> Derivative:
     """The derivatives of the minimiser and of the minimum of a finished search, without searching again.
 
@@ -65,6 +74,8 @@ def derivative(
         open: which sides of the box were open.
         integrality: which variables were whole numbers; the rows of these are zero.
         bounds_axis: as for `minimize_many`.
+        constraints: as for `minimize`; then `singular` also says that gradients of active constraints are dependent,
+            and `touching` that a constraint is about to bind, or to let go.
 
     Returns:
         A `Derivative`.
@@ -85,6 +96,8 @@ def derivative(
     if not isinstance(result, Result | Results):
         raise TypeError(f"`result` must be what minimize or minimize_many returned; got {type(result).__name__}.")
     refuse(fun)
+    if getattr(result, "active", None) is not None or constraints is not None:
+        return under_constraints(result, fun, bounds, args, has_aux, constraints)
     if isinstance(result, Results):
         several = family.check(fun, bounds, args, None, open, has_aux, bounds_axis, integrality)
         box, leaves, problem = several.box, several.leaves, several
@@ -116,6 +129,47 @@ def derivative(
         singular=singular,
         touching=touching,
         tied=result.tied if isinstance(result, Results) else is_tied(result),
+    )
+
+
+def under_constraints(
+    result: Any, fun: Callable[..., Any], bounds: Any, args: Any, has_aux: bool, constraints: Any
+) -> Derivative:
+    """The derivatives of a search under constraints; see `derivative`."""
+    if constraints is None or getattr(result, "active", None) is None:
+        which = "has" if constraints is None else "has none of"
+        raise ValueError(f"`constraints` must be those of the search; `result` {which} the constraints of its call.")
+    if not result.violation < np.inf or not np.isfinite(result.fun):
+        raise ValueError("`result` must be a minimum for its derivatives to exist; got none.")
+    problem, _, subject = checked(fun, bounds, args, None, False, has_aux, constraints, 1e-8)
+    if subject is None:
+        raise ValueError("`constraints` must be those of the search; got none.")
+    structure, rows_of = problem.structure, subject.rows
+    x = read_x(result.x, structure, None)
+    (here,) = binding.measure(subject, x[None])
+    if not binding.kept(subject, here):
+        raise ValueError("`result` must keep its constraints for its derivatives to exist; got one that does not.")
+    active = np.concatenate([np.ravel(part) for part in jax.tree.leaves(here.active)])
+    n_args = len(jax.tree.leaves(problem.args))
+    told = sensitivity(problem.closed, problem.leaves, n_args, x, active, subject.frame)
+    treedef = jax.tree.structure(problem.args)
+
+    def bounds_of(flat):  # (..., 2, n)
+        return Box(*(structure.unflatten(flat[..., side, :]) for side in range(2)))
+
+    def rows_bounds(flat):  # (..., 2, m)
+        return Box(*(rows_of.structured(flat[..., side, :]) for side in range(2)))
+
+    return Derivative(
+        x=rows(structure, told.x_args, 0, lambda parts: jax.tree.unflatten(treedef, parts)),
+        fun=jax.tree.unflatten(treedef, told.f_args),
+        x_bounds=rows(structure, [told.x_box], 0, lambda parts: bounds_of(parts[0])),
+        fun_bounds=bounds_of(told.f_box),
+        singular=told.singular,
+        touching=told.touching,
+        tied=is_tied(result),
+        x_constraints=rows(structure, [told.x_rows], 0, lambda parts: rows_bounds(parts[0])),
+        fun_constraints=rows_bounds(told.f_rows),
     )
 
 

@@ -11,18 +11,35 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import adaptive, looks, methods, objective, opening, processes, stopping, sweep
+from jaxglobal import (
+    adaptive,
+    constrained,
+    constraint,
+    exact,
+    lagrangian,
+    lattice,
+    looks,
+    methods,
+    objective,
+    opening,
+    processes,
+    stopping,
+    sweep,
+)
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal.adaptive import Adaptive
-from jaxglobal.descent import Program
+from jaxglobal.descent import Local, Program
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.nearest import helps
 from jaxglobal.precise import traced
+from jaxglobal.quasi_newton import QuasiNewton
 from jaxglobal.result import Level, Result
 from jaxglobal.running import Levels
 from jaxglobal.streams import Streams
+from jaxglobal.subject import Subject
+from jaxglobal.subject import subject as make_subject
 
 
 @helps
@@ -52,6 +69,8 @@ def minimize(
     callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
     checkpoint: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
 ) -> Result:
     """The global minimum of a JAX function in a box.
 
@@ -96,6 +115,12 @@ def minimize(
         progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
         checkpoint: a file in which the whole state is kept, written about once a second and at the end. The same call
             goes on from it and gives the same answer as one that was not interrupted; `max_time` counts anew.
+        constraints: a `jaxglobal.Constraint`, a `scipy.optimize.LinearConstraint` or `NonlinearConstraint` (whose
+            functions take x alone), or a list of these. Points that violate one come after all others; `target`, levels
+            and `callback` see feasible values alone; without a feasible point, x is where the violation is least, and
+            the status INFEASIBLE.
+        ctol: a violation up to this share of a row's own scale counts as none: abs(bound) plus abs(gradient) times the
+            width of the box, which no unit changes (and never less than 64 eps of the dtype).
 
     Where no limit on time, evaluations or the value ended the search, the best few minima are polished by Newton steps,
     as long as that takes at most a tenth of its evaluations. After a search in float32 this is done in float64, at the
@@ -153,6 +178,8 @@ def levels(
     callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
     checkpoint: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
 ) -> "Levels":
     """The search of `minimize` as an iterator of `Level` records; the arguments are those of `minimize`.
 
@@ -174,13 +201,16 @@ def levels(
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     objective.refuse_tracing("minimize", "argmin")
+    constraint.check_tolerance(ctol)
+    subject = None
     if isinstance(fun, Host):
+        constraint.refuse(constraints, "a host function", "add what violates them to its value")
         if group.count > 1:
             raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
     else:
-        problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality)
+        problem, guesses, subject = checked(fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality)
     if target is not None:  # as the lanes will see it
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
@@ -195,23 +225,62 @@ def levels(
         precise, soon = None, 0.0
     else:
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
+        if subject is not None:
+            numbers += 5 * lagrangian.packed_size(problem.structure.n, subject.rows.m)
+            check_constrained(search, group)
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
         fit, soon = isinstance(lanes, str), hardware.soon(cost, given[0].platform)
         needs = opening.Needs(pairs=min(width, looks.PAIRS))
         if isinstance(sequence, Adaptive):
             points = looks.width(width, cost, given[0].platform)
             needs = needs._replace(points=points, at_once=len(guesses), stops=sequence.stop)
-        open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, needs)
+        if subject is None:
+            open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, needs)
+        else:
+            open_streams = constrained.compiled(
+                problem, search.program, subject, shown, given, group, max_evals is not None, fit, needs
+            )
         noise = 0.0
-        narrow = problem.structure.dtype == np.float32  # its last digits come from float64
+        narrow = problem.structure.dtype == np.float32 and subject is None  # its last digits come from float64
         precise = traced(fun, args, problem) if narrow else None
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity
     options = (sequence, search.identity, width, noise, bool(has_aux))
+    options += () if subject is None else (subject.rows.lower, subject.rows.upper, float(ctol))
     kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
-        group, given[0].platform if isinstance(lanes, str) else "any", soon,
+        group, given[0].platform if isinstance(lanes, str) else "any", soon, subject,
     )  # fmt: skip
+
+
+def checked(
+    fun: Callable[..., Any], bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, constraints: Any, ctol: float,
+    integrality: Any = None,
+) -> tuple[objective.Objective, np.ndarray, Subject | None]:  # fmt: skip
+    """The problem, the user's own starts, and what is searched under constraints, None without."""
+    if constraints is None or not callable(fun):
+        return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
+    box, _ = objective.check_box(bounds, x0, open)
+    rows = constraint.read(constraints, box.structure, objective.read_args(args))
+    if rows is None:
+        return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
+    if np.any(lattice.read(integrality, box.structure)):
+        raise ValueError("`integrality` must be None under constraints, which are not searched for whole numbers yet.")
+    if np.any(box.open):
+        raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
+    both = constraint.beside(fun, rows, has_aux)
+    problem, guesses = objective.check(both, bounds, args, x0, open, True)
+    precisely = exact.read(both, args, problem, rows.m)
+    problem = dataclasses.replace(problem, has_aux=bool(has_aux))
+    return problem, guesses, make_subject(rows, ctol, precisely, problem)
+
+
+def check_constrained(search: Local, group: processes.Alone) -> None:
+    """Raises where constraints are not taken yet."""
+    if not isinstance(search.program, QuasiNewton):
+        raise TypeError("`local` must be a jaxglobal.BFGS or LBFGS under constraints; got a jaxglobal.Optax.")
+    if group.count > 1:
+        raise ValueError("`constraints` are searched under by one process; got several (see jaxglobal.processes).")
 
 
 def check_callback(callback: Any) -> None:

@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
+CONSTRAINED = "minimize, levels, aminimize and alevels search under constraints"
+ELSEWHERE = {"constraints": CONSTRAINED, "ctol": CONSTRAINED}  # what some entry points take, others not yet
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,6 +30,8 @@ def helps(function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         for name in kwargs:
+            if name in ELSEWHERE and name not in valid:
+                raise TypeError(f"{function.__name__} takes no `{name}` yet: {ELSEWHERE[name]}.")
             if name not in valid:
                 raise TypeError(f"{function.__name__} has no argument {name!r}{hint(name, valid) or '.'}")
         return function(*args, **kwargs)

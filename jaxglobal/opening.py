@@ -54,11 +54,12 @@ def open_streams(
     group: processes.Alone = processes.ALONE,
     fit: bool = True,
     needs: Needs = SEARCHES,
-) -> Streams:
+    kind: type[Any] = Streams,
+) -> Any:
     """Streams on all devices, their programs compiled if this is their first use.
 
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:
-    the devices. needs: what the search asks for beside local searches.
+    the devices. needs: what the search asks for beside local searches. kind: of streams.
     """
     placements = hardware.placements(given, jax.tree.leaves(problems))
     distinct, precise = list(dict.fromkeys(placements)), x64()
@@ -100,7 +101,7 @@ def open_streams(
     if len(distinct) > 1:
         others = thread_pool(len(distinct)).map(lambda where: compiled(where, fewest, lambda: None), distinct[1:])
         engines |= dict(zip(distinct[1:], others, strict=True))
-    opened = Streams([engines[placement] for placement in placements], problems, lockstep, group)
+    opened = kind([engines[placement] for placement in placements], problems, lockstep, group)
     if pairs:
         opened.pairs = Pairs(pairs[0].result(), needs.pairs)
     if alone:
@@ -110,3 +111,12 @@ def open_streams(
             [programs[placement] for placement in placements], needs.points, n, dtype, any(own[len(problems.region) :])
         )
     return opened
+
+
+def looks_of(closed: Closed, problems: Problems, given: Any, points: int, n: int, dtype: np.dtype, soon: bool) -> Looks:
+    """Values alone of another function than that of the searches, on these devices, so many points a call."""
+    placements = hardware.placements(given, jax.tree.leaves(problems))
+    programs = {
+        where: looks.compiled(closed, problems, points, where, soon=soon) for where in dict.fromkeys(placements)
+    }
+    return Looks([programs[where] for where in placements], points, n, dtype)

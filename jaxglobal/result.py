@@ -15,6 +15,7 @@ import numpy as np
 COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied")  # numbers of a problem
 WIDTH = 104  # of what a printed result says
 SHOWN = 10  # minima and levels that a printed result lists
+CONSTRAINED = {"where": "constraints"}  # fields that are told only where there are constraints
 SAYS_LITTLE = 0.5  # a limit on the unseen share of the box that is not worth a line
 
 
@@ -35,6 +36,7 @@ class Status(enum.StrEnum):
         "set max_time, max_levels, max_starts or max_evals to go on"
     )
     NO_FINITE_VALUE = "no point gave a finite value: check fun at a point of the box, and whether its dtype overflows"
+    INFEASIBLE = "no feasible point was found: x is where the constraints are violated the least"
     NO_FINITE_GRADIENT = (
         "fun is finite, but its gradient at no start, so that no local search could begin and the best point is that "
         "of values alone: check jax.grad(fun); a `where` gives NaN where the derivative of the unused branch does"
@@ -63,6 +65,7 @@ class LocalStatus(enum.IntEnum):
     TARGET_REACHED = 6
     CUT = 7
     KNOWN = 8
+    INFEASIBLE = 9
 
 
 NOT_BEGUN = (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT)  # searches that could not begin
@@ -77,6 +80,7 @@ MEANING = {
     LocalStatus.TARGET_REACHED: "the target was reached",
     LocalStatus.CUT: "a limit of the whole search ended it",
     LocalStatus.KNOWN: "it was about to end in a minimum that was known",
+    LocalStatus.INFEASIBLE: "it ended where the violation of the constraints is least nearby, and not zero",
 }
 
 
@@ -131,12 +135,18 @@ class Minimum:
         fun: its value.
         count: local searches that ended there.
         status: how the search that found `x` ended.
+        violation: the largest violation of a constraint there, in its own units; 0 without constraints.
+        multipliers: as `Result.multipliers`, there.
+        active: as `Result.active`, there.
     """
 
     x: Any
     fun: float
     count: int
     status: LocalStatus
+    violation: float = dataclasses.field(default=0.0, metadata=CONSTRAINED)
+    multipliers: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
+    active: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python numbers, lists and strings: a row of a table, JSON."""
@@ -256,6 +266,11 @@ class Result:
         lane_efficiency: share of the evaluations that were spent on a search, not on an idle lane.
         time: seconds from the call to the result, compilation included.
         compile_time: seconds of these for tracing and compiling.
+        violation: the largest violation of a constraint at `x`, in the constraint's own units; 0 without constraints.
+        multipliers: of fun + sum of multiplier times constraint, in the structure of the constraints: positive where
+            an upper bound binds, negative where a lower one does; minus the derivative of the minimum in that bound.
+            None without constraints.
+        active: which constraints are held by a bound, in the same structure.
     """
 
     x: Any
@@ -276,6 +291,9 @@ class Result:
     lane_efficiency: float
     time: float
     compile_time: float
+    violation: float = 0.0
+    multipliers: Any = None
+    active: Any = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python numbers, lists and strings: for JSON; `levels` and `minima` are rows, for a pandas DataFrame.
@@ -289,10 +307,22 @@ class Result:
         """
         return plain(self)
 
+    def _of_constraints(self) -> list[tuple[str, str]]:
+        if self.active is None:
+            return []
+        parts = (self.active, self.multipliers)
+        rows, multipliers = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part)]) for part in parts)
+        return [
+            ("violation", f"{self.violation:.3g}"),
+            ("active", f"{int(np.sum(rows))} of {counted(len(rows), 'constraint')}"),
+            ("multipliers", brief(multipliers)),
+        ]
+
     def _rows(self) -> list[tuple[str, str]]:
         return [
             ("fun", f"{self.fun:.12g}"),
             ("x", brief(self.x)),
+            *self._of_constraints(),
             ("success", str(self.success)),
             ("status", f"{self.status.name}: {self.message}"),
             ("levels", f"{self.nit}"),
@@ -494,7 +524,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.name
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        constrained = getattr(value, "active", None) is not None
+        told = [field.name for field in dataclasses.fields(value) if constrained or not field.metadata]
+        return {name: plain(getattr(value, name)) for name in told}
     if isinstance(value, dict):
         return {key if isinstance(key, str) and not isinstance(key, enum.Enum) else str(plain(key)): plain(part)
                 for key, part in value.items()}  # fmt: skip

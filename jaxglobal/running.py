@@ -18,8 +18,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal import binding, dealing, descent, feasible, found, polish, processes, stopping, streams, sweep
 from jaxglobal import checkpoint as checkpoints
-from jaxglobal import dealing, descent, found, polish, processes, stopping, streams, sweep
 from jaxglobal.found import Found
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
@@ -62,16 +62,18 @@ class Levels(Iterator[Level]):
 
     def __init__(
         self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None, precise=None, group=processes.ALONE, platform="any", soon=0.0,
+        checkpoint=None, precise=None, group=processes.ALONE, platform="any", soon=0.0, subject=None,
     ):  # fmt: skip
         """See `levels`, which checks the arguments.
+
+        subject: what is searched under constraints, None without; values are then ranks, see `feasible.rank`.
 
         open_streams, platform, soon: see `Width`. noise: error of a value. precise: the objective in float64, if it has
         one; see `precise.Precise`. group: the processes that search together.
         """
         self._group, self._due = group, False
         self._width = Width(open_streams, lanes, platform, group.count == 1, soon)
-        self._precise, self._noise, self._checkpoint = precise, noise, checkpoint
+        self._precise, self._noise, self._checkpoint, self._subject = precise, noise, checkpoint, subject
         self._began, self._problem = began, problem
         self._dealer = dealing.dealer(problem, guesses, sequence, search, rules)
         self._rules, self._callback, self._display = rules, callback, shown
@@ -168,6 +170,8 @@ class Levels(Iterator[Level]):
             full = self._rules.unseen is not None and self._found.full
             rules = dataclasses.replace(self._rules, unseen=None) if full else self._rules
             ended = stopping.after_level(rules, best, eps, nfev, weighed) or stopping.covered(rules, seen)
+            none = ended is Status.NO_FINITE_VALUE or not (np.any(self._problem.free) or math.isfinite(best[-1]))
+            ended = Status.INFEASIBLE if none and self._subject is not None else ended
             self._status = (Status.FULL if full and ended is Status.SAME else ended) or Status.RUNNING
         stops = False
         if self._callback is not None:
@@ -253,7 +257,7 @@ class Levels(Iterator[Level]):
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.spent.nfev
             self._collect(streams.run(rules, dealer.drains(level.dealt, allowed), left), level)
             level.seconds = earlier + time.perf_counter() - began
-            self._display.update(level.done, self._found.f)
+            self._display.update(level.done, self._shown(self._found.f))
             self._status = self._limit(streams)
             yield
         if not finished:  # a limit, perhaps between two blocks of starts
@@ -263,6 +267,17 @@ class Levels(Iterator[Level]):
             if streams.busy:
                 self._collect(streams.cut(), level)
         level.seconds = earlier + time.perf_counter() - began
+
+    def _value(self, f: float) -> float:
+        """The value of a point that was found, NaN where it has none, or is not feasible."""
+        if self._subject is not None:
+            return feasible.value(f, self._subject.dtype)
+        return f if math.isfinite(f) else math.nan
+
+    def _shown(self, f: float) -> float:
+        """The same for the display, which knows no NaN."""
+        value = self._value(f)
+        return math.inf if math.isnan(value) else value
 
     def _weigh(self, streams: Any) -> Status | None:
         """Whether the evidence ends the search."""
@@ -290,7 +305,7 @@ class Levels(Iterator[Level]):
         return Level(
             index=level.index,
             x=self._problem.structure.unflatten(self._found.x),
-            fun=self._found.f if math.isfinite(self._found.f) else math.nan,
+            fun=self._value(self._found.f),
             nstarts=level.done,
             nfev=self._streams.spent.nfev - level.nfev,
             time=level.seconds,
@@ -342,10 +357,11 @@ class Levels(Iterator[Level]):
                 pass
         streams = self._streams  # others have no evaluation to spare, or an inexact gradient
         before = self._found
-        if isinstance(streams, Streams) and self._status in POLISHED and math.isfinite(self._found.f):
+        of_values = isinstance(streams, Streams) and self._subject is None  # ends under constraints are polished
+        if of_values and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(streams)
         at_rest = self._status in (*POLISHED, Status.TARGET, Status.MAX_EVALS)
-        if isinstance(streams, Streams) and self._problem.closed.jumps and at_rest:
+        if of_values and self._problem.closed.jumps and at_rest:
             value = functools.partial(sweep.single, self._problem)
             told = found.confirmed(self._found, before, value, self._rules.fatol)
             self._found = found.read(self._group.gather(told)[0])
@@ -485,9 +501,9 @@ class Levels(Iterator[Level]):
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         x = problem.structure.unflatten(best.x)
         calls = getattr(self._streams, "calls", self._calls)
-        return Result(
+        result = Result(
             x=x,
-            fun=best.f if finite else math.nan,
+            fun=self._value(best.f),
             jac=problem.structure.unflatten(jac),
             aux=sweep.auxiliary(problem, best.x) if has_aux else None,
             success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
@@ -505,3 +521,4 @@ class Levels(Iterator[Level]):
             time=ended - self._began,
             compile_time=self._width.compile_time,
         )
+        return result if self._subject is None else binding.told(result, self._subject, best.x, problem.structure)

@@ -10,8 +10,10 @@ import numpy as np
 from jaxglobal import adaptive, devices, methods, objective, stopping
 from jaxglobal import progress as display
 from jaxglobal.asked import AskedLanes
+from jaxglobal.constraint import refuse
 from jaxglobal.driver import check_callback, keep
 from jaxglobal.host import read_noise
+from jaxglobal.nearest import CONSTRAINED
 from jaxglobal.result import Level, Result
 from jaxglobal.running import Levels
 
@@ -82,9 +84,11 @@ class Search:
         callback: Callable[[Level], Any] | None = None,
         checkpoint: Any = None,
         tag: str | None = None,
+        constraints: Any = None,
     ):
         """See the class."""
         began = time.perf_counter()
+        refuse(constraints, "Search", CONSTRAINED)
         rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
         check_callback(callback)
         noise = read_noise(noise)

@@ -151,6 +151,12 @@ def test_a_checkpoint(tmp_path):
     assert np.array_equal(again.x, whole.x) and again.nfev == whole.nfev
 
 
+def test_not_under_constraints_yet():
+    inside = jg.Constraint(lambda x: x[0] + x[1], -np.inf, 1.0)
+    with pytest.raises(ValueError, match="`integrality` must be None under constraints"):
+        jg.minimize(lambda x: x[0], [(0, 3), (0, 2)], integrality=True, constraints=inside, progress=False)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

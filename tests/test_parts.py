@@ -27,6 +27,7 @@ ORDER = [
     ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],
     "compiling sweep minima looks devices progress implicit batch polish precise".split(),
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
+    "constraint kkt feasible exact lagrangian subject finishing constrained binding sensitivity".split(),
     "asked differences workers host checkpoint".split(),
     "running driver argmin family slots guided many derivative search asynchronous".split(),
     "agreement leastsquares lockstep hostfit stored fit rounds fits proof plot versions".split(),

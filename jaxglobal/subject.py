@@ -1,0 +1,138 @@
+"""What is searched under constraints: the rows, their scales, and what all searches of one problem have learned."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxglobal import feasible, lagrangian, lastlook
+from jaxglobal.constraint import Rows
+from jaxglobal.exact import Exact
+from jaxglobal.kkt import Frame
+from jaxglobal.lagrangian import Packed
+from jaxglobal.objective import Objective
+
+SAMPLE = 32  # points at whose slopes f and the rows are scaled
+LEAST_SLOPE = 1e-12  # of which a scale is made
+SAME_PLACE = 1e-3  # of the box: an end is that of a known minimum
+SAME_VALUE = 1e-3  # of 1 + abs of the scaled value
+KEPT = 64  # minima that an end is compared with
+
+
+@dataclasses.dataclass
+class Subject:
+    """What the streams of one search share.
+
+    Attributes:
+        rows: the constraints.
+        exact: values, slopes and curvature.
+        frame: box and bounds in float64.
+        dtype: of x.
+        most: the violation that counts as none.
+        size: (1 + m,) one over the usual slopes of f and the rows, in units of the box.
+        measured: whether these are known.
+        least: (m,) an excess of each row that is none but rounding.
+        known: (k, n), (k,) and (k,) polished minima, their scaled values and their ranks, best first.
+    """
+
+    rows: Rows
+    exact: Exact
+    frame: Frame
+    dtype: np.dtype
+    most: float
+    size: np.ndarray = dataclasses.field(init=False)
+    measured: bool = False
+    least: np.ndarray = dataclasses.field(init=False)
+    known: tuple[np.ndarray, np.ndarray, np.ndarray] = dataclasses.field(init=False)
+
+    def __post_init__(self):
+        """Nothing is known."""
+        self.size, self.least = np.ones(1 + self.rows.m), np.zeros(self.rows.m)
+        self.known = np.zeros((0, len(self.frame.low))), np.zeros(0), np.zeros(0)
+
+    def scale(self) -> int:
+        """Measures the scales, if they are not known; how many evaluations that took."""
+        if self.measured:
+            return 0
+        frame = self.frame
+        unit = lastlook.points(SAMPLE, len(frame.low), np.random.default_rng(0))
+        seen = self.exact.slopes(frame.low + frame.width * unit)
+        slopes = lengths(seen.g, seen.J, frame)
+        slopes = np.where(np.isfinite(slopes) & (slopes > LEAST_SLOPE), slopes, np.nan)
+        some = np.any(np.isfinite(slopes), axis=0)
+        self.size[some] = 1 / np.nanmedian(slopes[:, some], axis=0)
+        lowest = np.zeros(len(some))
+        lowest[some] = np.nanmin(slopes[:, some], axis=0)
+        self.least = feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:]
+        self.measured = True
+        return SAMPLE
+
+    def packed(self, x: np.ndarray, lam: np.ndarray, size: np.ndarray, rho: Any, stage: tuple) -> np.ndarray:
+        """(k, ...) Starts from x, (k, n), with scaled multipliers lam, (k, m), and scales (k, 1 + m).
+
+        stage: violation, projected gradient and evaluations with which the searches end.
+        """
+        column = lambda number: np.broadcast_to(np.asarray(number, float).reshape(-1, 1), (len(x), 1))  # noqa: E731
+        least, flat, most = (column(number) for number in stage)
+        parts = Packed(x, lam, size[:, 1:], size[:, :1], column(rho), least, flat, most)
+        return np.concatenate(parts, axis=1).astype(self.dtype)
+
+    def unpacked(self, packed: np.ndarray) -> Packed:
+        """The parts of packed rows, (k, ...), in float64, each (k, ...)."""
+        parts = lagrangian.unpack(packed.astype(np.float64).T, self.rows.m)
+        return Packed(*(np.asarray(part).T for part in parts))
+
+    def violation(self, c: np.ndarray, J: np.ndarray) -> float:
+        """The largest of a point, in the rows' own scales."""
+        return float(np.max(feasible.violations(c, J, self.frame, self.least), initial=0.0))
+
+    def ranks(self, x: np.ndarray) -> np.ndarray:
+        """(k,) The ranks of points, (k, n), as they are."""
+        seen = self.exact.slopes(x.astype(self.dtype))
+        told = zip(seen.f, seen.c, seen.J, strict=True)
+        return np.array(
+            [feasible.ranked(float(f), self.violation(c, J), self.most, self.dtype) for f, c, J in told], float
+        )
+
+    def at_known(self, x: np.ndarray, value: float) -> tuple[np.ndarray, float] | None:
+        """The known minimum at which a search has ended, at this scaled value, and its rank."""
+        places, values, ranks = self.known
+        if not len(values):
+            return None
+        width = np.where(self.frame.width > 0, self.frame.width, 1)
+        near = np.max(np.abs(places - x) / width, axis=1) <= SAME_PLACE
+        near &= np.abs(values - value) <= SAME_VALUE * (1 + np.abs(values))
+        return (places[near][0], float(ranks[near][0])) if np.any(near) else None
+
+    def remember(self, x: np.ndarray, value: float, rank: float) -> None:
+        """One more minimum, among the best that are kept."""
+        places, values, ranks = self.known
+        if len(values) and np.any(np.all(places == x, axis=1)):
+            return
+        values, ranks = np.append(values, value), np.append(ranks, rank)
+        places, order = np.concatenate([places, x[None]]), np.argsort(values, kind="stable")[:KEPT]
+        self.known = places[order], values[order], ranks[order]
+
+    def save(self) -> dict[str, np.ndarray]:
+        """What is known, as arrays."""
+        known = dict(zip(("known_x", "known_f", "known_rank"), self.known, strict=True))
+        return known | {"sizes": self.size, "least": self.least, "measured": np.array(self.measured)}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
+        self.known = arrays["known_x"], arrays["known_f"], arrays["known_rank"]
+        self.size, self.least, self.measured = arrays["sizes"], arrays["least"], bool(arrays["measured"])
+
+
+def subject(rows: Rows, ctol: float, exact: Exact, problem: Objective) -> Subject:
+    """What is searched. ctol: the violation that counts as none."""
+    sides = (np.asarray(side, np.float64) for side in (problem.lower, problem.upper, rows.lower, rows.upper))
+    dtype = problem.structure.dtype
+    return Subject(rows, exact, Frame(*sides), dtype, feasible.tolerance(ctol, dtype))
+
+
+def lengths(g: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:
+    """(k, 1 + m) Lengths of the slopes of f and the rows, in units of the box."""
+    both = np.concatenate([g[:, None], J], axis=1) * frame.width
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.linalg.norm(both, axis=2)
