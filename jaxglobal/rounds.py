@@ -41,14 +41,15 @@ class Run:
 
     def __init__(
         self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
-        searches: int | None, seed: int, shown: display.Silent,
+        searches: int | None, seed: int, shown: display.Silent, boxes: np.ndarray | None = None,
     ):  # fmt: skip
         """data: with the data sets first. points: (G, n) the starts that are screened. near: (G, K) neighbours of each.
 
-        guesses: (P, K, n). searches: of each data set; None: until they agree. seed: of further starts.
+        guesses: (P, K, n). searches: of each data set; None: until they agree. seed: of further starts. boxes:
+        (P, 2, n) of each data set, where they differ.
         """
         self._reg, self._data, self._own_w, self._y = reg, data, own_w, data.y
-        self._guesses, self._searches, self._seed = guesses, searches, seed
+        self._guesses, self._searches, self._seed, self._boxes = guesses, searches, seed, boxes
         self._programs = Lockstep(reg, points, near, min(searches or SEARCHES, len(points)), own_w)
         each = (reg.structure.n + 3) * data.y.shape[1] * reg.structure.dtype.itemsize
         lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
@@ -71,13 +72,18 @@ class Run:
         done = np.ones(count, bool) if self._searches is not None else self._settle()
         p, f, R, nfev, status = self._best
         points = np.sum(self._data.w > 0, axis=1) if self._own_w else self._y.shape[1]  # without those masked
-        dof = points - np.sum(self._reg.free)
+        free = self._reg.free if self._boxes is None else self._boxes[:, 1] > self._boxes[:, 0]
+        dof = points - np.sum(free, axis=-1)
         own: Any = self._data.units
         unit = float(own.r)
         variance = np.where(dof > 0, f / np.maximum(dof, 1), np.inf)
         size = np.full(count, 1 / unit**2) if absolute_sigma else variance
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
-        pcov = covariances(R, size, self._reg.free, tolerance)
+        pcov = np.empty(R.shape)
+        kinds, kind = np.unique(np.atleast_2d(free), axis=0, return_inverse=True)
+        for k, one in enumerate(kinds):
+            which = np.broadcast_to(kind.reshape(-1) == k, count)
+            pcov[which] = covariances(R[which], size[which], one, tolerance)
         success = done & np.isin(status, CONVERGED) & self._complete
         return p.reshape(count, n), f, pcov, nfev, success, self._known.made
 
@@ -193,7 +199,8 @@ class Run:
         x, y, w = self._data[:3]
         x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], x) if self._reg.own_x else x
         data = self._data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w)
-        return p[block], data, self._reg.lower, self._reg.upper
+        box = (self._reg.lower, self._reg.upper) if self._boxes is None else np.moveaxis(self._boxes[rows], 1, 0)
+        return p[block], data, *box
 
     def _compiled(self, make: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
         """The program for arguments of these shapes, None where Ctrl-C came first, and what it returns."""
