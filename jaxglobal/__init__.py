@@ -12,6 +12,7 @@ from jaxglobal.argmin import argmin as argmin
 from jaxglobal.asynchronous import alevels as alevels
 from jaxglobal.asynchronous import aminimize as aminimize
 from jaxglobal.bfgs import BFGS as BFGS
+from jaxglobal.bootstrap import Bootstrap as Bootstrap
 from jaxglobal.derivative import Derivative as Derivative
 from jaxglobal.derivative import derivative as derivative
 from jaxglobal.driver import levels as levels

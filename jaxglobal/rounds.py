@@ -42,26 +42,28 @@ class Run:
     def __init__(
         self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
         searches: int | None, seed: int, shown: display.Silent, boxes: np.ndarray | None = None,
-        most: int | None = None,
+        most: int | None = None, nfev: int = leastsquares.MAX_NFEV,
     ):  # fmt: skip
         """data: with the data sets first. points: (G, n) the starts that are screened. near: (G, K) neighbours of each.
 
         guesses: (P, K, n). searches: of each data set; None: until they agree. seed: of further starts. boxes:
-        (P, 2, n) of each data set, where they differ. most: side by side, also where there are fewer data sets; None: no
-        more than these.
+        (P, 2, n) of each data set, where they differ. most: data sets side by side, also where there are fewer; None:
+        no more than these. nfev: evaluations of a search, at most.
         """
         self._reg, self._data, self._own_w, self._y = reg, data, own_w, data.y
         self._guesses, self._searches, self._seed, self._boxes = guesses, searches, seed, boxes
+        self._nfev = nfev
         self._programs = Lockstep(reg, points, near, min(searches or SEARCHES, len(points)), own_w)
         each = (reg.structure.n + 3) * data.y.shape[1] * reg.structure.dtype.itemsize
         lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
         self._lanes = int(min(lanes, most or 1 << (len(data.y) - 1).bit_length()))
         self._shown, self.compile_time, self._precise = shown, 0.0, x64()
 
-    def fit(self, absolute_sigma: bool, interrupt: Interrupt, screen: bool = True) -> tuple[np.ndarray, ...]:
+    def fit(self, absolute_sigma: bool, interrupt: Interrupt, screen: Any = None) -> tuple[np.ndarray, ...]:
         """Parameters, costs, covariances, evaluations, whether the fits are believed, and the searches.
 
-        screen: whether starts are screened and searched from; else the guesses alone are.
+        screen: None for the starts of `points`; else points, places and reach (see `Lockstep.further`) of those from
+        which the starts beside the guesses are chosen, or () where the guesses are all.
         """
         self._interrupt, self._complete = interrupt, np.ones(len(self._y), bool)
         count, n = len(self._y), self._reg.structure.n
@@ -71,13 +73,17 @@ class Run:
         self._floor = leastsquares.NOISE * (regression.ROUNDING * float(np.finfo(self._y.dtype).eps)) ** 2 * squares
         everyone = np.arange(count)
         self._known, rest = agreement.nothing(count), [self._guesses]
-        if screen:
+        if screen is None:
             *ends, others = self._blocks(everyone, self._programs.first, np.zeros((count, 0), self._y.dtype))
             self._best = self._to_the_end(everyone, [np.array(field) for field in ends])
             self._known, rest = agreement.learn(self._known, self._best[1][:, None], self._floor), [*rest, others]
         else:
             zero, none = np.zeros(count, np.int64), np.full((count, n, n), np.nan)
             self._best = [none[:, 0].copy(), none[:, 0, 0].copy(), none, zero, zero.copy()]
+            if screen:
+                empty = np.zeros((count, 0), self._y.dtype)
+                starts = self._blocks(everyone, self._programs.further, empty, *screen)[0][:, : self._searches]
+                rest = [np.concatenate([self._guesses, starts], axis=1)]
         for starts in rest:
             if starts.shape[1]:
                 self._search(everyone, starts)
@@ -166,7 +172,7 @@ class Run:
         """The ends of searches of these data sets, those that are cut short after they have gone on."""
         on = np.flatnonzero(ends[4] == LocalStatus.EVALUATION_LIMIT)
         if len(on):
-            rest = self._blocks(which[on], self._programs.rest, ends[0][on], np.int32(leastsquares.MAX_NFEV))
+            rest = self._blocks(which[on], self._programs.rest, ends[0][on], np.int32(self._nfev))
             searched = rest[3] > 0  # the others Ctrl-C has left out
             rest[3] += ends[3][on]
             for field, part in zip(ends, rest, strict=True):

@@ -22,7 +22,7 @@ from jaxglobal.profiles.fit_points import FitPoints, FunctionOfFit, sample
 from jaxglobal.profiles.function_points import FunctionPoints
 from jaxglobal.profiles.line import Line
 from jaxglobal.profiles.records import Contour, Curve, Profile
-from jaxglobal.profiles.study import Study
+from jaxglobal.profiles.study import MINIMA, Study
 from jaxglobal.profiles.thresholds import Rule
 from jaxglobal.result import Result
 
@@ -109,7 +109,8 @@ def profile(
             costs = points.costs(minima)
 
             def study(index: list[int], held: int = 1) -> Study:
-                inside = costs <= given + rule.rise(given, held)
+                inside = np.argsort(costs, kind="stable")[:MINIMA]
+                inside = inside[costs[inside] <= given + max(rule.rise(given, held), points.floor)]
                 made = [new_line(points, i, box, len(flat)) for i in index]
                 one = Study(points, rule, made, flat, given, minima[inside], costs[inside], given, held)
                 one.run()
@@ -123,10 +124,12 @@ def profile(
             shown.close()
     found = [one for one in (single, both) if one is not None]
     best = min(found, key=lambda one: one.fun, default=None)
-    labels = [getattr(of, "__name__", "of")] if of is not None else [names[i] for i in which]
+    labels = [names[i] for i in which] if of is None else [name_of(of)]
     at = [-1] if of is not None else which
     curves = [
-        curve(single, i, name, structure) if single is not None and (i < 0 or i in free) else fixed(i, name, flat, given)
+        curve(single, i, name, structure)
+        if single is not None and (i < 0 or i in free)
+        else fixed(i, name, flat, given)
         for i, name in zip(at, labels, strict=True)
     ]
     lower = best is not None and best.lower
@@ -145,6 +148,12 @@ def profile(
         _rule=rule,
         _layout=(None, []) if of is not None else (structure, which),
     )
+
+
+def name_of(function: Any) -> str:
+    """What it is called."""
+    name = getattr(function, "__name__", "of")
+    return "of" if name == "<lambda>" else name
 
 
 def new_line(points: Any, index: int, box: np.ndarray, n: int) -> Line:
@@ -168,7 +177,9 @@ def curve(study: Study, index: int, name: str, structure: Structure) -> Curve:
     for first, last in lines.runs(z <= 1):
         sides = [(first, first - 1), (last, last + 1)]
         inner = [0 <= b < len(v) for _, b in sides]
-        low, high = (lines.crossing(v, z, a, b)[0] if there else v[a] for (a, b), there in zip(sides, inner, strict=True))
+        low, high = (
+            lines.crossing(v, z, a, b)[0] if there else v[a] for (a, b), there in zip(sides, inner, strict=True)
+        )
         intervals.append((float(low), float(high)))
         at_bound.append((not inner[0], not inner[1]))
     error = float(study.points.errors(study.x[None])[0, max(index, 0)])

@@ -1,4 +1,4 @@
-"""Points of profiles of a fit: each a data set of its own, the same data in a box of its own, for the rounds of many fits.
+"""Points of profiles of a fit: each the same data in a box of its own, for the rounds of many fits.
 
 A function of the parameters cannot be held by a box. It becomes one more datum instead, that it be c, with a large
 weight: where the search of this sum ends, the cost is the lowest of all points with the same value of the function, so
@@ -20,9 +20,10 @@ from jaxglobal.fit import Fit
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.progress import Silent
 from jaxglobal.regression import Data, Regression
-from jaxglobal.rounds import Run, on_sheets, screened
+from jaxglobal.rounds import Run, both_ways, screened
 
 LANES = 64  # points side by side
+LONGEST = 64  # evaluations of a search: those that need more come from bad starts, and others get there
 STARTS = 32  # of the second level of those that are screened; the first is the centre
 SEARCHES = (2, 8)  # of each point from screened starts: with two more than it has parameters that are not linear
 SAMPLE = 1024  # points by which the range of a function is seen
@@ -47,14 +48,15 @@ class FitPoints:
 
     def take(self, reg: Regression, data: Data, own: Any) -> None:
         """What is searched: the fit in these units."""
-        self._own, self.searches = own, 0
+        self._own, self.searches, self._seen = own, 0, {}
         self.lower, self.upper = np.asarray(reg.lower, float), np.asarray(reg.upper, float)
         dtype = reg.structure.dtype
         self._reg = dataclasses.replace(reg, own_box=True).within(own)
         self._data = data.within(own, dtype)
         m = len(self._reg.searched)
         unit, reach = screened(sequences.Sobol(STARTS), m, None)
-        self._starts = on_sheets(self._reg, unit, reach)
+        points, places = both_ways(self._reg, unit)
+        self._starts = points, places.astype(dtype), np.asarray(reach, dtype)
         self._each = min(m + SEARCHES[0], SEARCHES[1])
         self.floor = float(own.cost(self._reg.floor(self._data)))
 
@@ -77,8 +79,10 @@ class FitPoints:
         if last is not None:
             y = np.concatenate([y[:, :-1], (last[:, None] / own.y).astype(dtype)], axis=1)
         data = self._data._replace(y=y)
-        run = Run(reg, data, False, *self._starts, guesses, self._each, 0, self._shown, boxes, LANES)
-        p, f, pcov, _, _, made = run.fit(self._fit._errors.known, self._interrupt, wide)
+        none = np.zeros((0, reg.structure.n), dtype)
+        run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, boxes, LANES, LONGEST)
+        screen = self._starts if wide else ()
+        p, f, pcov, _, _, made = run.fit(self._fit._errors.known, self._interrupt, screen)
         self.searches += int(np.sum(made))
         pcov = pcov * np.multiply.outer(own.p.astype(float), own.p)
         return own.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
@@ -111,9 +115,12 @@ class FitPoints:
 
     def look(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Costs and covariances at minima: a search from there is one evaluation."""
-        boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(x), axis=0)
-        f, _, pcov = self.search(boxes, x[:, None], False)
-        return f, pcov
+        key = x.tobytes()
+        if key not in self._seen:
+            boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(x), axis=0)
+            f, _, pcov = self.search(boxes, x[:, None], False)
+            self._seen = {key: (f, pcov)}
+        return self._seen[key]
 
 
 class FunctionOfFit:

@@ -66,7 +66,9 @@ class FunctionPoints:
         """
         value, g, parts = self._value, self._g, []
         first = guesses[:, :1]
-        guesses = np.where(np.isnan(guesses), np.where(np.isnan(first), np.mean(boxes, axis=1)[:, None], first), guesses)
+        guesses = np.where(
+            np.isnan(guesses), np.where(np.isnan(first), np.mean(boxes, axis=1)[:, None], first), guesses
+        )
         guesses = np.clip(guesses, boxes[:, None, 0], boxes[:, None, 1])
 
         def drawn(x, c, stiff):

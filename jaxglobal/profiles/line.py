@@ -30,6 +30,7 @@ class Line:
         f: (K,) the lowest costs found there.
         x: (K, n) where.
         checked: ends that have been searched once more, globally.
+        swept: points with their neighbours, as they were when they were searched from these.
     """
 
     index: int
@@ -40,6 +41,7 @@ class Line:
     f: np.ndarray
     x: np.ndarray
     checked: set[float] = dataclasses.field(default_factory=set)
+    swept: set[bytes] = dataclasses.field(default_factory=set)
 
     def add(self, v: np.ndarray, c: np.ndarray, f: np.ndarray, x: np.ndarray) -> None:
         """Takes in points; of several at one place the lowest stays."""
@@ -72,6 +74,15 @@ class Line:
             found.insert(0, found[0] + share * (found[1] - found[0]))
         return found
 
+    def unswept(self) -> list[int]:
+        """Points that have not been searched from their neighbours, as these are."""
+        whole = np.concatenate([self.f[:, None], self.x], axis=1)
+        padded = np.concatenate([np.zeros((1, whole.shape[1])), whole, np.zeros((1, whole.shape[1]))])
+        near = [(padded[i].tobytes() + self.v[i].tobytes() + padded[i + 2].tobytes()) for i in range(len(self.v))]
+        fresh = [i for i, key in enumerate(near) if key not in self.swept]
+        self.swept.update(near)
+        return fresh
+
     def asked(self, v: np.ndarray) -> np.ndarray:
         """What to ask for so that these values come: they differ as they did nearby."""
         return v if self.index >= 0 or not len(self.v) else v + np.interp(v, self.v, self.c - self.v)
@@ -80,7 +91,7 @@ class Line:
 def runs(inside: np.ndarray) -> list[tuple[int, int]]:
     """The first and last index of each run of points inside."""
     edges = np.diff(np.concatenate([[False], inside, [False]]).astype(int))
-    return list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True))
+    return [(int(i), int(j) - 1) for i, j in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)]
 
 
 def crossing(v: np.ndarray, z: np.ndarray, a: int, b: int) -> tuple[float, float]:

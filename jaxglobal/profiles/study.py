@@ -24,6 +24,7 @@ from jaxglobal.profiles.thresholds import Rule
 EVEN = 14  # points between the bounds of a parameter, at first
 EXPECTED = (-1.5, -1.02, -0.98, -0.5, 0.5, 0.98, 1.02, 1.5)  # times the half width of the quadratic approximation
 MINIMA = 16  # known minima inside the set that profiles begin at
+BESIDE = 0.05  # half widths: minima that are nearer along a parameter share their points
 GUESSES = 5  # of each point, from others
 ROUNDS = 60
 SWEEPS = 12
@@ -103,10 +104,13 @@ class Study:
         widths = self.points.errors(minima) * np.sqrt(self.rise / self.rule.unit(self.fun))
         wanted = []
         for k, line in enumerate(self.lines):
-            v = self.points.values(line.index, minima)
+            v, begun = self.points.values(line.index, minima), []
             line.add(v, v, self.points.costs(minima), minima)
             for value, width in zip(v, widths[:, k], strict=True):
                 width = width if np.isfinite(width) and width > 0 else (line.high - line.low) / 8
+                if any(abs(value - other) < BESIDE * width for other in begun):
+                    continue
+                begun.append(value)
                 around = value + width * np.array([0.0, *EXPECTED])
                 around = around[(around >= line.low) & (around <= line.high)]
                 wanted += [(line, v, True) for v in around]
@@ -172,23 +176,22 @@ class Study:
 
     def _sweep(self) -> bool:
         """Searches all points from their neighbours until none gets lower; whether any did."""
-        any_lower, fresh = False, [np.ones(len(line.v), bool) for line in self.lines]
+        any_lower = False
         for _ in range(SWEEPS):
-            batch = [(line, i) for line, which in zip(self.lines, fresh, strict=True) for i in np.flatnonzero(which)]
+            batch = [(line, i) for line in self.lines for i in line.unswept()]
             if not batch or self.points.asked:
                 break
             guesses = np.full((len(batch), GUESSES, len(self.x)), np.nan)
             for row, (line, i) in zip(guesses, batch, strict=True):
                 near = [line.x[j] for j in (i - 1, i + 1) if 0 <= j < len(line.v)]
                 row[: len(near)] = near
-            index, asked = (np.array(part) for part in zip(*((line.index, line.c[i]) for line, i in batch), strict=True))
+            index, asked = (
+                np.array(part) for part in zip(*((line.index, line.c[i]) for line, i in batch), strict=True)
+            )
             v, f, x = self.points.at(index, asked, guesses, False)
-            fresh = [np.zeros(len(line.v), bool) for line in self.lines]
             for (line, i), value, cost, where in zip(batch, v, f, x, strict=True):
                 if cost < line.f[i] - BETTER * self.rise:
                     line.v[i], line.f[i], line.x[i], any_lower = value, cost, where, True
-                    which = fresh[[one is line for one in self.lines].index(True)]
-                    which[max(i - 1, 0) : i + 2] = True
         for line in self.lines:
             line.add(*(np.zeros((0, *field.shape[1:])) for field in (line.v, line.c, line.f, line.x)))  # sorts it anew
         self._descend()
