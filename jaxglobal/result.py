@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.history import Step
+
 COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied")  # numbers of a problem
 WIDTH = 104  # of what a printed result says
 SHOWN = 10  # minima and levels that a printed result lists
@@ -256,6 +258,7 @@ class Result:
         lane_efficiency: share of the evaluations that were spent on a search, not on an idle lane.
         time: seconds from the call to the result, compilation included.
         compile_time: seconds of these for tracing and compiling.
+        history: when the best value got lower, some hundred steps at most, and the end; see `jaxglobal.plot.history`.
     """
 
     x: Any
@@ -276,6 +279,7 @@ class Result:
     lane_efficiency: float
     time: float
     compile_time: float
+    history: list[Step] = dataclasses.field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python numbers, lists and strings: for JSON; `levels` and `minima` are rows, for a pandas DataFrame.

@@ -21,6 +21,7 @@ import numpy as np
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import dealing, descent, found, polish, processes, stopping, streams, sweep
 from jaxglobal.found import Found
+from jaxglobal.history import History
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.minima import Ended, join
@@ -80,6 +81,7 @@ class Levels(Iterator[Level]):
         self._jac: tuple[np.ndarray, np.ndarray] | None = None  # a point, and the gradient there
         self._looked = 0  # gradients that were evaluated for a `result`, of which the search itself knows nothing
         self._levels: list[Level] = []
+        self._history = History()
         self._level: Underway | None = None
         self._status = Status.RUNNING
         self._ended_at: float | None = None
@@ -253,6 +255,7 @@ class Levels(Iterator[Level]):
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.spent.nfev
             self._collect(streams.run(rules, dealer.drains(level.dealt, allowed), left), level)
             level.seconds = earlier + time.perf_counter() - began
+            self._history.note(streams.spent.nfev, time.perf_counter() - self._began, self._found.f)
             self._display.update(level.done, self._found.f)
             self._status = self._limit(streams)
             yield
@@ -392,6 +395,8 @@ class Levels(Iterator[Level]):
         state, arrays = kept
         self._found = checkpoints.unpack_found(self._found, state["found"], arrays)
         self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._problem.structure)
+        for k, level in enumerate(self._levels):
+            self._history.note(sum(before.nfev for before in self._levels[: k + 1]), 0.0, level.fun)
         if state["level"] is not None:
             self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
         self._width.most, self._width.short, self._looked = state["lanes"], state["short"], state["looked"]
@@ -497,4 +502,5 @@ class Levels(Iterator[Level]):
             lane_efficiency=spent.efficiency,
             time=ended - self._began,
             compile_time=self._width.compile_time,
+            history=self._history.until(spent.nfev, ended - self._began, best.f) if finite else [],
         )
