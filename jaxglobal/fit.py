@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import jax
@@ -259,9 +260,10 @@ class Fit:
             TypeError: the fit is that of a traced program or of a host function.
             ValueError: it has no residuals to draw from, or they hang together.
         """
-        from jaxglobal.bootstrap import bootstrap  # which stands on many fits, and they on this one
-
-        return bootstrap(self, count, seed, progress)
+        many = import_module(
+            "jaxglobal.bootstrap"
+        )  # which stands on this module: it is not known before it is asked for
+        return many.bootstrap(self, count, seed, progress)
 
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr

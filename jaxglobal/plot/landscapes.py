@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 from jaxglobal.host import Host
 from jaxglobal.objective import read_bounds
@@ -178,12 +177,12 @@ def basins(z: np.ndarray, values: Callable[[np.ndarray], np.ndarray], points: np
 
 def settled(x: np.ndarray, values: Callable[[np.ndarray], np.ndarray], size: np.ndarray) -> np.ndarray:
     """Where a local search on values alone ends, begun with steps of a hundredth of the picture."""
+    from scipy.optimize import minimize  # takes a while to import
+
     simplex = np.vstack([x, x + np.diag(0.01 * size)])
     options = {"initial_simplex": simplex, "xatol": np.inf, "fatol": 1e-9, "maxfev": 200}
     wall = lambda y: np.where(np.isfinite(y), y, WALL)  # noqa: E731
-    return scipy.optimize.minimize(
-        lambda p: float(wall(values(p[None]))[0]), x, method="Nelder-Mead", options=options
-    ).x
+    return minimize(lambda p: float(wall(values(p[None]))[0]), x, method="Nelder-Mead", options=options).x
 
 
 def descended(z: np.ndarray) -> np.ndarray:

@@ -23,11 +23,11 @@ from jaxglobal.regression import Data, Regression
 from jaxglobal.rounds import Run, both_ways, screened
 
 LANES = 64  # points side by side
-LONGEST = 64  # evaluations of a search: those that need more come from bad starts, and others get there
+LONGEST = 40  # evaluations of a search: those that need more come from bad starts, and others get there
 STARTS = 32  # of the second level of those that are screened; the first is the centre
 SEARCHES = (2, 8)  # of each point from screened starts: with two more than it has parameters that are not linear
 SAMPLE = 1024  # points by which the range of a function is seen
-STIFF = 1e3  # standard errors of the function to which its datum is held as one of the data are to theirs
+STIFF = 1e3  # times the data together the datum more holds the function, as far as the digits allow
 
 
 class FitPoints:
@@ -143,7 +143,8 @@ class FunctionOfFit:
         size = (fit.fun / fit.dof if fit.dof > 0 else 0.0) if not fit._errors.known else 1.0
         error = self.errors(flat)[0, 0]
         error = error if np.isfinite(error) and error > 0 else np.ptp(self.values(-1, sample(self._plain))) / 8 or 1.0
-        self._weight = STIFF * max(size, self.floor) ** 0.5 / error
+        stiff = min(STIFF, float(np.finfo(structure.dtype).eps) ** -0.25)  # it is taken from the cost again
+        self._weight = stiff * max(size, self.floor) ** 0.5 / error
         y = np.append(w @ data.y if w.ndim == 2 else data.y, 0.0)
         weights = np.append(np.ones(N) if w.ndim == 2 else np.broadcast_to(w, N), self._weight)
         own = units.choose(reg.lower, reg.upper, y, weights, structure.dtype)

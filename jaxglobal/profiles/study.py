@@ -21,7 +21,7 @@ from jaxglobal.profiles import line as lines
 from jaxglobal.profiles.line import Line
 from jaxglobal.profiles.thresholds import Rule
 
-EVEN = 14  # points between the bounds of a parameter, at first
+EVEN = 12  # points between the bounds of a parameter, at first
 EXPECTED = (-1.5, -1.02, -0.98, -0.5, 0.5, 0.98, 1.02, 1.5)  # times the half width of the quadratic approximation
 MINIMA = 16  # known minima inside the set that profiles begin at
 BESIDE = 0.05  # half widths: minima that are nearer along a parameter share their points
