@@ -144,9 +144,7 @@ class Study:
         if np.min(f) < self.fun - BETTER * self.rise:
             x = np.concatenate([line.x for line in self.lines])[np.argmin(f)]
             f, x = self.points.free(x[None])
-            if f[0] < self.fun:
-                self.x, self.fun = x[0], float(f[0])
-                self._known(x, f)
+            self._known(x, f)
 
     def _free(self) -> None:
         """Lets points go that are lower than their neighbours; profiles get points around minima that are new."""
@@ -165,7 +163,7 @@ class Study:
         width = np.where(self.points.upper > self.points.lower, self.points.upper - self.points.lower, 1)
         new = []
         for i in np.argsort(f, kind="stable"):
-            if f[i] < self.fun:
+            if f[i] < self.fun - BETTER * self.rise:  # an alias that fits as well is no reason to leave the fit's own
                 self.x, self.fun = x[i], float(f[i])
             inside = f[i] <= self.fun + self.rise and len(self.minima) < MINIMA
             far = np.all(np.max(np.abs(self.minima - x[i]) / width, axis=1, initial=0.0) > APART)
