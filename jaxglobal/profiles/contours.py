@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.profiles.line import Line, runs
-from jaxglobal.profiles.study import BETTER, GUESSES, SWEEPS, Study
+from jaxglobal.profiles.study import GUESSES, SWEEPS, Study
 
 SIDE = 24  # points along each part of the set
 MARGIN = 0.08  # of its width beside it
@@ -63,7 +63,7 @@ def contour(study: Study, first: Line, second: Line) -> tuple[Any, ...]:
                     row[k] = grid[p, q]
         near[:, 0] = np.where(np.isnan(near[:, 0]), x[which], near[:, 0])
         cost, where = points.search(boxes[which], near, False)[:2]
-        lower = cost < f[which] - BETTER * study.rise
+        lower = cost < f[which] - study.better
         f[which[lower]], x[which[lower]] = cost[lower], where[lower]
         fresh = np.zeros(shape, bool)
         for at in which[lower]:

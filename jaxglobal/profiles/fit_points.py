@@ -65,6 +65,10 @@ class FitPoints:
         """See the class."""
         return self._interrupt.asked
 
+    def noise(self, f: float) -> float:
+        """What rounding the residuals does to a cost near f."""
+        return self.floor + 2 * (max(f, 0.0) * self.floor) ** 0.5
+
     def search(
         self, boxes: np.ndarray, guesses: np.ndarray, wide: bool, last: np.ndarray | None = None
     ) -> tuple[np.ndarray, ...]:
@@ -170,6 +174,10 @@ class FunctionOfFit:
         f, x, _ = self._held.search(boxes, guesses, wide, c)
         v = self.values(-1, x)
         return v, f - (self._weight * (v - c)) ** 2, x
+
+    def noise(self, f: float) -> float:
+        """What rounding the residuals does to a cost near f."""
+        return self._plain.noise(f)
 
     def free(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The costs and points to which these lead with nothing held."""

@@ -57,6 +57,10 @@ class FunctionPoints:
         """Whether Ctrl-C has asked to end."""
         return self._interrupt.asked
 
+    def noise(self, f: float) -> float:
+        """What rounding does to a value near f."""
+        return self.floor
+
     def search(
         self, boxes: np.ndarray, guesses: np.ndarray, wide: bool, c: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ GUESSES = 5  # of each point, from others
 ROUNDS = 60
 SWEEPS = 12
 LOWER = 1e-4  # of the threshold's rise: a cost that is lower by more is another minimum
-BETTER = 1e-7  # and one by more than this an improvement
+BETTER = 1e-7  # and one that is lower by more than this, and than rounding, an improvement
 APART = 1e-6  # of the box: minima that are nearer are one
 FREED = 64  # points that are let go
 
@@ -67,7 +67,12 @@ class Study:
     @property
     def lower(self) -> bool:
         """Whether a lower minimum was found than the one that was given."""
-        return self.fun < self.given - LOWER * self.rise
+        return self.fun < self.given - max(LOWER * self.rise, self.points.noise(self.given))
+
+    @property
+    def better(self) -> float:
+        """A cost that is lower by more is an improvement, and not rounding."""
+        return max(BETTER * self.rise, self.points.noise(self.fun))
 
     def heights(self, line: Line) -> np.ndarray:
         """Those of its points."""
@@ -141,7 +146,7 @@ class Study:
     def _descend(self) -> None:
         """Takes the lowest of all points for the best, searched on with nothing held, where it is lower."""
         f = np.concatenate([line.f for line in self.lines])
-        if np.min(f) < self.fun - BETTER * self.rise:
+        if np.min(f) < self.fun - self.better:
             x = np.concatenate([line.x for line in self.lines])[np.argmin(f)]
             f, x = self.points.free(x[None])
             self._known(x, f)
@@ -163,7 +168,7 @@ class Study:
         width = np.where(self.points.upper > self.points.lower, self.points.upper - self.points.lower, 1)
         new = []
         for i in np.argsort(f, kind="stable"):
-            if f[i] < self.fun - BETTER * self.rise:  # an alias that fits as well is no reason to leave the fit's own
+            if f[i] < self.fun - self.better:  # an alias that fits as well is no reason to leave the fit's own
                 self.x, self.fun = x[i], float(f[i])
             inside = f[i] <= self.fun + self.rise and len(self.minima) < MINIMA
             far = np.all(np.max(np.abs(self.minima - x[i]) / width, axis=1, initial=0.0) > APART)
@@ -188,7 +193,7 @@ class Study:
             )
             v, f, x = self.points.at(index, asked, guesses, False)
             for (line, i), value, cost, where in zip(batch, v, f, x, strict=True):
-                if cost < line.f[i] - BETTER * self.rise:
+                if cost < line.f[i] - self.better:
                     line.v[i], line.f[i], line.x[i], any_lower = value, cost, where, True
         for line in self.lines:
             line.add(*(np.zeros((0, *field.shape[1:])) for field in (line.v, line.c, line.f, line.x)))  # sorts it anew
