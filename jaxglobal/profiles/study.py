@@ -9,7 +9,7 @@
    Where something got lower, from 3 again.
 
 A profile point is the lowest of local searches: it can be too high where all of them miss the lowest, as a global
-search can. Then a set comes out too small there, and never too large.
+search can. Then a set comes out too small there; it is never too large, unless the lowest cost of all was missed.
 """
 
 import dataclasses
