@@ -133,7 +133,10 @@ def profile(
         for i, name in zip(at, labels, strict=True)
     ]
     lower = best is not None and best.lower
+    done = all(one.done for one in found)
     message = told(curves, lower, interrupt.asked, given, best, rule)
+    if not done and not interrupt.asked:
+        message = f"not all ends were found to 1e-4 of the width; {message}".rstrip("; ")
     return Profile(
         curves=curves,
         contours=[drawn[two] for two in twos],
@@ -141,7 +144,7 @@ def profile(
         fun=given if best is None else best.fun,
         lower=lower,
         confidence=confidence,
-        success=not lower and not interrupt.asked,
+        success=not lower and done,
         message=message,
         searches=points.searches,
         time=time.perf_counter() - began,

@@ -98,7 +98,7 @@ class Profile:
         fun: that cost.
         lower: whether it is another minimum, lower than that of the fit: fit anew, from `best` or longer.
         confidence: of the intervals.
-        success: whether the best point is that of the fit, and Ctrl-C has left nothing out.
+        success: whether the best point is that of the fit, all ends were found, and Ctrl-C has left nothing out.
         message: what to know of them, in words.
         searches: local searches.
         time: seconds.

@@ -47,6 +47,8 @@ class Study:
         minima: (M, n) local minima inside the set.
         costs: (M,) theirs.
         given: the cost that the profiles began with.
+        held: parameters that are held at a time, for the threshold.
+        done: whether all ends were found.
     """
 
     points: Any
@@ -58,6 +60,7 @@ class Study:
     costs: np.ndarray
     given: float
     held: int = 1
+    done: bool = False
 
     @property
     def rise(self) -> float:
@@ -92,6 +95,7 @@ class Study:
             if wanted:
                 self._ask(wanted)
             elif not self._sweep() and not self._check():
+                self.done = True
                 return
 
     def _begin(self) -> None:
