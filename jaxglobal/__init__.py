@@ -12,6 +12,7 @@ from jaxglobal.argmin import argmin as argmin
 from jaxglobal.asynchronous import alevels as alevels
 from jaxglobal.asynchronous import aminimize as aminimize
 from jaxglobal.bfgs import BFGS as BFGS
+from jaxglobal.bootstrap import Bootstrap as Bootstrap
 from jaxglobal.constraint import Constraint as Constraint
 from jaxglobal.derivative import Derivative as Derivative
 from jaxglobal.derivative import derivative as derivative
@@ -26,6 +27,10 @@ from jaxglobal.host import host as host
 from jaxglobal.lbfgs import LBFGS as LBFGS
 from jaxglobal.many import minimize_many as minimize_many
 from jaxglobal.objective import Box as Box
+from jaxglobal.profiles import Contour as Contour
+from jaxglobal.profiles import Curve as Curve
+from jaxglobal.profiles import Profile as Profile
+from jaxglobal.profiles import profile as profile
 from jaxglobal.proof import Certificate as Certificate
 from jaxglobal.proof import certify as certify
 from jaxglobal.result import Level as Level

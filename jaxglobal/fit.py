@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import jax
@@ -243,6 +244,26 @@ class Fit:
         moves = derivative(self.result, cost, self._bounds, tuple(self.data[:4]))
         fun, fun_bounds = jax.tree.map(self._units.cost, (moves.fun, moves.fun_bounds))
         return moves._replace(fun=fun, fun_bounds=fun_bounds)
+
+    def bootstrap(self, count: int = 1000, seed: int = 0, progress: bool | str = "auto") -> Any:
+        """Global fits of as many data sets made of the fitted curve and residuals drawn from its own.
+
+        Args:
+            count: of the data sets.
+            seed: of the draws.
+            progress: as for `curve_fit_many`, which makes the fits.
+
+        Returns:
+            A `Bootstrap`: `perr`, `pcov`, `intervals(confidence)`, and the parameters of every set, `popt`.
+
+        Raises:
+            TypeError: the fit is that of a traced program or of a host function.
+            ValueError: it has no residuals to draw from, or they hang together.
+        """
+        many = import_module(
+            "jaxglobal.bootstrap"
+        )  # which stands on this module: it is not known before it is asked for
+        return many.bootstrap(self, count, seed, progress)
 
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr

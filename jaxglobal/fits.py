@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import objective, regression, units
+from jaxglobal import family, objective, regression, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced
@@ -20,6 +20,7 @@ from jaxglobal.host import Host
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
+from jaxglobal.objective import Box
 from jaxglobal.regression import Data, Regression
 from jaxglobal.result import duration, table
 from jaxglobal.rounds import SEARCHES, Run, on_sheets, screened
@@ -100,6 +101,7 @@ def curve_fit_many(
     starts: Any = "auto",
     seed: int = 0,
     progress: bool | str = "auto",
+    bounds_axis: Any = "auto",
 ) -> Fits:
     """The best fits of a model to many data sets of the same size, without starting guesses.
 
@@ -111,7 +113,7 @@ def curve_fit_many(
         model: as for `curve_fit`.
         xdata: what the model takes first, shared by all data sets; or of each, with a leading axis P.
         ydata: (P, N) values to fit. Points that are masked (`numpy.ma`) are left out.
-        bounds: as for `curve_fit`, for all.
+        bounds: as for `curve_fit`, for all; or of each data set, with a leading axis P (see `bounds_axis`).
         sigma: the errors of ydata: one, (N,) for all, or (P, N).
         absolute_sigma: as for `curve_fit`.
         loss: as for `curve_fit`, "lad" excepted.
@@ -127,6 +129,8 @@ def curve_fit_many(
         starts: as for `curve_fit`.
         seed: of starts that are scrambled.
         progress: as for `minimize`.
+        bounds_axis: 0 where the bounds have a leading axis of data sets, as for `minimize_many`; None where they do
+            not; "auto" sees it by their shapes. Not for a host model.
 
     Returns:
         A `Fits`.
@@ -164,7 +168,7 @@ def curve_fit_many(
             dict(absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, starts=starts, seed=seed, progress=False,
                  max_levels=levels),
         )  # fmt: skip
-    structure, lower, upper, singly = regression.read_parameters(bounds, None)
+    structure, lower, upper, singly, boxes = read_box(bounds, bounds_axis, ydata)
     y, there = read_many(ydata, structure.dtype)
     count, N = y.shape
     x = regression.read_x(xdata)
@@ -177,14 +181,16 @@ def curve_fit_many(
     read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
     one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
     linear = regression.linear_parameters(read, one_x, lower, upper, own)
-    reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs).within(own)
+    reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs)
+    reg = dataclasses.replace(reg, own_box=boxes is not None).within(own)
     sequence = sequences.read(starts, len(reg.searched), seed)
     unit, reach = screened(sequence, len(reg.searched), levels)
-    guesses = read_guesses(p0, structure, lower, upper, count) / own.p
+    guesses = read_guesses(p0, structure, lower, upper, count, boxes) / own.p
     points, near = on_sheets(reg, unit, reach)
     data = Data(x, y, w, f_scale, read.constants).within(own, structure.dtype)
     fixed = SEARCHES if searches is None and levels is not None else searches
-    run = Run(reg, data, own_w, points, near, guesses, fixed, seed, shown)
+    boxes = None if boxes is None else boxes / own.p
+    run = Run(reg, data, own_w, points, near, guesses, fixed, seed, shown, boxes)
     try:
         with Interrupt() as interrupt, one_thread():
             p, f, pcov, nfev, success, made = run.fit(absolute_sigma, interrupt)
@@ -259,10 +265,31 @@ def read_weights(sigma: Any, count: int, N: int) -> tuple[np.ndarray, bool]:
     return (1 / sigma.reshape(()) if sigma.size == 1 else 1 / sigma), sigma.shape == (count, N)
 
 
-def read_guesses(p0: Any, structure: Any, lower: Any, upper: Any, count: int) -> np.ndarray:
+def read_box(bounds: Any, bounds_axis: Any, ydata: Any) -> tuple[Any, Any, Any, bool, np.ndarray | None]:
+    """The layout of the parameters, the box around all, whether the model takes them singly; the boxes of each, if any.
+
+    The boxes are (P, 2, n), None where the data sets share one.
+    """
+    if bounds_axis not in ("auto", None, 0) or isinstance(bounds_axis, bool):
+        raise ValueError(f'`bounds_axis` must be "auto", None or 0; got {bounds_axis!r}.')
+    count = len(ydata) if np.ndim(ydata) else 0
+    if not (family.differ(bounds, count) if bounds_axis == "auto" else bounds_axis == 0):
+        return *regression.read_parameters(bounds, None), None
+    structure, boxes = family.read_boxes(bounds, None, count)
+    return structure, np.min(boxes[:, 0], axis=0), np.max(boxes[:, 1], axis=0), not isinstance(bounds, Box), boxes
+
+
+def read_guesses(
+    p0: Any, structure: Any, lower: Any, upper: Any, count: int, boxes: np.ndarray | None = None
+) -> np.ndarray:
     """The user's own starts, (P, K, n), K 0 or 1."""
     if p0 is None:
         return np.zeros((count, 0, structure.n), structure.dtype)
+    if boxes is not None:
+        try:
+            return family.read_guesses(p0, structure, boxes, np.zeros((2, structure.n), bool), count)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("`x0`", "`p0`").replace("problem", "data set")) from None
     if structure.shapes == ((1,),) and np.shape(p0) == (count,):  # a number for each
         p0 = np.reshape(np.asarray(p0), (count, 1))
     points = regression.read_guesses(p0, structure, lower, upper)

@@ -22,6 +22,7 @@ from jax import lax
 from jaxglobal import agreement, aside, devices, levenberg, minima, stopping
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.descent import Region
+from jaxglobal.history import History
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Archive, Ended
 from jaxglobal.progress import Silent
@@ -178,6 +179,7 @@ class Search:
         self._archive = minima.empty(regression.structure.n, regression.structure.dtype)
         self._levels: list[Level] = []
         self._known = agreement.nothing(1)
+        self._history = History()
         self._best: list[float] = []  # cost after each level, in the units of the search
         self._screened = self._searched = self._nfev = self._made = 0
         self._tick_time, self._interrupt = 0.0, interrupt
@@ -245,7 +247,9 @@ class Search:
             if status is not None and (ends or len(self._archive.f)):  # else one evaluation of each, to have a fit
                 break
             ends.append(self._descend(starts[first : first + together], TOL, MAX_NFEV))
-            self._shown.update(sum(len(end.f) for end in ends), self._cost(min(np.min(end.f) for end in ends)))
+            lowest = self._cost(min(np.min(end.f) for end in ends))
+            self._history.note(self._nfev, time.perf_counter() - self._began, lowest)
+            self._shown.update(sum(len(end.f) for end in ends), lowest)
             status = status or self._limit()
         return self._record(index, minima.join(ends) if ends else None, spacing, size, began, before, status)
 
@@ -434,6 +438,7 @@ class Search:
         finite = bool(found)
         status = status if finite or status is Status.INTERRUPTED else Status.NO_FINITE_VALUE
         nan = self._regression.structure.unflatten(np.full(self._regression.structure.n, np.nan))
+        elapsed = time.perf_counter() - self._began
         return Result(
             x=found[0].x if finite else nan,
             fun=found[0].fun if finite else float("nan"),
@@ -451,8 +456,9 @@ class Search:
             minima=found,
             unseen=None,  # the starts were chosen by their values
             lane_efficiency=min(self._nfev / max(self._made, 1), 1.0),
-            time=time.perf_counter() - self._began,
+            time=elapsed,
             compile_time=self.compile_time,
+            history=self._history.until(self._nfev, elapsed, found[0].fun) if finite else [],
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from jaxglobal import leastsquares, levenberg
+from jaxglobal.descent import Region
 from jaxglobal.levenberg import triangular
 from jaxglobal.regression import Data, Regression
 
@@ -36,6 +37,18 @@ class Lockstep:
         self._reg, self._points, self._near, self._searches, self._own_w = reg, points, near, searches, own_w
         self.key = reg.key, points.tobytes(), searches, own_w
 
+    def _box(self, lower: Any, upper: Any) -> Region:
+        """The bounds with lanes last, of one lane where all share them."""
+        return Region(lower.T, upper.T, (upper - lower).T) if self._reg.own_box else leastsquares.region(lower, upper)
+
+    def _place(self, points: Any, box: Region) -> Any:
+        """Points of the box around all, (..., n), at the same place in that of each lane, (..., n, L)."""
+        if not self._reg.own_box:
+            return points[..., None]
+        width = np.where(self._reg.upper > self._reg.lower, self._reg.upper - self._reg.lower, 1)
+        share = ((points - self._reg.lower) / width)[..., None]
+        return jnp.clip(box.lower + box.width * share, box.lower, box.upper)
+
     def _lanes(self, data: Data) -> Data:
         """The data with lanes last."""
         x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), data.x) if self._reg.own_x else data.x
@@ -43,7 +56,7 @@ class Lockstep:
 
     def first(self, _: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
         """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
-        data, box, reg = self._lanes(data), leastsquares.region(lower, upper), self._reg
+        data, box, reg = self._lanes(data), self._box(lower, upper), self._reg
         points, values = self._screen(self._points, data, box)
         chosen, left = [], values
         for k in range(self._searches):
@@ -67,7 +80,7 @@ class Lockstep:
         places: (G, k) of the points, near each other where no coordinate differs by more than reach. The best of all
         follow where too few are apart.
         """
-        points, values = self._screen(points, self._lanes(data), leastsquares.region(lower, upper))
+        points, values = self._screen(points, self._lanes(data), self._box(lower, upper))
         taken = jnp.isinf(values)
 
         def choose(k, carry):
@@ -87,12 +100,13 @@ class Lockstep:
 
     def _screen(self, points: Any, data: Data, box: Any) -> tuple[Any, Any]:
         """The starts with the linear parameters at their best for each data set, (G, n, L), and the costs, (G, L)."""
-        if self._reg.loss == "linear" and not self._reg.own_x and not self._own_w:
+        if self._reg.loss == "linear" and not (self._reg.own_x or self._own_w or self._reg.own_box):
             return self._screen_shared(points, data, box)
         lanes = data.y.shape[1]
 
         def screen(point):
-            wide = jnp.broadcast_to(point[:, None], (len(point), lanes if self._reg.own_x else 1))
+            shared = not (self._reg.own_x or self._reg.own_box)
+            wide = jnp.broadcast_to(self._place(point, box), (len(point), 1 if shared else lanes))
             p, f, _ = self._reg.project(data, wide, box)
             return p, jnp.where(jnp.isfinite(f), f, jnp.inf)
 
@@ -127,7 +141,7 @@ class Lockstep:
 
     def rest(self, p: Any, data: Data, lower: Any, upper: Any, most: Any) -> tuple[Any, ...]:
         """Searches on from p, (L, n), to the end, with at most so many evaluations."""
-        data, box = self._lanes(data), leastsquares.region(lower, upper)
+        data, box = self._lanes(data), self._box(lower, upper)
         rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), most)
         state = leastsquares.descend(self._reg, data, levenberg.begin(p.T), box, rules)
         return self._ended(data, state)

@@ -67,6 +67,7 @@ class Regression:
         loss: what a residual costs, by its name.
         covariance: whether `Data.w` is a matrix.
         own_x: whether each fit of many has abscissae of its own.
+        own_box: whether each has bounds of its own; lower and upper are those of a box around them.
         programs: where compiled programs are kept.
         look: a model that is not JAX, called for its values and its Jacobian (`hostfit.Model`), else None.
         safe: a program of this model as it is to be traced; see `closed.Closed`.
@@ -83,6 +84,7 @@ class Regression:
     programs: dict[Any, Any]
     look: Any = None
     safe: Callable[[Callable[..., Any], str], Callable[..., Any]] = as_it_is
+    own_box: bool = False
 
     @property
     def factorises(self) -> bool:
@@ -102,7 +104,10 @@ class Regression:
     @property
     def key(self) -> tuple[Any, ...]:
         """What a compiled program depends on, beside the shapes of the data."""
-        return self.structure.shapes, self.structure.dtype, self.linear, self.loss, self.covariance, self.own_x
+        return (
+            self.structure.shapes, self.structure.dtype, self.linear, self.loss, self.covariance, self.own_x,
+            self.own_box,
+        )  # fmt: skip
 
     @property
     def _loss(self) -> Loss:
@@ -171,7 +176,7 @@ class Regression:
         if self.loss != "linear":
             by_residual, by_row = losses.weigh(self._loss, r, data.scale)
             weighted, rhs = A * by_row[None], r * by_residual
-        best = separable.best_linear(weighted, rhs, z, region.lower[which], region.upper[which])
+        best = separable.best_linear(weighted, rhs, z, region.lower[which], region.upper[which], self.own_box)
         f_best = losses.cost(self._loss, r + jnp.sum(A * (best - z)[:, None], axis=0), data.scale)
         better = f_best < jnp.where(jnp.isnan(f), jnp.inf, f)
         return p.at[which].set(jnp.where(better, best, z)), jnp.where(better, f_best, f), columns

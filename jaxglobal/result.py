@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.history import Step
+
 COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied")  # numbers of a problem
 WIDTH = 104  # of what a printed result says
 SHOWN = 10  # minima and levels that a printed result lists
@@ -271,6 +273,7 @@ class Result:
             an upper bound binds, negative where a lower one does; minus the derivative of the minimum in that bound.
             None without constraints.
         active: which constraints are held by a bound, in the same structure.
+        history: when the best value got lower, some hundred steps at most, and the end; see `jaxglobal.plot.history`.
     """
 
     x: Any
@@ -294,6 +297,7 @@ class Result:
     violation: float = 0.0
     multipliers: Any = None
     active: Any = None
+    history: list[Step] = dataclasses.field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python numbers, lists and strings: for JSON; `levels` and `minima` are rows, for a pandas DataFrame.

@@ -41,43 +41,67 @@ class Run:
 
     def __init__(
         self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
-        searches: int | None, seed: int, shown: display.Silent,
+        searches: int | None, seed: int, shown: display.Silent, boxes: np.ndarray | None = None,
+        most: int | None = None, nfev: int = leastsquares.MAX_NFEV,
     ):  # fmt: skip
         """data: with the data sets first. points: (G, n) the starts that are screened. near: (G, K) neighbours of each.
 
-        guesses: (P, K, n). searches: of each data set; None: until they agree. seed: of further starts.
+        guesses: (P, K, n). searches: of each data set; None: until they agree. seed: of further starts. boxes:
+        (P, 2, n) of each data set, where they differ. most: data sets side by side, also where there are fewer; None:
+        no more than these. nfev: evaluations of a search, at most.
         """
         self._reg, self._data, self._own_w, self._y = reg, data, own_w, data.y
-        self._guesses, self._searches, self._seed = guesses, searches, seed
+        self._guesses, self._searches, self._seed, self._boxes = guesses, searches, seed, boxes
+        self._nfev = nfev
         self._programs = Lockstep(reg, points, near, min(searches or SEARCHES, len(points)), own_w)
         each = (reg.structure.n + 3) * data.y.shape[1] * reg.structure.dtype.itemsize
         lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
-        self._lanes = int(min(lanes, 1 << (len(data.y) - 1).bit_length()))
+        self._lanes = int(min(lanes, most or 1 << (len(data.y) - 1).bit_length()))
         self._shown, self.compile_time, self._precise = shown, 0.0, x64()
 
-    def fit(self, absolute_sigma: bool, interrupt: Interrupt) -> tuple[np.ndarray, ...]:
-        """Parameters, costs, covariances, evaluations, whether the fits are believed, and the searches."""
+    def fit(self, absolute_sigma: bool, interrupt: Interrupt, screen: Any = None) -> tuple[np.ndarray, ...]:
+        """Parameters, costs, covariances, evaluations, whether the fits are believed, and the searches.
+
+        screen: None for the starts of `points`; else points, places and reach (see `Lockstep.further`) of those from
+        which the starts beside the guesses are chosen, or () where the guesses are all.
+        """
         self._interrupt, self._complete = interrupt, np.ones(len(self._y), bool)
         count, n = len(self._y), self._reg.structure.n
-        squares = np.sum((self._data.w * self._y).astype(float) ** 2, axis=1)
+        w = self._data.w
+        weighted = self._y @ w.T if self._reg.covariance else w * self._y
+        squares = np.sum(weighted.astype(float) ** 2, axis=1)
         self._floor = leastsquares.NOISE * (regression.ROUNDING * float(np.finfo(self._y.dtype).eps)) ** 2 * squares
         everyone = np.arange(count)
-        *ends, others = self._blocks(everyone, self._programs.first, np.zeros((count, 0), self._y.dtype))
-        self._best = self._to_the_end(everyone, [np.array(field) for field in ends])
-        self._known = agreement.learn(agreement.nothing(count), self._best[1][:, None], self._floor)
-        for starts in (self._guesses, others):
+        self._known, rest = agreement.nothing(count), [self._guesses]
+        if screen is None:
+            *ends, others = self._blocks(everyone, self._programs.first, np.zeros((count, 0), self._y.dtype))
+            self._best = self._to_the_end(everyone, [np.array(field) for field in ends])
+            self._known, rest = agreement.learn(self._known, self._best[1][:, None], self._floor), [*rest, others]
+        else:
+            zero, none = np.zeros(count, np.int64), np.full((count, n, n), np.nan)
+            self._best = [none[:, 0].copy(), none[:, 0, 0].copy(), none, zero, zero.copy()]
+            if screen:
+                empty = np.zeros((count, 0), self._y.dtype)
+                starts = self._blocks(everyone, self._programs.further, empty, *screen)[0][:, : self._searches]
+                rest = [np.concatenate([self._guesses, starts], axis=1)]
+        for starts in rest:
             if starts.shape[1]:
                 self._search(everyone, starts)
         done = np.ones(count, bool) if self._searches is not None else self._settle()
         p, f, R, nfev, status = self._best
         points = np.sum(self._data.w > 0, axis=1) if self._own_w else self._y.shape[1]  # without those masked
-        dof = points - np.sum(self._reg.free)
+        free = self._reg.free if self._boxes is None else self._boxes[:, 1] > self._boxes[:, 0]
+        dof = points - np.sum(free, axis=-1)
         own: Any = self._data.units
         unit = float(own.r)
         variance = np.where(dof > 0, f / np.maximum(dof, 1), np.inf)
         size = np.full(count, 1 / unit**2) if absolute_sigma else variance
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
-        pcov = covariances(R, size, self._reg.free, tolerance)
+        pcov = np.empty(R.shape)
+        kinds, kind = np.unique(np.atleast_2d(free), axis=0, return_inverse=True)
+        for k, one in enumerate(kinds):
+            which = np.broadcast_to(kind.reshape(-1) == k, count)
+            pcov[which] = covariances(R[which], size[which], one, tolerance)
         success = done & np.isin(status, CONVERGED) & self._complete
         return p.reshape(count, n), f, pcov, nfev, success, self._known.made
 
@@ -148,7 +172,7 @@ class Run:
         """The ends of searches of these data sets, those that are cut short after they have gone on."""
         on = np.flatnonzero(ends[4] == LocalStatus.EVALUATION_LIMIT)
         if len(on):
-            rest = self._blocks(which[on], self._programs.rest, ends[0][on], np.int32(leastsquares.MAX_NFEV))
+            rest = self._blocks(which[on], self._programs.rest, ends[0][on], np.int32(self._nfev))
             searched = rest[3] > 0  # the others Ctrl-C has left out
             rest[3] += ends[3][on]
             for field, part in zip(ends, rest, strict=True):
@@ -193,7 +217,8 @@ class Run:
         x, y, w = self._data[:3]
         x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], x) if self._reg.own_x else x
         data = self._data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w)
-        return p[block], data, self._reg.lower, self._reg.upper
+        box = (self._reg.lower, self._reg.upper) if self._boxes is None else np.moveaxis(self._boxes[rows], 1, 0)
+        return p[block], data, *box
 
     def _compiled(self, make: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
         """The program for arguments of these shapes, None where Ctrl-C came first, and what it returns."""

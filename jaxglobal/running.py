@@ -21,6 +21,7 @@ import numpy as np
 from jaxglobal import binding, dealing, descent, feasible, found, polish, processes, stopping, streams, sweep
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal.found import Found
+from jaxglobal.history import History
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.minima import Ended, join
@@ -82,6 +83,7 @@ class Levels(Iterator[Level]):
         self._jac: tuple[np.ndarray, np.ndarray] | None = None  # a point, and the gradient there
         self._looked = 0  # gradients that were evaluated for a `result`, of which the search itself knows nothing
         self._levels: list[Level] = []
+        self._history = History()
         self._level: Underway | None = None
         self._status = Status.RUNNING
         self._ended_at: float | None = None
@@ -257,7 +259,9 @@ class Levels(Iterator[Level]):
             left = None if self._rules.max_evals is None else self._rules.max_evals - streams.spent.nfev
             self._collect(streams.run(rules, dealer.drains(level.dealt, allowed), left), level)
             level.seconds = earlier + time.perf_counter() - began
-            self._display.update(level.done, self._shown(self._found.f))
+            best = self._shown(self._found.f)
+            self._history.note(streams.spent.nfev, time.perf_counter() - self._began, best)
+            self._display.update(level.done, best)
             self._status = self._limit(streams)
             yield
         if not finished:  # a limit, perhaps between two blocks of starts
@@ -415,6 +419,8 @@ class Levels(Iterator[Level]):
         state, arrays = kept
         self._found = checkpoints.unpack_found(self._found, state["found"], arrays)
         self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._problem.structure)
+        for k, level in enumerate(self._levels):
+            self._history.note(sum(before.nfev for before in self._levels[: k + 1]), 0.0, level.fun)
         if state["level"] is not None:
             self._level = Underway(**{**state["level"], "counts": np.array(state["level"]["counts"])})
         self._width.most, self._width.short, self._looked = state["lanes"], state["short"], state["looked"]
@@ -492,6 +498,7 @@ class Levels(Iterator[Level]):
     def _result(self, best: Found, jac: np.ndarray, has_aux: bool) -> Result:
         """What has been found, with the gradient at the best point."""
         problem, rules, finite = self._problem, self._rules, math.isfinite(best.f)
+        value = self._shown(best.f)
         spent = self._width.spent.add(self._looked, ticks=self._looked)
         ended_as = [item for level in self._levels for item in level.statuses.items()]
         begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
@@ -520,5 +527,6 @@ class Levels(Iterator[Level]):
             lane_efficiency=spent.efficiency,
             time=ended - self._began,
             compile_time=self._width.compile_time,
+            history=self._history.until(spent.nfev, ended - self._began, value) if math.isfinite(value) else [],
         )
         return result if self._subject is None else binding.told(result, self._subject, best.x, problem.structure)

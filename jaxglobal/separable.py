@@ -86,11 +86,14 @@ def rounding(size: np.ndarray) -> np.ndarray:
     return AGREES * (number.eps * size + number.tiny)
 
 
-def best_linear(columns: jax.Array, r: jax.Array, z: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
+def best_linear(
+    columns: jax.Array, r: jax.Array, z: jax.Array, lower: jax.Array, upper: jax.Array, held: bool = False
+) -> jax.Array:
     """The linear parameters, (s, L), that minimise |r + columns dz|^2 in the box, from residuals r at z.
 
     columns: (s, N, L), or (s, N, 1) where lanes share them. Where the free minimum lies outside, parameters are fixed
-    at the bounds that they cross, in turn: a feasible point, and nearly always the best.
+    at the bounds that they cross, in turn: a feasible point, and nearly always the best. held: whether some may be
+    fixed from the first.
     """
     R, q, _ = triangular(columns, r)
     low, high = lower - z, upper - z
@@ -103,7 +106,10 @@ def best_linear(columns: jax.Array, r: jax.Array, z: jax.Array, lower: jax.Array
         outside = (move < low) | (move > high)
         return jnp.clip(move, low, high), fixed | outside
 
-    free = -backward(R, q)
-    start = jnp.clip(free, low, high), (free < low) | (free > high)
+    if held:
+        start = solve(0, (jnp.zeros_like(z), low == high))
+    else:
+        free = -backward(R, q)
+        start = jnp.clip(free, low, high), (free < low) | (free > high)
     move, _ = lax.fori_loop(1, len(R), solve, start)
     return jnp.clip(z + move, lower, upper)  # a sum that is rounded may lie outside

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     made = fixture.__wrapped__() if hasattr(fixture, "__wrapped__") else fixture.__pytest_wrapped__.obj()
     for style in ("default", "dark_background"):
         with plt.style.context(style):
-            figure, axes = plt.subplots(2, 3, figsize=(15, 8), layout="constrained")
-            for name, ax in zip(NAMES, axes.flat, strict=True):
+            figure, axes = plt.subplots(3, 4, figsize=(20, 13), layout="constrained")
+            for name, ax in zip(NAMES, axes.flat, strict=False):
                 draw(name, made, ax)
             figure.savefig(pathlib.Path(sys.argv[1]) / f"pictures_{style}.png", dpi=70)

@@ -11,7 +11,14 @@ PAGES = sorted(
 )  # which takes several processes: tests/together.py
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+DEAR = ("profiles.md",)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page.name in DEAR else []) for page in PAGES],
+    ids=lambda page: page.name,
+)
 def test_blocks_run(page, capsys):
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S)
     names = {}

@@ -342,3 +342,18 @@ def test_wrong_arguments(change, message):
     given = {"model": decay, "xdata": T, "ydata": data(), "bounds": BOX, **change}
     with pytest.raises((TypeError, ValueError), match=message):
         jg.curve_fit(**given)
+
+
+def test_many_fits_in_boxes_of_their_own(tol):
+    boxes = np.array([BOX] * 4)
+    boxes[:, 0] = np.array([2.2, 2.4, 0, 0])[:, None] + np.array([0, 0, 10, 10])[:, None] * [0, 1]
+    boxes[3, 1] = 4.0, 9.0  # where the best rate is not
+    fits = jg.curve_fit_many(decay, T, np.tile(data(), (4, 1)), boxes, p0=boxes[..., 1], progress=False)
+    for i, box in enumerate(boxes):
+        one = jg.curve_fit(decay, T, data(), [tuple(side) for side in box], progress=False)
+        assert np.isclose(fits.fun[i], one.fun, rtol=1e-2 * tol)
+        np.testing.assert_allclose(fits.perr[i], one.perr, rtol=10 * tol)
+    assert fits.popt[0, 0] == boxes[0, 0, 0] and fits.perr[0, 0] == 0 and fits.success.all()
+    for wrong, message in [({"bounds_axis": 1}, "bounds_axis"), ({"p0": np.zeros((4, 3)) - 2}, "`p0` must lie inside")]:
+        with pytest.raises(ValueError, match=message):
+            jg.curve_fit_many(decay, T, np.tile(data(), (4, 1)), boxes, **wrong)

@@ -21,6 +21,7 @@ from jaxglobal.result import LocalStatus, Status, duration
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
+    ["history"],
     "result nearest problems canonical cost jumps sequential linear_algebra programs keys out_of_range closed".split(),
     "descent lattice objective starts stopping cmaes hops chains scans lastlook adaptive".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
@@ -30,7 +31,7 @@ ORDER = [
     "constraint kkt feasible exact lagrangian subject finishing constrained binding sensitivity".split(),
     "asked differences workers host checkpoint".split(),
     "running driver argmin family slots guided many derivative search asynchronous".split(),
-    "agreement leastsquares lockstep hostfit stored fit rounds fits proof plot versions".split(),
+    "agreement leastsquares lockstep hostfit stored fit rounds fits proof profiles bootstrap plot versions".split(),
     ["__init__", "__main__"],
 ]
 
@@ -39,6 +40,11 @@ PROOF = (
     "intervals functions node moves enclose flat agree slopes tangents contract model constant lower newton squares "
     "bound region apart crew pool branch kept gather certificate picture entry __init__"
 ).split()
+FOLDERS = {
+    "proof": PROOF,
+    "profiles": "thresholds records line fit_points function_points study contours entry __init__".split(),
+    "plot": "axes searches landscapes places fits proofs __init__".split(),
+}
 
 
 @given(st.integers(0, 5), st.integers(1, 3))
@@ -206,7 +212,7 @@ def test_imports_go_one_way():
     """Each module imports only those above it."""
     rank = {name: i for i, names in enumerate(ORDER) for name in names}
     place = {name: i for i, name in enumerate(name for names in ORDER for name in names)}
-    assert set(rank) == {path.stem for path in PACKAGE.glob("*.py")} | {"proof"}
+    assert set(rank) == {path.stem for path in PACKAGE.glob("*.py")} | set(FOLDERS)
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
@@ -219,12 +225,13 @@ def test_imports_go_one_way():
         assert "jax._src" not in path.read_text()
 
 
-def test_imports_of_the_proof_go_one_way():
-    place = {name: i for i, name in enumerate(PROOF)}
-    assert set(place) == {path.stem for path in (PACKAGE / "proof").glob("*.py")}
-    for path in (PACKAGE / "proof").glob("*.py"):
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_imports_of_a_folder_go_one_way(folder):
+    place = {name: i for i, name in enumerate(FOLDERS[folder])}
+    assert set(place) == {path.stem for path in (PACKAGE / folder).glob("*.py")}
+    for path in (PACKAGE / folder).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxglobal.proof"):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"jaxglobal.{folder}"):
                 module = node.module.split(".")[2:]
                 for name in module or [alias.name for alias in node.names]:
                     assert place[name] < place[path.stem], f"{path.stem} imports {name}"

@@ -1,0 +1,139 @@
+"""What all pictures share: axes, colours, what variables are called, and which results can be drawn."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.closed import Structure
+from jaxglobal.fit import Fit
+from jaxglobal.objective import read_bounds
+from jaxglobal.regression import names_of
+from jaxglobal.result import Result
+
+BLUE, ORANGE, GREEN, SKY, RED, PINK = "#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7"
+CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+STYLES = ("-", "--", "-.", ":")
+FEW = 8  # variables whose ranges are written
+FLAT, TINY = 1e-9, 1e-20  # of a value, and of zero: differences below are rounding, no reason for an axis of their size
+
+
+def made(ax: Any) -> Any:
+    """The axes that were given, or new ones."""
+    return pyplot().subplots(layout="constrained")[1] if ax is None else ax
+
+
+def panels(ax: Any, count: int, columns: int, size: tuple[float, float]) -> np.ndarray:
+    """So many axes, (count,), those that were given or new ones in rows; size: of each, in inches."""
+    if ax is not None:
+        found = np.ravel(np.asarray(ax, object))
+        if len(found) < count:
+            raise ValueError(f"`ax` must be at least {count} axes; got {len(found)}.")
+        return found[:count]
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    wide, high = size
+    _, grid = pyplot().subplots(
+        rows, columns, figsize=(wide * columns, high * rows), layout="constrained", squeeze=False
+    )
+    for left_over in grid.flat[count:]:
+        left_over.set_axis_off()
+    return grid.flat[:count]
+
+
+def pyplot() -> Any:
+    """Matplotlib's."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError:
+        raise ImportError('jaxglobal.plot needs matplotlib: python -m pip install "jaxglobal[plot]"') from None
+    return plt
+
+
+def ink(ax: Any) -> Any:
+    """The colour of the style's text."""
+    return ax.xaxis.label.get_color()
+
+
+def ground(ax: Any) -> Any:
+    """The colour of the style's ground."""
+    return ax.get_facecolor()
+
+
+def outline(colour: Any) -> Any:
+    """An edge around what is drawn."""
+    from matplotlib import patheffects
+
+    return patheffects.withStroke(linewidth=2.2, foreground=colour)
+
+
+def legend(ax: Any, **options: Any) -> None:
+    """The legend inside the axes, where no savefig cuts it off, on the ground of the style."""
+    options = {"loc": "best", "fontsize": "small", "framealpha": 0.85, "edgecolor": "none", **options}
+    ax.legend(facecolor=ground(ax), **options)
+
+
+def tidy(ax: Any, whole: bool = False) -> Any:
+    """Without a frame; whole: with whole numbers along the x axis."""
+    ax.spines[["top", "right"]].set_visible(False)
+    if whole:
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    return ax
+
+
+def not_flat(ax: Any, values: Any) -> None:
+    """Gives values that are equal but for rounding an axis of their own size."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if len(values) and np.ptp(values) <= max(FLAT * np.max(np.abs(values)), TINY):
+        half = 0.1 * abs(values[0]) if abs(values[0]) > TINY else 1.0
+        ax.set_ylim(values[0] - half, values[0] + half)
+
+
+def search(result: Any, name: str = "result") -> Result:
+    """The search of a result or a fit, which has something to show."""
+    found = result.result if isinstance(result, Fit) else result
+    if not isinstance(found, Result):
+        what = f"one of them: {type(result).__name__}" if hasattr(result, "__len__") else type(result).__name__
+        raise TypeError(f"`{name}` must be what minimize or curve_fit returned; got {what}.")
+    if not found.minima:
+        raise ValueError(f"`{name}` must have a minimum to be drawn; it ended with {found.status.name}.")
+    return found
+
+
+def flat(x: Any) -> np.ndarray:
+    """The variables one after another."""
+    leaves = [np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(x)]
+    return np.concatenate(leaves) if leaves else np.zeros(0)
+
+
+def structure(x: Any) -> Structure:
+    """How the variables are laid out."""
+    leaves, treedef = jax.tree.flatten(x)
+    return Structure(treedef, tuple(np.shape(leaf) for leaf in leaves), np.dtype(float))
+
+
+def names(result: Any) -> list[str]:
+    """What the variables are called: as in a fit, by their paths in a pytree, else x0, x1, ..."""
+    if isinstance(result, Fit):
+        return list(result.names)
+    layout = structure(result.x)
+    if layout.treedef == jax.tree.structure(0) and len(layout.shapes[0]) == 1:
+        return [f"x{i}" for i in range(layout.n)]
+    return names_of(None, layout, False)
+
+
+def sides(bounds: Any, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and upper bounds, (n,), of a result x."""
+    found, low, high = read_bounds(bounds, None)
+    if found.n != len(flat(x)):
+        raise ValueError(f"`bounds` must be those of {len(flat(x))} variables, as the result has; got {found.n}.")
+    return np.asarray(low, float), np.asarray(high, float)
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least so many."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
+    return int(value)

@@ -1,0 +1,212 @@
+"""The landscape of a function of one or two variables."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal.host import Host
+from jaxglobal.objective import read_bounds
+from jaxglobal.plot import axes
+from jaxglobal.plot.axes import BLUE, ORANGE, SKY
+from jaxglobal.result import Result
+from jaxglobal.starts import Grid
+
+GRID, HOST_GRID = 160, 40  # points a side of a landscape
+CURVE, HOST_CURVE = 800, 200  # points of a landscape of one variable
+LISTED = 30  # minima that are drawn
+MARGIN = 0.05  # of the box, beyond minima outside it
+HOLLOWS = 200  # local minima of a grid that are searched from, the lowest
+TOGETHER = 0.02  # of the picture: searches that end so near each other end in one minimum
+WALL = 1e300  # where the function is not defined
+TICKS = 5  # values at the colour bar
+
+
+def landscape(
+    result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (), starts: int | None = None, ax: Any = None
+) -> Any:
+    """A function of one or two variables, the starts of a level, the basins to which they lead, and the minima.
+
+    A basin is where steepest descent on the picture's own grid ends in the same minimum: hollows of the grid along a
+    curved valley are one where a local search from each ends in one place. Where the function is not defined there is
+    no colour.
+
+    Args:
+        result: what `minimize` returned.
+        fun: the function that was minimised, a JAX one or a `host`.
+        bounds: its bounds, as pairs or a `Box`.
+        args: its further arguments.
+        starts: the level whose starts are drawn; None takes the last one of at most 64.
+        ax: axes to draw on; None makes new ones.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError: it is no result, or no function.
+        ValueError: the function has more than two variables.
+    """
+    result = axes.search(result)
+    if not callable(fun):
+        raise TypeError(f"`fun` must be the function that was minimised; got {type(fun).__name__}.")
+    n = read_bounds(bounds, None)[0].n
+    if n not in (1, 2):
+        raise ValueError(f"`bounds` must be those of one or two variables for a landscape; got {n}: see minima.")
+    low, high = axes.sides(bounds, result.x)
+    ax, names = axes.made(ax), axes.names(result)
+    values, is_host = evaluator(fun, bounds, args), isinstance(fun, Host)
+    begun = low + (high - low) * _starts(result, n, starts)
+    found = np.array([axes.flat(minimum.x) for minimum in result.minima[:LISTED]])
+    more = MARGIN * (high - low)
+    low = np.where(np.min(found, axis=0) < low, np.min(found, axis=0) - more, low)
+    high = np.where(np.max(found, axis=0) > high, np.max(found, axis=0) + more, high)
+    if n == 1:
+        heights = [minimum.fun for minimum in result.minima[:LISTED]]
+        _curve(ax, values, HOST_CURVE if is_host else CURVE, low, high, begun, found, heights, names)
+    else:
+        _surface(ax, values, HOST_GRID if is_host else GRID, low, high, begun, found, names)
+    place = "best"
+    if n == 2:  # in the corner that is farthest from the best minimum
+        right, top = (found[0] - low) / (high - low) < 0.5
+        place = f"{'upper' if top else 'lower'} {'right' if right else 'left'}"
+    axes.legend(ax, ncols=2, columnspacing=1, loc=place)
+    return axes.tidy(ax)
+
+
+def evaluator(fun: Callable[..., Any], bounds: Any, args: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """The function as one of flat points, (k, n) -> (k,), of a host one by one; NaN where it fails."""
+    args = args if isinstance(args, tuple) else (args,)
+    structure = read_bounds(bounds, None)[0]
+    if isinstance(fun, Host):
+        inner = fun.fun
+        if fun.vectorized:
+            return lambda points: np.asarray(inner(structure.unflatten(points), *args), float)
+
+        def one(x: np.ndarray) -> float:
+            try:
+                out = inner(structure.unflatten(x), *args)
+                return float(np.ravel(np.asarray(out[0] if isinstance(out, tuple) else out))[0])
+            except Exception:  # a simulator may raise where it has no answer
+                return float("nan")
+
+        return lambda points: np.array([one(x) for x in points])
+
+    def value(x: Any) -> Any:
+        out = fun(structure.unflatten(x), *args)
+        return out[0] if isinstance(out, tuple) else out
+
+    batched = jax.jit(jax.vmap(value))
+    return lambda points: np.asarray(batched(jnp.asarray(points, structure.dtype)), float)
+
+
+def _curve(
+    ax: Any, values: Any, count: int, low: Any, high: Any, starts: Any, found: Any, heights: list[float],
+    names: list[str],
+) -> None:  # fmt: skip
+    """A function of one variable."""
+    x = np.linspace(low[0], high[0], count)
+    y = values(x[:, None])
+    basin = basins(y, values, x[:, None])
+    edges = np.flatnonzero(np.diff(basin))
+    ends = np.concatenate([[0], edges + 1, [len(x) - 1]])
+    for k, (a, b) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+        ax.axvspan(x[a], x[b], color=axes.ink(ax), alpha=0.07 if k % 2 else 0.0, lw=0)
+    ax.plot(x, y, color=BLUE, lw=1.6, label="function")
+    ax.plot(starts[:, 0], values(starts), "|", color=axes.ink(ax), ms=9, label=f"{len(starts)} starts")
+    ax.plot(found[1:, 0], heights[1:], "o", color=SKY, mec=axes.ink(ax), mew=0.6, ms=6, label="local minima")
+    ax.plot(found[:1, 0], heights[:1], "D", color=ORANGE, mec=axes.ink(ax), mew=0.6, ms=8, label="global minimum")
+    ax.set(xlabel=names[0], ylabel="value")
+
+
+def _surface(ax: Any, values: Any, count: int, low: Any, high: Any, starts: Any, found: Any, names: list[str]) -> None:
+    """A function of two variables: shades by rank, so that every scale can be seen; basins by their borders."""
+    x, y = (a + (b - a) * (np.arange(count) + 0.5) / count for a, b in zip(low, high, strict=True))
+    points = np.stack(np.meshgrid(x, y), axis=-1)
+    z = values(points.reshape(-1, 2)).reshape(count, count)
+    finite = np.isfinite(z)
+    ranked = np.sort(z[finite])
+    shade = np.ma.masked_array(np.searchsorted(ranked, np.where(finite, z, 0)) / max(len(ranked), 1), ~finite)
+    extent = (low[0], high[0], low[1], high[1])
+    image = ax.imshow(
+        shade, origin="lower", extent=extent, aspect="auto", cmap="cividis", vmin=0, vmax=1,
+        interpolation="nearest" if np.any(~finite) else "bilinear",
+    )  # fmt: skip
+    if np.any(~finite):
+        ax.fill([], [], facecolor="none", edgecolor=axes.ink(ax), hatch="///", lw=0.4, label="not defined")
+        ax.contourf(x, y, (~finite).astype(float), levels=[0.5, 1.5], colors="none", hatches=["///"])
+    basin = basins(z, values, points)
+    border = np.zeros_like(basin, bool)
+    border[:, 1:] |= basin[:, 1:] != basin[:, :-1]
+    border[1:] |= basin[1:] != basin[:-1]
+    white = np.ones((*border.shape, 4)) * [1, 1, 1, 0.5] * (border & finite)[..., None]
+    ax.imshow(white, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    (marks,) = ax.plot(*starts.T, "+", color="white", ms=5, mew=1, label=f"{len(starts)} starts", ls="")
+    marks.set_path_effects([axes.outline("black")])
+    if len(found) > 1:
+        ax.plot(*found[1:].T, "o", color=SKY, mec="black", mew=0.6, ms=6, label="local minima", clip_on=False)
+    ax.plot(*found[:1].T, "D", color=ORANGE, mec="black", mew=0.8, ms=9, label="global minimum", clip_on=False)
+    ax.set(xlabel=names[0], ylabel=names[1], xlim=extent[:2], ylim=extent[2:])
+    shares = np.linspace(0, 1, TICKS)
+    bar = ax.figure.colorbar(image, ax=ax, ticks=shares, pad=0.02)
+    bar.ax.set_yticklabels([f"{value:.3g}" for value in np.quantile(ranked, shares)] if len(ranked) else [])
+    bar.set_label("value, by rank")
+
+
+def basins(z: np.ndarray, values: Callable[[np.ndarray], np.ndarray], points: np.ndarray) -> np.ndarray:
+    """The number of the minimum to which steepest descent on the grid leads from each point, of the shape of z.
+
+    z: (...) the values at points, (..., n). Hollows of the grid from which searches end in one place are one.
+    """
+    hollow = descended(z)
+    flat, lows = points.reshape(-1, points.shape[-1]), np.unique(hollow)
+    lows = lows[np.isfinite(z.ravel()[lows])]
+    lows = lows[np.argsort(z.ravel()[lows], kind="stable")]
+    if len(lows) < 2:
+        return hollow
+    size = np.max(flat, axis=0) - np.min(flat, axis=0)
+    ends, number = [], np.arange(z.size)
+    for low in lows[:HOLLOWS]:
+        end = settled(flat[low], values, size)
+        near = [of for of, other in ends if np.max(np.abs(other - end) / size) < TOGETHER]
+        ends += [] if near else [(low, end)]
+        number[low] = near[0] if near else low
+    return number[hollow]
+
+
+def settled(x: np.ndarray, values: Callable[[np.ndarray], np.ndarray], size: np.ndarray) -> np.ndarray:
+    """Where a local search on values alone ends, begun with steps of a hundredth of the picture."""
+    from scipy.optimize import minimize  # takes a while to import
+
+    simplex = np.vstack([x, x + np.diag(0.01 * size)])
+    options = {"initial_simplex": simplex, "xatol": np.inf, "fatol": 1e-9, "maxfev": 200}
+    wall = lambda y: np.where(np.isfinite(y), y, WALL)  # noqa: E731
+    return minimize(lambda p: float(wall(values(p[None]))[0]), x, method="Nelder-Mead", options=options).x
+
+
+def descended(z: np.ndarray) -> np.ndarray:
+    """The number of the grid's local minimum to which steepest descent from each point leads, of the shape of z."""
+    z = np.where(np.isfinite(z), z, np.inf)
+    index = np.arange(z.size).reshape(z.shape)
+    padded = np.pad(z, 1, constant_values=np.inf)
+    numbers = np.pad(index, 1)
+    best, to = z.copy(), index.copy()
+    for shift in np.ndindex(*(3,) * z.ndim):
+        part = tuple(slice(s, s + size) for s, size in zip(shift, z.shape, strict=True))
+        lower = padded[part] < best
+        best, to = np.where(lower, padded[part], best), np.where(lower, numbers[part], to)
+    to = to.ravel()
+    while True:
+        further = to[to]
+        if np.array_equal(further, to):
+            return to.reshape(z.shape)
+        to = further
+
+
+def _starts(result: Result, n: int, level: int | None) -> np.ndarray:
+    """The starts of a level of the grid, in the unit box."""
+    grid = Grid()
+    small = [k for k in range(len(result.levels)) if grid.size(k, n) <= 64]
+    k = (small[-1] if small else 0) if level is None else axes.whole("starts", level, 0)
+    return grid.points(k, 0, grid.size(k, n), n)

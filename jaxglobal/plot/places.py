@@ -1,0 +1,163 @@
+"""Pictures of where minima lie: across the variables, in pairs of them, and on cuts through the best."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.plot import axes
+from jaxglobal.plot.axes import BLUE, ORANGE, SKY
+from jaxglobal.plot.landscapes import evaluator
+from jaxglobal.result import Result
+
+LISTED = 30  # minima that are drawn as lines
+POINTS = 240  # of a cut
+MOST_CUTS = 24
+PAIRED = 5  # variables that are paired where there are more
+SPREAD = 0.9  # share of the values of a cut that its axis shows
+
+
+def minima(result: Result, bounds: Any = None, ax: Any = None) -> Any:
+    """The distinct minima as lines across the variables, the best thick; each axis is one variable.
+
+    Args:
+        result: what `minimize` returned, or a `Fit`.
+        bounds: of the search, to draw each variable between its bounds; None takes the range of the minima.
+        ax: axes to draw on; None makes new ones.
+
+    Returns:
+        The axes.
+    """
+    found = axes.search(result)
+    names, given, result = axes.names(result), ax, found
+    best = result.minima[:LISTED]
+    x = np.array([axes.flat(minimum.x) for minimum in best])
+    n = x.shape[1]
+    if given is None and n > axes.FEW:
+        given = axes.panels(None, 1, 1, (min(0.42 * n + 1.5, 14), 4.2))[0]
+    ax = axes.made(given)
+    low, high = (np.min(x, axis=0), np.max(x, axis=0)) if bounds is None else axes.sides(bounds, result.x)
+    unit = np.where(high > low, (x - low) / np.where(high > low, high - low, 1), 0.5)
+    places = np.arange(n)
+    for i in reversed(range(1, len(unit))):
+        ax.plot(places, unit[i], color=SKY, alpha=max(0.9 - i / len(unit), 0.25), lw=1, marker=".", zorder=1)
+    ax.plot(places, unit[0], color=ORANGE, lw=2.5, marker="D", zorder=3, label=f"best: {best[0].fun:.6g}")
+    for place in places:
+        ax.axvline(place, color=axes.ink(ax), lw=0.6, alpha=0.4, zorder=0)
+    if n <= axes.FEW:
+        names = [f"{name}\n{a:.3g} to {b:.3g}" for name, a, b in zip(names, low, high, strict=True)]
+    ax.set_xticks(places, names, fontsize="small", rotation=0 if n <= axes.FEW else 90)
+    what = "box" if bounds is not None else "range of the minima"
+    ax.set(ylabel=f"place in the {what}", ylim=(-0.04, 1.04), xlim=(-0.4, n - 0.6), yticks=[0, 0.5, 1])
+    ax.set_title(f"{len(best)} best of {len(result.minima)} distinct minima", fontsize="medium")
+    axes.legend(ax)
+    return axes.tidy(ax)
+
+
+def slices(result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (), ax: Any = None) -> Any:
+    """Cuts of the function through the best point, along each variable; the other minima are marked at their values.
+
+    Args:
+        result: what `minimize` returned.
+        fun: the function that was minimised, a JAX one or a `host`.
+        bounds: its bounds.
+        args: its further arguments.
+        ax: as many axes as there are variables, 24 at most, to draw on; None makes new ones.
+
+    Returns:
+        The axes, as an array.
+    """
+    found_by = axes.search(result)
+    names, result = axes.names(result), found_by
+    low, high = axes.sides(bounds, result.x)
+    best, n = axes.flat(result.x), min(len(low), MOST_CUTS)
+    values = evaluator(fun, bounds, args)
+    found = np.array([[*axes.flat(m.x), m.fun] for m in result.minima[:LISTED]])
+    drawn = axes.panels(ax, n, 4 if n > 2 else n, (3.2, 2.6))
+    for i, one in enumerate(drawn):
+        a, b = min(low[i], best[i]), max(high[i], best[i])
+        places = np.sort(np.append(np.linspace(a, b, POINTS), best[i]))
+        points = np.repeat(best[None], len(places), axis=0)
+        points[:, i] = places
+        f = values(points)
+        one.plot(places, f, color=BLUE, lw=1.5, label="function")
+        one.plot(found[1:, i], found[1:, -1], "o", color=SKY, mec=axes.ink(one), mew=0.6, ms=5, label="other minima")
+        one.plot(best[i], result.fun, "D", color=ORANGE, mec=axes.ink(one), mew=0.6, ms=7, label="best", zorder=4)
+        axes.tidy(one).set_xlabel(names[i])
+        finite = np.append(f[np.isfinite(f)], found[:, -1])
+        top = np.quantile(finite, SPREAD)
+        size = top - result.fun
+        if size > axes.FLAT * abs(result.fun):
+            one.set_ylim(result.fun - 0.08 * size, top + 0.15 * size)
+        if i % 4 == 0:
+            one.set_ylabel("value")
+    axes.legend(drawn[0])
+    if len(low) > n:
+        drawn[0].set_title(f"the first {n} of {len(low)} variables", fontsize="medium")
+    return drawn
+
+
+def pairs(result: Result, bounds: Any = None, variables: Any = None, ax: Any = None) -> Any:
+    """The distinct minima by pairs of variables, coloured by value, the best marked.
+
+    Args:
+        result: what `minimize` returned, or a `Fit`.
+        bounds: of the search, for the ends of the axes; None takes the range of the minima.
+        variables: the numbers of those that are paired; None takes all, or the five in which minima differ most.
+        ax: axes for all pairs to draw on, one after another; None makes new ones.
+
+    Returns:
+        The axes, as an array: (1, 0), (2, 0), (2, 1), (3, 0), ...
+    """
+    found = axes.search(result)
+    names = axes.names(result)
+    x = np.array([axes.flat(minimum.x) for minimum in found.minima])
+    f = np.array([minimum.fun for minimum in found.minima])
+    low, high = (np.min(x, axis=0), np.max(x, axis=0)) if bounds is None else axes.sides(bounds, found.x)
+    if variables is None:
+        spread = np.std(x, axis=0) / np.where(high > low, high - low, 1)
+        variables = sorted(np.argsort(-spread, kind="stable")[:PAIRED]) if x.shape[1] > PAIRED else range(x.shape[1])
+    which = [int(i) for i in variables]
+    if len(which) < 2 or len(set(which)) < len(which) or not all(0 <= i < x.shape[1] for i in which):
+        raise ValueError(f"`variables` must be at least two different ones of {x.shape[1]}; got {which}.")
+    places = [(row, column) for row in range(1, len(which)) for column in range(row)]
+    if ax is None:
+        side = len(which) - 1
+        _, grid = axes.pyplot().subplots(
+            side, side, figsize=(2.4 * side + 1.6, 2.3 * side + 0.4), layout="constrained", squeeze=False
+        )
+        for row, column in np.ndindex(side, side):
+            if column > row:
+                grid[row, column].set_axis_off()
+        drawn = np.array([grid[row - 1, column] for row, column in places], object)
+    else:
+        drawn = axes.panels(ax, len(places), len(places), (3, 3))
+    order = np.argsort(-f, kind="stable")  # the best on top
+    marks = None
+    for one, (row, column) in zip(drawn, places, strict=True):
+        i, j = which[column], which[row]
+        marks = one.scatter(
+            x[order, i], x[order, j], c=f[order], cmap="cividis_r", s=30, edgecolor=axes.ink(one), lw=0.4, zorder=2
+        )
+        one.plot(x[0, i], x[0, j], "D", color=ORANGE, mec=axes.ink(one), mew=0.8, ms=9, zorder=3, label="best")
+        for k, limits in ((i, one.set_xlim), (j, one.set_ylim)):
+            margin = 0.06 * (high[k] - low[k]) or 0.5
+            limits(low[k] - margin, high[k] + margin)
+        if row == len(which) - 1 or ax is not None:
+            one.set_xlabel(names[i])
+        else:
+            one.tick_params(labelbottom=False)
+        if column == 0 or ax is not None:
+            one.set_ylabel(names[j])
+        else:
+            one.tick_params(labelleft=False)
+        axes.tidy(one)
+    drawn[0].figure.colorbar(marks, ax=list(drawn), label="value", shrink=0.8)
+    if ax is None and len(which) > 2:  # where the grid is empty
+        handles, labels = drawn[0].get_legend_handles_labels()
+        drawn[0].figure.legend(handles, labels, loc="upper right", frameon=False, fontsize="small")
+    else:
+        axes.legend(drawn[0])
+    more = f", {len(which)} of {x.shape[1]} variables" if len(which) < x.shape[1] else ""
+    drawn[0].set_title(f"{len(f)} distinct minima{more}", fontsize="medium")
+    return drawn

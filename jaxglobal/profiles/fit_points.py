@@ -1,0 +1,219 @@
+"""Points of profiles of a fit: each the same data in a box of its own, for the rounds of many fits.
+
+A function of the parameters cannot be held by a box. It becomes one more datum instead, that it be c, with a large
+weight: where the search of this sum ends, the cost is the lowest of all points with the same value of the function, so
+that the point lies on the profile, wherever it is; how near c it comes is a matter of convenience.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal import regression, units
+from jaxglobal import starts as sequences
+from jaxglobal.closed import Structure
+from jaxglobal.fit import Fit
+from jaxglobal.interrupt import Interrupt
+from jaxglobal.progress import Silent
+from jaxglobal.regression import Data, Regression
+from jaxglobal.rounds import Run, both_ways, screened
+
+LANES = 64  # points side by side
+LONGEST = 40  # evaluations of a search: those that need more come from bad starts, and others get there
+STARTS = 32  # of the second level of those that are screened; the first is the centre
+SEARCHES = (2, 8)  # of each point from screened starts: with two more than it has parameters that are not linear
+SAMPLE = 1024  # points by which the range of a function is seen
+STIFF = 1e3  # times the data together the datum more holds the function, as far as the digits allow
+
+
+class FitPoints:
+    """Searches with parameters held; arrays are in the user's units, (P, n).
+
+    Attributes:
+        lower: (n,) the bounds of all parameters.
+        upper: (n,) likewise.
+        floor: costs that differ by less are the same.
+        asked: whether Ctrl-C has asked to end.
+        searches: local searches so far.
+    """
+
+    def __init__(self, fit: Fit, interrupt: Interrupt, shown: Silent):
+        """The points of this fit."""
+        self._fit, self._interrupt, self._shown = fit, interrupt, shown
+        self.take(fit._regression, fit.data, fit._units)
+
+    def take(self, reg: Regression, data: Data, own: Any) -> None:
+        """What is searched: the fit in these units."""
+        self._own, self.searches, self._seen = own, 0, {}
+        self.lower, self.upper = np.asarray(reg.lower, float), np.asarray(reg.upper, float)
+        dtype = reg.structure.dtype
+        self._reg = dataclasses.replace(reg, own_box=True).within(own)
+        self._data = data.within(own, dtype)
+        m = len(self._reg.searched)
+        unit, reach = screened(sequences.Sobol(STARTS), m, None)
+        points, places = both_ways(self._reg, unit)
+        self._starts = points, places.astype(dtype), np.asarray(reach, dtype)
+        self._each = min(m + SEARCHES[0], SEARCHES[1])
+        self.floor = float(own.cost(self._reg.floor(self._data)))
+
+    @property
+    def asked(self) -> bool:
+        """See the class."""
+        return self._interrupt.asked
+
+    def noise(self, f: float) -> float:
+        """What rounding the residuals does to a cost near f."""
+        return self.floor + 2 * (max(f, 0.0) * self.floor) ** 0.5
+
+    def search(
+        self, boxes: np.ndarray, guesses: np.ndarray, wide: bool, last: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
+        """The lowest costs, (P,), points and covariances in boxes (P, 2, n), from guesses (P, K, n), NaN for none.
+
+        wide: from the best of screened starts too. last: (P,) what the last datum is for each.
+        """
+        reg, own, dtype = self._reg, self._own, self._reg.structure.dtype
+        boxes = (boxes / own.p).astype(dtype)
+        guesses = np.clip((guesses / own.p).astype(dtype), boxes[:, None, 0], boxes[:, None, 1])
+        y = np.broadcast_to(self._data.y, (len(boxes), *self._data.y.shape))
+        if last is not None:
+            y = np.concatenate([y[:, :-1], (last[:, None] / own.y).astype(dtype)], axis=1)
+        data = self._data._replace(y=y)
+        none = np.zeros((0, reg.structure.n), dtype)
+        run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, boxes, LANES, LONGEST)
+        screen = self._starts if wide else ()
+        p, f, pcov, _, _, made = run.fit(self._fit._errors.known, self._interrupt, screen)
+        self.searches += int(np.sum(made))
+        pcov = pcov * np.multiply.outer(own.p.astype(float), own.p)
+        return own.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
+
+    def at(self, index: np.ndarray, c: np.ndarray, guesses: np.ndarray, wide: bool) -> tuple[np.ndarray, ...]:
+        """The values, costs and points with the parameters of these numbers held at c, (P,)."""
+        boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(c), axis=0)
+        boxes[np.arange(len(c)), :, index] = c[:, None]
+        f, x, _ = self.search(boxes, guesses, wide)
+        return c, f, x
+
+    def free(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The costs and points to which these lead with nothing held."""
+        boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(x), axis=0)
+        f, x, _ = self.search(boxes, x[:, None], False)
+        return f, x
+
+    def values(self, index: int, x: np.ndarray) -> np.ndarray:
+        """What is held at these points."""
+        return x[:, index]
+
+    def costs(self, x: np.ndarray) -> np.ndarray:
+        """The costs at these points."""
+        return self.look(x)[0]
+
+    def errors(self, x: np.ndarray) -> np.ndarray:
+        """The standard errors of the parameters there, (P, n), by the curvature."""
+        pcov = self.look(x)[1]
+        return np.sqrt(np.diagonal(pcov, axis1=1, axis2=2))
+
+    def look(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Costs and covariances at minima: a search from there is one evaluation."""
+        key = x.tobytes()
+        if key not in self._seen:
+            boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(x), axis=0)
+            f, _, pcov = self.search(boxes, x[:, None], False)
+            self._seen = {key: (f, pcov)}
+        return self._seen[key]
+
+
+class FunctionOfFit:
+    """Searches with a function g of the parameters held, by a datum more."""
+
+    def __init__(self, fit: Fit, g: Callable[..., Any], interrupt: Interrupt, shown: Silent):
+        """g: a number, of the parameters as `Fit.popt` has them."""
+        self._plain, reg, data = FitPoints(fit, interrupt, shown), fit._regression, fit.data
+        self.lower, self.upper, self.floor = self._plain.lower, self._plain.upper, self._plain.floor
+        structure, w = reg.structure, np.asarray(data.w, float)
+        self._structure, self._g = structure, number(g, structure)
+        mix = w if w.ndim == 2 else None
+
+        def model(x, *parts):
+            y = reg.model(x, list(parts), data.constants)
+            y = y if mix is None else jnp.asarray(mix, y.dtype) @ y
+            return jnp.append(y, self._g(jnp.stack(parts)))
+
+        N, flat = len(data.y), structure.flatten(fit.popt)[None]
+        size = (fit.fun / fit.dof if fit.dof > 0 else 0.0) if not fit._errors.known else 1.0
+        error = self.errors(flat)[0, 0]
+        error = error if np.isfinite(error) and error > 0 else np.ptp(self.values(-1, sample(self._plain))) / 8 or 1.0
+        stiff = min(STIFF, float(np.finfo(structure.dtype).eps) ** -0.25)  # it is taken from the cost again
+        self._weight = stiff * max(size, self.floor) ** 0.5 / error
+        y = np.append(w @ data.y if w.ndim == 2 else data.y, 0.0)
+        weights = np.append(np.ones(N) if w.ndim == 2 else np.broadcast_to(w, N), self._weight)
+        own = units.choose(reg.lower, reg.upper, y, weights, structure.dtype)
+        read = regression.read_model(model, structure, True, data.x, N + 1)
+        linear = regression.linear_parameters(read, data.x, reg.lower, reg.upper, own)
+        summed = Regression(read.call, structure, reg.lower, reg.upper, linear, "linear", False, False, read.programs)
+        self._held = FitPoints(fit, interrupt, shown)
+        self._held.take(summed, data._replace(y=y, w=weights, constants=read.constants), own)
+
+    @property
+    def asked(self) -> bool:
+        """Whether Ctrl-C has asked to end."""
+        return self._plain.asked
+
+    @property
+    def searches(self) -> int:
+        """Local searches so far."""
+        return self._plain.searches + self._held.searches
+
+    def at(self, index: np.ndarray, c: np.ndarray, guesses: np.ndarray, wide: bool) -> tuple[np.ndarray, ...]:
+        """The values that g takes, near c, the costs and points."""
+        boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(c), axis=0)
+        f, x, _ = self._held.search(boxes, guesses, wide, c)
+        v = self.values(-1, x)
+        return v, f - (self._weight * (v - c)) ** 2, x
+
+    def noise(self, f: float) -> float:
+        """What rounding the residuals does to a cost near f."""
+        return self._plain.noise(f)
+
+    def free(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The costs and points to which these lead with nothing held."""
+        return self._plain.free(x)
+
+    def values(self, index: int, x: np.ndarray) -> np.ndarray:
+        """What g is at these points, (P, n)."""
+        return np.asarray(jax.vmap(self._g)(jnp.asarray(x, self._structure.dtype)), float)
+
+    def costs(self, x: np.ndarray) -> np.ndarray:
+        """The costs at these points."""
+        return self._plain.costs(x)
+
+    def errors(self, x: np.ndarray) -> np.ndarray:
+        """The standard errors of g there, (P, 1), by the curvature and its slope."""
+        return spread(self._g, self._structure, x, self._plain.look(x)[1])
+
+
+def number(g: Callable[..., Any], structure: Structure, args: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
+    """The user's function as one of flat parameters, (n,) -> ()."""
+
+    def of(p):
+        return jnp.reshape(jnp.asarray(g(structure.unflatten(p), *args)), ())
+
+    return of
+
+
+def sample(points: Any) -> np.ndarray:
+    """Points of the box, (k, n), for the range of a function in it."""
+    unit = sequences.Sobol(SAMPLE).points(1, 0, SAMPLE, len(points.lower))
+    return points.lower + (points.upper - points.lower) * unit
+
+
+def spread(g: Callable[[Any], Any], structure: Structure, x: np.ndarray, pcov: np.ndarray) -> np.ndarray:
+    """The standard errors of g at points, (P, 1), whose covariances are pcov, (P, n, n); infinite where these are."""
+    slope = np.asarray(jax.vmap(jax.grad(g))(jnp.asarray(x, structure.dtype)), float)
+    with np.errstate(invalid="ignore"):
+        error = np.sqrt(np.einsum("pi,pij,pj->p", slope, pcov, slope))
+    return np.where(np.isnan(error), np.inf, error)[:, None]

@@ -1,0 +1,230 @@
+"""profile: ends of sets against SciPy's re-optimisation, several minima, what is said instead of raised; bootstrap."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+from checks import float64_only
+
+import jaxglobal as jg
+from jaxglobal.profiles import line as lines
+from jaxglobal.profiles.thresholds import Rule
+
+BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
+T = np.linspace(0, 4, 40)
+
+
+def decay(t, a, k, c):
+    return a * jnp.exp(-k * t) + c
+
+
+def data(seed=0, noise=0.05):
+    return 2.5 * np.exp(-1.3 * T) + 0.5 + noise * np.random.default_rng(seed).standard_normal(len(T))
+
+
+def half_life(p):
+    return jnp.log(2) / p[1]
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return jg.curve_fit(decay, T, data(), BOX, progress=False)
+
+
+@pytest.fixture(scope="module")
+def profile(fit):
+    return jg.profile(fit, progress=False)
+
+
+def held(i, value, start):
+    """The lowest cost with a parameter held, by SciPy."""
+    others = [j for j in range(3) if j != i]
+
+    def residuals(free):
+        p = np.insert(np.asarray(free, float), i, value)
+        return p[0] * np.exp(-p[1] * T) + p[2] - data()
+
+    return 2 * scipy.optimize.least_squares(residuals, np.asarray(start, float)[others], xtol=1e-14, ftol=1e-14).cost
+
+
+def test_ends_are_where_the_re_optimised_cost_passes_the_threshold(fit, profile, x64):
+    threshold = float(fit.fun) * (1 + scipy.stats.f.ppf(0.95, 1, 37) / 37)
+    for i, curve in enumerate(profile.curves):
+        assert np.isclose(curve.threshold, threshold, rtol=1e-6 if x64 else 1e-4)
+        ((low, high),) = curve.intervals
+        for inner, outer in ((low, curve.best), (high, curve.best)):
+            end = scipy.optimize.brentq(
+                lambda v, i=i: held(i, v, fit.popt) - threshold, *sorted((outer, 2 * inner - outer)), xtol=1e-12
+            )
+            assert abs(end - inner) < (1e-4 if x64 else 5e-3) * (high - low)
+        k = len(curve.values) // 3
+        assert np.isclose(curve.fun[k], held(i, curve.values[k], fit.popt), rtol=1e-5)
+    assert profile.success and not profile.message and not profile.lower
+    assert profile["k"] is profile[1] and profile.intervals[2] == profile["c"].intervals
+    assert "[" in repr(profile) and "95 %, F" in profile._repr_html_()
+
+
+def test_points_are_dense_where_the_set_ends(profile):
+    for curve in profile.curves:
+        (low, high), (left, right) = curve.intervals[0], curve.at_bound[0]
+        inside = np.sum((curve.values >= low) & (curve.values <= high))
+        assert not left and not right and inside >= 8 and len(curve.values) < 100
+        assert curve.values[0] == BOX[["a", "k", "c"].index(curve.name)][0]  # the whole box is looked at
+
+
+def test_a_function_of_the_parameters(fit, profile, x64):
+    ((low, high),) = profile["k"].intervals
+    of = jg.profile(fit, of=half_life, progress=False)
+    np.testing.assert_allclose(
+        of["half_life"].intervals[0], (np.log(2) / high, np.log(2) / low), rtol=1e-5 if x64 else 2e-3
+    )
+
+
+def test_contours_reach_as_far_as_the_profiles_of_their_threshold(fit, profile):
+    (contour,) = jg.profile(fit, parameters="a", pairs=[("a", "k")], progress=False).contours
+    assert np.isclose(contour.threshold, fit.fun * (1 + 2 * scipy.stats.f.ppf(0.95, 2, 37) / 37), rtol=1e-4)
+    a, k = contour.values
+    assert contour.fun.shape == (len(a), len(k))
+    inside = contour.fun <= contour.threshold
+    ((low, high),) = profile["a"].intervals  # of one parameter: inside of the shadow of the set of both
+    reach = a[np.any(inside, axis=1)]
+    assert reach[0] < low and reach[-1] > high and not inside[0].any() and not inside[:, -1].any()
+
+
+def test_a_lower_minimum_is_said_and_taken():
+    def wave(t, a, w, p):
+        return a * jnp.sin(w * t + p)
+
+    t = np.arange(12) + 0.05 * np.sin(7 * np.arange(12))
+    y = np.sin(2.2 * t + 0.3) + 0.3 * np.cos(5.1 * np.arange(12))
+    whole = jg.curve_fit(wave, t, y, [(0, 5), (0.2, 6), (-4, 4)], progress=False)
+    wrong = next(other for other in whole.fits if abs(other.popt[1] - whole.popt[1]) > 1)
+    stuck = dataclasses.replace(whole, popt=wrong.popt, fun=wrong.fun, fits=[wrong])
+    found = jg.profile(stuck, parameters=["w"], progress=False)
+    assert found.lower and not found.success and "lower than that of the fit" in found.message
+    assert np.isclose(found.fun, whole.fun, rtol=1e-5) and np.isclose(found.best[1], whole.popt[1], rtol=1e-3)
+    sure = scipy.stats.f.cdf((1.2 * wrong.fun / whole.fun - 1) * 9, 1, 9)  # so that the wrong one is inside
+    rough = jg.profile(whole, parameters=["w"], confidence=sure, progress=False)
+    assert len(rough["w"].intervals) > 1 and "several intervals: w" in rough.message
+    assert rough.values[0] is None and len(rough.values[1]) == len(rough["w"].fun)
+    for low, high in rough["w"].intervals:
+        middle = jg.curve_fit(wave, t, y, [(0, 5), (low, high), (-4, 4)], progress=False)
+        assert middle.fun <= rough["w"].threshold * (1 + 1e-6)
+
+
+def test_what_is_said_instead_of_raised(fit):
+    narrow = jg.curve_fit(decay, T, data(), [(0, 10), (0, 10), (0.5, 0.506)], progress=False)
+    found = jg.profile(narrow, progress=False)
+    assert found["c"].undetermined
+    np.testing.assert_allclose(found["c"].intervals, [(0.5, 0.506)], rtol=1e-6)
+    assert "not determined within the box: c" in found.message and "*" in str(found["c"])
+    few = jg.profile(dataclasses.replace(fit, dof=0), parameters=["k"], progress=False)
+    assert few["k"].intervals == [BOX[1]] and "no more data than parameters" in few.message
+
+
+@pytest.mark.slow
+def test_fixed_parameters_and_bounds_that_are_reached():
+    fixed = jg.curve_fit(decay, T, data(), [(0, 2.5), (0, 10), (0.5, 0.5)], progress=False)
+    found = jg.profile(fixed, progress=False)
+    assert found["c"].fixed and found["c"].intervals == [(0.5, 0.5)]
+    assert found["a"].at_bound[-1][1] and found["a"].intervals[-1][1] == 2.5 and "(*): a" in found.message
+
+
+def test_wrong_arguments(fit):
+    for wrong, kind, message in [
+        ({"confidence": 95}, ValueError, "between 0 and 1"),
+        ({"parameters": ["kk"]}, ValueError, "`parameters` must be among a, k, c"),
+        ({"pairs": ["ak"]}, ValueError, "`pairs` must be pairs"),
+        ({"pairs": [(0, 0)]}, ValueError, "two different parameters"),
+        ({"bounds": BOX}, TypeError, "must be left out for a fit"),
+        ({"level": 0.9}, TypeError, "no argument 'level'"),
+    ]:
+        with pytest.raises(kind, match=message):
+            jg.profile(fit, **wrong)
+    with pytest.raises(TypeError, match="curve_fit or minimize"):
+        jg.profile(3)
+    with pytest.raises(ValueError, match="linear"):
+        jg.profile(dataclasses.replace(fit, loss="huber"))
+
+
+def test_thresholds():
+    assert np.isclose(Rule("F", 0.95, 10).rise(2.0), 2 * scipy.stats.t.ppf(0.975, 10) ** 2 / 10)
+    assert np.isclose(Rule("F", 0.9, 10).rise(2.0, 2), 2 * 2 * scipy.stats.f.ppf(0.9, 2, 10) / 10)
+    assert np.isclose(Rule("chi squared", 0.95, 10).rise(2.0, 2), scipy.stats.chi2.ppf(0.95, 2))
+    assert np.isclose(Rule("likelihood", 0.95, 0).rise(2.0), scipy.stats.norm.ppf(0.975) ** 2 / 2)
+    assert np.isinf(Rule("F", 0.95, 0).rise(0.0))
+
+
+def test_a_crossing_is_found_between_any_heights():
+    v = np.array([0.0, 1.0, 2.0, 3.0])
+    np.testing.assert_allclose(lines.crossing(v, 0.7 * v, 1, 2), (1 / 0.7, 0), atol=1e-12)
+    assert lines.crossing(v, np.array([0.0, 0.5, np.inf, np.inf]), 1, 2)[0] == 1.5
+    rough = lines.crossing(v, np.array([0.9, 0.99, 1.01, 9.0]), 1, 2)[0]
+    assert 1 < rough < 2
+
+
+@pytest.mark.slow
+@float64_only
+def test_of_a_likelihood_it_is_that_of_its_fit():
+    box = jg.Box({"a": 0.0, "c": -1.0, "k": 0.0}, {"a": 10.0, "c": 2.0, "k": 10.0})
+
+    def minus_log_likelihood(p, t, y):
+        return 0.5 * jnp.sum((decay(t, p["a"], p["k"], p["c"]) - y) ** 2) / 0.05**2
+
+    args = T, data()
+    result = jg.minimize(minus_log_likelihood, box, args, progress=False)
+    found = jg.profile(result, minus_log_likelihood, box, args, progress=False)
+    sure = jg.curve_fit(decay, T, data(), BOX, sigma=0.05, absolute_sigma=True, progress=False)
+    of_fit = jg.profile(sure, progress=False)
+    for name in "akc":
+        (one,), (other,) = found[name].intervals, of_fit[name].intervals
+        np.testing.assert_allclose(one, other, atol=2e-4 * (one[1] - one[0]))
+    assert set(found.intervals) == {"a", "c", "k"}
+    of = jg.profile(result, minus_log_likelihood, box, args, of=lambda p, t, y: jnp.log(2) / p["k"], progress=False)
+    ((low, high),) = found["k"].intervals
+    np.testing.assert_allclose(of["of"].intervals[0], (np.log(2) / high, np.log(2) / low), rtol=1e-4)
+    with pytest.raises(TypeError, match="JAX function that was minimised"):
+        jg.profile(result)
+    with pytest.raises(ValueError, match="lies outside"):
+        jg.profile(
+            result, minus_log_likelihood, jg.Box({"a": 0.0, "c": -1.0, "k": 0.0}, {"a": 0.1, "c": 2.0, "k": 1.0}), args
+        )
+
+
+@pytest.mark.slow
+@float64_only
+def test_covariance_matrices_and_single_precision_ask_the_same():
+    mix = 0.01 * (np.eye(40) + 0.4 * np.eye(40, k=1) + 0.4 * np.eye(40, k=-1))
+    fit = jg.curve_fit(decay, T, data(), BOX, sigma=mix, progress=False)
+    found = jg.profile(fit, parameters=["k"], progress=False)["k"]
+    factor = np.linalg.cholesky(mix)
+
+    def cost(k):
+        A = np.linalg.solve(factor, np.stack([np.exp(-k * T), np.ones_like(T)], axis=1))
+        y = np.linalg.solve(factor, data())
+        return np.sum((A @ np.linalg.lstsq(A, y, rcond=None)[0] - y) ** 2)
+
+    for end in found.intervals[0]:
+        assert np.isclose(cost(end), found.threshold, rtol=1e-4)
+    of = jg.profile(fit, of=half_life, progress=False)[0].intervals[0]
+    np.testing.assert_allclose(np.log(2) / np.array(of[::-1]), found.intervals[0], rtol=1e-5)
+    assert jax.config.jax_enable_x64
+
+
+def test_a_bootstrap_has_the_errors_of_the_fit(fit):
+    sets = fit.bootstrap(400, seed=1, progress=False)
+    np.testing.assert_allclose(sets.perr, fit.perr, rtol=0.2)
+    np.testing.assert_allclose(np.sqrt(np.diag(sets.pcov)), sets.perr, rtol=1e-6)
+    for (low, high), value, error in zip(sets.intervals(0.95), fit.popt, fit.perr, strict=True):
+        assert 3 * error < high - low < 5 * error and low < value < high
+    assert len(sets) == 400 and sets.popt.shape == (400, 3) and sets.fits.success.all() and "400" in repr(sets)
+    again = fit.bootstrap(400, seed=1, progress=False)
+    np.testing.assert_array_equal(sets.samples, again.samples)
+    with pytest.raises(ValueError, match="at least 2"):
+        fit.bootstrap(1)
+    with pytest.raises(ValueError, match="residuals that hang together"):
+        dataclasses.replace(fit, data=fit.data._replace(w=np.eye(40))).bootstrap(2)
