@@ -87,7 +87,7 @@ def cache_compilations() -> None:
 @functools.cache
 def code() -> str:
     """Which code of jaxglobal made a result: a digest of its modules."""
-    files = sorted(pathlib.Path(jg.__file__).parent.glob("*.py"))
+    files = sorted(pathlib.Path(jg.__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 

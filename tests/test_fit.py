@@ -353,7 +353,8 @@ def test_many_fits_in_boxes_of_their_own(tol):
         one = jg.curve_fit(decay, T, data(), [tuple(side) for side in box], progress=False)
         assert np.isclose(fits.fun[i], one.fun, rtol=1e-2 * tol)
         np.testing.assert_allclose(fits.perr[i], one.perr, rtol=10 * tol)
-    assert fits.popt[0, 0] == boxes[0, 0, 0] and fits.perr[0, 0] == 0 and fits.success.all()
+    assert fits.popt[0, 0] == fits.popt.dtype.type(boxes[0, 0, 0])
+    assert fits.perr[0, 0] == 0 and fits.success.all()
     for wrong, message in [({"bounds_axis": 1}, "bounds_axis"), ({"p0": np.zeros((4, 3)) - 2}, "`p0` must lie inside")]:
         with pytest.raises(ValueError, match=message):
             jg.curve_fit_many(decay, T, np.tile(data(), (4, 1)), boxes, **wrong)
