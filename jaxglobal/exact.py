@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import compiling, devices, keys, modes, objective
-from jaxglobal.closed import Closed, close
+from jaxglobal import compiling, devices, modes, precise
+from jaxglobal.closed import Closed
 from jaxglobal.modes import FAILURES
 from jaxglobal.objective import Objective
 
@@ -151,19 +151,7 @@ def read(fun: Callable[..., Any], args: Any, problem: Objective, m: int) -> Exac
     args: the user's own, before anything was rounded.
     """
     closed, leaves, dtype = problem.closed, problem.leaves, problem.structure.dtype
-    if dtype == np.float32:
-        with jax.enable_x64(True):
-            structure = dataclasses.replace(problem.structure, dtype=np.dtype(np.float64))
-            given = jax.tree.map(widened, objective.read_args(args))
-            try:
-                closed = close(fun, structure, given, True)
-                dtype = np.dtype(np.float64)
-                leaves = [*map(keys.numbers, jax.tree.leaves(given)), *closed.constants]
-            except Exception:  # whatever fun raises for a dtype that it was not written for
-                closed = problem.closed
+    wide = precise.traced(fun, args, problem) if dtype == np.float32 else None
+    if wide is not None:
+        closed, leaves, dtype = wide.closed, wide.leaves, np.dtype(np.float64)
     return Exact(closed, leaves, problem.lower.astype(dtype), problem.upper.astype(dtype), m)
-
-
-def widened(leaf: jax.Array) -> jax.Array:
-    """A leaf of the args, in float64 where it is a float."""
-    return leaf.astype(np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
