@@ -127,10 +127,16 @@ def test_settings_of_the_caller_hold_while_it_compiles(monkeypatch):
 
 @pytest.mark.slow
 def test_python_ends_after_an_interrupted_compilation():
+    # Ctrl-C is pressed when the first program is on its way to XLA, which takes a while over this function.
     code = (
         "import signal, threading, test_interrupt as t, jaxglobal as jg\n"
+        "from jaxglobal import compiling\n"
+        "compiled, presses = compiling.compiled, [threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])]\n"
+        "def pressed(*args):\n"
+        "    while presses: presses.pop().start()\n"
+        "    return compiled(*args)\n"
+        "compiling.compiled = pressed\n"
         "search = jg.levels(t.slow_to_compile, t.BOX, progress=False)\n"
-        "timer = threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]); timer.start()\n"
         "print(list(search)); print(search.result.status.name)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="tests", timeout=120)
