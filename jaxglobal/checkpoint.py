@@ -120,6 +120,22 @@ class Checkpoint:
         return time.monotonic() - self._written >= EVERY
 
 
+def keep(
+    path: Any, function: Any, args: Any, bounds: Any, guesses: Any, rules: Any, options: Any,
+    group: processes.Alone = processes.ALONE,
+) -> Checkpoint | None:  # fmt: skip
+    """The checkpoint at the path, if there is one, for a search of these parts, the same in all processes.
+
+    rules: those of `stopping`.
+    """
+    if path is None and group.count == 1:
+        return None
+    rules = dataclasses.asdict(dataclasses.replace(rules, max_time=None))
+    parts = fingerprint(function=function, args=args, bounds=bounds, x0=guesses, options=(rules, options))
+    group.same(parts)
+    return None if path is None else Checkpoint(path, parts, group)
+
+
 def fingerprint(**parts: Any) -> dict[str, str]:
     """A hash of each part, which is the same in every run of the same program."""
     digests = {name: hashlib.sha256(b"".join(described(part))).hexdigest() for name, part in parts.items()}

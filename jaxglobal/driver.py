@@ -246,7 +246,8 @@ def levels(
     function = fun.identity if isinstance(fun, Host) else problem.closed.identity
     options = (sequence, search.identity, width, noise, bool(has_aux))
     options += () if subject is None else (subject.rows.lower, subject.rows.upper, float(ctol))
-    kept = keep(checkpoint, function, args, problem, guesses, rules, options, group)
+    box = problem.lower, problem.upper, problem.open, str(problem.structure)
+    kept = checkpoints.keep(checkpoint, function, args, box, guesses, rules, options, group)
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
         group, given[0].platform if isinstance(lanes, str) else "any", soon, subject,
@@ -287,30 +288,6 @@ def check_callback(callback: Any) -> None:
     """Raises unless it is a function, or None."""
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
-
-
-def keep(
-    path: Any,
-    function: Any,
-    args: Any,
-    problem: objective.Objective,
-    guesses: Any,
-    rules: stopping.Rules,
-    options: Any,
-    group: processes.Alone = processes.ALONE,
-) -> checkpoints.Checkpoint | None:
-    """The checkpoint at the path, if there is one, for a search of these parts, the same in all processes."""
-    if path is None and group.count == 1:
-        return None
-    parts = checkpoints.fingerprint(
-        function=function,
-        args=args,
-        bounds=(problem.lower, problem.upper, problem.open, str(problem.structure)),
-        x0=guesses,
-        options=(dataclasses.asdict(dataclasses.replace(rules, max_time=None)), options),
-    )
-    group.same(parts)
-    return None if path is None else checkpoints.Checkpoint(path, parts, group)
 
 
 def by_host(

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import hostfit, implicit, leastsquares, quotients, regression, stopping, stored, units
+from jaxglobal import checkpoint as checkpoints
+from jaxglobal import driver, hostfit, implicit, leastsquares, quotients, regression, stopping, stored, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
@@ -29,7 +30,7 @@ from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
 from jaxglobal.objective import Box, is_tracing, refuse_tracing
 from jaxglobal.regression import Data, Regression
-from jaxglobal.result import LocalStatus, Result, brief, duration, table
+from jaxglobal.result import Level, LocalStatus, Result, brief, duration, table
 from jaxglobal.units import Units
 
 SHOWN = 6  # local fits that a printed fit lists
@@ -321,9 +322,12 @@ def curve_fit(
     frtol: float = 1e-8,
     max_time: float | None = None,
     max_levels: int | None = None,
+    max_evals: int | None = None,
     starts: Any = "auto",
     seed: int = 0,
+    callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
+    checkpoint: Any = None,
 ) -> Fit:
     """The best fit of a model to data anywhere in a box: `scipy.optimize.curve_fit` without a starting guess.
 
@@ -346,9 +350,13 @@ def curve_fit(
         frtol: two costs are the same within frtol times their size.
         max_time: wall-clock seconds from the call, after which the best fit so far is returned; so it is after Ctrl-C.
         max_levels: levels of starts.
+        max_evals: evaluations of the model, those of starts that are screened included; of a search under way one more
+            of each start at work.
         starts: "auto", `jaxglobal.Grid()`, `jaxglobal.Sobol()` or an object like them.
         seed: of starts that are scrambled.
+        callback: callback(level) is called after each level; raises StopIteration to stop.
         progress: as for `minimize`.
+        checkpoint: a file that keeps the state after each level, from which the same call goes on.
 
     Returns:
         A `Fit`, which unpacks as popt, pcov. Inside jit, vmap and grad, with data or bounds that are traced, its popt,
@@ -374,7 +382,8 @@ def curve_fit(
         raise ValueError(
             "`absolute_sigma` must be False with loss='lad': its errors come from the scatter of the data."
         )
-    rules = stopping.Rules(same, 0.0, frtol, max_time, max_levels)
+    rules = stopping.Rules(same, 0.0, frtol, max_time, max_levels, max_evals=max_evals)
+    driver.check_callback(callback)
     shown = display.show(progress)
     xdata, ydata, sigma = regression.without_masked(xdata, ydata, sigma)
     structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
@@ -391,7 +400,8 @@ def curve_fit(
         cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
         with hostfit.Model(model, cost, structure, lower, upper) as called:
             reg = hostfit.regression_of(called, structure, lower, upper)
-            result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, progress)
+            observers = dict(callback=callback, progress=progress, checkpoint=checkpoint)
+            result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, observers)
             return finish(reg, data, given, bounds, result, absolute_sigma, reg.model, model)
     called = regression.as_called(model, structure, one_by_one)
     read = regression.read_model(model, structure, one_by_one, x, len(y))
@@ -400,12 +410,17 @@ def curve_fit(
     reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
     sequence = sequences.read(starts, len(reg.searched), seed)
     if is_traced((data, lower, upper, guesses)) or is_tracing():
+        if callback is not None or checkpoint is not None:
+            raise ValueError("`callback` and `checkpoint` must be left out inside jit, vmap and grad.")
         return traced(reg, data, given, bounds, guesses, sequence, max_levels, absolute_sigma, called, model)
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
+    function = read.text(), read.constants
+    options = sequence, loss, covariance
+    kept = checkpoints.keep(checkpoint, function, (x, y, weights, scale), (lower, upper), guesses, rules, options)
     with Interrupt() as interrupt, one_thread(reg.factorises):
         inner, own = reg.within(of_search), guesses / of_search.p
-        search = leastsquares.Search(inner, given, own, sequence, rules, shown, began, interrupt)
+        search = leastsquares.Search(inner, given, own, sequence, rules, shown, began, interrupt, callback, kept)
         try:
             status, found = search.run()
         finally:

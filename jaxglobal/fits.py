@@ -4,6 +4,7 @@ What is asked is read here, once for all data sets; how they are searched is in 
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import family, objective, regression, units
+from jaxglobal import family, objective, regression, stopping, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import is_traced
@@ -35,8 +36,8 @@ class Fits:
         pcov: (P, n, n) their covariances; infinite for parameters that the data do not determine.
         perr: (P, n) their standard deviations.
         fun: (P,) the costs in float64, NaN where no value was finite.
-        success: (P,) whether the fit is believed: enough of its searches agree on the lowest cost, and Ctrl-C left none
-            out. With `levels` or `searches`: whether the search that found it converged.
+        success: (P,) whether the fit is believed: enough of its searches agree on the lowest cost, and no limit left
+            any out. With `levels` or `searches`: whether the search that found it converged.
         nfev: (P,) evaluations of the model with its Jacobian.
         searches: (P,) local searches.
         nstarts: starts that were screened, for each data set, before the first search.
@@ -97,6 +98,7 @@ def curve_fit_many(
     p0: Any = None,
     levels: int | None = None,
     searches: int | None = None,
+    max_time: float | None = None,
     x_axis: Any = "auto",
     starts: Any = "auto",
     seed: int = 0,
@@ -106,8 +108,8 @@ def curve_fit_many(
     """The best fits of a model to many data sets of the same size, without starting guesses.
 
     For every data set all starts of the first levels are screened, and it is searched from the best few; where these do
-    not agree on the lowest cost, from further ones until enough do. After Ctrl-C what has been found is returned: NaN
-    for data sets that no search has begun for.
+    not agree on the lowest cost, from further ones until enough do. After `max_time` or Ctrl-C what has been found is
+    returned: NaN for data sets that no search has begun for.
 
     Args:
         model: as for `curve_fit`.
@@ -124,6 +126,7 @@ def curve_fit_many(
         searches: local searches of each data set, from its best starts that no near one beats; None: as many as it
             takes for enough to agree, or two where `levels` is given. Not of a host model, each fit of which is that of
             `curve_fit`.
+        max_time: wall-clock seconds from the call; also while a program compiles, which is left to its end then.
         x_axis: 0 where each data set has abscissae of its own, None where they share them; "auto" sees it by the
             shapes.
         starts: as for `curve_fit`.
@@ -155,6 +158,8 @@ def curve_fit_many(
     whole = isinstance(searches, int | np.integer) and not isinstance(searches, bool) and searches >= 1
     if searches is not None and not whole:
         raise ValueError(f"`searches` must be a whole number of at least 1; got {searches!r}.")
+    stopping.Rules(max_time=max_time)  # raises unless it is a time
+    until = math.inf if max_time is None else began + max_time
     shown = display.show(progress)
     objective.refuse_tracing("curve_fit_many", "vmap and curve_fit")
     if is_traced((xdata, ydata, sigma, bounds)):
@@ -164,7 +169,7 @@ def curve_fit_many(
         if searches is not None:
             raise ValueError(f"`searches` must be left out for a host model, fitted level by level; got {searches}.")
         return one_by_one_fits(
-            began, model, xdata, ydata, bounds, sigma, x_axis, p0,
+            began, until, model, xdata, ydata, bounds, sigma, x_axis, p0,
             dict(absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, starts=starts, seed=seed, progress=False,
                  max_levels=levels),
         )  # fmt: skip
@@ -190,7 +195,7 @@ def curve_fit_many(
     data = Data(x, y, w, f_scale, read.constants).within(own, structure.dtype)
     fixed = SEARCHES if searches is None and levels is not None else searches
     boxes = None if boxes is None else boxes / own.p
-    run = Run(reg, data, own_w, points, near, guesses, fixed, seed, shown, boxes)
+    run = Run(reg, data, own_w, points, near, guesses, fixed, seed, shown, boxes, until=until)
     try:
         with Interrupt() as interrupt, one_thread():
             p, f, pcov, nfev, success, made = run.fit(absolute_sigma, interrupt)
@@ -299,7 +304,7 @@ def read_guesses(
 
 
 def one_by_one_fits(
-    began: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, p0: Any,
+    began: float, until: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, p0: Any,
     options: dict[str, Any],
 ) -> Fits:  # fmt: skip
     """The fits of a model that is not a JAX function, one after the other."""
@@ -313,11 +318,13 @@ def one_by_one_fits(
     def one(i: int) -> Fit:
         x = jax.tree.map(lambda leaf: np.asarray(leaf)[i], xdata) if own_x else xdata
         guess = None if p0 is None else structure.unflatten(guesses[i, 0])
-        return curve_fit(model, x, y[i], bounds, np.asarray(sigma)[i] if own_w else sigma, p0=guess, **options)
+        left = None if math.isinf(until) else max(until - time.perf_counter(), 0.0)
+        weights = np.asarray(sigma)[i] if own_w else sigma
+        return curve_fit(model, x, y[i], bounds, weights, p0=guess, max_time=left, **options)
 
     fits: list[Fit] = []
     with Interrupt() as interrupt:
-        while len(fits) < len(y) and not interrupt.asked:
+        while len(fits) < len(y) and not (fits and (interrupt.asked or time.perf_counter() >= until)):
             fits.append(one(len(fits)))
 
     def all_of(leaves: Any, missing: Any) -> np.ndarray:

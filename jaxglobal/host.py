@@ -118,9 +118,9 @@ class Host:
         """Closes it."""
         self.close()
 
-    def of(self, fun: Callable[..., Any]) -> "Host":
+    def of(self, fun: Callable[..., Any], tag: str) -> "Host":
         """A host like this one, for another function without a gradient of its own."""
-        return Host(fun, None, self._executor, self._limit, False, self._timeout, self.step, self.noise, self.tag)
+        return Host(fun, None, self._executor, self._limit, False, self._timeout, self.step, self.noise, tag)
 
     @property
     def identity(self) -> Any:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal import driver, leastsquares, levenberg, losses, regression, stopping
+from jaxglobal.checkpoint import fingerprint
 from jaxglobal.closed import Structure
 from jaxglobal.host import Host
 from jaxglobal.interrupt import Interrupt
@@ -84,7 +85,9 @@ class Model:
 
     def __enter__(self) -> "Model":
         """Its workers begin."""
-        self.fun = self._host.of(self.cost)
+        cost = self.cost
+        digest = fingerprint(cost=(cost.data[:4], cost.loss, cost.covariance))["cost"]
+        self.fun = self._host.of(cost, f"{self._host.name} {self._host.tag} {digest}")  # for a checkpoint
         self._workers = self.fun.open()
         return self
 
@@ -180,9 +183,9 @@ def regression_of(model: Model, structure: Structure, lower: Any, upper: Any) ->
 
 def search(
     began: float, model: Model, reg: Regression, data: Data, guesses: Any, bounds: Any, rules: stopping.Rules,
-    starts: Any, seed: int, progress: Any,
+    starts: Any, seed: int, observers: dict[str, Any],
 ) -> Result:  # fmt: skip
-    """The search, and the best minima to their last digits."""
+    """The search, and the best minima to their last digits; observers: callback, progress and checkpoint."""
     x0 = reg.structure.unflatten(guesses) if len(guesses) else None
     model.until = math.inf if rules.max_time is None else began + rules.max_time
     called = time.perf_counter()
@@ -193,7 +196,8 @@ def search(
     after = min((1 + 2 * int(np.sum(reg.free))) * (now - called) / model.fun.workers, RESERVED * left)
     result = driver.minimize(
         model.fun, bounds, x0=x0, starts=starts, seed=seed, same=rules.same, frtol=rules.frtol, fatol=0.0,
-        max_time=None if math.isinf(left) else left - after, max_levels=rules.max_levels, progress=progress,
+        max_time=None if math.isinf(left) else left - after, max_levels=rules.max_levels, max_evals=rules.max_evals,
+        **observers,
     )  # fmt: skip
     if result.calls is not None:
         model.calls.add(result.calls)

@@ -11,6 +11,7 @@ level would be too large, it is believed if enough searches agree on it (agreeme
 
 import dataclasses
 import itertools
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -20,9 +21,11 @@ import numpy as np
 from jax import lax
 
 from jaxglobal import agreement, aside, devices, levenberg, minima, stopping
+from jaxglobal import checkpoint as checkpoints
+from jaxglobal.agreement import Agreement
 from jaxglobal.closed import is_traced, x64
 from jaxglobal.descent import Region
-from jaxglobal.history import History
+from jaxglobal.history import History, Step
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Archive, Ended
 from jaxglobal.progress import Silent
@@ -46,6 +49,8 @@ TOL, MAX_NFEV = 1e-7, 200  # of a search
 POLISH_TOL, POLISH_NFEV = 1e-14, 1000  # of the last search from each of the best minima
 NOISE = 1e4  # two costs are the same within so many times the rounding error
 PURE_LEVELS = 3  # of a search inside jit
+PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these, level by level
+COUNTS = ("_screened", "_searched", "_nfev", "_made")
 
 
 class Best(NamedTuple):
@@ -165,11 +170,13 @@ class Search:
 
     def __init__(
         self, regression: Regression, data: Data, guesses: np.ndarray, sequence: Starts, rules: stopping.Rules,
-        shown: Silent, began: float, interrupt: Interrupt,
+        shown: Silent, began: float, interrupt: Interrupt, callback: Any = None,
+        kept: checkpoints.Checkpoint | None = None,
     ):  # fmt: skip
         """regression, data, guesses: in units, of which nothing is left in what comes out.
 
-        guesses: (K, n) of the user's own. interrupt: what asks the search to end.
+        guesses: (K, n) of the user's own. interrupt: what asks the search to end. callback: hears of each level. kept:
+        where the state is kept between two levels.
         """
         self._regression, self._data, self._guesses, self._sequence = regression, data, guesses, sequence
         self._rules, self._shown, self._began = rules, shown, began
@@ -182,7 +189,7 @@ class Search:
         self._history = History()
         self._best: list[float] = []  # cost after each level, in the units of the search
         self._screened = self._searched = self._nfev = self._made = 0
-        self._tick_time, self._interrupt = 0.0, interrupt
+        self._tick_time, self._interrupt, self._callback, self._kept = 0.0, interrupt, callback, kept
         self._lanes = lanes(regression, len(data.y))
         self._precise = x64()
         self.compile_time = 0.0
@@ -190,9 +197,9 @@ class Search:
     def run(self) -> tuple[Status, list[Minimum]]:
         """Searches level by level; why it ended, and the distinct minima, best first.
 
-        Minima come to their last digits, as far as max_time and Ctrl-C leave time for that.
+        Minima come to their last digits, as far as the limits and Ctrl-C leave room for that.
         """
-        m, status = len(self._regression.searched), None
+        m, status = len(self._regression.searched), self._load()
         while status is None:
             index = len(self._levels)
             size = self._sequence.size(index, m) + (len(self._guesses) if index == 0 else 0)
@@ -202,6 +209,8 @@ class Search:
                     status = Status.SAME
             if status is None:
                 status = self._level(index, size)
+            if status not in PAUSES:
+                self._save(status)
         return status, self._polish()
 
     @property
@@ -213,7 +222,12 @@ class Search:
         """The limit that has been reached."""
         if self._interrupt.asked:
             return Status.INTERRUPTED
-        return stopping.within_level(self._rules, 0, 0, time.perf_counter() - self._began)
+        return stopping.within_level(self._rules, 0, self._nfev, time.perf_counter() - self._began)
+
+    @property
+    def _left(self) -> float:
+        """Evaluations that may still be made."""
+        return math.inf if self._rules.max_evals is None else max(self._rules.max_evals - self._nfev, 0)
 
     def _level(self, index: int, size: int) -> Status | None:
         """Screens and searches a level, records it, and asks the stopping rule."""
@@ -227,7 +241,8 @@ class Search:
         unit = APART * (2.0 + np.arange(len(p))[:, None] + np.zeros(m))  # and are nobody's neighbours
         blocks = range(0, self._sequence.size(index, m), SCREENED)
         for sheet, first in [(sheet, first) for sheet in sheets(self._regression) for first in blocks]:
-            block = self._sequence.points(index, first, min(SCREENED, self._sequence.size(index, m) - first), m)
+            many = min(SCREENED, self._sequence.size(index, m) - first, max(self._left, 1))
+            block = self._sequence.points(index, first, int(many), m)
             points = place(self._regression, block, sheet)
             block = block + APART * sheet
             value = np.zeros(len(block))
@@ -285,7 +300,41 @@ class Search:
         self._shown.end(self._levels[-1])
         self._best.append(float(self._archive.f[best]) if found else np.inf)
         rules = dataclasses.replace(self._rules, fatol=self._alike(self._best[-1]))
-        return status or stopping.after_level(rules, self._best, float(np.finfo(self._archive.f.dtype).eps))
+        status = status or stopping.after_level(rules, self._best, float(np.finfo(self._archive.f.dtype).eps))
+        if self._callback is not None:
+            try:
+                self._callback(self._levels[-1])
+            except StopIteration:
+                if status is None:
+                    self._save(None)  # from which the same call goes on
+                return status or Status.CALLBACK
+        return status
+
+    def _save(self, status: Status | None) -> None:
+        """Writes the checkpoint, if there is one, between two levels, or at the end."""
+        if self._kept is None:
+            return
+        levels, arrays = checkpoints.pack_levels(self._levels, self._regression.structure)
+        arrays |= {f"archive_{name}": np.asarray(field) for name, field in self._archive._asdict().items()}
+        arrays |= {f"known_{name}": np.asarray(field) for name, field in self._known._asdict().items()}
+        counts = {name: int(getattr(self, name)) for name in COUNTS}
+        ended = None if status is None else status.name
+        state = dict(levels=levels, best=self._best, counts=counts, steps=self._history.steps, status=ended)
+        self._kept.write(state, arrays)
+
+    def _load(self) -> Status | None:
+        """Goes on from the checkpoint, if there is one; how the search has ended, if it has."""
+        if self._kept is None or (read := self._kept.read()) is None:
+            return None
+        state, arrays = read
+        self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._regression.structure)
+        self._archive = Archive(*(arrays[f"archive_{name}"] for name in Archive._fields))
+        self._known = Agreement(*(arrays[f"known_{name}"] for name in Agreement._fields))
+        self._best = state["best"]
+        self._history.steps = [Step(nfev, 0.0, fun) for nfev, _, fun in state["steps"]]
+        for name, count in state["counts"].items():
+            setattr(self, name, count)
+        return None if state["status"] is None else Status[state["status"]]
 
     def _parameters(self, p: np.ndarray) -> Any:
         """Those of the user: in the user's units and structure."""
@@ -343,19 +392,27 @@ class Search:
             none = np.zeros(len(starts), np.int64)
             return Ended(starts, np.full(len(starts), np.inf, dtype), none, none + LocalStatus.CUT, none, none)
 
+        share = self._left / len(parts)  # each part has its own, whatever the threads do
+
         def run(part):
             padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)
             state: Any = levenberg.begin(padded, np)
-            made, tick_time, status = 0, self._tick_time, np.zeros(self._lanes, int)
+            made, tick_time, running, left = 0, self._tick_time, len(part), share
+            nfev, status = np.zeros((2, len(part)), int)
             with jax.enable_x64(precise), jax.disable_jit(False):
-                while not made or (np.any(status == LocalStatus.RUNNING) and self._limit() is None):
+                while not made or (running and left > 0 and self._limit() is None):
                     began, before = time.perf_counter(), made
-                    state = program(state, *rest, np.int32(made + ticks(tick_time, CHUNK_TIME)))
-                    made, status = int(np.max(state.nfev)), np.asarray(state.status)
+                    most = int(min(ticks(tick_time, CHUNK_TIME), max(left / running, 1)))
+                    state = program(state, *rest, np.int32(made + most))
+                    made, nfev, status = (
+                        int(np.max(state.nfev)),
+                        *(np.asarray(a)[: len(part)] for a in (state.nfev, state.status)),
+                    )
+                    running, left = int(np.sum(status == LocalStatus.RUNNING)), share - int(np.sum(nfev))
                     tick_time = (time.perf_counter() - began) / (made - before)
-            p, f, nfev = (np.asarray(a)[..., : len(part)] for a in (state.p, state.f, state.nfev))
+            p, f = (np.asarray(a)[..., : len(part)] for a in (state.p, state.f))
             whole = np.zeros(len(part), np.int64)
-            status = np.where(status == LocalStatus.RUNNING, LocalStatus.CUT, status)[: len(part)]
+            status = np.where(status == LocalStatus.RUNNING, LocalStatus.CUT, status)
             return Ended(p.T, f, whole, status + whole, nfev + whole, whole), made, tick_time
 
         outcomes = list(thread_pool(devices.side_by_side()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]

@@ -289,12 +289,14 @@ class Model(NamedTuple):
         constants: the arrays that the user's model closes over.
         programs: where programs of this model are kept.
         safe: see `Regression`.
+        text: text() is its jaxpr in words.
     """
 
     call: Callable[[Any, Any, Any], Any]
     constants: list[Any]
     programs: dict[Any, Any]
     safe: Callable[..., Any]
+    text: Callable[[], str]
 
 
 def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: int, own_x: bool = False) -> Model:
@@ -339,7 +341,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
         (values,) = quotients.evaluate(ClosedJaxpr(body, []), *constants, *jax.tree.leaves(x), *parts)
         return jnp.broadcast_to(values, (N,)).astype(dtype)
 
-    return Model(call, [], {}, one_at_a_time if factorises(body) else as_it_is)
+    return Model(call, [], {}, one_at_a_time if factorises(body) else as_it_is, lambda: str(body))
 
 
 def read_y(ydata: Any, dtype: np.dtype) -> Any:

@@ -5,6 +5,7 @@ steps go on among themselves. Data sets whose searches do not agree on the lowes
 further starts, with the same numbers whatever the others need.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -42,17 +43,17 @@ class Run:
     def __init__(
         self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
         searches: int | None, seed: int, shown: display.Silent, boxes: np.ndarray | None = None,
-        most: int | None = None, nfev: int = leastsquares.MAX_NFEV,
+        most: int | None = None, nfev: int = leastsquares.MAX_NFEV, until: float = math.inf,
     ):  # fmt: skip
         """data: with the data sets first. points: (G, n) the starts that are screened. near: (G, K) neighbours of each.
 
         guesses: (P, K, n). searches: of each data set; None: until they agree. seed: of further starts. boxes:
         (P, 2, n) of each data set, where they differ. most: data sets side by side, also where there are fewer; None:
-        no more than these. nfev: evaluations of a search, at most.
+        no more than these. nfev: evaluations of a search, at most. until: the time at which it ends.
         """
         self._reg, self._data, self._own_w, self._y = reg, data, own_w, data.y
         self._guesses, self._searches, self._seed, self._boxes = guesses, searches, seed, boxes
-        self._nfev = nfev
+        self._nfev, self._until = nfev, until
         self._programs = Lockstep(reg, points, near, min(searches or SEARCHES, len(points)), own_w)
         each = (reg.structure.n + 3) * data.y.shape[1] * reg.structure.dtype.itemsize
         lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
@@ -104,6 +105,10 @@ class Run:
             pcov[which] = covariances(R[which], size[which], one, tolerance)
         success = done & np.isin(status, CONVERGED) & self._complete
         return p.reshape(count, n), f, pcov, nfev, success, self._known.made
+
+    def _asked(self) -> bool:
+        """Whether Ctrl-C or the time ends it."""
+        return self._interrupt.asked or time.perf_counter() >= self._until
 
     def _settle(self) -> np.ndarray:
         """Searches on from further starts until the fits are believed, or give up; whether each is.
@@ -173,7 +178,7 @@ class Run:
         on = np.flatnonzero(ends[4] == LocalStatus.EVALUATION_LIMIT)
         if len(on):
             rest = self._blocks(which[on], self._programs.rest, ends[0][on], np.int32(self._nfev))
-            searched = rest[3] > 0  # the others Ctrl-C has left out
+            searched = rest[3] > 0  # the others a limit has left out
             rest[3] += ends[3][on]
             for field, part in zip(ends, rest, strict=True):
                 field[on[searched]] = part[searched]
@@ -182,14 +187,14 @@ class Run:
     def _blocks(self, which: np.ndarray, make: Callable[..., Any], p: np.ndarray, *more: Any) -> list[np.ndarray]:
         """Runs a program from p, (k, n), on these data sets, (k,), in blocks on all threads.
 
-        NaN and zeros where Ctrl-C leaves one out.
+        NaN and zeros where a limit leaves one out.
         """
         starts = range(0, len(which), self._lanes)
         blocks = [np.arange(first, min(first + self._lanes, len(which))) for first in starts]
         program, out_info = self._compiled(make, *self._block(which, blocks[0], p), *more)
 
         def run(block):
-            if self._interrupt.asked or program is None:
+            if self._asked() or program is None:
                 return None
             with (
                 jax.enable_x64(self._precise),
@@ -221,7 +226,7 @@ class Run:
         return p[block], data, *box
 
     def _compiled(self, make: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
-        """The program for arguments of these shapes, None where Ctrl-C came first, and what it returns."""
+        """The program for arguments of these shapes, None where a limit came first, and what it returns."""
         shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
         key = (make.__name__, self._programs.key, shapes)
         if key not in self._reg.programs:
@@ -229,7 +234,7 @@ class Run:
             self._shown.compiling(self._lanes)
             run = one_at_a_time(make, jax.default_backend())  # of the starts' own QR factorisations too
             lowered = jax.jit(run).lower(*args)
-            program = aside.unless(lambda: self._interrupt.asked, lowered.compile)
+            program = aside.unless(self._asked, lowered.compile)
             self.compile_time += time.perf_counter() - began
             if program is None:
                 return None, lowered.out_info

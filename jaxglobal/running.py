@@ -501,10 +501,10 @@ class Levels(Iterator[Level]):
         value = self._shown(best.f)
         spent = self._width.spent.add(self._looked, ticks=self._looked)
         ended_as = [item for level in self._levels for item in level.statuses.items()]
-        begun = sum(count for status, count in ended_as if status not in NOT_BEGUN)
+        begun, failed = (sum(n for status, n in ended_as if (status in NOT_BEGUN) is no) for no in (False, True))
         asked = self._status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
         none = Status.NO_FINITE_GRADIENT if finite else Status.NO_FINITE_VALUE
-        status = self._status if begun or asked else none
+        status = self._status if begun or asked or (finite and not failed) else none
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         x = problem.structure.unflatten(best.x)
         calls = getattr(self._streams, "calls", self._calls)

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 
 from jaxglobal import adaptive, devices, methods, objective, stopping
+from jaxglobal import checkpoint as checkpoints
 from jaxglobal import progress as display
 from jaxglobal.asked import AskedLanes
 from jaxglobal.constraint import refuse
-from jaxglobal.driver import check_callback, keep
+from jaxglobal.driver import check_callback
 from jaxglobal.host import read_noise
 from jaxglobal.nearest import CONSTRAINED
 from jaxglobal.result import Level, Result
@@ -100,9 +101,11 @@ class Search:
         width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
         options = (sequence, search.identity, width, noise)
         self._structure, self._lanes = problem.structure, AskedLanes(width, problem.region, search.program)
+        box = problem.lower, problem.upper, problem.open, str(problem.structure)
+        kept = checkpoints.keep(checkpoint, tag, (), box, guesses, rules, options)
         self._levels = Levels(
             began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
-            lambda *_: self._lanes, noise, keep(checkpoint, tag, (), problem, guesses, rules, options),
+            lambda *_: self._lanes, noise, kept,
         )  # fmt: skip
         self._last: np.ndarray | None = None
 

@@ -420,8 +420,9 @@ class Run:
         found = np.isfinite(np.asarray(polished.f))
         status = np.array(STATUSES, object)[self._status]
         stopped = ~np.isin(self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME)])
-        status[stopped & ~self._begun] = Status.NO_FINITE_VALUE
-        status[stopped & ~self._begun & found] = Status.NO_FINITE_GRADIENT
+        none = stopped & ~self._begun & ~(found & (self._nstarts == 0))  # a limit may come before the first search
+        status[none] = Status.NO_FINITE_VALUE
+        status[none & found] = Status.NO_FINITE_GRADIENT
         success = found & self._begun & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
         return Results(
             x=structure.unflatten(polished.x),

@@ -414,3 +414,11 @@ def test_own_sequence_of_starts():
 
     result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, starts=Diagonal(), max_levels=2, progress=False)
     assert result.nstarts == 6 and result.fun < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["jax", "host"])
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_limit_before_the_first_search_is_named(kind, most):
+    fun = jg.problems.himmelblau if kind == "jax" else jg.host(lambda x: float(np.sum((x - 1) ** 2)))
+    result = jg.minimize(fun, [(-5, 5)] * 2, max_evals=most, progress=False)
+    assert result.status is jg.Status.MAX_EVALS and np.isfinite(result.fun) and not result.success

@@ -1,9 +1,10 @@
-"""Time limits and Ctrl-C of fits: both keep what has been found, in the middle of a level too."""
+"""Limits of fits keep what has been found, in the middle of a level too; callbacks and checkpoints."""
 
 import signal
 import threading
 import time
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -139,6 +140,29 @@ def test_ctrl_c_in_many_fits_leaves_out_the_data_sets_that_were_not_begun(monkey
     assert fits.nfev[~begun].tolist() == [0] * int(np.sum(~begun)) and "data sets" in repr(fits)
 
 
+def test_max_time_of_many_fits_leaves_out_those_that_were_not_begun(monkeypatch):
+    jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
+    clock = [0.0]
+
+    def second(*_):
+        clock[0] += 1
+        return clock[0] > 2
+
+    monkeypatch.setattr(Run, "_asked", second)
+    fits = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
+    begun = np.isfinite(fits.fun)
+    assert 0 < begun.sum() < len(MANY) and not fits.success[~begun].any()
+    monkeypatch.undo()
+    began = time.perf_counter()
+    fits = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, max_time=0.0, progress=False)
+    assert not fits.success.any() and len(fits) == len(MANY) and time.perf_counter() - began < 2
+    of_host = jg.host(lambda t, a, k: a * np.exp(-k * t))
+    fits = jg.curve_fit_many(of_host, TIMES, MANY[:3], MANY_BOX, max_time=0.0, progress=False)
+    assert fits.nfev[0] > 0 and fits.nfev[1:].tolist() == [0, 0] and not fits.success.any()
+    with pytest.raises(ValueError, match="`max_time` must be a number of at least 0"):
+        jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, max_time=-1)
+
+
 class InThisThread:
     """A pool without threads: signals come to the main thread."""
 
@@ -185,3 +209,46 @@ def test_both_of_two_contexts_are_asked():
         assert inner.asked and outer.asked
         with Interrupt() as next_one:
             assert next_one.asked
+
+
+MODELS = {"jax": decay, "host": jg.host(lambda t, a, k: a * np.exp(-k * t))}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("most", [1, 30, 300])
+def test_max_evals_ends_a_fit_in_the_middle_of_a_level(kind, most):
+    result = jg.curve_fit(MODELS[kind], TIMES, MANY[700], MANY_BOX, max_evals=most, same=50, progress=False).result
+    assert result.status is jg.Status.MAX_EVALS and np.isfinite(result.fun)
+    assert result.nfev <= most + 64  # one more of each start at work
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_fit_goes_on_from_its_checkpoint(kind, tmp_path):
+    y = MANY[700] + 0.01 * np.sin(9 * TIMES)
+    options = dict(same=5, progress=False)  # of "jax" more than four levels
+    whole = jg.curve_fit(MODELS[kind], TIMES, y, MANY_BOX, **options)
+    heard, options["checkpoint"] = [], tmp_path / "fit.npz"
+
+    def stop(level):
+        heard.append(level.index)
+        raise StopIteration
+
+    for calls in range(1, 20):
+        fit = jg.curve_fit(MODELS[kind], TIMES, y, MANY_BOX, callback=stop, **options)
+        if fit.result.status is not jg.Status.CALLBACK:
+            break
+        assert heard == list(range(calls)) and np.isfinite(fit.fun) and not fit.success
+    assert calls == len(whole.result.levels) == len(heard) > 3
+    for again in (fit, jg.curve_fit(MODELS[kind], TIMES, y, MANY_BOX, **options)):  # the search has ended: at once
+        assert np.array_equal(again.popt, whole.popt) and np.array_equal(again.pcov, whole.pcov)
+        assert again.result.nfev == whole.result.nfev and again.success and len(again.result.levels) == calls
+    with pytest.raises(ValueError, match="`checkpoint` must be the file of this search"):
+        jg.curve_fit(MODELS[kind], TIMES, y + 1, MANY_BOX, **options)
+
+
+def test_observers_of_a_traced_fit_are_refused(tmp_path):
+    for wrong in (dict(callback=print), dict(checkpoint=tmp_path / "fit.npz")):
+        with pytest.raises(ValueError, match="must be left out inside jit"):
+            jax.jit(lambda y, wrong=wrong: jg.curve_fit(decay, TIMES, y, MANY_BOX, **wrong).popt)(MANY[0])
+    with pytest.raises(TypeError, match="`callback` must be a function"):
+        jg.curve_fit(decay, TIMES, MANY[0], MANY_BOX, callback=3)
