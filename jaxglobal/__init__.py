@@ -16,6 +16,7 @@ from jaxglobal.bootstrap import Bootstrap as Bootstrap
 from jaxglobal.constraint import Constraint as Constraint
 from jaxglobal.derivative import Derivative as Derivative
 from jaxglobal.derivative import derivative as derivative
+from jaxglobal.distinct import Minima as Minima
 from jaxglobal.driver import levels as levels
 from jaxglobal.driver import minimize as minimize
 from jaxglobal.first_order import Optax as Optax
@@ -33,6 +34,7 @@ from jaxglobal.profiles import Profile as Profile
 from jaxglobal.profiles import profile as profile
 from jaxglobal.proof import Certificate as Certificate
 from jaxglobal.proof import certify as certify
+from jaxglobal.result import Finished as Finished
 from jaxglobal.result import Level as Level
 from jaxglobal.result import LocalStatus as LocalStatus
 from jaxglobal.result import Minimum as Minimum

@@ -5,11 +5,13 @@ written or read. It belongs to a fingerprint, the hashes of everything that deci
 another one is refused, one that is no complete archive is ignored.
 """
 
+import collections
 import dataclasses
 import hashlib
 import inspect
 import io
 import json
+import math
 import os
 import pathlib
 import re
@@ -17,7 +19,7 @@ import time
 import types
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -26,8 +28,9 @@ import numpy as np
 from jaxglobal import keys, minima, processes
 from jaxglobal.result import Level, LocalStatus
 
-FORMAT = 8
-EVERY = 1.0  # seconds between two writes
+FORMAT = 9
+EVERY = 1.0  # seconds between two writes, at least, and ...
+SHARE = 20  # times as long as one takes
 
 
 class Checkpoint:
@@ -44,7 +47,7 @@ class Checkpoint:
             self.path = pathlib.Path(path)
         except TypeError:
             raise TypeError(f"`checkpoint` must be a path; got {type(path).__name__}.") from None
-        self._fingerprint, self._written, self._group = fingerprint, time.monotonic(), group
+        self._fingerprint, self._written, self._group, self._took = fingerprint, time.monotonic(), group, 0.0
         # A name of its own, so that two searches by mistake at one path do not mix their halves.
         self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         group.first(self._check)
@@ -112,26 +115,27 @@ class Checkpoint:
             file.flush()
             os.fsync(file.fileno())
         os.replace(self._draft, self.path)
-        self._written = time.monotonic()
+        began, self._written = self._written, time.monotonic()
+        self._took = self._written - began
 
     @property
     def due(self) -> bool:
         """Whether the last write is long enough ago."""
-        return time.monotonic() - self._written >= EVERY
+        return time.monotonic() - self._written >= max(EVERY, SHARE * self._took)
 
 
 def keep(
-    path: Any, function: Any, args: Any, bounds: Any, guesses: Any, rules: Any, options: Any,
+    path: Any, function: Callable[[], Any], args: Any, bounds: Any, guesses: Any, rules: Any, options: Any,
     group: processes.Alone = processes.ALONE,
 ) -> Checkpoint | None:  # fmt: skip
     """The checkpoint at the path, if there is one, for a search of these parts, the same in all processes.
 
-    rules: those of `stopping`.
+    function: function() says which it is. rules: those of `stopping`.
     """
     if path is None and group.count == 1:
         return None
     rules = dataclasses.asdict(dataclasses.replace(rules, max_time=None))
-    parts = fingerprint(function=function, args=args, bounds=bounds, x0=guesses, options=(rules, options))
+    parts = fingerprint(function=function(), args=args, bounds=bounds, x0=guesses, options=(rules, options))
     group.same(parts)
     return None if path is None else Checkpoint(path, parts, group)
 
@@ -178,6 +182,25 @@ def state_of(leaf: Any) -> Any:
         return leaf.__reduce__() if reduces else state
     except Exception:  # whatever an object raises that is not to be pickled
         return None
+
+
+def pack_many(each: list[dict[str, np.ndarray]]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Arrays of many by the same names, one array a name, end to end, and the shapes of each: few parts of a file."""
+    names = dict.fromkeys(name for arrays in each for name in arrays)
+    parts = {name: [np.ravel(arrays[name]) for arrays in each if name in arrays] for name in names}
+    shapes = [{name: list(np.shape(array)) for name, array in arrays.items()} for arrays in each]
+    return shapes, {f"each_{name}": np.concatenate(part) for name, part in parts.items()}
+
+
+def unpack_many(shapes: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """The inverse of `pack_many`."""
+    taken, each = collections.Counter(), []
+    for mine in shapes:
+        each.append({})
+        for name, shape in mine.items():
+            first, taken[name] = taken[name], taken[name] + math.prod(shape)
+            each[-1][name] = arrays[f"each_{name}"][first : taken[name]].reshape(shape)
+    return each
 
 
 def pack_found(found: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -243,11 +243,11 @@ def levels(
         noise = 0.0
         narrow = problem.structure.dtype == np.float32 and subject is None  # its last digits come from float64
         precise = traced(fun, args, problem) if narrow else None
-    function = fun.identity if isinstance(fun, Host) else problem.closed.identity
+    known = fun if isinstance(fun, Host) else problem.closed
     options = (sequence, search.identity, width, noise, bool(has_aux))
     options += () if subject is None else (subject.rows.lower, subject.rows.upper, float(ctol))
     box = problem.lower, problem.upper, problem.open, str(problem.structure)
-    kept = checkpoints.keep(checkpoint, function, args, box, guesses, rules, options, group)
+    kept = checkpoints.keep(checkpoint, lambda: known.identity, args, box, guesses, rules, options, group)
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
         group, given[0].platform if isinstance(lanes, str) else "any", soon, subject,

@@ -415,9 +415,8 @@ def curve_fit(
         return traced(reg, data, given, bounds, guesses, sequence, max_levels, absolute_sigma, called, model)
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
-    function = read.text(), read.constants
-    options = sequence, loss, covariance
-    kept = checkpoints.keep(checkpoint, function, (x, y, weights, scale), (lower, upper), guesses, rules, options)
+    options, told = (sequence, loss, covariance), lambda: (read.text(), read.constants)
+    kept = checkpoints.keep(checkpoint, told, (x, y, weights, scale), (lower, upper), guesses, rules, options)
     with Interrupt() as interrupt, one_thread(reg.factorises):
         inner, own = reg.within(of_search), guesses / of_search.p
         search = leastsquares.Search(inner, given, own, sequence, rules, shown, began, interrupt, callback, kept)

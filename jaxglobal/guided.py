@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal import dealing, looks, stopping
+from jaxglobal.checkpoint import pack_many, unpack_many
 from jaxglobal.minima import Ended
 from jaxglobal.objective import Objective
 from jaxglobal.opening import Needs
@@ -98,14 +99,34 @@ class Guided(Run):
         for slot in slots.tolist():
             problem = int(self._problem[slot])
             if level == 0:
-                guesses = self._problems.guesses[problem]
-                view, options = self._view(slot), self._options
-                self._courses[slot] = Course(dealing.dealer(view, guesses, self._sequence, options, self._rules))
+                self._courses[slot] = Course(self._dealer(slot))
             course = self._courses[slot]
             course.level, course.dealt, course.allowed = level, 0, course.dealer.size(level)
             if self._rules.max_starts is not None:
                 course.allowed = min(course.allowed, self._rules.max_starts - int(self._nstarts[problem]))
             self._tasks.append(slot)
+
+    def _dealer(self, slot: int) -> dealing.Dealer:
+        """The dealer of the problem in a slot, before its first start."""
+        guesses = self._problems.guesses[int(self._problem[slot])]
+        return dealing.dealer(self._view(slot), guesses, self._sequence, self._options, self._rules)
+
+    def _saved_tasks(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """As of `Run`."""
+        fields = [field.name for field in dataclasses.fields(Course) if field.name != "dealer"]
+        courses = [[slot, {name: getattr(course, name) for name in fields}] for slot, course in self._courses.items()]
+        shapes, arrays = pack_many([course.dealer.save() for course in self._courses.values()])
+        state = {"tasks": list(self._tasks), "courses": courses, "shapes": shapes}
+        return state, arrays | {"spent_each": self._spent}
+
+    def _load_tasks(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """As of `Run`."""
+        self._tasks.extend(state["tasks"])
+        self._spent = arrays["spent_each"]
+        for (slot, fields), learnt in zip(state["courses"], unpack_many(state["shapes"], arrays), strict=True):
+            dealer = self._dealer(slot)
+            dealer.load(learnt)
+            self._courses[slot] = Course(dealer, **fields)
 
     def _view(self, slot: int) -> Objective:
         """The problem in a slot, without its args."""
@@ -148,6 +169,8 @@ class Guided(Run):
         np.add.at(self._nstarts, problem[~values], 1)
         self._begun[problem[~np.isin(ended.status, NOT_BEGUN) & ~values]] = True
         self._improve(problem, ended.x, ended.f, ended.start)
+        if not np.all(values):
+            self._merge(Ended(*(field[~values] for field in ended._replace(problem=problem))))
         if cut:
             return
         order = np.argsort(ended.problem, kind="stable")

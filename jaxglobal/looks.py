@@ -125,11 +125,11 @@ class Looks:
         self.points, self.number, self.seconds = np.zeros((0, n), dtype), np.zeros(0, np.int64), 0.0
         self.problem = np.zeros(0, np.int64)
 
-    def ask(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
-        """Puts points of a problem behind those that wait."""
+    def ask(self, points: np.ndarray, number: np.ndarray, problem: Any = 0) -> None:
+        """Puts points of a problem, or of one each, behind those that wait."""
         self.points = np.concatenate([self.points, points.astype(self.points.dtype)])
         self.number = np.concatenate([self.number, number])
-        self.problem = np.concatenate([self.problem, np.full(len(points), problem)])
+        self.problem = np.concatenate([self.problem, np.broadcast_to(problem, len(points))])
 
     def drop(self, problems: np.ndarray | None = None) -> None:
         """Forgets the points that wait, all or those of these problems."""

@@ -11,13 +11,14 @@ import numpy as np
 
 from jaxglobal import (
     adaptive,
-    checkpoint,
+    driver,
     family,
     methods,
     objective,
     processes,
     stopping,
 )
+from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal.adaptive import Adaptive
@@ -27,7 +28,7 @@ from jaxglobal.guided import Guided
 from jaxglobal.host import Host
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
-from jaxglobal.result import Results
+from jaxglobal.result import Finished, Results
 from jaxglobal.slots import Run
 from jaxglobal.starts import Starts
 
@@ -60,7 +61,9 @@ def minimize_many(
     open: Any = False,
     integrality: Any = None,
     bounds_axis: Any = "auto",
+    callback: Callable[[Finished], Any] | None = None,
     progress: bool | str = "auto",
+    checkpoint: Any = None,
 ) -> Results:
     """The global minima of many problems, which share a function but not their args, in shared lanes.
 
@@ -94,7 +97,9 @@ def minimize_many(
         integrality: as for `minimize`, for all problems.
         bounds_axis: 0 where the bounds have a leading axis of problems: an array (P, n, 2), a `Bounds` or a
             `jaxglobal.Box` whose leaves have it; None where they do not. "auto" sees it by their shapes.
+        callback: callback(finished) is called as problems end, with a `Finished`; raises StopIteration to stop.
         progress: as for `minimize`; shows the problems that are done.
+        checkpoint: as for `minimize`, for one process.
 
     Returns:
         A `Results`: every array has a leading axis of problems.
@@ -115,6 +120,7 @@ def minimize_many(
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
+    driver.check_callback(callback)
     objective.refuse_tracing("minimize_many", "vmap and argmin")
     problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis, integrality)
     structure = problems.structure
@@ -127,11 +133,19 @@ def minimize_many(
         raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
     numbers, cost, platform = search.numbers(structure.n), problems.closed.cost, given[0].platform
     width = host.lanes(lanes) if host else hardware.read_lanes(lanes, numbers, structure.dtype, cost, platform)
-    if group.count > 1:
-        parts = dict(args=problems.args, bounds=problems.box, x0=problems.guesses)
-        group.same(checkpoint.fingerprint(**parts, options=(rules, search.identity, sequence, width)))
+    if checkpoint is not None and group.count > 1:
+        raise ValueError("`checkpoint` must be None for many problems in several processes (see jaxglobal.processes).")
+    known = host if host is not None else problems.closed
+    box = problems.box, problems.open, str(structure)
+    options = search.identity, sequence, width, bool(has_aux)
+    kept = checkpoints.keep(
+        checkpoint, lambda: known.identity, problems.args, box, problems.guesses, rules, options, group
+    )
     kind = Guided if isinstance(sequence, Adaptive) else Run
-    run = kind(began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str))
+    run = kind(
+        began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str), callback,
+        kept,
+    )  # fmt: skip
     with one_thread():
         try:
             run.search()

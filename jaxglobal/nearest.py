@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 CONSTRAINED = "minimize, levels, aminimize and alevels search under constraints"
-ELSEWHERE = {"constraints": CONSTRAINED, "ctol": CONSTRAINED}  # what some entry points take, others not yet
+OBSERVED = "minimize, levels, aminimize, alevels, minimize_many, Search and curve_fit do"
+ELSEWHERE = {  # what some entry points take, others not
+    "constraints": CONSTRAINED,
+    "ctol": CONSTRAINED,
+    "callback": OBSERVED,
+    "checkpoint": OBSERVED,
+    "max_evals": OBSERVED,
+    "max_time": "minimize, levels, aminimize, alevels, minimize_many, Search, curve_fit and curve_fit_many do",
+    "target": "minimize, levels, aminimize, alevels, minimize_many and Search do",
+    "unseen": "minimize, levels, aminimize and alevels do",
+    "devices": "minimize, levels, aminimize, alevels and minimize_many do; others run where jax.default_device says",
+    "integrality": "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative and Search do",
+}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,15 +37,15 @@ def hint(given: object, valid: Iterable[str]) -> str:
 
 def helps(function: Callable[P, T]) -> Callable[P, T]:
     """The function; an argument that it does not have is a TypeError that names the nearest one."""
-    valid = list(inspect.signature(function).parameters)
+    valid, called = list(inspect.signature(function).parameters), function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         for name in kwargs:
             if name in ELSEWHERE and name not in valid:
-                raise TypeError(f"{function.__name__} takes no `{name}` yet: {ELSEWHERE[name]}.")
+                raise TypeError(f"{called} takes no `{name}`: {ELSEWHERE[name]}.")
             if name not in valid:
-                raise TypeError(f"{function.__name__} has no argument {name!r}{hint(name, valid) or '.'}")
+                raise TypeError(f"{called} has no argument {name!r}{hint(name, valid) or '.'}")
         return function(*args, **kwargs)
 
     return call

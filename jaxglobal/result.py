@@ -377,6 +377,7 @@ class Outcome:
         singular: the Hessian at x is singular, nearly so, or not positive.
         touching: a variable is about to reach or to leave a bound.
         tied: another search ended elsewhere at the same value.
+        minima: the distinct local minima, as arrays `x`, `fun`, `count` of M.
     """
 
     x: Any
@@ -392,6 +393,7 @@ class Outcome:
     singular: bool
     touching: bool
     tied: bool
+    minima: Any
 
     @property
     def message(self) -> str:
@@ -408,6 +410,25 @@ class Outcome:
             f"Outcome(fun={self.fun:.10g}, x={brief(self.x)}, success={self.success}, status={self.status.name}, "
             f"{counted(self.nstarts, 'start')}, {counted(self.nfev, 'evaluation')})"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What the callback of `minimize_many` hears: the problems that have ended since the last time.
+
+    Attributes:
+        problems: (k,) their numbers.
+        x: their best points, in the user's structure with a leading axis k, before the polish.
+        fun: (k,) their values.
+        done: problems that have ended so far.
+        count: of all.
+    """
+
+    problems: np.ndarray
+    x: Any
+    fun: np.ndarray
+    done: int
+    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -431,6 +452,8 @@ class Results:
         singular: (P,) the Hessian at x is singular, nearly so, or not positive; see `Argmin`.
         touching: (P,) a variable is about to reach or to leave a bound.
         tied: (P,) another search ended elsewhere at the same value.
+        minima: the distinct local minima of each, at most 16, as arrays `x`, `fun`, `count` with axes (P, M), the best
+            first; NaN, and a count of 0, where a problem has fewer.
         lane_efficiency: share of the evaluations that were spent on a search, not on an idle lane.
         time: seconds from the call to the result, compilation included.
         compile_time: seconds of these for tracing and compiling.
@@ -450,6 +473,7 @@ class Results:
     singular: np.ndarray
     touching: np.ndarray
     tied: np.ndarray
+    minima: Any
     lane_efficiency: float
     time: float
     compile_time: float
@@ -466,7 +490,10 @@ class Results:
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"`index` must be in [-{len(self)}, {len(self)}); got {index}.")
-            return Outcome(**{name: value.item() if name in COUNTED else value for name, value in self._at(index)})
+            told = {name: value.item() if name in COUNTED else value for name, value in self._at(index)}
+            there = int(np.sum(told["minima"].count > 0))
+            told["minima"] = jax.tree.map(lambda leaf: leaf[:there], told["minima"])
+            return Outcome(**told)
         if not isinstance(index, slice):
             index = np.asarray(index)
             if index.ndim != 1 or (index.size and index.dtype.kind not in "biu"):

@@ -14,7 +14,7 @@ from jaxglobal.asked import AskedLanes
 from jaxglobal.constraint import refuse
 from jaxglobal.driver import check_callback
 from jaxglobal.host import read_noise
-from jaxglobal.nearest import CONSTRAINED
+from jaxglobal.nearest import CONSTRAINED, helps
 from jaxglobal.result import Level, Result
 from jaxglobal.running import Levels
 
@@ -62,6 +62,7 @@ class Search:
         ValueError: an argument of the wrong shape or value.
     """
 
+    @helps
     def __init__(
         self,
         bounds: Any,
@@ -102,7 +103,7 @@ class Search:
         options = (sequence, search.identity, width, noise)
         self._structure, self._lanes = problem.structure, AskedLanes(width, problem.region, search.program)
         box = problem.lower, problem.upper, problem.open, str(problem.structure)
-        kept = checkpoints.keep(checkpoint, tag, (), box, guesses, rules, options)
+        kept = checkpoints.keep(checkpoint, lambda: tag, (), box, guesses, rules, options)
         self._levels = Levels(
             began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
             lambda *_: self._lanes, noise, kept,

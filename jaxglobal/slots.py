@@ -27,21 +27,28 @@ from jaxglobal import (
 )
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
+from jaxglobal.checkpoint import Checkpoint
 from jaxglobal.descent import Local
+from jaxglobal.distinct import Distinct, Minima
 from jaxglobal.family import Family
 from jaxglobal.host import Host, HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
 from jaxglobal.opening import SEARCHES, Needs, open_streams
-from jaxglobal.result import NOT_BEGUN, Results, Status
+from jaxglobal.result import NOT_BEGUN, Finished, Results, Status
 from jaxglobal.starts import Starts
 from jaxglobal.streams import MOST_TICKS, Streams
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args
 FEWEST_SLOTS = 64
+FOUND = (
+    "_x", "_f", "_start", "_status", "_nit", "_nfev", "_nstarts", "_begun", "_tied", "_problem", "_left", "_last",
+)  # fmt: skip
+"""What a checkpoint keeps of every problem, and of every slot."""
 POLISHED = 2**12  # problems polished in one call
 STATUSES = list(Status)
+PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these
 
 
 def compiled(run: Callable[..., Any], *args: Any) -> Callable[..., Any]:
@@ -70,8 +77,14 @@ class Run:
         given: list[Any],
         group: processes.Alone,
         fit: bool,
+        callback: Callable[[Finished], Any] | None = None,
+        kept: Checkpoint | None = None,
     ):
-        """See `minimize_many`, which checks the arguments. fit: whether fewer lanes will do where memory is short."""
+        """See `minimize_many`, which checks the arguments. fit: whether fewer lanes will do where memory is short.
+
+        kept: where the state is kept.
+        """
+        self._callback, self._kept = callback, kept
         self._devices, self._group, self._fit = given, group, fit
         self._host, self._calls, self._searched, self._efficiency = host, None, False, 0.0
         self._began, self._problems, self._sequence, self._options = began, problems, sequence, search
@@ -86,7 +99,8 @@ class Run:
         self._f = np.full(count, np.inf, dtype)
         self._start, self._status = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self._nit, self._nfev, self._nstarts = (np.zeros(count, np.int64) for _ in range(3))
-        self._begun, self._tied = np.zeros(count, bool), np.zeros(count, bool)
+        self._begun, self._tied, self._told = (np.zeros(count, bool) for _ in range(3))
+        self._distinct = Distinct(count, n, dtype)
         # The slots.
         leaves = problems.leaves
         each = sum(leaf.nbytes for leaf in leaves) / count
@@ -107,7 +121,9 @@ class Run:
 
     def search(self) -> None:
         """Searches until all problems have stopped, or a limit of all is reached."""
-        self._admit()
+        arrays = self._load()
+        if arrays is None:
+            self._admit()
         noise = 0.0 if self._host is None else self._host.noise
         local = self._options.rules(self._problems.structure.dtype, self._rules.target, noise)
         with Interrupt() as interrupt:
@@ -116,6 +132,8 @@ class Run:
                 self._status[self._status == 0] = STATUSES.index(Status.INTERRUPTED)
                 return
             self._searched = True
+            if arrays is not None:
+                streams.load(arrays)
             while self._tasks or streams.busy:
                 if self._tasks and streams.room:
                     self._deal(streams)
@@ -125,13 +143,73 @@ class Run:
                 if self._admit():
                     streams.serve(self._in_slots())
                 self._display.problems(int(np.sum(self._status > 0)), self._problems.count)
-                limit = self._limit(interrupt)
+                limit = self._limit(interrupt) or self._tell()
+                if self._kept is not None and (limit is not None or self._due):
+                    self._save(streams)
                 if limit is not None:
                     self._collect(minima.join(streams.gather(streams.cut())), cut=True)
                     self._tasks.clear()
                     self._status[self._status == 0] = STATUSES.index(limit)
+            if self._kept is not None and np.all(self._problem < 0):  # else a limit has ended it, and it is written
+                self._save(streams)
         self._efficiency = streams.spent.efficiency
         self._calls = getattr(streams, "calls", None)
+
+    def _tell(self) -> Status | None:
+        """Tells the callback which problems have ended since the last time; whether it asks for the end."""
+        if self._callback is None:
+            return None
+        news = np.flatnonzero((self._status > 0) & ~self._told)
+        if not len(news):
+            return None
+        self._told[news] = True
+        x = self._problems.structure.unflatten(self._x[news])
+        told = Finished(news, x, self._f[news], int(np.sum(self._told)), self._problems.count)
+        try:
+            self._callback(told)
+        except StopIteration:
+            return Status.CALLBACK
+        return None
+
+    @property
+    def _due(self) -> bool:
+        """Whether the checkpoint is to be written, by the clock of process 0."""
+        due = self._kept is not None and self._kept.due
+        return due if self._group.count == 1 else bool(self._group.gather(np.array(due))[0])
+
+    def _save(self, streams: Any) -> None:
+        """Writes the whole state."""
+        if self._kept is None:
+            return
+        state, arrays = self._saved_tasks()
+        arrays |= {f"found{name}": getattr(self, name) for name in FOUND}
+        arrays |= {f"distinct_{name}": field for name, field in self._distinct.fields.items()}
+        self._kept.write(state | {"next": self._next}, arrays | streams.save())
+
+    def _load(self) -> dict[str, np.ndarray] | None:
+        """Takes the state from the checkpoint, if there is one; what the lanes take from it."""
+        read = None if self._kept is None else self._kept.read()
+        if read is None:
+            return None
+        state, arrays = read
+        for name in FOUND:
+            setattr(self, name, arrays[f"found{name}"])
+        for name in self._distinct.fields:
+            setattr(self._distinct, name, arrays[f"distinct_{name}"])
+        self._next = state["next"]
+        self._told = self._status > 0
+        slots = np.flatnonzero(self._problem >= 0)
+        self._fill(slots, self._problem[slots])
+        self._load_tasks(state, arrays)
+        return arrays
+
+    def _saved_tasks(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The tasks, and what the problems in the slots have learnt, as plain lists and arrays."""
+        return {"tasks": [[level, slots.tolist(), dealt] for level, slots, dealt in self._tasks]}, {}
+
+    def _load_tasks(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `_saved_tasks`."""
+        self._tasks.extend([level, np.array(slots), dealt] for level, slots, dealt in state["tasks"])
 
     def _compile(self, interrupt: Interrupt) -> Any:
         """The lanes: of the compiled program, or of the host; None where Ctrl-C came first."""
@@ -181,15 +259,19 @@ class Run:
         if not count or 2 * len(free) < len(self._problem):
             return False
         slots, first = free[:count], self._next
-        for table, leaf in zip(self._table, self._problems.leaves, strict=True):
-            table[slots] = np.asarray(leaf[first : first + count])
-        if self._problems.box.ndim == 3:
-            self._boxes[slots] = self._problems.box[first : first + count]
+        self._fill(slots, slice(first, first + count))
         self._problem[slots] = np.arange(first, first + count)
         self._last[slots] = np.inf
         self._next += count
         self._begin_level(0, slots)
         return True
+
+    def _fill(self, slots: np.ndarray, problems: Any) -> None:
+        """Puts the args and bounds of these problems into the slots."""
+        for table, leaf in zip(self._table, self._problems.leaves, strict=True):
+            table[slots] = np.asarray(leaf[problems])
+        if self._problems.box.ndim == 3:
+            self._boxes[slots] = self._problems.box[problems]
 
     def _size(self, level: int) -> int:
         """Starts of a level, the user's own included."""
@@ -270,6 +352,7 @@ class Run:
         np.add.at(self._nstarts, problem, 1)
         self._begun[problem[~np.isin(ended.status, NOT_BEGUN)]] = True
         self._improve(problem, ended.x, f, start)
+        self._merge(ended._replace(problem=problem))
         if not cut:
             touched = np.flatnonzero(counts)
             finished = touched[self._left[touched] == 0]
@@ -293,10 +376,19 @@ class Run:
             ties = (f - self._f[problem] <= tolerance[problem]) & self._elsewhere(problem, x)
         self._tied[problem[ties]] = True
 
+    def _merge(self, ended: Ended) -> None:
+        """Takes local searches that ended into the distinct minima; problem: their problems."""
+        lower, width = self._corner(ended.problem)
+        self._distinct.add(ended, lower, width, self._rules.fatol)
+
+    def _corner(self, problem: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The lower bounds and the widths of the boxes of these problems."""
+        box = self._problems.box[problem] if self._problems.box.ndim == 3 else self._problems.box
+        return box[..., 0, :], box[..., 1, :] - box[..., 0, :]
+
     def _elsewhere(self, problem: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Whether each x lies apart from the best point of the problem."""
-        box = self._problems.box[problem] if self._problems.box.ndim == 3 else self._problems.box
-        width = box[..., 1, :] - box[..., 0, :]
+        _, width = self._corner(problem)
         return np.any((np.abs(x - self._x[problem]) > batch.APART * width) & (width > 0), axis=-1)
 
     def _end_level(self, level: int, slots: np.ndarray) -> None:
@@ -419,7 +511,9 @@ class Run:
         taken, compile_time = (float(seconds) for seconds in self._group.gather(times)[0])
         found = np.isfinite(np.asarray(polished.f))
         status = np.array(STATUSES, object)[self._status]
-        stopped = ~np.isin(self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME)])
+        stopped = ~np.isin(
+            self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME, Status.CALLBACK)]
+        )
         none = stopped & ~self._begun & ~(found & (self._nstarts == 0))  # a limit may come before the first search
         status[none] = Status.NO_FINITE_VALUE
         status[none & found] = Status.NO_FINITE_GRADIENT
@@ -439,7 +533,16 @@ class Run:
             singular=polished.singular,
             touching=polished.touching,
             tied=self._tied,
+            minima=self._minima(polished, found),
             lane_efficiency=self._efficiency,
             time=taken,
             compile_time=compile_time,
         )
+
+    def _minima(self, polished: Any, found: np.ndarray) -> Minima:
+        """The distinct minima of each problem, the best of them as polished."""
+        lower, width = self._corner(slice(None))
+        told = self._distinct.merged(lower, width, self._rules.fatol, self._rules.frtol)
+        told.x[found, 0], told.fun[found, 0] = np.asarray(polished.x)[found], np.asarray(polished.f)[found]
+        count = np.where(np.isfinite(told.fun), np.maximum(told.count, 1), 0)
+        return Minima(self._problems.structure.unflatten(told.x), told.fun, count)

@@ -370,7 +370,8 @@ class Streams:
         arrays = {"spent": np.array(self.spent)}
         arrays |= dict(zip(("returned_starts", "returned_step", "returned"), self._returned, strict=True))
         if self.looks is not None:
-            arrays |= {"looks": self.looks.points, "looks_number": self.looks.number}
+            looks = self.looks
+            arrays |= {"looks": looks.points, "looks_number": looks.number, "looks_problem": looks.problem}
         names, each = self._names(), len(self._names())
         for i, first in enumerate(range(0, len(told), each)):
             arrays |= {f"stream{i}_{name}": told[first + k] for k, name in enumerate(names)}
@@ -385,7 +386,7 @@ class Streams:
         self.spent = Spent(*(int(count) for count in arrays["spent"]))
         self._returned = tuple(arrays[name] for name in ("returned_starts", "returned_step", "returned"))
         if self.looks is not None:
-            self.looks.ask(arrays["looks"], arrays["looks_number"])
+            self.looks.ask(arrays["looks"], arrays["looks_number"], arrays["looks_problem"])
         treedef, names, kept = jax.tree.structure(self.engine.idle()), self._names(), []
         while f"stream{len(kept)}_at_work" in arrays:
             kept.append([arrays[f"stream{len(kept)}_{name}"] for name in names])

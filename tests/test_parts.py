@@ -30,7 +30,7 @@ ORDER = [
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
     "constraint kkt feasible exact lagrangian subject finishing constrained binding sensitivity".split(),
     "asked differences workers host checkpoint".split(),
-    "running driver argmin family slots guided many derivative search asynchronous".split(),
+    "running driver argmin family distinct slots guided many derivative search asynchronous".split(),
     "agreement leastsquares lockstep hostfit stored fit rounds fits proof profiles bootstrap plot versions".split(),
     ["__init__", "__main__"],
 ]
