@@ -37,6 +37,7 @@ def deadly(monkeypatch):
 
     monkeypatch.setattr(Checkpoint, "write", write_and_die)
     monkeypatch.setattr("jaxglobal.checkpoint.EVERY", 0.0)
+    monkeypatch.setattr("jaxglobal.checkpoint.SHARE", 0.0)
     monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 1e-3)
     return kills
 
