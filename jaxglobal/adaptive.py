@@ -244,16 +244,22 @@ class Guide:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
         pool = hops.enter(self.course.pool, x, f, sure, self._same)
         self.tried.add(x)
-        self.course = self.course._replace(pool=pool, evidence=self._weigh(self.course, pool, f, sure, len(f)))
+        self.course = self.course._replace(pool=pool, evidence=self._weigh(self.course, pool, x, f, sure, len(f)))
 
-    def _weigh(self, course: Course, pool: Pool, f: np.ndarray, sure: np.ndarray, fresh: int) -> Evidence:
-        """The evidence with searches that ended at values f, so many of them from fresh starts. pool: after them."""
+    def _weigh(
+        self, course: Course, pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, fresh: int
+    ) -> Evidence:
+        """The evidence with searches that ended at x and f, so many of them from fresh starts. pool: after them."""
         spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
         best = min(lowest_of(pool), float(course.evidence.f))
         tolerance = stopping.tolerance(self._rules, best, self._eps, spread) if math.isfinite(best) else 0.0
         known = len(course.pool.f) and len(pool.f)
         moved = float(np.max(np.abs(pool.x[0] - course.pool.x[0]))) if known else math.inf
-        return stopping.learn(course.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved)
+        side = 2 * stopping.cell_side(self._eps)  # within which two ends are one minimum
+        near = np.max(np.abs(x - pool.x[:1]), axis=1, initial=0) <= side if len(pool.x) else False
+        noise = stopping.HALF_DIGITS * self._eps**0.5 * abs(best)
+        moved = 0.0 if moved <= side else moved
+        return stopping.learn(course.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved, near, noise)
 
     @property
     def looking(self) -> bool:
@@ -376,7 +382,7 @@ class Guide:
         looking = int(course.looking)
         moved = np.max(np.abs(course.x - course.pool.x[:1]), axis=1) > hops.SAME_PLACE if len(course.pool.x) else True
         fresh = len(f) if looking > 0 else cells
-        evidence = self._weigh(course, pool, np.where(moved, f, np.inf), sure, fresh)
+        evidence = self._weigh(course, pool, x, np.where(moved, f, np.inf), sure, fresh)
         if looking > 0 and evidence.refined >= 0:  # and not new
             evidence = evidence._replace(looked=course.looking)
         return course._replace(

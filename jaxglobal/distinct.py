@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxglobal import minima
 from jaxglobal.minima import Ended
+from jaxglobal.stopping import cell_side
 
 MOST = 16  # cells of each problem
 NUMBERS = 2**23  # in the points of all, at most; but one of each problem
@@ -85,7 +86,7 @@ class Distinct:
         used = max(int(np.max(np.sum(np.isfinite(self.f), axis=0), initial=0)), 1)
         order, problems = order[:used], np.arange(self.f.shape[1])
         x, f, count = self.x[order, problems], self.f[order, problems], self.searches[order, problems]
-        side = 2 * minima.cell_side(x.dtype) * np.broadcast_to(width, x.shape[1:])
+        side = 2 * cell_side(float(np.finfo(x.dtype).eps)) * np.broadcast_to(width, x.shape[1:])
         tolerance = np.maximum(fatol, max(frtol, 2.0 ** -minima.value_bits(f.dtype)) * np.abs(f))
         stays = np.isfinite(f)
         for later in range(1, used):

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxglobal.stopping import cell_side
+
 KEPT = 1024  # cells in the archive, at most
 NUMBERS = 2**23  # in the points of these cells, at most; never fewer than 16 cells
-CELL = 1e-4  # side of a cell of x, in units of the box; coarser where the square root of eps is
 MANY = 256  # variables from which a cell is hashed all at once
 VALUE_BITS = 20  # bits of f that count, for the lattice; 12 in float32
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Knuth, The Art of Computer Programming 3, 6.4
@@ -123,11 +124,6 @@ def kept(n: int) -> int:
     return min(KEPT, max(NUMBERS // n, 16))
 
 
-def cell_side(dtype: np.dtype) -> float:
-    """The side of a cell of x: a few times the precision of a minimum's place, the square root of eps."""
-    return max(CELL, 8 * float(np.finfo(dtype).eps) ** 0.5)
-
-
 def value_bits(dtype: np.dtype) -> int:
     """The bits of f that count: less than half of those of the dtype."""
     return min(VALUE_BITS, np.finfo(dtype).nmant // 2 + 1)
@@ -148,7 +144,11 @@ def lattice_value(f: np.ndarray, fatol: float) -> np.ndarray:
 def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
     """A hash of the cell of x, (k,). Two different cells share one with a chance of 2^-64."""
     unit = (x.astype(np.float64) - lower) / np.where(width > 0, width, 1)
-    cells = np.rint(np.clip(unit / cell_side(x.dtype), -(2.0**62), 2.0**62)).astype(np.int64).view(np.uint64)
+    cells = (
+        np.rint(np.clip(unit / cell_side(float(np.finfo(x.dtype).eps)), -(2.0**62), 2.0**62))
+        .astype(np.int64)
+        .view(np.uint64)
+    )
     if x.shape[1] > MANY:  # all variables at once, each with an odd multiplier of its own
         multipliers = (np.arange(1, x.shape[1] + 1, dtype=np.uint64) * _MIX) | np.uint64(1)
         mixed = (cells ^ multipliers) * _MIX
@@ -167,7 +167,7 @@ def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive
     archive = Archive(*(field[order] for field in archive))
     unit = (archive.x.astype(np.float64) - lower) / np.where(width > 0, width, 1)
     f = archive.f.astype(np.float64)
-    side = cell_side(archive.x.dtype)
+    side = cell_side(float(np.finfo(archive.x.dtype).eps))
     tolerance = np.maximum(fatol, max(frtol, 2.0 ** -value_bits(archive.f.dtype)) * np.abs(f))
     kept, count, even = np.ones(len(f), bool), archive.searches.copy(), archive.even.copy()
     index, first = np.arange(len(f)), np.searchsorted(f, f - tolerance)

@@ -40,6 +40,10 @@ LOOK_SHARE = 1 / 8  # of the evaluations so far, for the last look; two values a
 MOST_LOOKS = 2**16
 SPREAD = 100  # times 1 + abs(f), of the terms that cancel in f, at most: a pole elsewhere says nothing of rounding here
 ROUNDING = 4.0  # two values that differ by so many eps of their size are the same
+CELL = 1e-4  # of a side of the box: ends of one minimum are no further apart; coarser where the root of eps is
+HALF_DIGITS = (
+    0.5  # times the root of eps, of its size: by what a value may differ within one minimum, which may be noise
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +132,11 @@ class Evidence(NamedTuple):
     """() Points of the last look at which nothing lower was found; 0 before."""
 
 
+def cell_side(eps: float) -> float:
+    """How near ends of one minimum are, in units of the box: a few times the precision of its place, eps^(1/2)."""
+    return max(CELL, 8 * eps**0.5)
+
+
 def no_evidence() -> Evidence:
     """Before the first search."""
     zero, never = np.zeros((), np.int64), np.full((), -1)
@@ -135,22 +144,24 @@ def no_evidence() -> Evidence:
 
 
 def learn(
-    evidence: Evidence, f: np.ndarray, fresh: np.ndarray, sure: np.ndarray, tolerance: float, moved: float
-) -> Evidence:
+    evidence: Evidence, f: np.ndarray, fresh: np.ndarray, sure: np.ndarray, tolerance: float, moved: float,
+    near: np.ndarray | bool = False, noise: float = 0.0,
+) -> Evidence:  # fmt: skip
     """The evidence with the ends of more searches: values, (k,), whether their starts were fresh and they converged.
 
-    moved: how far the best point has moved with them, in units of the box.
+    moved: how far the best point has moved with them, in units of the box. near: (k,) which ended at the minimum that
+    the best point is in. noise: by what values may differ there; the best one has moved within it if `moved` is 0.
     """
     finite = np.isfinite(f)
     lowest = np.min(f[finite], initial=np.inf)
-    if lowest < evidence.f - tolerance:
+    if lowest < evidence.f - (tolerance if moved else max(tolerance, noise)):
         zero, never, known = np.zeros((), np.int64), np.full((), -1), np.isfinite(evidence.f)
         same = known and moved <= NEARBY and evidence.f - lowest <= REFINED * (evidence.top - lowest)
         evidence = evidence._replace(
             f=np.asarray(lowest), top=evidence.top if known else np.asarray(f[finite][0]), refined=never,
             found=evidence.found if same else never, hits=zero, fresh_hits=zero, looked=zero,
         )  # fmt: skip
-    hit = finite & (f <= evidence.f + tolerance)
+    hit = finite & (f <= evidence.f + np.where(near, max(tolerance, noise), tolerance))
     return evidence._replace(
         hits=evidence.hits + np.sum(hit),
         fresh_hits=evidence.fresh_hits + np.sum(hit & fresh),

@@ -146,3 +146,21 @@ def test_a_pole_elsewhere_makes_no_values_the_same():
     rules = stopping.Rules()
     assert stopping.tolerance(rules, -27.0, 2.2e-16, spread=1e20) < 1e-6
     assert stopping.tolerance(rules, 0.0, 1.2e-7, spread=10.0) > 1e-6  # of terms that cancel, in float32
+
+
+def test_a_likelihood_in_float32_ends_by_its_evidence():
+    """Its factorisation loses more digits than the rounding of its value has: values of one minimum differ by that."""
+    t = np.linspace(0, 10, 40, dtype=np.float32)
+    y = np.sin(t)
+
+    def loss(p):
+        height, length, noise = jnp.exp(p)
+        K = height**2 * jnp.exp(-0.5 * ((t[:, None] - t) / length) ** 2) + (noise**2 + 1e-3) * jnp.eye(len(t))
+        L = jnp.linalg.cholesky(K)
+        z = jax.scipy.linalg.solve_triangular(L, y, lower=True)
+        return 0.5 * z @ z + jnp.sum(jnp.log(jnp.diag(L)))
+
+    with jax.enable_x64(False):
+        result = jg.minimize(loss, [(-3, 2), (-2, 3), (-4, 1)], max_evals=50_000, progress=False)
+    assert result.status is jg.Status.SAME and result.nfev < 5000
+    np.testing.assert_allclose(result.x, [0.3917, 0.8467, -4], atol=0.01)
