@@ -104,7 +104,7 @@ def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) 
     """The result of a search under constraints, with what they say at its points. x: (n,) the best one."""
     here = measure(subject, x[None])[0]
     feasible = kept(subject, here) and math.isfinite(result.fun)
-    flat = np.array([structure.flatten(m.x) for m in result.minima]).reshape(-1, structure.n)
+    flat = np.array([structure.of_point(m.x) for m in result.minima]).reshape(-1, structure.n)
     minima = of_minima(subject, result.minima, flat)
     status, message = result.status, result.message
     limits = Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE

@@ -237,7 +237,7 @@ def read_x(x: Any, structure: Structure, count: int | None) -> np.ndarray:
     shapes, expected = [np.shape(leaf) for leaf in jax.tree.leaves(x)], [(*lead, *s) for s in structure.shapes]
     if jax.tree.structure(x) != structure.treedef or shapes != expected:
         raise ValueError(f"`result` must be that of these bounds and args, x of shapes {expected}; got {shapes}.")
-    return structure.flatten(x, axes=len(lead))
+    return structure.of_point(x, len(lead), "result.x")
 
 
 def is_tied(result: Result) -> bool:

@@ -80,7 +80,7 @@ def minimize(
     Args:
         fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
         bounds: pairs (low, high), a tuple (lows, highs), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees.
-            Finite; low == high fixes a variable.
+            Finite; low == high fixes a variable. A `jaxglobal.Choice` in place of a pair: the values of a variable.
         args: further arguments of fun, pytrees of arrays. New values never compile anew.
         x0: your own guess, or several along a leading axis: searched first, with level 0.
         starts: "auto" (`jaxglobal.Adaptive`: a grid, or Sobol points, looked at before it is searched from, and hops

@@ -231,10 +231,10 @@ def unseen(found: Found, problem: Objective, rules: stopping.Rules) -> Unseen | 
 
 def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:
     """The distinct minima, best first."""
-    unflatten = problem.structure.unflatten
+    point = problem.structure.point
     merged = minima.merge(found.archive, problem.lower, problem.upper - problem.lower, fatol, frtol)
     fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
-    distinct = [Minimum(unflatten(x), float(f), int(count), LocalStatus(int(s))) for x, f, count, s in fields]
+    distinct = [Minimum(point(x), float(f), int(count), LocalStatus(int(s))) for x, f, count, s in fields]
     if distinct and distinct[0].fun != found.f:  # the best value has more cells than the archive keeps
-        distinct.insert(0, Minimum(unflatten(found.x), found.f, count_of_best(found), found.status))
+        distinct.insert(0, Minimum(point(found.x), found.f, count_of_best(found), found.status))
     return distinct
