@@ -86,8 +86,8 @@ def refuse(bounds: Any) -> None:
     """Raises where there is a Choice in bounds that are to be numbers."""
     if within(bounds):
         raise TypeError(
-            "`bounds` must be numbers here: a jaxglobal.Choice stands in place of a pair in a list, or on both sides of "
-            f"a Box, and is taken by {TAKEN_BY}."
+            "`bounds` must be numbers here: a jaxglobal.Choice stands in place of a pair in a list, or on both sides "
+            f"of a Box, and is taken by {TAKEN_BY}."
         )
 
 
