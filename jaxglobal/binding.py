@@ -41,11 +41,11 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
     """At points, (k, n)."""
     if not len(x):
         return []
-    frame, rows = subject.frame, subject.rows
-    x = x.astype(np.float64)
+    rows, x = subject.rows, x.astype(np.float64)
     seen = subject.exact.slopes(x)
     found = []
     for k in range(len(x)):
+        frame = subject.frame_at(x[k])
         c, g, J = (np.asarray(part[k], np.float64) for part in (seen.c, seen.g, seen.J))
         relative = feasible.violations(c, J, frame, subject.least)
         over = np.where(np.isfinite(c), np.abs(kkt.excess(c, frame)), np.inf)

@@ -17,7 +17,6 @@ from jaxglobal import (
     constraint,
     exact,
     lagrangian,
-    lattice,
     looks,
     methods,
     objective,
@@ -260,16 +259,14 @@ def checked(
     """The problem, the user's own starts, and what is searched under constraints, None without."""
     if constraints is None or not callable(fun):
         return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
-    box, _ = objective.check_box(bounds, x0, open)
+    box, _ = objective.check_box(bounds, x0, open, integrality=integrality)
     rows = constraint.read(constraints, box.structure, objective.read_args(args))
     if rows is None:
         return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
-    if np.any(lattice.read(integrality, box.structure)):
-        raise ValueError("`integrality` must be None under constraints, which are not searched for whole numbers yet.")
     if np.any(box.open):
         raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
     both = constraint.beside(fun, rows, has_aux)
-    problem, guesses = objective.check(both, bounds, args, x0, open, True)
+    problem, guesses = objective.check(both, bounds, args, x0, open, True, integrality=integrality)
     precisely = exact.read(both, args, problem, rows.m)
     problem = dataclasses.replace(problem, has_aux=bool(has_aux))
     return problem, guesses, make_subject(rows, ctol, precisely, problem)

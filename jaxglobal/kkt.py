@@ -49,6 +49,8 @@ class Frame(NamedTuple):
     lower: np.ndarray
     """(m,)"""
     upper: np.ndarray
+    spread: Any = 0.0
+    """(m,) What rows that depend on whole numbers alone change by, 0 of the others."""
 
     @property
     def width(self) -> np.ndarray:
@@ -113,7 +115,7 @@ def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
         if H is not None:
             curved = H * width[:, None] * width
         slope, rows = g * width, J * width
-        whole = np.maximum(np.linalg.norm(rows, axis=1), TINY)
+        whole = np.maximum(np.linalg.norm(rows, axis=1), np.maximum(frame.spread, TINY))
         # What a step across the box changes: the unit in which a gradient is small.
         slack = max(np.max(np.abs(slope), initial=0), np.max(np.abs(np.nan_to_num(curved)), initial=0), TINY)
         lam, downhill = prices(slope, rows, side, equal, low, high, movable)
@@ -215,11 +217,11 @@ def restore(x: np.ndarray, frame: Frame, enough: float) -> Asked:
         _, c, _, J, _ = yield x, None
         if not np.all(np.isfinite(c)) or not np.all(np.isfinite(J)):
             break
-        r, length = excess(c, frame), np.maximum(np.linalg.norm(J * width, axis=1), TINY)
+        r, length = excess(c, frame), np.maximum(np.linalg.norm(J * width, axis=1), np.maximum(frame.spread, TINY))
         worst = np.max(np.abs(r) / length, initial=0)
         if worst < least:
             best, least = x, worst
-        if worst <= enough:
+        if worst <= enough or np.any((r != 0) & (frame.spread > 0)):  # no step changes what has no slope
             break
         rows = equal | (r != 0)
         A, r, length = (J * width)[rows] / length[rows][:, None], r[rows] / length[rows], length[rows]
