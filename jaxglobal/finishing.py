@@ -29,6 +29,7 @@ HIGHER = 0.1  # of 1 + abs of the scaled value, may Newton's method end above wh
 GO_ON = 4  # searches of a batch that go on
 PROMISING = 0.3  # of 1 + abs of the best scaled value, may one of them lie above it
 CLOSE = 1e-4  # violations below are alike, where ends are put in order
+STALLED = 5  # steps of a restoration in a row that gain little, where there are many assignments to look at
 BARREN = 3  # times an assignment of whole numbers has led to nothing, after which it is left
 ENOUGH = 50  # evaluations left, for a search to go on
 RESTORED = 1e-12  # of the box: what is left of the violation
@@ -158,7 +159,10 @@ class Batch:
         if not len(which) or self.spent >= self._left or self._subject.still:
             return
         subject, places = self._subject, self._parts.x.copy()
-        told = self._side_by_side([kkt.restore(places[i], subject.frame_at(places[i]), RESTORED) for i in which])
+        patience = STALLED if np.any(subject.whole) else kkt.RESTORATIONS
+        told = self._side_by_side(
+            [kkt.restore(places[i], subject.frame_at(places[i]), RESTORED, patience) for i in which]
+        )
         for i, place in zip(which, told, strict=True):
             places[i] = places[i] if place is None else place
         self._polish(which, places)

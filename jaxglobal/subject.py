@@ -17,6 +17,7 @@ LEAST_SLOPE = 1e-12  # of which a scale is made
 SAME_PLACE = 1e-3  # of the box: an end is that of a known minimum
 SAME_VALUE = 1e-3  # of 1 + abs of the scaled value
 KEPT = 64  # minima that an end is compared with
+SAME_HELD, KEPT_HELD = 1e-2, 512  # the same where whole numbers are held, and agree
 
 
 @dataclasses.dataclass
@@ -129,7 +130,7 @@ class Subject:
         if not len(values):
             return None
         width = np.where(self.frame.width > 0, self.frame.width, 1)
-        near = np.max(np.abs(places - x) / width, axis=1) <= SAME_PLACE
+        near = np.max(np.abs(places - x) / width, axis=1) <= (SAME_HELD if np.any(self.whole) else SAME_PLACE)
         near &= np.all(np.where(self.whole, places == x, True), axis=1)
         near &= np.abs(values - value) <= SAME_VALUE * (1 + np.abs(values))
         return (places[near][0], float(ranks[near][0])) if np.any(near) else None
@@ -140,7 +141,8 @@ class Subject:
         if len(values) and np.any(np.all(places == x, axis=1)):
             return
         values, ranks = np.append(values, value), np.append(ranks, rank)
-        places, order = np.concatenate([places, x[None]]), np.argsort(values, kind="stable")[:KEPT]
+        kept = KEPT_HELD if np.any(self.whole) else KEPT
+        places, order = np.concatenate([places, x[None]]), np.argsort(values, kind="stable")[:kept]
         self.known = places[order], values[order], ranks[order]
 
     def save(self) -> dict[str, np.ndarray]:
