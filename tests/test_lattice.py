@@ -207,10 +207,14 @@ def test_whole_numbers_alone_under_constraints():
 def test_a_choice_under_constraints():
     sizes = jg.Choice([0.3, 0.7, 1.1, 2.0])
     row = jg.Constraint(lambda x: x[0] * x[1], lower=1.0)
-    levels = []
-    result = jg.minimize(
-        lambda x: x[0] ** 2 + x[1], [sizes, (0.0, 1.2)], constraints=row, callback=levels.append, progress=False
-    )
+    levels, bounds = [], [sizes, (0.0, 1.2)]
+
+    def fun(x):
+        return x[0] ** 2 + x[1]
+
+    result = jg.minimize(fun, bounds, constraints=row, callback=levels.append, progress=False)
+    moves = jg.derivative(result, fun, bounds, constraints=row).x_constraints
+    np.testing.assert_allclose(np.ravel(moves.lower), [0, 1 / 1.1], atol=1e-4)
     assert result.success and result.x[0] == np.asarray(1.1, result.x.dtype) and result.x[1] * result.x[0] >= 1 - 1e-6
     np.testing.assert_allclose(result.fun, 1.21 + 1 / 1.1, atol=1e-5)
     assert {float(level.x[0]) for level in levels} <= {float(np.asarray(v, result.x.dtype)) for v in sizes.values}
