@@ -1,11 +1,15 @@
 """Whole numbers beside continuous variables: the share of problems solved, against SciPy's differential evolution.
 
     python benchmarks/integers.py [--seeds 3]
+    python benchmarks/integers.py --minlplib [--cap 10] [problems]
 
 Four functions with many minima in four and six variables, shifted, of which every other variable is a whole number; the
 minimum is known, as the shift of these is whole too. Solved is a value within 1e-6 of it after 100 n, 1,000 n and
 10,000 n evaluations (a value with its gradient, or two values alone: differential evolution has twice as many values).
 Results go to benchmarks/results/integers.json.
+
+With --minlplib: small problems of that library (minlp.py), constraints included, from the box alone, warm, each with so
+many seconds at most. Solved is a value within 1e-6 (1 + abs(optimum)) of the published optimum, at a feasible point.
 """
 
 import argparse
@@ -19,6 +23,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp
+import minlp
 import numpy as np
 from common import save
 from scipy.optimize import differential_evolution
@@ -85,11 +90,54 @@ def evolved(fun: Callable[..., Any], box: Any, whole: np.ndarray, evals: int, se
     return best[0]
 
 
+def solve(problem: minlp.Problem, cap: float) -> dict[str, Any]:
+    """What becomes of a problem of MINLPLib, the second time."""
+    options = dict(constraints=problem.constraints or None, integrality=problem.whole, progress=False)
+    jg.minimize(problem.fun, problem.bounds, max_time=4 * cap, **options)
+    began = time.perf_counter()
+    result = jg.minimize(problem.fun, problem.bounds, max_time=cap, **options)
+    seconds = time.perf_counter() - began
+    reached = [step for step in result.history if step.fun <= problem.best + SOLVED * (1 + abs(problem.best))]
+    return {
+        "fun": float(result.fun),
+        "solved": bool(abs(result.fun - problem.best) <= SOLVED * (1 + abs(problem.best)) and bool(reached)),
+        "success": bool(result.success),
+        "violation": float(result.violation or 0.0),
+        "nfev": int(result.nfev),
+        "warm_s": round(seconds, 2),
+        "found_s": round(reached[0].time, 2) if reached else None,
+        "found_nfev": int(reached[0].nfev) if reached else None,
+    }
+
+
+def library(names: list[str], cap: float) -> None:
+    """Solves these problems of MINLPLib, or all."""
+    rows = []
+    for name in names or minlp.PROBLEMS:
+        row = {"problem": name, "best": minlp.PROBLEMS[name].best} | solve(minlp.PROBLEMS[name], cap)
+        rows.append(row)
+        print(row, flush=True)
+    solved, quick = sum(row["solved"] for row in rows), sum(row["solved"] and row["warm_s"] <= 2 for row in rows)
+    found = sum(row["solved"] and row["found_s"] <= 2 for row in rows)
+    wrong = [row["problem"] for row in rows if row["success"] and not row["solved"]]
+    print(
+        f"solved {solved} of {len(rows)}: {found} found within 2 s, {quick} ended within 2 s; wrong successes: {wrong}"
+    )
+    save("minlplib", rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problems", nargs="*", help="of MINLPLib")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minlplib", action="store_true")
+    parser.add_argument("--cap", type=float, default=10.0, help="seconds a problem of MINLPLib")
+    given = parser.parse_args()
+    if given.minlplib:
+        library(given.problems, given.cap)
+        return
     rows = []
-    for name, fun, box, whole in problems(parser.parse_args().seeds):
+    for name, fun, box, whole in problems(given.seeds):
         n, row = len(box), {"problem": name}
         for budget in BUDGETS:
             result = jg.minimize(fun, box, integrality=whole, max_evals=budget * n, progress=False)

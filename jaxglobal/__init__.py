@@ -13,6 +13,7 @@ from jaxglobal.asynchronous import alevels as alevels
 from jaxglobal.asynchronous import aminimize as aminimize
 from jaxglobal.bfgs import BFGS as BFGS
 from jaxglobal.bootstrap import Bootstrap as Bootstrap
+from jaxglobal.choice import Choice as Choice
 from jaxglobal.constraint import Constraint as Constraint
 from jaxglobal.derivative import Derivative as Derivative
 from jaxglobal.derivative import derivative as derivative

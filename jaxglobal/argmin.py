@@ -78,7 +78,8 @@ def argmin(
     Args:
         fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
         bounds: pairs (low, high), a tuple (lows, highs), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees; may
-            be traced. A traced box that is upside down gives NaN.
+            be traced. A traced box that is upside down gives NaN. With a `jaxglobal.Choice`, a traced x0 is moved to
+            the nearest values.
         args: further arguments of fun, pytrees of arrays; may be traced.
         levels: levels of starts; 3 is levels 0, 1, 2. At most 2^17 starts.
         x0: your own guess, or several along a leading axis; may be traced.
@@ -113,7 +114,7 @@ def argmin(
     nstarts = len(plan.first_step)
     aux = problem.closed.auxiliary(answer.x, problem.leaves) if has_aux else None
     return Argmin(
-        x=problem.structure.unflatten(answer.x),
+        x=problem.structure.point(answer.x),
         fun=jnp.where(jnp.isfinite(answer.f), answer.f, jnp.nan),
         status=answer.status,
         nfev=answer.nfev,

@@ -41,11 +41,11 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
     """At points, (k, n)."""
     if not len(x):
         return []
-    frame, rows = subject.frame, subject.rows
-    x = x.astype(np.float64)
+    rows, x = subject.rows, x.astype(np.float64)
     seen = subject.exact.slopes(x)
     found = []
     for k in range(len(x)):
+        frame = subject.frame_at(x[k])
         c, g, J = (np.asarray(part[k], np.float64) for part in (seen.c, seen.g, seen.J))
         relative = feasible.violations(c, J, frame, subject.least)
         over = np.where(np.isfinite(c), np.abs(kkt.excess(c, frame)), np.inf)
@@ -104,7 +104,7 @@ def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) 
     """The result of a search under constraints, with what they say at its points. x: (n,) the best one."""
     here = measure(subject, x[None])[0]
     feasible = kept(subject, here) and math.isfinite(result.fun)
-    flat = np.array([structure.flatten(m.x) for m in result.minima]).reshape(-1, structure.n)
+    flat = np.array([structure.of_point(m.x) for m in result.minima]).reshape(-1, structure.n)
     minima = of_minima(subject, result.minima, flat)
     status, message = result.status, result.message
     limits = Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE

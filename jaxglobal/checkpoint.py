@@ -229,7 +229,7 @@ def pack_levels(levels: list[Level], structure: Any) -> tuple[list[dict[str, Any
     for level in levels:
         fields = {f.name: getattr(level, f.name) for f in dataclasses.fields(level) if f.name != "x"}
         state.append({**fields, "statuses": {str(int(k)): v for k, v in level.statuses.items()}})
-    x = np.array([structure.flatten(level.x) for level in levels], structure.dtype).reshape(-1, structure.n)
+    x = np.array([structure.of_point(level.x) for level in levels], structure.dtype).reshape(-1, structure.n)
     return state, {"levels_x": x}
 
 
@@ -238,5 +238,5 @@ def unpack_levels(state: list[dict[str, Any]], arrays: dict[str, np.ndarray], st
     levels = []
     for fields, x in zip(state, arrays["levels_x"], strict=True):
         statuses = {LocalStatus(int(k)): v for k, v in fields["statuses"].items()}
-        levels.append(Level(**{**fields, "statuses": statuses, "x": structure.unflatten(x)}))
+        levels.append(Level(**{**fields, "statuses": statuses, "x": structure.point(x)}))
     return levels

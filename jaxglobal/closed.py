@@ -20,7 +20,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxglobal import canonical, keys, out_of_range, programs
+from jaxglobal import canonical, choice, keys, out_of_range, programs
 from jaxglobal.cost import jaxpr_cost
 from jaxglobal.jumps import may_jump
 from jaxglobal.linear_algebra import as_it_is, one_at_a_time
@@ -29,11 +29,16 @@ from jaxglobal.sequential import factorises
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """How the user's x is laid out, and how it becomes a flat array and back."""
+    """How the user's x is laid out, and how it becomes a flat array and back.
+
+    A variable with a list of values (choice.py) is its index in the flat array of a point: `point` and `of_point` are
+    for points, `unflatten` and `flatten` for what has the layout of x: bounds, gradients.
+    """
 
     treedef: Any
     shapes: tuple[tuple[int, ...], ...]
     dtype: np.dtype
+    choices: choice.Lists = ()
 
     @property
     def n(self) -> int:
@@ -55,6 +60,15 @@ class Structure:
         axes = flat.shape[:-1]
         parts = [flat[..., part].reshape((*axes, *shape)) for part, shape in zip(self.parts, self.shapes, strict=True)]
         return jax.tree.unflatten(self.treedef, parts)
+
+    def point(self, flat: Any) -> Any:
+        """The user's x for a flat (..., n) array, concrete or traced."""
+        return self.unflatten(choice.values(flat, self.choices) if self.choices else flat)
+
+    def of_point(self, x: Any, axes: int = 0, name: str = "x") -> Any:
+        """The inverse of `point`; see `flatten`. name: of x, for where it has none of the values."""
+        flat = self.flatten(x, axes)
+        return choice.indices(flat, self.choices, name) if self.choices else flat
 
     @functools.cached_property
     def parts(self) -> list[slice]:
@@ -143,7 +157,7 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
     check_precision(jaxpr, "fun")
     out_of_range.check(jaxpr.jaxpr, jaxpr.consts, jaxpr.jaxpr.invars[: len(structure.shapes)])
     constants = read_constants(jaxpr)
-    layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(args))
+    layout = (structure.treedef, structure.shapes, structure.dtype, structure.choices, jax.tree.structure(args))
     key = (x64(), layout, has_aux, jax.tree.structure(output), canonical.key(jaxpr))
     made = _of_jaxpr(jaxpr, structure, len(jax.tree.leaves(args)), output, has_aux)
     return made._replace(constants=constants, programs=programs.known(key))
@@ -157,7 +171,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any
 
     def outputs(x, leaves):
         leaves = [make(leaf) for make, leaf in zip(makers, leaves, strict=True)]
-        parts = jax.tree.leaves(structure.unflatten(x))
+        parts = jax.tree.leaves(structure.point(x))
         call = jaxpr_as_fun(ClosedJaxpr(body, []))
         return jax.tree.unflatten(treedef, call(*leaves[n_args:], *parts, *leaves[:n_args]))
 

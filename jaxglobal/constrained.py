@@ -80,7 +80,7 @@ class ConstrainedStreams(Streams):
         if starts.shape[1] != self.engine.n:
             self._scale()
             size, none = np.repeat(self.subject.size[None], len(starts), axis=0), np.zeros((len(starts), self._m))
-            starts = self.subject.packed(starts, none, size, lagrangian.PENALTY, finishing.FIRST)
+            starts = self.subject.packed(starts, none, size, lagrangian.PENALTY, self._stage(starts))
         super().deal(starts, first_step, number, problem)
 
     def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
@@ -145,6 +145,15 @@ class ConstrainedStreams(Streams):
             size = self.subject.size[1:].astype(self.engine.dtype)
             self.serve(Problems(self._unscaled.region, [lower, upper, size, *rest]))
             self._unscaled = None
+
+    def _stage(self, x: np.ndarray) -> tuple:
+        """With what searches from x, (k, n), end: at once where no search can help, as rows of whole numbers say."""
+        if not np.any(self.subject.frame.spread):
+            return finishing.FIRST
+        hopeless = self.subject.hopeless(x)
+        self._spend(0 if self.subject.still else len(x) / 2)
+        pairs = zip(finishing.ONCE, finishing.FIRST, strict=True)
+        return tuple(np.where(hopeless, once, first) for once, first in pairs)
 
     def _no_ends(self) -> minima.Ended:
         whole = np.zeros(0, np.int64)

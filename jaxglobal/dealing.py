@@ -280,8 +280,8 @@ def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: in
         return Status.SAME
     if pure and dealer.sweep(left):  # no evidence is as good as all of them
         return None
-    many = tried.many if tried is not None else 0
-    if not stopping.convincing(evidence, nfev, n, pure, many):
+    many, few = (tried.many, tried.seen is not None) if tried is not None else (0, False)
+    if not stopping.convincing(evidence, nfev, n, pure, many, few):
         return Status.NOISE if stopping.scattered(evidence, nfev) else None
     if evidence.looked:
         return Status.SAME if rules.unseen is None else Status.FULL

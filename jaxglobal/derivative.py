@@ -97,7 +97,7 @@ def derivative(
         raise TypeError(f"`result` must be what minimize or minimize_many returned; got {type(result).__name__}.")
     refuse(fun)
     if getattr(result, "active", None) is not None or constraints is not None:
-        return under_constraints(result, fun, bounds, args, has_aux, constraints)
+        return under_constraints(result, fun, bounds, args, has_aux, constraints, integrality)
     if isinstance(result, Results):
         several = family.check(fun, bounds, args, None, open, has_aux, bounds_axis, integrality)
         box, leaves, problem = several.box, several.leaves, several
@@ -133,7 +133,7 @@ def derivative(
 
 
 def under_constraints(
-    result: Any, fun: Callable[..., Any], bounds: Any, args: Any, has_aux: bool, constraints: Any
+    result: Any, fun: Callable[..., Any], bounds: Any, args: Any, has_aux: bool, constraints: Any, integrality: Any
 ) -> Derivative:
     """The derivatives of a search under constraints; see `derivative`."""
     if constraints is None or getattr(result, "active", None) is None:
@@ -141,17 +141,20 @@ def under_constraints(
         raise ValueError(f"`constraints` must be those of the search; `result` {which} the constraints of its call.")
     if not result.violation < np.inf or not np.isfinite(result.fun):
         raise ValueError("`result` must be a minimum for its derivatives to exist; got none.")
-    problem, _, subject = checked(fun, bounds, args, None, False, has_aux, constraints, 1e-8)
+    problem, _, subject = checked(fun, bounds, args, None, False, has_aux, constraints, 1e-8, integrality)
     if subject is None:
         raise ValueError("`constraints` must be those of the search; got none.")
     structure, rows_of = problem.structure, subject.rows
     x = read_x(result.x, structure, None)
+    if np.any(problem.whole):
+        subject.scale()
     (here,) = binding.measure(subject, x[None])
     if not binding.kept(subject, here):
         raise ValueError("`result` must keep its constraints for its derivatives to exist; got one that does not.")
     active = np.concatenate([np.ravel(part) for part in jax.tree.leaves(here.active)])
     n_args = len(jax.tree.leaves(problem.args))
-    told = sensitivity(problem.closed, problem.leaves, n_args, x, active, subject.frame)
+    told = sensitivity(problem.closed, problem.leaves, n_args, x, active, subject.frame_at(x))
+    told.x_box[problem.whole] = 0
     treedef = jax.tree.structure(problem.args)
 
     def bounds_of(flat):  # (..., 2, n)
@@ -237,7 +240,7 @@ def read_x(x: Any, structure: Structure, count: int | None) -> np.ndarray:
     shapes, expected = [np.shape(leaf) for leaf in jax.tree.leaves(x)], [(*lead, *s) for s in structure.shapes]
     if jax.tree.structure(x) != structure.treedef or shapes != expected:
         raise ValueError(f"`result` must be that of these bounds and args, x of shapes {expected}; got {shapes}.")
-    return structure.flatten(x, axes=len(lead))
+    return structure.of_point(x, len(lead), "result.x")
 
 
 def is_tied(result: Result) -> bool:

@@ -17,7 +17,6 @@ from jaxglobal import (
     constraint,
     exact,
     lagrangian,
-    lattice,
     looks,
     methods,
     objective,
@@ -80,7 +79,7 @@ def minimize(
     Args:
         fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
         bounds: pairs (low, high), a tuple (lows, highs), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees.
-            Finite; low == high fixes a variable.
+            Finite; low == high fixes a variable. A `jaxglobal.Choice` in place of a pair: the values of a variable.
         args: further arguments of fun, pytrees of arrays. New values never compile anew.
         x0: your own guess, or several along a leading axis: searched first, with level 0.
         starts: "auto" (`jaxglobal.Adaptive`: a grid, or Sobol points, looked at before it is searched from, and hops
@@ -261,16 +260,14 @@ def checked(
     """The problem, the user's own starts, and what is searched under constraints, None without."""
     if constraints is None or not callable(fun):
         return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
-    box, _ = objective.check_box(bounds, x0, open)
+    box, _ = objective.check_box(bounds, x0, open, integrality=integrality)
     rows = constraint.read(constraints, box.structure, objective.read_args(args))
     if rows is None:
         return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
-    if np.any(lattice.read(integrality, box.structure)):
-        raise ValueError("`integrality` must be None under constraints, which are not searched for whole numbers yet.")
     if np.any(box.open):
         raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
     both = constraint.beside(fun, rows, has_aux)
-    problem, guesses = objective.check(both, bounds, args, x0, open, True)
+    problem, guesses = objective.check(both, bounds, args, x0, open, True, integrality=integrality)
     precisely = exact.read(both, args, problem, rows.m)
     problem = dataclasses.replace(problem, has_aux=bool(has_aux))
     return problem, guesses, make_subject(rows, ctol, precisely, problem)

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import keys, lattice, objective
+from jaxglobal import choice, keys, lattice, objective
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close
 from jaxglobal.host import Host
 from jaxglobal.objective import Box
@@ -84,6 +84,10 @@ def check_problems(
         raise ValueError(f'`bounds_axis` must be "auto", None or 0; got {bounds_axis!r}.')
     args = read_args(args)
     count = count_problems(args)
+    if bounds_axis == 0 and choice.within(bounds):
+        raise ValueError(
+            "`bounds_axis` must be None where there is a Choice in `bounds`, which all problems share; got 0."
+        )
     own_bounds = differ(bounds, count) if bounds_axis == "auto" else bounds_axis == 0
     structure, box = read_boxes(bounds, x0, count) if own_bounds else read_box(bounds, x0)
     whole = lattice.read(integrality, structure)
@@ -173,12 +177,13 @@ def read_box(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray]:
         return np.asarray(leaf)[0] if np.ndim(leaf) and np.size(leaf) else leaf
 
     first = None if x0 is None else jax.tree.map(of_first, x0)
-    structure, lower, upper = objective.read_bounds(bounds, first)
+    structure, lower, upper = objective.read_bounds(bounds, first, choosing=True)
     return structure, np.stack([lower, upper])
 
 
 def read_boxes(bounds: Any, x0: Any, count: int) -> tuple[Structure, np.ndarray]:
     """The layout of x and the bounds of each problem, (P, 2, n)."""
+    choice.refuse(bounds)
     if isinstance(bounds, Box):
         lower, upper = bounds
     elif hasattr(bounds, "lb"):
@@ -234,7 +239,7 @@ def read_guesses(x0: Any, structure: Structure, box: np.ndarray, is_open: np.nda
     several = [(count, *shape[1:2], *inner) for shape, inner in zip(shapes, structure.shapes, strict=False)]
     if treedef != structure.treedef or (axes == 2 and (shapes != several or len({s[1:2] for s in shapes}) > 1)):
         raise ValueError(f"`x0` must have shapes {one}, or these with a second axis of several starts; got {shapes}.")
-    points = structure.flatten(leaves, axes=axes).reshape(count, -1, structure.n)
+    points = structure.of_point(leaves, axes, "x0").reshape(count, -1, structure.n)
     lower, upper = box[..., 0, None, :], box[..., 1, None, :]
     wrong = ~np.isfinite(points) | (~is_open[0] & (points < lower)) | (~is_open[1] & (points > upper))
     if np.any(wrong):

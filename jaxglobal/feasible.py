@@ -40,9 +40,12 @@ def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any) -> Any:
 
 
 def scales(c: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:
-    """(m,) The rows' own scales: abs(bound), of the bound that is nearer, plus abs(gradient) times width."""
+    """(m,) The rows' own scales: abs(bound), of the bound that is nearer, plus abs(gradient) times width.
+
+    Of a row of whole numbers alone, which has no gradient, plus what it changes by.
+    """
     bound = np.where(kkt.at_upper(c, frame), frame.upper, frame.lower)
-    return np.abs(np.where(np.isfinite(bound), bound, 0)) + np.abs(J) @ frame.width
+    return np.abs(np.where(np.isfinite(bound), bound, 0)) + np.abs(J) @ frame.width + frame.spread
 
 
 def violations(c: np.ndarray, J: np.ndarray, frame: Frame, least: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ A search ends in its lane with a few digits (lagrangian.py). Then, for a batch o
 What is decided depends on the batch and on what batches before it found, never on a clock.
 """
 
+import math
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
@@ -21,12 +22,15 @@ from jaxglobal.result import LocalStatus
 from jaxglobal.subject import Subject, lengths
 
 FIRST = (1e-3, 1e-2, 250.0)  # violation, projected gradient and evaluations with which a search ends
+ONCE = (math.inf, math.inf, 1.0)  # where no variable moves
 LAST = (1e-9, 1e-6, 400.0)  # the same of one that goes on
 NEAR = 1e-4, 1e-6  # of the box: on a bound, after the first and the last of these
 HIGHER = 0.1  # of 1 + abs of the scaled value, may Newton's method end above where it began
 GO_ON = 4  # searches of a batch that go on
 PROMISING = 0.3  # of 1 + abs of the best scaled value, may one of them lie above it
 CLOSE = 1e-4  # violations below are alike, where ends are put in order
+STALLED = 5  # steps of a restoration in a row that gain little, where there are many assignments to look at
+BARREN = 3  # times an assignment of whole numbers has led to nothing, after which it is left
 ENOUGH = 50  # evaluations left, for a search to go on
 RESTORED = 1e-12  # of the box: what is left of the violation
 ERROR = 1e-6  # of a KKT point, in units of the box, at most
@@ -63,8 +67,10 @@ class Batch:
         self._violation = parts.least[:, 0]
         f = ended.f.astype(np.float64) * subject.size[0] / parts.f_size[:, 0]
         self._value = np.where(np.isfinite(f), f, np.inf)  # in the scale that all share
-        self._sound = np.isfinite(f) & np.isfinite(self._violation) & (ended.status != LocalStatus.INFEASIBLE)
         self.x, self.status, self.spent = parts.x.copy(), ended.status.copy(), 0.0
+        self._once = (parts.most[:, 0] == ONCE[-1]) & np.isfinite(f)
+        self.status[self._once] = LocalStatus.CONVERGED if subject.still else LocalStatus.INFEASIBLE
+        self._sound = np.isfinite(f) & np.isfinite(self._violation) & (self.status != LocalStatus.INFEASIBLE)
         self.rank = np.full(len(f), np.nan)
 
     def finish(self) -> More:
@@ -74,15 +80,18 @@ class Batch:
             if known is not None:
                 self.x[i], self.rank[i], self.status[i] = *known, LocalStatus.CONVERGED
         self._polish(self._open(self._sound), self._parts.x)
+        self._mend(self._lost())
         promising = self._promising(self._open(self._sound & ~self._again))
         self._mend(np.union1d(promising, self._open(self._again & np.isfinite(self._value))).astype(int))
         going = promising[np.isnan(self.rank[promising])] if self._left - self.spent > ENOUGH else promising[:0]
+        going = going[:0] if self._subject.still else going
         rest = np.setdiff1d(self._open(np.ones(len(self.rank), bool)), going)
         if len(rest):
             self.rank[rest] = self._subject.ranks(self.x[rest])
             self.spent += len(rest) / 2
             # Without Newton's method the last digits are not sure.
-            unsure = rest[(self.status[rest] == LocalStatus.CONVERGED) & self._subject.exact.newton]
+            sure = not self._subject.exact.newton or self._subject.still
+            unsure = rest[(self.status[rest] == LocalStatus.CONVERGED) & (not sure)]
             self.status[unsure] = LocalStatus.CONVERGED_TO_PRECISION
         return More(going, self._starts(going))
 
@@ -99,11 +108,14 @@ class Batch:
     def _polish(self, which: np.ndarray, places: np.ndarray) -> None:
         """Newton's method from places, (k, n) of the batch; keeps what is feasible and not higher than before."""
         subject = self._subject
-        if not len(which) or not subject.exact.newton:
+        if not len(which) or not subject.exact.newton or subject.still:
             return
         near = [NEAR[int(self._again[i])] for i in which]
         told = self._side_by_side(
-            [kkt.newton(places[i], self._lam[i], subject.frame, at) for i, at in zip(which, near, strict=True)]
+            [
+                kkt.newton(places[i], self._lam[i], subject.frame_at(places[i]), at)
+                for i, at in zip(which, near, strict=True)
+            ]
         )
         good = [(i, p) for i, p in zip(which, told, strict=True) if p is not None and p.error <= ERROR]
         if not good:
@@ -127,17 +139,38 @@ class Batch:
         best = np.sort(which[order])
         return best[value[best] <= limit]
 
+    def _lost(self) -> np.ndarray:
+        """Of those that ended where a violation is least nearby, one of each assignment of the whole numbers.
+
+        Few searches begin at an assignment, and the objective may have led them all to where the rows have no slope.
+        """
+        subject, whole = self._subject, self._subject.whole
+        which = self._open((self.status == LocalStatus.INFEASIBLE) & np.isfinite(self._value) & ~self._once)
+        if not np.any(whole) or not len(which):
+            return which[:0]
+        which = which[np.argsort(self._violation[which], kind="stable")]
+        which = np.sort(which[np.unique(self.x[which][:, whole], axis=0, return_index=True)[1]])
+        seen = np.concatenate([subject.barren, np.where(whole, self.x[which], 0.0)])
+        _, first, count = np.unique(seen, axis=0, return_inverse=True, return_counts=True)
+        return which[count[first.reshape(-1)[len(subject.barren) :]] <= BARREN]
+
     def _mend(self, which: np.ndarray) -> None:
         """Makes searches feasible, and tries Newton's method from there; they stay there where they went on before."""
-        if not len(which) or self.spent >= self._left:
+        if not len(which) or self.spent >= self._left or self._subject.still:
             return
-        frame, places = self._subject.frame, self._parts.x.copy()
-        told = self._side_by_side([kkt.restore(places[i], frame, RESTORED) for i in which])
+        subject, places = self._subject, self._parts.x.copy()
+        patience = STALLED if np.any(subject.whole) else kkt.RESTORATIONS
+        told = self._side_by_side(
+            [kkt.restore(places[i], subject.frame_at(places[i]), RESTORED, patience) for i in which]
+        )
         for i, place in zip(which, told, strict=True):
             places[i] = places[i] if place is None else place
         self._polish(which, places)
-        stay = which[np.isnan(self.rank[which]) & self._again[which]]
+        lost = self.status[which] == LocalStatus.INFEASIBLE
+        stay = which[np.isnan(self.rank[which]) & (self._again[which] | lost)]
         self.x[stay] = places[stay]
+        none = np.where(subject.whole, places[which[np.isnan(self.rank[which]) & lost]], 0.0)
+        subject.barren = np.concatenate([subject.barren, none])
 
     def _starts(self, which: np.ndarray) -> np.ndarray:
         """From where these searches go on, packed, with their rows scaled by the slopes there."""

@@ -1,5 +1,6 @@
 """What the local searches have found so far: the best point, and the archive of minima."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -231,10 +232,12 @@ def unseen(found: Found, problem: Objective, rules: stopping.Rules) -> Unseen | 
 
 def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:
     """The distinct minima, best first."""
-    unflatten = problem.structure.unflatten
+    point = problem.structure.point
     merged = minima.merge(found.archive, problem.lower, problem.upper - problem.lower, fatol, frtol)
     fields = zip(merged.x, merged.f, merged.searches, merged.status, strict=True)
-    distinct = [Minimum(unflatten(x), float(f), int(count), LocalStatus(int(s))) for x, f, count, s in fields]
+    distinct = [Minimum(point(x), float(f), int(count), LocalStatus(int(s))) for x, f, count, s in fields]
+    if distinct and distinct[0].fun != found.f and np.any(problem.whole) and np.array_equal(merged.x[0], found.x):
+        distinct[0] = dataclasses.replace(distinct[0], fun=found.f)  # two programs have rounded the value of one point
     if distinct and distinct[0].fun != found.f:  # the best value has more cells than the archive keeps
-        distinct.insert(0, Minimum(unflatten(found.x), found.f, count_of_best(found), found.status))
+        distinct.insert(0, Minimum(point(found.x), found.f, count_of_best(found), found.status))
     return distinct

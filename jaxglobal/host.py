@@ -357,7 +357,7 @@ class HostLanes(AskedLanes):
                 call: Any = self._host.jac if which == "gradient" else self._host.fun
                 args = self._arguments(self._points[ident].problem)
                 self.calls.made += 1
-                self._workers.submit((ident, which), call, self._structure.unflatten(x), *args)
+                self._workers.submit((ident, which), call, self._structure.point(x), *args)
         told = False
         for (ident, which), value, error, traceback in self._workers.outcomes(max(wait, 0.0)):
             self.calls.count(error, traceback)
@@ -373,7 +373,7 @@ class HostLanes(AskedLanes):
             if task[0] in self._points:
                 groups[task[1] == "gradient", self._points[task[0]].problem].append(task)
         for (is_gradient, problem), group in groups.items():
-            xs = self._structure.unflatten(np.stack([x for _, _, x in group]))
+            xs = self._structure.point(np.stack([x for _, _, x in group]))
             self.calls.made += 1
             call: Any = self._host.jac if is_gradient else self._host.fun
             workers = Inline()

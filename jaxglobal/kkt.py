@@ -37,6 +37,7 @@ DEPENDENT = 1e-12  # singular values below this share of the greatest
 NEWTON_DEPENDENT = 1e-13
 FLAT, ROUNDED = 1e-10, 1e-15  # a curvature, and a slope, below this share of the greatest entries is none
 RESTORATIONS = 25
+HALVED = 0.5  # of the violation, after a step of the restoration that counts
 FARTHEST = 0.2  # of the box, does a step of the restoration go
 
 
@@ -49,6 +50,8 @@ class Frame(NamedTuple):
     lower: np.ndarray
     """(m,)"""
     upper: np.ndarray
+    spread: Any = 0.0
+    """(m,) What rows that depend on whole numbers alone change by, 0 of the others."""
 
     @property
     def width(self) -> np.ndarray:
@@ -113,7 +116,7 @@ def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
         if H is not None:
             curved = H * width[:, None] * width
         slope, rows = g * width, J * width
-        whole = np.maximum(np.linalg.norm(rows, axis=1), TINY)
+        whole = np.maximum(np.linalg.norm(rows, axis=1), np.maximum(frame.spread, TINY))
         # What a step across the box changes: the unit in which a gradient is small.
         slack = max(np.max(np.abs(slope), initial=0), np.max(np.abs(np.nan_to_num(curved)), initial=0), TINY)
         lam, downhill = prices(slope, rows, side, equal, low, high, movable)
@@ -202,24 +205,27 @@ def shortened(step: np.ndarray) -> np.ndarray:
     return step * min(1.0, LONGEST / longest) if longest > 0 else step
 
 
-def restore(x: np.ndarray, frame: Frame, enough: float) -> Asked:
+def restore(x: np.ndarray, frame: Frame, enough: float, patience: int = RESTORATIONS) -> Asked:
     """The feasible point nearby, or that of the least violation: least-norm steps onto what is violated.
 
     enough: an excess, in units of the box, with which it ends. Every equality stays in the system, one that holds
-    exactly too: else the next step would break it.
+    exactly too: else the next step would break it. patience: steps in a row that do not halve the violation, at most.
     """
     width, equal = frame.width, frame.equal
-    best, least = x, np.inf
+    best, least, before, stands = x, np.inf, np.inf, 0
     for _ in range(RESTORATIONS):
         x = np.clip(x, frame.low, frame.high)
         _, c, _, J, _ = yield x, None
         if not np.all(np.isfinite(c)) or not np.all(np.isfinite(J)):
             break
-        r, length = excess(c, frame), np.maximum(np.linalg.norm(J * width, axis=1), TINY)
+        r, length = excess(c, frame), np.maximum(np.linalg.norm(J * width, axis=1), np.maximum(frame.spread, TINY))
         worst = np.max(np.abs(r) / length, initial=0)
+        stands, before = (0, worst) if worst <= HALVED * before else (stands + 1, before)
         if worst < least:
             best, least = x, worst
-        if worst <= enough:
+        if stands >= patience:
+            break
+        if worst <= enough or np.any((r != 0) & (frame.spread > 0)):  # no step changes what has no slope
             break
         rows = equal | (r != 0)
         A, r, length = (J * width)[rows] / length[rows][:, None], r[rows] / length[rows], length[rows]

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglobal import choice
+
 ASSIGNMENTS = 2**12  # of whole numbers, up to which each is searched from before a search ends by its evidence
 STEPS = (-2, -1, -1, 1, 1, 2)  # of whole numbers, to one next to another
 TWO = 0.5  # share of such moves in which two take a step
@@ -23,16 +25,19 @@ MOST = 2**30  # values of a variable: beyond that, whole numbers and floats of 3
 def read(integrality: Any, structure: Any) -> np.ndarray:
     """Which variables are whole numbers, (n,), from None, a bool, or a mask in the structure of x.
 
+    Those with a list of values are, as they are indices here.
+
     Raises:
         ValueError: it is no such mask.
     """
+    own = choice.chosen(structure.choices, structure.n)
     if integrality is None:
-        return np.zeros(structure.n, bool)
+        return own
     leaves, treedef = jax.tree.flatten(integrality)
     kinds = {np.asarray(leaf).dtype.kind for leaf in leaves}
     if kinds <= set("bui") and all(np.all(np.isin(leaf, (0, 1))) for leaf in leaves):
         if isinstance(integrality, bool | int | np.bool_ | np.integer):
-            return np.full(structure.n, bool(integrality))
+            return own | bool(integrality)
         if treedef != structure.treedef and len(structure.shapes) == 1 and isinstance(integrality, list | tuple):
             leaves, treedef = [np.asarray(integrality)], structure.treedef
         fits = treedef == structure.treedef and all(
@@ -40,7 +45,7 @@ def read(integrality: Any, structure: Any) -> np.ndarray:
         )
         if fits:
             masks = [np.broadcast_to(leaf, shape).ravel() for leaf, shape in zip(leaves, structure.shapes, strict=True)]
-            return np.concatenate(masks).astype(bool)
+            return own | np.concatenate(masks).astype(bool)
     raise ValueError(
         "`integrality` must be True, False, or booleans (or 0 and 1) of the structure of x with shapes "
         f"{list(structure.shapes)}; got {str(integrality)[:80]}."

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxglobal import descent, keys, lattice
+from jaxglobal import choice, descent, keys, lattice
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close, is_traced
 
 
@@ -128,11 +128,11 @@ def check_box(
     bounds: Any, x0: Any, open: Any, traceable: bool = False, integrality: Any = None
 ) -> tuple[Objective, Any]:
     """A problem without a function, and the user's own starts; see `check`."""
-    structure, lower, upper = read_bounds(bounds, x0, traceable)
+    structure, lower, upper = read_bounds(bounds, x0, traceable, choosing=True)
     whole = lattice.read(integrality, structure)
     if np.any(whole):
         if is_traced((lower, upper)):
-            raise TypeError("`bounds` must be concrete where `integrality` is given; got traced ones.")
+            raise TypeError("`bounds` must be concrete where variables are whole or chosen; got traced ones.")
         lower, upper = lattice.widened(lower, upper, whole)
     free = np.ones(structure.n, bool) if is_traced((lower, upper)) else upper > lower
     is_open = read_open(open, structure) & free
@@ -146,19 +146,26 @@ def check_whole(whole: np.ndarray, is_open: np.ndarray, starts: Any) -> None:
     if np.any(whole & is_open):
         i = int(np.argmax(whole & np.any(is_open, axis=0)))
         raise ValueError(
-            f"`open` must be False for variables that `integrality` says are whole; got True at index {i}."
+            "`open` must be False for variables that `integrality` says are whole, or that have a Choice; got True at "
+            f"index {i}."
         )
     if np.any(whole) and not is_traced(starts):
         lattice.check_starts(starts, whole)
 
 
-def read_bounds(bounds: Any, x0: Any, traceable: bool = False) -> tuple[Structure, Any, Any]:
+def read_bounds(bounds: Any, x0: Any, traceable: bool = False, choosing: bool = False) -> tuple[Structure, Any, Any]:
     """The layout of x, the lower and the upper bounds, from pairs, (lows, highs), `scipy.optimize.Bounds` or a `Box`.
 
-    Traced bounds, where they are `traceable`, are checked for their shapes alone.
+    Traced bounds, where they are `traceable`, are checked for their shapes alone. choosing: whether there may be a
+    `Choice` among them.
     """
+    lists: choice.Lists = ()
+    if choosing:
+        bounds, lists = choice.indexed(bounds)
     lower, upper = read_sides(bounds, x0)
     structure = read_structure(lower, upper, x0, traceable)
+    if lists:
+        structure = dataclasses.replace(structure, choices=choice.rounded(lists, structure.dtype))
     low, high = structure.flatten(lower), structure.flatten(upper)
     if not is_traced((low, high)):
         check_sides(low, high)
@@ -167,6 +174,7 @@ def read_bounds(bounds: Any, x0: Any, traceable: bool = False) -> tuple[Structur
 
 def read_sides(bounds: Any, x0: Any) -> tuple[Any, Any]:
     """The lower and the upper bounds as pytrees of the structure of x."""
+    choice.refuse(bounds)
     if isinstance(bounds, Box):
         lower, upper = bounds
     elif hasattr(bounds, "lb") and hasattr(bounds, "ub"):
@@ -347,13 +355,13 @@ def read_starts(x0: Any, structure: Structure, lower: Any, upper: Any, is_open: 
         check_real("`x0`", leaf, traceable, whole=True)
     shapes = tuple(np.shape(leaf) for leaf in leaves)
     if shapes == structure.shapes or (shapes, structure.shapes) == (((),), ((1,),)):
-        points = structure.flatten(leaves)[None]
+        points = structure.of_point(leaves, name="x0")[None]
     elif (
         len({shape[:1] for shape in shapes}) == 1
         and shapes[0][:1] != (0,)
         and tuple(shape[1:] for shape in shapes) == structure.shapes
     ):
-        points = structure.flatten(leaves, axes=1)
+        points = structure.of_point(leaves, 1, "x0")
     else:
         raise ValueError(
             f"`x0` must have shapes {list(structure.shapes)}, or these with a leading axis of several starts; "

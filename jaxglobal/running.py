@@ -308,7 +308,7 @@ class Levels(Iterator[Level]):
         size, following = (self._dealer.size(index) for index in (level.index, level.index + 1))
         return Level(
             index=level.index,
-            x=self._problem.structure.unflatten(self._found.x),
+            x=self._problem.structure.point(self._found.x),
             fun=self._value(self._found.f),
             nstarts=level.done,
             nfev=self._streams.spent.nfev - level.nfev,
@@ -506,7 +506,7 @@ class Levels(Iterator[Level]):
         none = Status.NO_FINITE_GRADIENT if finite else Status.NO_FINITE_VALUE
         status = self._status if begun or asked or (finite and not failed) else none
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
-        x = problem.structure.unflatten(best.x)
+        x = problem.structure.point(best.x)
         calls = getattr(self._streams, "calls", self._calls)
         result = Result(
             x=x,

@@ -132,8 +132,8 @@ class Search:
         ids, x, _ = self._lanes.ask(1 if k is None else int(k))
         self._last = ids
         if k is not None:
-            return Points(ids, self._structure.unflatten(x))
-        return self._structure.unflatten(x[0]) if len(ids) else None
+            return Points(ids, self._structure.point(x))
+        return self._structure.point(x[0]) if len(ids) else None
 
     def tell(self, f: Any, g: Any, ids: Any = None) -> None:
         """The values and gradients at points.

@@ -70,11 +70,11 @@ def sensitivity(
 
         rows = lambda x, moved: both(x, moved)[1]  # noqa: E731
         slope = jax.grad(value)
-        return (
-            slope(x, moved), jax.jacfwd(slope)(x, moved), jax.jacrev(rows)(x, moved), rows(x, moved),
-            jax.grad(value, argnums=1)(x, moved), jax.jacrev(slope, argnums=1)(x, moved),
-            jax.jacrev(rows, argnums=1)(x, moved),
-        )  # fmt: skip
+        here = slope(x, moved), jax.jacfwd(slope)(x, moved), jax.jacrev(rows)(x, moved), rows(x, moved)
+        if not moved:  # jacrev takes no empty list
+            return *here, [], [], []
+        by_args = (jax.grad(value, argnums=1), jax.jacrev(slope, argnums=1), jax.jacrev(rows, argnums=1))
+        return *here, *(part(x, moved) for part in by_args)
 
     moved, run = [jnp.asarray(leaves[i]) for i in real], jax.jit(closed.safe(told, jax.default_backend()))
     at = jnp.asarray(x)

@@ -519,7 +519,7 @@ class Run:
         status[none & found] = Status.NO_FINITE_GRADIENT
         success = found & self._begun & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
         return Results(
-            x=structure.unflatten(polished.x),
+            x=structure.point(polished.x),
             fun=np.where(found, polished.f, np.nan),
             jac=structure.unflatten(np.where(found[:, None], polished.g * (problems.free & ~problems.whole), np.nan)),
             aux=aux,

@@ -181,12 +181,13 @@ def dated(evidence: Evidence, nfev: int) -> Evidence:
     )
 
 
-def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False, many: int = 0) -> bool:
+def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False, many: int = 0, few: bool = False) -> bool:
     """Whether the best value of a function of n variables is likely to be the lowest, but for a last look.
 
     pure: whether all are whole numbers, so that a search ends where it begins and none comes to the best point twice.
     many: of whole numbers with more assignments than can all be searched, how many variables they are; searches keep
     theirs, so that those which end at the best value say nothing of the others, and only its age does.
+    few: whether all assignments of whole numbers will have been searched from: then they are no matter of luck.
 
     Its age counts from the first finite value: where the feasible region is small, it says nothing how late that came.
     """
@@ -196,7 +197,7 @@ def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False, many: 
     if not often and nfev < WANDERED * min(n, MOST_WANDERED) ** 1.5:
         return False
     since, found, refined = (date - evidence.first for date in (nfev, evidence.found, evidence.refined))
-    return bool(since >= max((OLD_ENOUGH if often else OLD) * found, OLD_ENOUGH * refined))
+    return bool(since >= max((OLD_ENOUGH if often or few else OLD) * found, OLD_ENOUGH * refined))
 
 
 def scattered(evidence: Evidence, nfev: int) -> bool:

@@ -151,10 +151,73 @@ def test_a_checkpoint(tmp_path):
     assert np.array_equal(again.x, whole.x) and again.nfev == whole.nfev
 
 
-def test_not_under_constraints_yet():
-    inside = jg.Constraint(lambda x: x[0] + x[1], -np.inf, 1.0)
-    with pytest.raises(ValueError, match="`integrality` must be None under constraints"):
-        jg.minimize(lambda x: x[0], [(0, 3), (0, 2)], integrality=True, constraints=inside, progress=False)
+def synthesis(x, a):
+    """Two equalities leave one point to each assignment of the binaries. MINLPLib: ex1221."""
+    return a * x[0] + 3 * x[1] + 1.5 * x[2] + 2 * x[3] - 0.5 * x[4]
+
+
+BINARIES = dict(
+    bounds=[(0, 10), (0, 10), (0, 1), (0, 1), (0, 1)],
+    integrality=[False, False, True, True, True],
+    constraints=[
+        jg.Constraint(lambda x, a: jnp.stack([x[0] ** 2 + x[2] - 1.25, x[1] ** 1.5 + 1.5 * x[3] - 3]), 0.0, 0.0),
+        jg.Constraint(
+            lambda x, a: jnp.stack([x[0] + x[2] - 1.6, 1.333 * x[1] + x[3] - 3, x[4] - x[2] - x[3]]), upper=0.0
+        ),
+    ],
+)
+
+
+def test_under_constraints(x64, tmp_path):
+    result = jg.minimize(synthesis, args=2.0, **BINARIES, progress=False)
+    assert result.success and abs(result.fun - 7.66718007) < (1e-7 if x64 else 1e-4), result
+    assert "each of the 8 assignments" in result.message and np.array_equal(result.x[2:], [0, 1, 1])
+    assert all(np.all(np.asarray(m.x)[2:] == np.rint(np.asarray(m.x)[2:])) for m in result.minima)
+    assert result.violation < (1e-9 if x64 else 1e-4)
+    d = jg.derivative(result, synthesis, args=2.0, **BINARIES)
+    np.testing.assert_allclose(d.fun[0], 1.25**0.5, atol=1e-4)
+    assert not np.any(np.asarray(d.x_bounds.lower)[2:]) and not np.any(np.asarray(d.x[0])[2:])
+
+    def stops(level):
+        if level.index == 2:
+            raise StopIteration
+
+    kept = dict(max_evals=900, progress=False)
+    jg.minimize(synthesis, args=2.0, **BINARIES, checkpoint=tmp_path / "kept", callback=stops, **kept)
+    again = jg.minimize(synthesis, args=2.0, **BINARIES, checkpoint=tmp_path / "kept", **kept)
+    whole = jg.minimize(synthesis, args=2.0, **BINARIES, **kept)
+    assert again.nfev == whole.nfev and np.array_equal(again.x, whole.x)
+
+
+def test_whole_numbers_alone_under_constraints():
+    weights = jnp.array([20.0, 12, 11, 7, 4])
+    least = jg.Constraint(lambda x: weights @ x, lower=40.0)  # MINLPLib: st_miqp1
+    cost = lambda x: 50 * x @ x + jnp.array([42, 44, 45, 47, 47.5]) @ x  # noqa: E731
+    result = jg.minimize(cost, [(0, 1)] * 5, integrality=True, constraints=least, progress=False)
+    assert (
+        result.fun == 281
+        and result.success
+        and result.message == "each of the 32 points of whole numbers was evaluated"
+    )
+    none = jg.Constraint(lambda x: jnp.stack([x[0] - x[1], x[0] + x[1]]), jnp.array([0.5, 2.0]), jnp.array([0.6, 2.0]))
+    result = jg.minimize(lambda x: x[0], [(0, 3)] * 2, integrality=True, constraints=none, progress=False)
+    assert not result.success and result.status.name == "INFEASIBLE" and 0 < result.violation <= 0.6
+
+
+def test_a_choice_under_constraints():
+    sizes = jg.Choice([0.3, 0.7, 1.1, 2.0])
+    row = jg.Constraint(lambda x: x[0] * x[1], lower=1.0)
+    levels, bounds = [], [sizes, (0.0, 1.2)]
+
+    def fun(x):
+        return x[0] ** 2 + x[1]
+
+    result = jg.minimize(fun, bounds, constraints=row, callback=levels.append, progress=False)
+    moves = jg.derivative(result, fun, bounds, constraints=row).x_constraints
+    np.testing.assert_allclose(np.ravel(moves.lower), [0, 1 / 1.1], atol=1e-4)
+    assert result.success and result.x[0] == np.asarray(1.1, result.x.dtype) and result.x[1] * result.x[0] >= 1 - 1e-6
+    np.testing.assert_allclose(result.fun, 1.21 + 1 / 1.1, atol=1e-5)
+    assert {float(level.x[0]) for level in levels} <= {float(np.asarray(v, result.x.dtype)) for v in sizes.values}
 
 
 @pytest.mark.parametrize(

@@ -199,3 +199,22 @@ def test_history_of_several_runs(pictures):
     for k in range(5000):
         kept.note(k, 0.1 * k, -float(k))
     assert len(kept.steps) <= 256 and kept.steps[0].fun == 0 and kept.steps[-1].fun == -4999
+
+
+def test_slices_of_whole_numbers_and_choices():
+    def fun(x):
+        assert x.shape == (3,)
+        return (x[0] - 3) ** 2 + 4 * jnp.cos(3 * x[1]) + (x[2] - x[1]) ** 2
+
+    sizes = jg.Choice([0.2, 0.5, 1.1, 2.4])
+    bounds, whole = [(-2.4, 8.7), sizes, (-1.0, 3.0)], [True, False, False]
+    result = jg.minimize(fun, bounds, integrality=whole, max_evals=3000, progress=False)
+    drawn = jg.plot.slices(result, fun, bounds, integrality=whole)
+    first, second, third = (one.get_lines()[0] for one in drawn)
+    np.testing.assert_array_equal(first.get_xdata(), np.arange(-2, 9))
+    np.testing.assert_allclose(second.get_xdata(), sizes.values, rtol=1e-6)
+    np.testing.assert_allclose(second.get_ydata()[1], float(fun(jnp.array([3.0, 0.5, result.x[2]]))), rtol=1e-4)
+    assert first.get_drawstyle() == second.get_drawstyle() == "steps-mid" and third.get_drawstyle() == "default"
+    assert jg.plot.minima(result, bounds) is not None
+    with pytest.raises(TypeError, match="`bounds` must be numbers here"):
+        jg.plot.landscape(result, fun, bounds)

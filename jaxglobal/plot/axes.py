@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.choice import chosen
 from jaxglobal.closed import Structure
 from jaxglobal.fit import Fit
+from jaxglobal.lattice import read
 from jaxglobal.objective import read_bounds
 from jaxglobal.regression import names_of
 from jaxglobal.result import Result
@@ -126,10 +128,24 @@ def names(result: Any) -> list[str]:
 
 def sides(bounds: Any, x: Any) -> tuple[np.ndarray, np.ndarray]:
     """The lower and upper bounds, (n,), of a result x."""
-    found, low, high = read_bounds(bounds, None)
+    found, low, high = read_bounds(bounds, None, choosing=True)
     if found.n != len(flat(x)):
         raise ValueError(f"`bounds` must be those of {len(flat(x))} variables, as the result has; got {found.n}.")
-    return np.asarray(low, float), np.asarray(high, float)
+    low, high = np.asarray(low, float), np.asarray(high, float)
+    for i in np.flatnonzero(chosen(found.choices, found.n)):
+        low[i], high[i] = found.choices[i][0], found.choices[i][-1]
+    return low, high
+
+
+def discrete(bounds: Any, integrality: Any, most: int) -> list[np.ndarray | None]:
+    """The values of each variable, all or so many of a whole number's; None for a continuous one."""
+    found, low, high = read_bounds(bounds, None, choosing=True)
+    whole = read(integrality, found)
+    lists = found.choices or ((),) * found.n
+    return [
+        np.array(own) if own else np.unique(np.rint(np.linspace(np.ceil(a), np.floor(b), most))) if is_whole else None
+        for own, is_whole, a, b in zip(lists, whole, low, high, strict=True)
+    ]
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:

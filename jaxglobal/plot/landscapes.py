@@ -78,7 +78,7 @@ def landscape(
 def evaluator(fun: Callable[..., Any], bounds: Any, args: Any) -> Callable[[np.ndarray], np.ndarray]:
     """The function as one of flat points, (k, n) -> (k,), of a host one by one; NaN where it fails."""
     args = args if isinstance(args, tuple) else (args,)
-    structure = read_bounds(bounds, None)[0]
+    structure = read_bounds(bounds, None, choosing=True)[0]
     if isinstance(fun, Host):
         inner = fun.fun
         if fun.vectorized:

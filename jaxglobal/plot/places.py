@@ -13,6 +13,8 @@ from jaxglobal.result import Result
 LISTED = 30  # minima that are drawn as lines
 POINTS = 240  # of a cut
 MOST_CUTS = 24
+DOTTED = 60  # values of a variable with steps, each of which is a point of its cut, at most
+SAME = 1e-6  # relative difference of values that float32 has rounded
 PAIRED = 5  # variables that are paired where there are more
 SPREAD = 0.9  # share of the values of a cut that its axis shows
 
@@ -54,8 +56,13 @@ def minima(result: Result, bounds: Any = None, ax: Any = None) -> Any:
     return axes.tidy(ax)
 
 
-def slices(result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (), ax: Any = None) -> Any:
+def slices(
+    result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (), ax: Any = None, integrality: Any = None
+) -> Any:
     """Cuts of the function through the best point, along each variable; the other minima are marked at their values.
+
+    Whole numbers, and variables with a `jaxglobal.Choice`, are drawn as steps, with a point at each value where these
+    are few.
 
     Args:
         result: what `minimize` returned.
@@ -63,6 +70,7 @@ def slices(result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (),
         bounds: its bounds.
         args: its further arguments.
         ax: as many axes as there are variables, 24 at most, to draw on; None makes new ones.
+        integrality: which variables were whole numbers.
 
     Returns:
         The axes, as an array.
@@ -73,18 +81,30 @@ def slices(result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (),
     best, n = axes.flat(result.x), min(len(low), MOST_CUTS)
     values = evaluator(fun, bounds, args)
     found = np.array([[*axes.flat(m.x), m.fun] for m in result.minima[:LISTED]])
-    drawn = axes.panels(ax, n, 4 if n > 2 else n, (3.2, 2.6))
+    drawn, steps = axes.panels(ax, n, 4 if n > 2 else n, (3.2, 2.6)), axes.discrete(bounds, integrality, POINTS)
     for i, one in enumerate(drawn):
         a, b = min(low[i], best[i]), max(high[i], best[i])
-        places = np.sort(np.append(np.linspace(a, b, POINTS), best[i]))
+        own = steps[i]
+        if own is None:
+            places = np.sort(np.append(np.linspace(a, b, POINTS), best[i]))
+        else:
+            places = np.sort(np.append(own[np.abs(own - best[i]) > SAME * (1 + abs(best[i]))], best[i]))
         points = np.repeat(best[None], len(places), axis=0)
         points[:, i] = places
         f = values(points)
-        one.plot(places, f, color=BLUE, lw=1.5, label="function")
+        if own is None:
+            one.plot(places, f, color=BLUE, lw=1.5, label="function")
+        else:
+            few = len(places) <= DOTTED
+            one.plot(
+                places, f, color=BLUE, lw=0.8 if few else 1.2, drawstyle="steps-mid", marker="o" if few else None, ms=4,
+                label="function",
+            )  # fmt: skip
         one.plot(found[1:, i], found[1:, -1], "o", color=SKY, mec=axes.ink(one), mew=0.6, ms=5, label="other minima")
         one.plot(best[i], result.fun, "D", color=ORANGE, mec=axes.ink(one), mew=0.6, ms=7, label="best", zorder=4)
         axes.tidy(one).set_xlabel(names[i])
-        finite = np.append(f[np.isfinite(f)], found[:, -1])
+        finite = f[np.isfinite(f)]
+        finite = finite if own is not None and len(finite) else np.append(finite, found[:, -1])
         top = np.quantile(finite, SPREAD)
         size = top - result.fun
         if size > axes.FLAT * abs(result.fun):

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import objective, regression
+from jaxglobal import choice, objective, regression
 from jaxglobal import progress as display
 from jaxglobal.closed import Structure
 from jaxglobal.fit import Fit
@@ -266,6 +266,7 @@ def check_result(result: Result, fun: Any, bounds: Any, args: Any) -> tuple[Stru
         raise TypeError(f"`fun` must be the JAX function that was minimised; got {type(fun).__name__}.")
     if bounds is None:
         raise TypeError("`bounds` must be those of the search; got None.")
+    choice.refuse(bounds)
     problem, _ = objective.check(fun, bounds, args, None, False, False)
     box = np.stack([np.asarray(problem.lower, float), np.asarray(problem.upper, float)])
     if jax.tree.structure(result.x) != problem.structure.treedef or not np.isfinite(result.fun):
