@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglobal import lattice
 from jaxglobal.closed import NOT_JAX, Structure, is_traced
 
 ACCEPTED = (
@@ -128,6 +129,19 @@ def beside(fun: Callable[..., Any], rows: Rows, has_aux: bool) -> Callable[..., 
         return value, (aux, rows.values(x, *args))
 
     return both
+
+
+def of_bounds(both: Callable[..., Any]) -> Callable[..., Any]:
+    """both(x, *args) as a function of x, the lower and the upper bounds of the rows, and the args."""
+    return lambda x, lower, upper, *args: both(x, *args)
+
+
+def check_box(is_open: np.ndarray, integrality: Any, structure: Structure) -> None:
+    """Raises for what does not go with constraints yet."""
+    if np.any(lattice.read(integrality, structure)):
+        raise ValueError("`integrality` must be None under constraints, which are not searched for whole numbers yet.")
+    if np.any(is_open):
+        raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
 
 
 def read(given: Any, structure: Structure, args: tuple[Any, ...], traceable: bool = False) -> Rows | None:

@@ -17,7 +17,6 @@ from jaxglobal import (
     constraint,
     exact,
     lagrangian,
-    lattice,
     looks,
     methods,
     objective,
@@ -264,10 +263,7 @@ def checked(
     rows = constraint.read(constraints, box.structure, objective.read_args(args))
     if rows is None:
         return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
-    if np.any(lattice.read(integrality, box.structure)):
-        raise ValueError("`integrality` must be None under constraints, which are not searched for whole numbers yet.")
-    if np.any(box.open):
-        raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
+    constraint.check_box(box.open, integrality, box.structure)
     both = constraint.beside(fun, rows, has_aux)
     problem, guesses = objective.check(both, bounds, args, x0, open, True)
     precisely = exact.read(both, args, problem, rows.m)
