@@ -144,10 +144,12 @@ def check_box(is_open: np.ndarray, integrality: Any, structure: Structure) -> No
         raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
 
 
-def read(given: Any, structure: Structure, args: tuple[Any, ...], traceable: bool = False) -> Rows | None:
+def read(
+    given: Any, structure: Structure, args: tuple[Any, ...], traceable: bool = False, count: int | None = None
+) -> Rows | None:
     """The rows of `constraints=`, for an x of this layout and args of these shapes; None where there are none.
 
-    traceable: whether bounds may be traced.
+    traceable: whether bounds may be traced. count: of problems, whose bounds may be their own, along a leading axis.
 
     Raises:
         TypeError: not a constraint, or one whose function is no JAX function of x and these args.
@@ -167,7 +169,7 @@ def read(given: Any, structure: Structure, args: tuple[Any, ...], traceable: boo
         fun = (lambda x, *_, fun=constraint.fun: fun(x)) if own else constraint.fun
         shape = output_shape(fun, x, args, name)
         low, high = (
-            spread(side, shape, structure.dtype, f"{which}` of `{name}", traceable)
+            spread(side, shape, structure.dtype, f"{which}` of `{name}", traceable, count)
             for side, which in ((constraint.lower, "lower"), (constraint.upper, "upper"))
         )
         if not is_traced((low, high)):
@@ -177,7 +179,12 @@ def read(given: Any, structure: Structure, args: tuple[Any, ...], traceable: boo
         uppers.append(high)
         shapes.append(shape)
     xp: Any = jnp if is_traced((lowers, uppers)) else np
-    return Rows(tuple(functions), xp.concatenate(lowers), xp.concatenate(uppers), tuple(shapes), single)
+    if count is not None and any(side.ndim > 1 for side in (*lowers, *uppers)):
+        lowers, uppers = (
+            [np.broadcast_to(part, (count, part.shape[-1])) for part in sides] for sides in (lowers, uppers)
+        )
+    lower, upper = (xp.concatenate(sides, axis=-1) for sides in (lowers, uppers))
+    return Rows(tuple(functions), lower, upper, tuple(shapes), single)
 
 
 def of_scipy(part: Any, name: str, structure: Structure) -> tuple[Constraint, bool]:
@@ -225,12 +232,22 @@ def output_shape(fun: Callable[..., Any], x: Any, args: tuple[Any, ...], name: s
     return tuple(shape)
 
 
-def spread(side: Any, shape: tuple[int, ...], dtype: np.dtype, name: str, traceable: bool) -> Any:
-    """A side of the bounds for each of the numbers of this shape, flat."""
+def spread(
+    side: Any, shape: tuple[int, ...], dtype: np.dtype, name: str, traceable: bool, count: int | None = None
+) -> Any:
+    """A side of the bounds for each of the numbers of this shape, flat; of each problem where it has one axis more."""
     if is_traced(side) and not traceable:
         raise TypeError(f"`{name}` must be concrete; got a traced array: call argmin instead.")
     xp: Any = jnp if is_traced(side) else np
     array = xp.asarray(side, dtype)
+    if count is not None and array.ndim == len(shape) + 1:
+        try:
+            return np.broadcast_to(array, (count, *shape)).reshape(count, -1)
+        except ValueError:
+            raise ValueError(
+                f"`{name}` must have {count} problems along its leading axis, each of the shape {shape} of its "
+                f"function; got {array.shape}."
+            ) from None
     try:
         return xp.broadcast_to(array, shape).reshape(-1)
     except ValueError:
@@ -238,7 +255,8 @@ def spread(side: Any, shape: tuple[int, ...], dtype: np.dtype, name: str, tracea
 
 
 def check_order(low: np.ndarray, high: np.ndarray, name: str) -> None:
-    """Raises unless the bounds, (m,), leave a value to every row."""
+    """Raises unless the bounds, (m,) or (P, m), leave a value to every row."""
+    low, high = (np.ravel(side) for side in np.broadcast_arrays(low, high))
     for side, which, wrong in ((low, "lower", np.inf), (high, "upper", -np.inf)):
         if np.any(np.isnan(side)):
             raise ValueError(f"`{which}` of `{name}` must be numbers, -inf or inf for none; got NaN.")

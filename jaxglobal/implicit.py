@@ -44,15 +44,15 @@ Value = Callable[[jax.Array], jax.Array]
 class Polished(NamedTuple):
     """A minimiser to its last digits; n variables."""
 
-    x: jax.Array
+    x: Any
     """(n,)"""
-    f: jax.Array
+    f: Any
     """()"""
-    g: jax.Array
+    g: Any
     """(n,) The gradient in the user's coordinates."""
-    singular: jax.Array
+    singular: Any
     """() Whether H_FF is singular, or so nearly that its inverse means little, or not positive."""
-    touching: jax.Array
+    touching: Any
     """() Whether a variable is about to reach or to leave a bound."""
 
 

@@ -43,33 +43,33 @@ def check(n: int, m: int, search: Local, where: str) -> None:
 class Sizes(NamedTuple):
     """The scales of a problem, of m rows."""
 
-    size: jax.Array
+    size: Any
     """(1 + m,) One over the usual slopes of f and the rows, in units of the box."""
-    least: jax.Array
+    least: Any
     """(m,) An excess of each row that is none but rounding."""
 
 
 class Told(NamedTuple):
     """What the constraints say at a point, and how far it can be differentiated."""
 
-    f: jax.Array
-    g: jax.Array
+    f: Any
+    g: Any
     """(n,) Gradient of f."""
-    c: jax.Array
+    c: Any
     """(m,) The rows."""
-    J: jax.Array
+    J: Any
     """(m, n) Their gradients."""
-    violation: jax.Array
+    violation: Any
     """() The largest, in the constraints' own units."""
-    relative: jax.Array
+    relative: Any
     """() The largest, in the rows' own scales."""
-    active: jax.Array
+    active: Any
     """(m,) Which rows a bound holds."""
-    lam: jax.Array
+    lam: Any
     """(m,) Multipliers of f + lam'c."""
-    singular: jax.Array
+    singular: Any
     """() The KKT system is singular, nearly so, or of no minimum."""
-    touching: jax.Array
+    touching: Any
     """() A variable or a row is about to reach or to leave a bound."""
 
 
@@ -153,14 +153,39 @@ class Packing:
         begin = End(packed[:n], jnp.zeros(self.m, packed.dtype), none, jnp.asarray(False), jnp.zeros_like(none))
         return jax.lax.fori_loop(0, TRIES, attempt, begin)
 
+    def multipliers(self, x: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> jax.Array:
+        """(m,) Those of the active rows with which the least is left of the slope, in the variables that can move.
+
+        Where the gradients of the active rows are independent, and x is a KKT point, they are its multipliers.
+        """
+        both, box, width = self.both(leaves), (frame.low, frame.high), frame.width
+        _, c, g, J = exact.slopes_at(both, self.m, x, box)
+        active, _ = self._active(c, J, frame)
+        near = NEAR_BOUND * width
+        free = (width > 0) & (x - frame.low > near) & (frame.high - x > near)
+        tiny = float(jnp.finfo(x.dtype).tiny)
+        rows = jnp.where(active[:, None] & free[None], J * width[None], 0)
+        length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
+        A, slope = rows / length[:, None], jnp.where(free, g * width, 0)
+        loose = float(jnp.finfo(x.dtype).eps) ** semismooth.LOOSE
+        product = A @ A.T + jnp.diag(jnp.where(active, loose, 1).astype(x.dtype))
+        mu = jnp.zeros(self.m, x.dtype)
+        for _ in range(2):  # the second time for what the first has lost to `loose`
+            mu = mu + semismooth.eliminate(product, -A @ (slope + A.T @ mu), self.m)[0]
+        return jnp.where(active, mu / length, 0)
+
+    def _active(self, c: jax.Array, J: jax.Array, frame: Frame) -> tuple[jax.Array, jax.Array]:
+        """(m,) Which rows a bound holds, and how far they are from it."""
+        away = jnp.minimum(jnp.abs(c - frame.upper), jnp.abs(c - frame.lower))
+        return frame.equal | (away <= BINDS * self.most * feasible.scales(c, J, frame, jnp)), away
+
     def told(self, x: jax.Array, lam: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> Told:
         """What is measured at x, (n,), with these multipliers, (m,)."""
         both, box = self.both(leaves), (frame.low, frame.high)
         f, c, g, J = exact.slopes_at(both, self.m, x, box)
         relative = feasible.violations(c, J, frame, sizes.least, jnp)
         over = jnp.where(jnp.isfinite(c), jnp.abs(kkt.excess(c, frame, jnp)), jnp.inf)
-        away = jnp.minimum(jnp.abs(c - frame.upper), jnp.abs(c - frame.lower))
-        active = frame.equal | (away <= BINDS * self.most * feasible.scales(c, J, frame, jnp))
+        active, away = self._active(c, J, frame)
         lam = jnp.where(active, lam, 0)
         product = semismooth.curvature_product(both, x)
         H = semismooth.curvature(both, product, x, lam, frame)

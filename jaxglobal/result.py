@@ -14,7 +14,18 @@ import numpy as np
 
 from jaxglobal.history import Step
 
-COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied")  # numbers of a problem
+COUNTED = (
+    "fun",
+    "success",
+    "nit",
+    "nfev",
+    "njev",
+    "nstarts",
+    "singular",
+    "touching",
+    "tied",
+    "violation",
+)  # numbers of a problem
 WIDTH = 104  # of what a printed result says
 SHOWN = 10  # minima and levels that a printed result lists
 CONSTRAINED = {"where": "constraints"}  # fields that are told only where there are constraints
@@ -377,6 +388,9 @@ class Outcome:
         singular: the Hessian at x is singular, nearly so, or not positive.
         touching: a variable is about to reach or to leave a bound.
         tied: another search ended elsewhere at the same value.
+        violation: the largest violation of a constraint at x, in its own units; 0 without constraints.
+        multipliers: as `Result.multipliers`.
+        active: as `Result.active`.
     """
 
     x: Any
@@ -392,6 +406,9 @@ class Outcome:
     singular: bool
     touching: bool
     tied: bool
+    violation: float = dataclasses.field(default=0.0, metadata=CONSTRAINED)
+    multipliers: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
+    active: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
 
     @property
     def message(self) -> str:
@@ -434,6 +451,9 @@ class Results:
         lane_efficiency: share of the evaluations that were spent on a search, not on an idle lane.
         time: seconds from the call to the result, compilation included.
         compile_time: seconds of these for tracing and compiling.
+        violation: (P,) the largest violation of a constraint at x, in its own units; 0 without constraints.
+        multipliers: in the structure of the constraints, None without; see `Result`.
+        active: which constraints are held by a bound, likewise.
     """
 
     x: Any
@@ -453,6 +473,9 @@ class Results:
     lane_efficiency: float
     time: float
     compile_time: float
+    violation: Any = 0.0
+    multipliers: Any = None
+    active: Any = None
 
     def __len__(self) -> int:
         """The number of problems."""

@@ -62,13 +62,13 @@ class Point(NamedTuple):
 class End(NamedTuple):
     """A point and what is known of it, measured there."""
 
-    x: jax.Array
-    lam: jax.Array
-    rank: jax.Array
+    x: Any
+    lam: Any
+    rank: Any
     """() See feasible.py."""
-    sure: jax.Array
+    sure: Any
     """() Whether it is a KKT point to its last digits."""
-    nfev: jax.Array
+    nfev: Any
     """() Evaluations; a Hessian of n variables counts as n / 2."""
 
 
