@@ -296,6 +296,34 @@ def test_derivative_is_that_of_the_search():
     assert not d.singular and not d.touching
 
 
+def test_derivative_compiles_once():
+    """Other args and bounds are the same program: what is traced again is no more than what every call looks at."""
+    traces = []
+
+    def counted(x, a, b):
+        traces.append(1)
+        return moving(x, a, b)
+
+    def taken(b, upper):
+        given, kept = (np.array([1.0, 0.5]), b), jg.Constraint(moving_rows, upper=[upper, np.inf])
+        result = jg.minimize(counted, BOX, given, constraints=kept, max_levels=1, progress=False)
+        traces.clear()
+        jg.derivative(result, counted, BOX, given, constraints=kept)
+        return len(traces)
+
+    first, compiled = taken(0.7, 0.5), []
+
+    def hear(name, *_, **__):
+        compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    try:
+        assert taken(0.8, 0.6) <= first
+    finally:
+        jax.monitoring.unregister_event_duration_listener(hear)
+    assert not any("backend_compile" in name for name in compiled)
+
+
 @pytest.mark.skipif(not X64, reason="what touches is judged to eight digits")
 def test_derivative_says_where_it_means_little():
     """Two rows that are the same are singular; a row that just touches is touching; a wrong call is refused."""
