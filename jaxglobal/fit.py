@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import hostfit, implicit, leastsquares, quotients, regression, stopping, stored, units
+from jaxglobal import constrained_fit, hostfit, implicit, leastsquares, quotients, regression, stopping, stored, units
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
@@ -218,6 +218,7 @@ class Fit:
     def objective(self) -> tuple[Callable[..., Any], Any, tuple[Any, ...]]:
         """The cost as a function fun(p, *args) of the parameters, their bounds, and the args, which are the data."""
         reg = self._regression
+        self.check_unconstrained()
         if reg.look is not None:
             raise TypeError("`fit` must be that of a JAX model; got a host function.")
 
@@ -234,6 +235,7 @@ class Fit:
             A `Derivative`: `x[1]` is the Jacobian of popt in ydata, (n, N).
         """
         reg = self._regression
+        self.check_unconstrained()
         if reg.look is not None:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
@@ -265,6 +267,18 @@ class Fit:
         )  # which stands on this module: it is not known before it is asked for
         return many.bootstrap(self, count, seed, progress)
 
+    def check_unconstrained(self) -> None:
+        """Raises for what does not know the constraints of a fit yet.
+
+        Raises:
+            TypeError: it has some.
+        """
+        if self.result is not None and self.result.active is not None:
+            raise TypeError(
+                "`fit` must have no `constraints`, which derivatives, profiles, bootstraps and proofs of fits do not "
+                "know yet; got one under constraints."
+            )
+
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr
         rows = [
@@ -276,6 +290,7 @@ class Fit:
             ("cost", f"{self.fun:.10g}{loss}, {self.dof} degrees of freedom"),
             ("success", str(self.success)),
             ("status", f"{self.result.status.name}: {self.message}"),
+            *([] if self.result.active is None else [("violation", f"{self.result.violation:.3g}")]),
             ("searches", f"{self.result.nstarts:,} in {self.result.nit} levels, {self.result.nfev:,} evaluations"),
             *([] if self.result.calls is None else [("calls", str(self.result.calls))]),
             ("time", f"{duration(self.result.time)}, of it {duration(self.result.compile_time)} compiling"),
@@ -324,6 +339,8 @@ def curve_fit(
     starts: Any = "auto",
     seed: int = 0,
     progress: bool | str = "auto",
+    constraints: Any = None,
+    ctol: float = 1e-8,
 ) -> Fit:
     """The best fit of a model to data anywhere in a box: `scipy.optimize.curve_fit` without a starting guess.
 
@@ -349,6 +366,10 @@ def curve_fit(
         starts: "auto", `jaxglobal.Grid()`, `jaxglobal.Sobol()` or an object like them.
         seed: of starts that are scrambled.
         progress: as for `minimize`.
+        constraints: as for `minimize`, of the parameters alone: a `jaxglobal.Constraint` of fun(p), p an array or the
+            structure of the `Box`. The covariance is then that of the directions along the constraints that bind. Of
+            JAX models and smooth losses, outside jit.
+        ctol: as for `minimize`.
 
     Returns:
         A `Fit`, which unpacks as popt, pcov. Inside jit, vmap and grad, with data or bounds that are traced, its popt,
@@ -386,6 +407,10 @@ def curve_fit(
     of_search = units.choose(lower, upper, y, weights, dtype)
     data = Data(x, y, *(units.cast(a, dtype) for a in (weights, scale)))
     given = Data(x, y, weights, scale).within(of_search, dtype)
+    within = constraints if not isinstance(constraints, list | tuple) or len(constraints) else None
+    if within is not None:
+        is_dynamic = is_traced((data, lower, upper, guesses)) or is_tracing()
+        constrained_fit.check(loss, isinstance(model, Host), is_dynamic, ctol)
     if isinstance(model, Host):
         refuse_tracing("curve_fit", "a JAX model")
         cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
@@ -398,6 +423,11 @@ def curve_fit(
     data, given = (part._replace(constants=read.constants) for part in (data, given))
     linear = regression.linear_parameters(read, x, lower, upper, of_search)
     reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
+    if within is not None:
+        rows = constrained_fit.read(within, reg)
+        result = constrained_fit.search(began, reg, given, guesses, rules, starts, seed, progress, within, ctol)
+        along = None if rows is None else constrained_fit.directions(rows, reg, result, of_search)
+        return finish(reg, data, given, bounds, result, absolute_sigma, called, model, along)
     sequence = sequences.read(starts, len(reg.searched), seed)
     if is_traced((data, lower, upper, guesses)) or is_tracing():
         return traced(reg, data, given, bounds, guesses, sequence, max_levels, absolute_sigma, called, model)
@@ -457,9 +487,9 @@ def traced(
 
 def finish(
     reg: Regression, data: Data, given: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any,
-    model: Any,
+    model: Any, along: np.ndarray | None = None,
 ) -> Fit:  # fmt: skip
-    """The fit that a search has come to; given: the data in the units of the search."""
+    """The fit that a search has come to; given: the data in the units of the search. along: see `covariance.errors`."""
     own: Any = given.units
     flat = reg.structure.flatten(result.x) / own.p
     y, J = look(reg, given, flat)
@@ -467,7 +497,8 @@ def finish(
     jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
     with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
         result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
-    sure = errors(reg, given, result.fun / float(own.r) / float(own.r), y, J, absolute_sigma).out_of(own)
+    f = result.fun / float(own.r) / float(own.r)
+    sure = errors(reg, given, f, y, J, absolute_sigma, along).out_of(own)
     y, J = own.seen(y, J)
     ordinates = np.asarray(data.y)
     # Where another than the best was cut off is no minimum.

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
-CONSTRAINED = "minimize, levels, aminimize, alevels, minimize_many and argmin search under constraints"
+CONSTRAINED = "minimize, levels, aminimize, alevels, minimize_many, argmin and curve_fit take constraints"
 ELSEWHERE = {"constraints": CONSTRAINED, "ctol": CONSTRAINED}  # what some entry points take, others not yet
 
 P = ParamSpec("P")

@@ -356,7 +356,6 @@ def test_entry_points_that_do_not_take_constraints_say_so():
     rows, t = jg.Constraint(row_of_sum, 0.0), np.linspace(0, 1, 5)
     host = jg.host(lambda x: float(np.sum(x)))
     calls = [
-        lambda: jg.curve_fit(lambda t, a: a * t, t, t, bounds=(0, 1), constraints=rows),
         lambda: jg.curve_fit_many(lambda t, a: a * t, t, np.stack([t, t]), bounds=(0, 1), constraints=rows),
         lambda: jg.Search(BOX, constraints=rows),
         lambda: jg.minimize(host, BOX, constraints=rows),
