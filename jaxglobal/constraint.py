@@ -30,7 +30,7 @@ class Constraint:
 
     Attributes:
         fun: fun(x, *args), any JAX function that returns a real number or an array of them, of any shape; x and args
-            are those of the objective.
+            are those of the objective. None for a `jaxglobal.host` function, which returns a pair (value, constraints).
         lower: the lower bounds, a number or an array that broadcasts to the shape of what fun returns; -inf: none.
         upper: the upper bounds, likewise; +inf: none. Where both are equal, the row is an equality.
 
@@ -48,13 +48,13 @@ class Constraint:
         (True, True)
     """
 
-    fun: Callable[..., Any]
+    fun: Any
     lower: Any = -math.inf
     upper: Any = math.inf
 
     def __post_init__(self):
         """Checks what can be checked without x."""
-        if not callable(self.fun):
+        if self.fun is not None and not callable(self.fun):
             raise TypeError(f"`fun` of a constraint must be a function fun(x, *args); got {type(self.fun).__name__}.")
         for name in ("lower", "upper"):
             side = getattr(self, name)
@@ -190,6 +190,8 @@ def read(
 def of_scipy(part: Any, name: str, structure: Structure) -> tuple[Constraint, bool]:
     """A constraint, and whether its function takes x alone, as SciPy's do."""
     if isinstance(part, Constraint):
+        if part.fun is None:
+            raise TypeError(f"`fun` of `{name}` must be a function fun(x, *args), but for a host function; got None.")
         return part, False
     if hasattr(part, "lb") and hasattr(part, "ub"):
         if hasattr(part, "A"):

@@ -137,7 +137,8 @@ class ManyStreams(Streams):
                 break
             here = Sizes(*(part[which] for part in sizes))
             end = subjects.finish(problem[which], ended.x[which], here, restorations)
-            better = end.sure | ~(rank[which] <= end.rank)
+            # A point that was made feasible counts more than one that is so within the tolerance, and lower for that.
+            better = end.sure | (end.rank < feasible.above(dtype)) | ~(rank[which] <= end.rank)
             kept = which[better]
             x[kept], rank[kept], sure[which] = end.x[better], end.rank[better], end.sure
             spent[which] += end.nfev

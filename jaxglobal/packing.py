@@ -145,7 +145,9 @@ class Packing:
             limit = jnp.where(k == 0, 0, semismooth.RESTORATIONS)
             end = self.finish(given, sizes, frame, leaves, limit)
             end = end._replace(nfev=jnp.where(sound & ~before.sure, before.nfev + end.nfev, before.nfev))
-            better = sound & ~before.sure & (end.sure | ~(before.rank <= end.rank))
+            # A point that was made feasible counts more than one that is so within the tolerance, and lower for that.
+            good = end.sure | (end.rank < feasible.above(self.dtype)) | ~(before.rank <= end.rank)
+            better = sound & ~before.sure & good
             kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), end, before)
             return kept._replace(nfev=end.nfev)
 

@@ -232,6 +232,7 @@ WRONG = {
     "kind": (lambda: 3, TypeError, "`constraints` must be a jaxglobal.Constraint"),
     "dict": (lambda: {"type": "ineq"}, TypeError, "older form"),
     "not a function": (lambda: jg.Constraint(3), TypeError, "must be a function"),
+    "no function": (lambda: jg.Constraint(None, 0.0), TypeError, "but for a host function"),
     "NaN bound": (lambda: jg.Constraint(row_of_sum, np.nan), ValueError, "got NaN"),
     "no number": (lambda: jg.Constraint(row_of_sum, "a"), TypeError, "must be real numbers"),
     "upside down": (lambda: jg.Constraint(row_of_sum, 1.0, 0.0), ValueError, "greater than or equal to `lower`"),
@@ -354,7 +355,7 @@ def test_what_does_not_go_together():
 
 def test_entry_points_that_do_not_take_constraints_say_so():
     rows, t = jg.Constraint(row_of_sum, 0.0), np.linspace(0, 1, 5)
-    host = jg.host(lambda x: float(np.sum(x)))
+    host = jg.host(lambda x: (float(np.sum(x)), x))
     calls = [
         lambda: jg.curve_fit_many(lambda t, a: a * t, t, np.stack([t, t]), bounds=(0, 1), constraints=rows),
         lambda: jg.Search(BOX, constraints=rows),
