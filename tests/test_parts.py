@@ -31,8 +31,8 @@ ORDER = [
     "constraint kkt feasible exact lagrangian semismooth subject finishing constrained binding sensitivity".split(),
     "saddle packing under batch asked differences workers host host_constrained checkpoint".split(),
     "running driver argmin family subjects many_streams slots guided constrained_many many".split(),
-    "derivative search asynchronous agreement".split(),
-    "leastsquares lockstep hostfit stored constrained_fit fit rounds fits proof profiles bootstrap plot versions".split(),
+    "derivative search asynchronous agreement leastsquares".split(),
+    "lockstep hostfit stored constrained_fit fit rounds fits proof profiles bootstrap plot versions".split(),
     ["__init__", "__main__"],
 ]
 
