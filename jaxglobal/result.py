@@ -421,8 +421,10 @@ class Outcome:
 
     def __repr__(self) -> str:
         """On one line."""
+        violation = "" if self.active is None else f"violation={self.violation:.3g}, "
         return (
-            f"Outcome(fun={self.fun:.10g}, x={brief(self.x)}, success={self.success}, status={self.status.name}, "
+            f"Outcome(fun={self.fun:.10g}, x={brief(self.x)}, {violation}success={self.success}, "
+            f"status={self.status.name}, "
             f"{counted(self.nstarts, 'start')}, {counted(self.nfev, 'evaluation')})"
         )
 
@@ -513,6 +515,8 @@ class Results:
         if np.any(np.isfinite(self.fun)):
             low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1])
             rows.append(("fun", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"))
+        if self.active is not None:
+            rows.append(("violation", f"{np.max(self.violation, initial=0.0):.3g} at most"))
         return [
             *rows,
             ("searches", f"{int(np.sum(self.nstarts)):,}"),

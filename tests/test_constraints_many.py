@@ -43,6 +43,7 @@ def test_each_is_that_of_a_single_search(starts):
     assert results.violation.shape == results.multipliers.shape == results.active.shape == (len(cases),)
     assert set(results[0].to_dict()) >= {"violation", "multipliers", "active"}
     assert results[2:4].multipliers.shape == (2,)
+    assert "violation: " in repr(results) and "violation=" in repr(results[0])
 
 
 def test_lists_auxiliary_outputs_and_evaluations():
