@@ -15,9 +15,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
-from jaxglobal import batch, devices, implicit, lattice, methods, objective
+from jaxglobal import (
+    batch,
+    constraint,
+    devices,
+    exact,
+    feasible,
+    implicit,
+    lagrangian,
+    lattice,
+    methods,
+    objective,
+    packing,
+    saddle,
+)
 from jaxglobal import starts as sequences
+from jaxglobal.constraint import Rows
+from jaxglobal.descent import Local, Program
 from jaxglobal.host import refuse
+from jaxglobal.lagrangian import AugmentedLagrangian
 from jaxglobal.nearest import helps
 from jaxglobal.objective import Objective
 
@@ -36,6 +52,10 @@ class Argmin(NamedTuple):
             least-norm one, or means little. Not looked at for more than 256 variables.
         touching: a variable is about to reach or to leave a bound: the derivative of x is about to jump.
         tied: another search ended elsewhere at the same value: x is about to jump.
+        violation: under constraints, the largest violation of one at x, in its own units; 0 without.
+        multipliers: of fun + sum of multiplier times constraint, in the structure of the constraints; differentiable.
+        active: which constraints are held by a bound, likewise. Where one is violated by more than its tolerance, no
+            feasible point was found: fun is NaN, the status INFEASIBLE, and x where the violation is least.
     """
 
     x: Any
@@ -47,6 +67,9 @@ class Argmin(NamedTuple):
     singular: jax.Array
     touching: jax.Array
     tied: jax.Array
+    violation: Any = 0.0
+    multipliers: Any = None
+    active: Any = None
 
 
 @helps
@@ -64,6 +87,8 @@ def argmin(
     has_aux: bool = False,
     open: Any = False,
     integrality: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
 ) -> Argmin:
     """The global minimum of a function in a box, as a pure function of args and bounds.
 
@@ -90,6 +115,9 @@ def argmin(
         has_aux: fun returns a pair (value, auxiliary output).
         open: as for `minimize`.
         integrality: as for `minimize`; the derivative is that of the other variables, and bounds must not be traced.
+        constraints: as for `minimize`; their bounds may be traced, and x, fun and the multipliers are differentiable in
+            them, by the KKT system of the active constraints. At most 256 variables and constraints together.
+        ctol: as for `minimize`.
 
     Returns:
         An `Argmin`.
@@ -107,12 +135,21 @@ def argmin(
         (-1.42, -0.35)
     """
     refuse(fun)
-    problem, guesses = objective.check(fun, bounds, args, x0, open, has_aux, True, integrality)
-    plan = make_plan(problem, len(guesses), levels, starts, local, lanes, seed)
+    constraint.check_tolerance(ctol)
+    problem, guesses, rows = check(fun, bounds, args, x0, open, has_aux, integrality, constraints)
+    plan = make_plan(problem, len(guesses), levels, starts, local, lanes, seed, rows, ctol)
     box = jnp.stack([problem.lower, problem.upper])
     answer = solver(problem, plan)(box, jnp.asarray(guesses), *problem.leaves)
     nstarts = len(plan.first_step)
     aux = problem.closed.auxiliary(answer.x, problem.leaves) if has_aux else None
+    told = {}
+    if rows is not None:
+        aux = None if aux is None else aux[0]  # the rows come with it
+        told = dict(
+            violation=answer.violation,
+            multipliers=rows.structured(answer.lam),
+            active=rows.structured(answer.active),
+        )
     return Argmin(
         x=problem.structure.point(answer.x),
         fun=jnp.where(jnp.isfinite(answer.f), answer.f, jnp.nan),
@@ -123,12 +160,31 @@ def argmin(
         singular=answer.singular,
         touching=answer.touching,
         tied=answer.tied,
+        **told,
     )
 
 
+def check(
+    fun: Callable[..., Any], bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, integrality: Any,
+    constraints: Any,
+) -> tuple[Objective, Any, Rows | None]:  # fmt: skip
+    """The problem, the user's own starts, and the rows, None without; their bounds are then the first two args."""
+    if callable(fun) and constraints is not None:
+        box, _ = objective.check_box(bounds, x0, open, True)
+        given = objective.read_args(args, True)
+        rows = constraint.read(constraints, box.structure, given, traceable=True)
+        if rows is not None:
+            constraint.check_box(box.open, integrality, box.structure)
+            both = constraint.of_bounds(constraint.beside(fun, rows, has_aux))
+            given = (rows.lower, rows.upper, *given)
+            return *objective.check(both, bounds, given, x0, open, True, True), rows
+    return *objective.check(fun, bounds, args, x0, open, has_aux, True, integrality), None
+
+
 def make_plan(
-    problem: Objective, guesses: int, levels: int, starts: Any, local: Any, lanes: int | str, seed: int
-) -> batch.Plan:
+    problem: Objective, guesses: int, levels: int, starts: Any, local: Any, lanes: int | str, seed: int,
+    rows: Rows | None = None, ctol: float = 0.0,
+) -> batch.Plan:  # fmt: skip
     """The starts and the numbers of the program. guesses: how many starts are the user's own."""
     if isinstance(levels, bool) or not isinstance(levels, int | np.integer):
         raise TypeError(f"`levels` must be a whole number; got {levels!r}.")
@@ -148,11 +204,16 @@ def make_plan(
     unit[:, problem.free] = lattice.snapped(points, problem.values)
     steps = [np.full(size, search.step(sequence.spacing(k, size, free))) for k, size in enumerate(sizes)]
     first_step = np.concatenate([np.full(guesses, search.step()), *steps])
-    width = devices.read_lanes(lanes, search.numbers(n), problem.structure.dtype, problem.closed.cost)
+    value, program, packing = problem.closed.held, search.program, None
+    numbers, dtype = search.numbers(n), problem.structure.dtype
+    if rows is not None:
+        value, program, packing = under(problem, search, rows.m, feasible.tolerance(ctol, dtype))
+        numbers += 5 * lagrangian.packed_size(n, rows.m)
+    width = devices.read_lanes(lanes, numbers, dtype, problem.closed.cost)
     rules = search.rules(problem.structure.dtype, None)
     return batch.Plan(
-        problem.closed.held,
-        search.program,
+        value,
+        program,
         jax.default_backend(),
         unit,
         first_step,
@@ -161,7 +222,20 @@ def make_plan(
         width,
         problem.closed.jumps,
         problem.whole,
+        packing,
     )
+
+
+def under(
+    problem: Objective, search: Local, m: int, most: float
+) -> tuple[Callable[..., jax.Array], Program, packing.Packing]:
+    """What the lanes search under m rows, how, and what becomes of that. most: the violation that counts as none."""
+    packing.check(problem.structure.n, m, search, "argmin")
+    both = problem.closed.holding(exact.outputs(problem.closed, problem.structure.dtype))
+    program: Any = AugmentedLagrangian(search.program, m)  # type: ignore[arg-type]
+    lagrange = lagrangian.lagrangian(both, m)
+    searched = lambda x, leaves: lagrange(x, [*leaves[:2], *leaves])  # noqa: E731
+    return searched, program, packing.Packing(both, m, most, problem.structure.dtype)
 
 
 def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
@@ -172,6 +246,7 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
     numbers = tuple(None if rule is None else rule.item() for rule in plan.rules)
     moves = tuple(objective.is_traced(const) for const in problem.closed.constants)
     key = (plan.program, plan.platform, plan.lanes, numbers, arrays.digest(), moves)
+    key += () if plan.packing is None else (plan.packing.key,)
     programs = problem.closed.programs
     if key not in programs:
         safe = problem.closed.safe
@@ -180,7 +255,10 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
             return jax.tree.map(lambda leaf: leaf[0], batched(safe, plan, (False,) * len(operands))(*operands))
 
         safely = lambda run: safe(run, plan.platform)  # noqa: E731
-        programs[key] = jax.jit(implicit.differentiable(plan.value, plan.open, find, safely))
+        if plan.packing is None:
+            programs[key] = jax.jit(implicit.differentiable(plan.value, plan.open, find, safely))
+        else:
+            programs[key] = jax.jit(saddle.differentiable(plan.packing.outputs, find, safely))
     return programs[key]
 
 

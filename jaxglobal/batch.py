@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import descent, implicit, modes, sweep
+from jaxglobal import descent, implicit, modes, subject, sweep
 from jaxglobal.descent import Program, Region
 from jaxglobal.descent import Rules as LocalRules
+from jaxglobal.packing import Packing
 from jaxglobal.result import LocalStatus
+from jaxglobal.under import Under
 
 SAME = 1e-8  # two values are equal within this times 1 + abs(f), as the default fatol and frtol
 APART = 1e-3  # two minimisers are different from so much of the box on
@@ -43,6 +45,9 @@ class Plan(NamedTuple):
     """Whether the function may jump."""
     whole: np.ndarray
     """(n,) Which variables are whole numbers; see lattice.py."""
+    packing: Packing | None = None
+    """Under constraints, whose lower and upper bounds are then the first two leaves; the local search is of packed
+    variables, see lagrangian.py."""
 
 
 class Answer(NamedTuple):
@@ -62,6 +67,14 @@ class Answer(NamedTuple):
     """(P,) Likewise."""
     tied: jax.Array
     """(P,) Whether another search ended elsewhere at the same value."""
+    lam: Any = None
+    """(P, m) Multipliers under m constraints; None without. So are the next three."""
+    active: Any = None
+    """(P, m) Which constraints a bound holds."""
+    violation: Any = None
+    """(P,) The largest, in the constraints' own units."""
+    kept: Any = None
+    """(P,) Whether all constraints are, to their tolerance; where they are not, f is +inf."""
 
 
 class Best(NamedTuple):
@@ -91,12 +104,14 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
         raise ValueError(f"one program takes fewer than 2^31 local searches; got {count} problems of {total} starts.")
     enough = 1 << (searches - 1).bit_length()
     lanes = min(plan.lanes, enough)
-    size = min(sweep.queue_size(n, lanes), enough)
     lower, upper = box[..., 0, :], box[..., 1, :]
     lower = jnp.where(lower <= upper, lower, jnp.nan)  # a box that is upside down has no minimum
     region = descent.region(lower, upper, plan.open, plan.whole)
     problems = sweep.Problems(region, list(leaves))
     differ = (own_box,) * len(region) + tuple(own_leaves)
+    under = None if plan.packing is None else Under(plan.packing, (own_box, own_box, *own_leaves), lower, upper, leaves)
+    searched, packed = (problems, n) if under is None else (under.searched(problems), under.length)
+    size = min(sweep.queue_size(packed, lanes), enough)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)
 
     def place(problem, start):
@@ -113,8 +128,9 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
         index = jnp.minimum(base + jnp.arange(size, dtype=jnp.int32), searches - 1)
         problem, start = index // total, index % total
         left = searches - base
+        points = place(problem, start)
         queue = sweep.Queue(
-            place(problem, start),
+            points if under is None else under.pack(points, problem),
             first_step[start],
             problem,
             first=jnp.int32(0),
@@ -122,27 +138,42 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
             drain=left <= size,
             max_ticks=jnp.int32(2**31 - 1),
         )
-        out = sweep.chunk(plan.value, plan.program, plan.platform, differ, state, queue, problems, plan.rules)
+        out = sweep.chunk(plan.value, plan.program, plan.platform, differ, state, queue, searched, plan.rules)
         who = jnp.concatenate([jnp.stack([problem, start], axis=1), at_work, jnp.full((1, 2), -1, jnp.int32)])
         rows = who[:-1]
-        ended = out.results[:, n + 1] > 0
-        counted = nfev.at[jnp.where(ended, rows[:, 0], count)].add(out.results[:, n + 2].astype(jnp.int32), mode="drop")
-        best = better(best, out.results, jnp.where(ended, rows[:, 0], count), rows[:, 1], upper - lower, own_box)
+        results = out.results if under is None else under.finish(out.results, rows[:, 0])
+        ended = results[:, -2] > 0
+        counted = nfev.at[jnp.where(ended, rows[:, 0], count)].add(results[:, -1].astype(jnp.int32), mode="drop")
+        best = better(best, results, jnp.where(ended, rows[:, 0], count), rows[:, 1], width, own_box)
         return out.state, who[out.state.slot], best, counted, base + size
 
     nobody = jnp.full((lanes, 2), -1, jnp.int32)
+    centre = jnp.broadcast_to(lower + (upper - lower) / 2, (count, n))
+    width = upper - lower if under is None else under.beside(upper - lower)
     nothing = Best(
-        x=jnp.broadcast_to(lower + (upper - lower) / 2, (count, n)),
+        x=centre if under is None else under.beside(centre),
         f=jnp.full(count, jnp.inf, dtype),
         start=jnp.full(count, total, jnp.int32),
         status=jnp.full(count, LocalStatus.NONFINITE_VALUE, jnp.int32),
         tied=jnp.zeros(count, bool),
     )
-    idle = jax.tree.map(jnp.asarray, sweep.idle_state(plan.program, n, lanes, size, dtype))
-    carry = (idle, nobody, nothing, jnp.zeros(count, jnp.int32), jnp.int32(0))
+    idle = jax.tree.map(jnp.asarray, sweep.idle_state(plan.program, packed, lanes, size, dtype))
+    sampled = 0 if under is None else subject.SAMPLE
+    carry = (idle, nobody, nothing, jnp.full(count, sampled, jnp.int32), jnp.int32(0))
     _, _, best, nfev, _ = lax.while_loop(lambda carry: carry[-1] < searches, block, carry)
+    if under is not None:
+        return answer(under, best, nfev)
     polished = polish_all(plan.value, best.x, best.f, problems, differ, plan.jumps)
     return Answer(polished.x, polished.f, best.status, nfev, polished.singular, polished.touching, best.tied)
+
+
+def answer(under: Under, best: Best, nfev: jax.Array) -> Answer:
+    """The answer to all problems of a search under constraints, measured at the best points."""
+    x, sure, told, kept = under.told(best.x)
+    return Answer(
+        x, jnp.where(kept, told.f, jnp.inf), jnp.where(kept, best.status, LocalStatus.INFEASIBLE), nfev,
+        told.singular | ~sure, told.touching, best.tied & kept, told.lam, told.active, told.violation, kept,
+    )  # fmt: skip
 
 
 def better(best: Best, results: jax.Array, problem: jax.Array, start: jax.Array, width: jax.Array, own: bool) -> Best:

@@ -92,6 +92,7 @@ def bootstrap(fit: Fit, count: int, seed: int, progress: bool | str) -> Bootstra
     check_seed(seed)
     if fit.result is None:
         raise TypeError("`fit` must be a finished one; got that of a traced program.")
+    fit.check_unconstrained()
     if isinstance(fit._model, Host) or fit._model is None:
         raise TypeError("`fit` must be that of a JAX model that is at hand; got a host function, or none.")
     if fit.loss == "lad":

@@ -119,11 +119,15 @@ class Closed(NamedTuple):
     @property
     def held(self) -> Callable[..., jax.Array]:
         """The value, with no derivative in constants that are not traced, of which a custom rule may know nothing."""
-        value, moves = self.value, [is_traced(const) for const in self.constants]
+        return self.holding(self.value)
 
-        def still(x: jax.Array, leaves: list[Any]) -> jax.Array:
+    def holding(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """function(x, leaves), with no derivative in constants that are not traced."""
+        moves = [is_traced(const) for const in self.constants]
+
+        def still(x: jax.Array, leaves: list[Any]) -> Any:
             args, constants = leaves[: len(leaves) - len(moves)], leaves[len(leaves) - len(moves) :]
-            return value(x, [*args, *hold(constants, moves)])
+            return function(x, [*args, *hold(constants, moves)])
 
         return still
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglobal import lattice
 from jaxglobal.closed import NOT_JAX, Structure, is_traced
 
 ACCEPTED = (
@@ -29,7 +30,7 @@ class Constraint:
 
     Attributes:
         fun: fun(x, *args), any JAX function that returns a real number or an array of them, of any shape; x and args
-            are those of the objective.
+            are those of the objective. None for a `jaxglobal.host` function, which returns a pair (value, constraints).
         lower: the lower bounds, a number or an array that broadcasts to the shape of what fun returns; -inf: none.
         upper: the upper bounds, likewise; +inf: none. Where both are equal, the row is an equality.
 
@@ -47,13 +48,13 @@ class Constraint:
         (True, True)
     """
 
-    fun: Callable[..., Any]
+    fun: Any
     lower: Any = -math.inf
     upper: Any = math.inf
 
     def __post_init__(self):
         """Checks what can be checked without x."""
-        if not callable(self.fun):
+        if self.fun is not None and not callable(self.fun):
             raise TypeError(f"`fun` of a constraint must be a function fun(x, *args); got {type(self.fun).__name__}.")
         for name in ("lower", "upper"):
             side = getattr(self, name)
@@ -130,10 +131,25 @@ def beside(fun: Callable[..., Any], rows: Rows, has_aux: bool) -> Callable[..., 
     return both
 
 
-def read(given: Any, structure: Structure, args: tuple[Any, ...], traceable: bool = False) -> Rows | None:
+def of_bounds(both: Callable[..., Any]) -> Callable[..., Any]:
+    """both(x, *args) as a function of x, the lower and the upper bounds of the rows, and the args."""
+    return lambda x, lower, upper, *args: both(x, *args)
+
+
+def check_box(is_open: np.ndarray, integrality: Any, structure: Structure) -> None:
+    """Raises for what does not go with constraints yet."""
+    if np.any(lattice.read(integrality, structure)):
+        raise ValueError("`integrality` must be None under constraints here: minimize and levels take both.")
+    if np.any(is_open):
+        raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
+
+
+def read(
+    given: Any, structure: Structure, args: tuple[Any, ...], traceable: bool = False, count: int | None = None
+) -> Rows | None:
     """The rows of `constraints=`, for an x of this layout and args of these shapes; None where there are none.
 
-    traceable: whether bounds may be traced.
+    traceable: whether bounds may be traced. count: of problems, whose bounds may be their own, along a leading axis.
 
     Raises:
         TypeError: not a constraint, or one whose function is no JAX function of x and these args.
@@ -153,7 +169,7 @@ def read(given: Any, structure: Structure, args: tuple[Any, ...], traceable: boo
         fun = (lambda x, *_, fun=constraint.fun: fun(x)) if own else constraint.fun
         shape = output_shape(fun, x, args, name)
         low, high = (
-            spread(side, shape, structure.dtype, f"{which}` of `{name}", traceable)
+            spread(side, shape, structure.dtype, f"{which}` of `{name}", traceable, count)
             for side, which in ((constraint.lower, "lower"), (constraint.upper, "upper"))
         )
         if not is_traced((low, high)):
@@ -163,12 +179,19 @@ def read(given: Any, structure: Structure, args: tuple[Any, ...], traceable: boo
         uppers.append(high)
         shapes.append(shape)
     xp: Any = jnp if is_traced((lowers, uppers)) else np
-    return Rows(tuple(functions), xp.concatenate(lowers), xp.concatenate(uppers), tuple(shapes), single)
+    if count is not None and any(side.ndim > 1 for side in (*lowers, *uppers)):
+        lowers, uppers = (
+            [np.broadcast_to(part, (count, part.shape[-1])) for part in sides] for sides in (lowers, uppers)
+        )
+    lower, upper = (xp.concatenate(sides, axis=-1) for sides in (lowers, uppers))
+    return Rows(tuple(functions), lower, upper, tuple(shapes), single)
 
 
 def of_scipy(part: Any, name: str, structure: Structure) -> tuple[Constraint, bool]:
     """A constraint, and whether its function takes x alone, as SciPy's do."""
     if isinstance(part, Constraint):
+        if part.fun is None:
+            raise TypeError(f"`fun` of `{name}` must be a function fun(x, *args), but for a host function; got None.")
         return part, False
     if hasattr(part, "lb") and hasattr(part, "ub"):
         if hasattr(part, "A"):
@@ -211,12 +234,22 @@ def output_shape(fun: Callable[..., Any], x: Any, args: tuple[Any, ...], name: s
     return tuple(shape)
 
 
-def spread(side: Any, shape: tuple[int, ...], dtype: np.dtype, name: str, traceable: bool) -> Any:
-    """A side of the bounds for each of the numbers of this shape, flat."""
+def spread(
+    side: Any, shape: tuple[int, ...], dtype: np.dtype, name: str, traceable: bool, count: int | None = None
+) -> Any:
+    """A side of the bounds for each of the numbers of this shape, flat; of each problem where it has one axis more."""
     if is_traced(side) and not traceable:
         raise TypeError(f"`{name}` must be concrete; got a traced array: call argmin instead.")
     xp: Any = jnp if is_traced(side) else np
     array = xp.asarray(side, dtype)
+    if count is not None and array.ndim == len(shape) + 1:
+        try:
+            return np.broadcast_to(array, (count, *shape)).reshape(count, -1)
+        except ValueError:
+            raise ValueError(
+                f"`{name}` must have {count} problems along its leading axis, each of the shape {shape} of its "
+                f"function; got {array.shape}."
+            ) from None
     try:
         return xp.broadcast_to(array, shape).reshape(-1)
     except ValueError:
@@ -224,7 +257,8 @@ def spread(side: Any, shape: tuple[int, ...], dtype: np.dtype, name: str, tracea
 
 
 def check_order(low: np.ndarray, high: np.ndarray, name: str) -> None:
-    """Raises unless the bounds, (m,), leave a value to every row."""
+    """Raises unless the bounds, (m,) or (P, m), leave a value to every row."""
+    low, high = (np.ravel(side) for side in np.broadcast_arrays(low, high))
     for side, which, wrong in ((low, "lower", np.inf), (high, "upper", -np.inf)):
         if np.any(np.isnan(side)):
             raise ValueError(f"`{which}` of `{name}` must be numbers, -inf or inf for none; got NaN.")

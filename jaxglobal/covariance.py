@@ -95,11 +95,17 @@ class Errors(NamedTuple):
 TOUCHED = 1e-3  # a smaller part of a direction is the rounding error of its computation
 
 
-def errors(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: bool) -> Errors:
-    """Those of a fit with the cost f, the model y, (N,), and its Jacobian J, (N, n)."""
+def errors(
+    reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: bool, along: np.ndarray | None = None
+) -> Errors:
+    """Those of a fit with the cost f, the model y, (N,), and its Jacobian J, (N, n).
+
+    along: (n, k) orthonormal directions in which alone the parameters can move, under constraints; None without.
+    """
     xp: Any = jnp if is_traced((J, f, y)) else np
     free = np.flatnonzero(reg.free)
-    N, n, dof = len(data.y), len(J[0]), len(data.y) - len(free)
+    N, n, moves = len(data.y), len(J[0]), len(free) if along is None else along.shape[1]
+    dof = len(data.y) - moves
     r = reg.whiten(data.w, y - data.y)
     if reg.loss == "lad":
         J = data.w @ J if reg.covariance else (data.w[:, None] if data.w.ndim else data.w) * J
@@ -108,6 +114,9 @@ def errors(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: 
         _, J = regression.weigh(reg, data, y, J)
         one = 1.0 if data.units is None else data.units.r
         size = 1 / one**2 if absolute_sigma else xp.asarray(f / dof) if dof > 0 else xp.asarray(np.inf)
+    if along is not None:
+        return _along(np.asarray(J, np.float64), along, Errors(None, None, None, None, size, r, dof, absolute_sigma,
+                      reg.loss == "linear"), float(jnp.finfo(reg.structure.dtype).eps) * N)  # fmt: skip
     A = J[:, free] if xp is jnp else np.asarray(J, np.float64)[:, free]
     norms = xp.sqrt(xp.sum(A**2, axis=0))
     scale = xp.where(norms > 0, norms, 1)
@@ -126,6 +135,20 @@ def errors(reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: 
         pcov[np.ix_(free, free)] = inner
     which = embed @ touched > 0
     return Errors(pcov, embed @ root, embed @ null, which, size, r, dof, absolute_sigma, reg.loss == "linear")
+
+
+def _along(J: np.ndarray, along: np.ndarray, known: Errors, tolerance: float) -> Errors:
+    """The errors of parameters that can move in these directions, (n, k), alone."""
+    A = J @ along
+    norms = np.sqrt(np.sum(A**2, axis=0))
+    scale = np.where(norms > 0, norms, 1)
+    root, null = (along @ (part / scale[:, None]) for part in directions(A / scale, tolerance))
+    whole = np.max(np.abs(null), axis=0, initial=0.0)
+    touched = np.any(np.abs(null) > TOUCHED * np.where(whole > 0, whole, 1), axis=1)
+    unit, size = root @ root.T, known.size
+    pcov = np.where(unit != 0, unit * size, 0.0) if np.isfinite(size) else np.where(unit != 0, np.inf, 0.0)
+    pcov[touched] = pcov[:, touched] = np.inf
+    return known._replace(pcov=pcov, root=root, null=null, touched=touched)
 
 
 def directions(A: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:

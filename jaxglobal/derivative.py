@@ -96,6 +96,10 @@ def derivative(
     if not isinstance(result, Result | Results):
         raise TypeError(f"`result` must be what minimize or minimize_many returned; got {type(result).__name__}.")
     refuse(fun)
+    if isinstance(result, Results) and (result.active is not None or constraints is not None):
+        raise TypeError(
+            "`constraints` of many problems are not taken by derivative yet: differentiate argmin under vmap instead."
+        )
     if getattr(result, "active", None) is not None or constraints is not None:
         return under_constraints(result, fun, bounds, args, has_aux, constraints, integrality)
     if isinstance(result, Results):

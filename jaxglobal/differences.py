@@ -7,6 +7,7 @@ Reference: Nocedal & Wright, Numerical Optimization, 2nd ed. (2006), section 8.1
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Differences:
         """x: where the derivative is wanted. h: the step."""
         steps = [k for k in CANDIDATES[scheme] if lower <= x + k * h <= upper]
         self._left, self._needed, self._x, self._h = steps, NEEDED[scheme], x, h
-        self._values: dict[int, float] = {}
+        self._values: dict[int, Any] = {}
         self._waiting = 0
 
     def next(self) -> list[int]:
@@ -37,10 +38,10 @@ class Differences:
         """The variable at this offset."""
         return self._x + offset * self._h
 
-    def take(self, offset: int, value: float) -> None:
-        """The value there, not finite where it failed."""
+    def take(self, offset: int, value: Any) -> None:
+        """The value there, or several; not finite where it failed."""
         self._waiting -= 1
-        if math.isfinite(value):
+        if np.all(np.isfinite(value)):
             self._values[offset] = value
 
     @property
@@ -48,13 +49,16 @@ class Differences:
         """Whether nothing more is to come."""
         return not self._waiting and (len(self._values) >= self._needed or not self._left)
 
-    def slope(self, f: float) -> float:
-        """The derivative: that of the parabola, or of the line, through what is known; NaN where that is f alone."""
+    def slope(self, f: Any) -> Any:
+        """The derivative: that of the parabola, or of the line, through what is known; NaN where that is f alone.
+
+        f: the value at x, or several.
+        """
         points = [(self.place(k) - self._x, value - f) for k, value in self._values.items()]
         if not points:
             return math.nan
         (a, up), *rest = points
-        if not rest or not math.isfinite(f):
+        if not rest or not np.all(np.isfinite(f)):
             return up / a
         b, down = rest[0]
         return (up * b * b - down * a * a) / (a * b * (b - a))

@@ -16,6 +16,7 @@ from jaxglobal import (
     constrained,
     constraint,
     exact,
+    host_constrained,
     lagrangian,
     looks,
     methods,
@@ -31,6 +32,7 @@ from jaxglobal import progress as display
 from jaxglobal.adaptive import Adaptive
 from jaxglobal.descent import Local, Program
 from jaxglobal.host import Host, HostLanes
+from jaxglobal.host_constrained import ConstrainedHostLanes
 from jaxglobal.nearest import helps
 from jaxglobal.precise import traced
 from jaxglobal.quasi_newton import QuasiNewton
@@ -203,11 +205,16 @@ def levels(
     constraint.check_tolerance(ctol)
     subject = None
     if isinstance(fun, Host):
-        constraint.refuse(constraints, "a host function", "add what violates them to its value")
+        rows = host_constrained.read(constraints, fun)
+        if rows is not None and checkpoint is not None:
+            raise TypeError("`checkpoint` of a host function under constraints is not taken yet; got one.")
         if group.count > 1:
             raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
+        if rows is not None:
+            constraint.check_box(problem.open, integrality, problem.structure)
+            subject = host_constrained.subject(rows, ctol, problem)
     else:
         problem, guesses, subject = checked(fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality)
     if target is not None:  # as the lanes will see it
@@ -220,7 +227,9 @@ def levels(
     if isinstance(fun, Host):
         if has_aux:
             raise ValueError("`has_aux` must be False for a host function; got True.")
-        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args), fun.noise
+        if subject is not None:
+            check_constrained(search, group)
+        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args, subject), fun.noise
         precise, soon = None, 0.0
     else:
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
@@ -288,11 +297,16 @@ def check_callback(callback: Any) -> None:
 
 
 def by_host(
-    host: Host, problem: objective.Objective, program: Program, args: Any
+    host: Host, problem: objective.Objective, program: Program, args: Any, subject: Subject | None = None
 ) -> Callable[[int, int, bool], HostLanes]:
     """Opens the lanes of a function that is not JAX; see `compiled`."""
     region = problem.region
     given = args if isinstance(args, tuple) else (args,)
+    if subject is not None:
+        inner: Any = program
+        return lambda lanes, short, soon: ConstrainedHostLanes(
+            host, problem.structure, lambda _: given, lanes, region, inner, subject
+        )
     return lambda lanes, short, soon: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 
 

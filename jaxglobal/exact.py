@@ -121,11 +121,7 @@ class Exact:
         return jnp.concatenate([f[None], c])
 
     def _first(self, x, box, leaves):
-        both = lambda x: self._both(x, leaves)  # noqa: E731
-        values, inside = both(x), within(x, box)
-        few = self.m + 1 < len(x) and modes.works(lambda: jax.jacrev(both)(inside))
-        J = jax.jacrev(both)(inside) if few else modes.jacobian(both)(inside)
-        return values[0], values[1:], J[0], J[1:]
+        return slopes_at(lambda x: self._both(x, leaves), self.m, x, box)
 
 
 def within(x: jax.Array, box: tuple[jax.Array, jax.Array]) -> jax.Array:
@@ -133,6 +129,14 @@ def within(x: jax.Array, box: tuple[jax.Array, jax.Array]) -> jax.Array:
     lower, upper = box
     margin = WITHIN * (upper - lower)
     return jnp.clip(x, lower + margin, upper - margin)
+
+
+def slopes_at(both: Callable[[jax.Array], jax.Array], m: int, x: jax.Array, box: Any) -> tuple[jax.Array, ...]:
+    """f, (), c, (m,), g, (n,), and J, (m, n), of both(x) -> (1 + m,), f and then the rows. box: lower, upper, (n,)."""
+    values, inside = both(x), within(x, box)
+    few = m + 1 < len(x) and modes.works(lambda: jax.jacrev(both)(inside))
+    J = jax.jacrev(both)(inside) if few else modes.jacobian(both)(inside)
+    return values[0], values[1:], J[0], J[1:]
 
 
 def outputs(closed: Closed, dtype: Any) -> Callable[..., tuple[jax.Array, jax.Array]]:

@@ -12,6 +12,7 @@ changes; and some eps of what the row changes across the box, where it changes t
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -39,24 +40,25 @@ def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any) -> Any:
     return jnp.where(jnp.isfinite(f) & jnp.all(jnp.isfinite(c)), rank, jnp.inf)
 
 
-def scales(c: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:
+def scales(c: Any, J: Any, frame: Frame, xp: Any = np) -> Any:
     """(m,) The rows' own scales: abs(bound), of the bound that is nearer, plus abs(gradient) times width.
 
     Of a row of whole numbers alone, which has no gradient, plus what it changes by.
+    xp: jnp where it is traced.
     """
-    bound = np.where(kkt.at_upper(c, frame), frame.upper, frame.lower)
-    return np.abs(np.where(np.isfinite(bound), bound, 0)) + np.abs(J) @ frame.width + frame.spread
+    bound = xp.where(kkt.at_upper(c, frame, xp), frame.upper, frame.lower)
+    return xp.abs(xp.where(xp.isfinite(bound), bound, 0)) + xp.abs(J) @ frame.width + frame.spread
 
 
-def violations(c: np.ndarray, J: np.ndarray, frame: Frame, least: np.ndarray) -> np.ndarray:
+def violations(c: Any, J: Any, frame: Frame, least: Any, xp: Any = np) -> Any:
     """(m,) By how much each row is violated, in its own scale; infinite where it is not finite.
 
-    least: (m,) an excess that is none but rounding.
+    least: (m,) an excess that is none but rounding. xp: jnp where it is traced.
     """
-    over, scale = np.abs(kkt.excess(c, frame)), scales(c, J, frame)
+    over, scale = xp.abs(kkt.excess(c, frame, xp)), scales(c, J, frame, xp)
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(over > least, np.where(np.isfinite(scale), over / scale, np.inf), 0.0)
-    return np.where(np.isfinite(c), np.nan_to_num(relative, nan=np.inf), np.inf)
+        relative = xp.where(over > least, xp.where(xp.isfinite(scale), over / scale, xp.inf), 0.0)
+    return xp.where(xp.isfinite(c), xp.nan_to_num(relative, nan=xp.inf), xp.inf)
 
 
 def tolerance(ctol: float, dtype: Any) -> float:
@@ -71,6 +73,13 @@ def ranked(f: float, violation: float, most: float, dtype: Any) -> float:
     if violation <= most:
         return min(f, above(dtype))
     return above(dtype) * (1 + min(violation, WORST))
+
+
+def rank_of(f: jax.Array, violation: jax.Array, most: Any, dtype: Any) -> jax.Array:
+    """The same, (), where it is traced; for an x of this dtype."""
+    unfit = above(dtype) * (1 + jnp.minimum(violation, WORST))
+    rank = jnp.where(violation <= most, jnp.minimum(f, above(dtype)), unfit)
+    return jnp.where(jnp.isfinite(f) & ~jnp.isnan(violation), rank, jnp.inf)
 
 
 def value(rank: float, dtype: Any) -> float:

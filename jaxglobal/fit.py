@@ -17,7 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal import checkpoint as checkpoints
-from jaxglobal import driver, hostfit, implicit, leastsquares, quotients, regression, stopping, stored, units
+from jaxglobal import (
+    constrained_fit,
+    driver,
+    hostfit,
+    implicit,
+    leastsquares,
+    quotients,
+    regression,
+    stopping,
+    stored,
+    units,
+)
 from jaxglobal import progress as display
 from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
@@ -219,6 +230,7 @@ class Fit:
     def objective(self) -> tuple[Callable[..., Any], Any, tuple[Any, ...]]:
         """The cost as a function fun(p, *args) of the parameters, their bounds, and the args, which are the data."""
         reg = self._regression
+        self.check_unconstrained()
         if reg.look is not None:
             raise TypeError("`fit` must be that of a JAX model; got a host function.")
 
@@ -235,6 +247,7 @@ class Fit:
             A `Derivative`: `x[1]` is the Jacobian of popt in ydata, (n, N).
         """
         reg = self._regression
+        self.check_unconstrained()
         if reg.look is not None:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
@@ -266,6 +279,18 @@ class Fit:
         )  # which stands on this module: it is not known before it is asked for
         return many.bootstrap(self, count, seed, progress)
 
+    def check_unconstrained(self) -> None:
+        """Raises for what does not know the constraints of a fit yet.
+
+        Raises:
+            TypeError: it has some.
+        """
+        if self.result is not None and self.result.active is not None:
+            raise TypeError(
+                "`fit` must have no `constraints`, which derivatives, profiles, bootstraps and proofs of fits do not "
+                "know yet; got one under constraints."
+            )
+
     def _rows(self) -> list[tuple[str, str]]:
         flat, errors = self._regression.structure.flatten(self.popt), self.perr
         rows = [
@@ -277,6 +302,7 @@ class Fit:
             ("cost", f"{self.fun:.10g}{loss}, {self.dof} degrees of freedom"),
             ("success", str(self.success)),
             ("status", f"{self.result.status.name}: {self.message}"),
+            *([] if self.result.active is None else [("violation", f"{self.result.violation:.3g}")]),
             ("searches", f"{self.result.nstarts:,} in {self.result.nit} levels, {self.result.nfev:,} evaluations"),
             *([] if self.result.calls is None else [("calls", str(self.result.calls))]),
             ("time", f"{duration(self.result.time)}, of it {duration(self.result.compile_time)} compiling"),
@@ -328,6 +354,8 @@ def curve_fit(
     callback: Callable[[Level], Any] | None = None,
     progress: bool | str = "auto",
     checkpoint: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
 ) -> Fit:
     """The best fit of a model to data anywhere in a box: `scipy.optimize.curve_fit` without a starting guess.
 
@@ -357,6 +385,10 @@ def curve_fit(
         callback: callback(level) is called after each level; raises StopIteration to stop.
         progress: as for `minimize`.
         checkpoint: a file that keeps the state after each level, from which the same call goes on.
+        constraints: as for `minimize`, of the parameters alone: a `jaxglobal.Constraint` of fun(p), p an array or the
+            structure of the `Box`. The covariance is then that of the directions along the constraints that bind. Of
+            JAX models and smooth losses, outside jit.
+        ctol: as for `minimize`.
 
     Returns:
         A `Fit`, which unpacks as popt, pcov. Inside jit, vmap and grad, with data or bounds that are traced, its popt,
@@ -384,6 +416,7 @@ def curve_fit(
         )
     rules = stopping.Rules(same, 0.0, frtol, max_time, max_levels, max_evals=max_evals)
     driver.check_callback(callback)
+    observers = dict(callback=callback, progress=progress, checkpoint=checkpoint)
     shown = display.show(progress)
     xdata, ydata, sigma = regression.without_masked(xdata, ydata, sigma)
     structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
@@ -395,12 +428,15 @@ def curve_fit(
     of_search = units.choose(lower, upper, y, weights, dtype)
     data = Data(x, y, *(units.cast(a, dtype) for a in (weights, scale)))
     given = Data(x, y, weights, scale).within(of_search, dtype)
+    within = constraints if not isinstance(constraints, list | tuple) or len(constraints) else None
+    if within is not None:
+        is_dynamic = is_traced((data, lower, upper, guesses)) or is_tracing()
+        constrained_fit.check(loss, isinstance(model, Host), is_dynamic, ctol)
     if isinstance(model, Host):
         refuse_tracing("curve_fit", "a JAX model")
         cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
         with hostfit.Model(model, cost, structure, lower, upper) as called:
             reg = hostfit.regression_of(called, structure, lower, upper)
-            observers = dict(callback=callback, progress=progress, checkpoint=checkpoint)
             result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, observers)
             return finish(reg, data, given, bounds, result, absolute_sigma, reg.model, model)
     called = regression.as_called(model, structure, one_by_one)
@@ -408,6 +444,11 @@ def curve_fit(
     data, given = (part._replace(constants=read.constants) for part in (data, given))
     linear = regression.linear_parameters(read, x, lower, upper, of_search)
     reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
+    if within is not None:
+        rows = constrained_fit.read(within, reg)
+        result = constrained_fit.search(began, reg, given, guesses, rules, starts, seed, observers, within, ctol)
+        along = None if rows is None else constrained_fit.directions(rows, reg, result, of_search)
+        return finish(reg, data, given, bounds, result, absolute_sigma, called, model, along)
     sequence = sequences.read(starts, len(reg.searched), seed)
     if is_traced((data, lower, upper, guesses)) or is_tracing():
         if callback is not None or checkpoint is not None:
@@ -471,9 +512,9 @@ def traced(
 
 def finish(
     reg: Regression, data: Data, given: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any,
-    model: Any,
+    model: Any, along: np.ndarray | None = None,
 ) -> Fit:  # fmt: skip
-    """The fit that a search has come to; given: the data in the units of the search."""
+    """The fit that a search has come to; given: the data in the units of the search. along: see `covariance.errors`."""
     own: Any = given.units
     flat = reg.structure.flatten(result.x) / own.p
     y, J = look(reg, given, flat)
@@ -481,7 +522,8 @@ def finish(
     jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
     with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
         result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
-    sure = errors(reg, given, result.fun / float(own.r) / float(own.r), y, J, absolute_sigma).out_of(own)
+    f = result.fun / float(own.r) / float(own.r)
+    sure = errors(reg, given, f, y, J, absolute_sigma, along).out_of(own)
     y, J = own.seen(y, J)
     ordinates = np.asarray(data.y)
     # Where another than the best was cut off is no minimum.

@@ -186,7 +186,7 @@ class Guided(Run):
         """The problem stops, and leaves its slot, or begins the next level."""
         course, problem = self._courses[slot], int(self._problem[slot])
         self._nit[problem] += 1
-        course.best.append(float(self._f[problem]))
+        course.best.append(float(self._feasible(problem)))
         eps, nfev = float(np.finfo(self._problems.structure.dtype).eps), int(self._nfev[problem])
         status = stopping.after_level(self._rules, course.best, eps, nfev, weighed=True)
         if status is None:

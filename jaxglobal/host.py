@@ -243,7 +243,7 @@ class Point:
     def __init__(self, ident: int, problem: int, x: np.ndarray, differences: dict[int, Differences]):
         """differences: of each free variable, none where the gradient is a call."""
         self.ident, self.problem, self.x, self.differences = ident, problem, x, differences
-        self.f: float | None = None
+        self.f: Any = None  # a number, or several
         self.g: np.ndarray | None = None
 
     @property
@@ -251,7 +251,7 @@ class Point:
         """Whether nothing more is to come; without a value, no gradient is waited for."""
         if self.f is None:
             return False
-        return not math.isfinite(self.f) or self.g is not None or self._all
+        return not np.all(np.isfinite(self.f)) or self.g is not None or self._all
 
     @property
     def _all(self) -> bool:
@@ -327,7 +327,7 @@ class HostLanes(AskedLanes):
         host, differences = self._host, {}
         if host.jac is None or isinstance(host.jac, str):
             scheme = host.jac or "3-point"
-            lower, upper, width = (np.asarray(s[problem] if self._own else s) for s in self.region)
+            lower, upper, width = (np.asarray(s[problem] if self._own else s) for s in self._box)
             h = steps(x, width, scheme, host.step, host.noise)
             free = np.flatnonzero(width > 0)
             differences = {
@@ -421,16 +421,29 @@ class HostLanes(AskedLanes):
                     raise TypeError(f"`fun` must return (value, gradient) with jac=True; got {type(value).__name__}.")
                 value, point.g = value[0], self._gradient(value[1])
             self._host.hint(value)
-            point.f = math.nan if failed else number(value)
+            point.f = math.nan if failed else self._number(value)
         else:
             i, offset = which
-            point.differences[i].take(offset, math.nan if failed else number(value))
+            point.differences[i].take(offset, math.nan if failed else self._number(value))
             self._difference(point, i)
         if not point.complete:
             return False
         del self._points[ident]
-        self.tell([ident], np.array([point.f]), point.gradient()[None])
+        self._tell(point)
         return True
+
+    @property
+    def _box(self) -> Region:
+        """Where points may lie."""
+        return self.region
+
+    def _number(self, value: Any) -> Any:
+        """What a call returned, as a number."""
+        return number(value)
+
+    def _tell(self, point: Point) -> None:
+        """Tells the lane of a point that is complete."""
+        self.tell([point.ident], np.array([point.f]), point.gradient()[None])
 
     def _gradient(self, value: Any) -> np.ndarray:
         """A gradient that a call returned, (n,)."""

@@ -44,15 +44,15 @@ Value = Callable[[jax.Array], jax.Array]
 class Polished(NamedTuple):
     """A minimiser to its last digits; n variables."""
 
-    x: jax.Array
+    x: Any
     """(n,)"""
-    f: jax.Array
+    f: Any
     """()"""
-    g: jax.Array
+    g: Any
     """(n,) The gradient in the user's coordinates."""
-    singular: jax.Array
+    singular: Any
     """() Whether H_FF is singular, or so nearly that its inverse means little, or not positive."""
-    touching: jax.Array
+    touching: Any
     """() Whether a variable is about to reach or to leave a bound."""
 
 
@@ -123,6 +123,30 @@ def _noise(points: jax.Array, values: jax.Array, slopes: jax.Array) -> jax.Array
     return jnp.median(jnp.abs(jnp.diff(values) - expected))
 
 
+def with_rule(find: Callable[..., Any], move: Callable[..., dict[str, Any]]) -> Callable[..., Any]:
+    """find(box, start, *leaves) -> a named tuple, of which move says how some fields are differentiated.
+
+    move: move(answer, box, leaves, d_box, d_leaves) -> the tangents of these fields, by name.
+    """
+    solve = jax.custom_jvp(find)
+
+    @solve.defjvp
+    def rule(primals, moves):
+        box, _, *leaves = primals
+        d_box, _, *d_leaves = moves
+        answer = solve(*primals)
+        still = jax.tree.map(_unmoved, answer)
+        return answer, still._replace(**move(answer, box, leaves, d_box, d_leaves))
+
+    return solve
+
+
+def _unmoved(leaf: jax.Array) -> Any:
+    """The tangent of what does not move."""
+    real = jnp.issubdtype(leaf.dtype, jnp.floating)
+    return jnp.zeros_like(leaf) if real else np.zeros(leaf.shape, jax.dtypes.float0)
+
+
 def differentiable(
     value: Callable[..., jax.Array], open: np.ndarray, find: Callable[..., Any], safe: Callable[[Any], Any]
 ) -> Callable[..., Any]:
@@ -131,19 +155,13 @@ def differentiable(
     value: f(x, leaves). box: (2, n). open: (2, n) which sides of it the minimiser may leave. safe: safe(run) is the
     program of the derivative as it is to be traced; see `linear_algebra`.
     """
-    move = safe(functools.partial(_tangents_of, value, open))
-    solve = jax.custom_jvp(find)
+    tangents = safe(functools.partial(_tangents_of, value, open))
 
-    @solve.defjvp
-    def rule(primals, moves):
-        box, _, *leaves = primals
-        d_box, _, *d_leaves = moves
-        answer = solve(*primals)
-        d_x, d_f = move(answer.x, box, leaves, d_box, d_leaves)
-        still = jax.tree.map(lambda leaf: np.zeros(leaf.shape, jax.dtypes.float0), answer)
-        return answer, still._replace(x=d_x, f=d_f)
+    def move(answer, box, leaves, d_box, d_leaves):
+        d_x, d_f = tangents(answer.x, box, leaves, d_box, d_leaves)
+        return {"x": d_x, "f": d_f}
 
-    return solve
+    return with_rule(find, move)
 
 
 def _tangents_of(
@@ -154,13 +172,14 @@ def _tangents_of(
 
 
 def tangents(
-    value: Callable[..., jax.Array], x: jax.Array, region: Region, args: Any, d_bounds: Any, d_args: Any
-) -> tuple[jax.Array, jax.Array]:
+    value: Callable[..., jax.Array], x: jax.Array, region: Region, args: Any, d_bounds: Any, d_args: Any,
+    still: Any = False,
+) -> tuple[jax.Array, jax.Array]:  # fmt: skip
     """How the minimiser, (n,), and the value, (), move with the bounds and the args; linear in both.
 
-    value: f(x, args). d_bounds: (lower, upper), each (n,). d_args: as args.
+    value: f(x, args). d_bounds: (lower, upper), each (n,). d_args: as args. still: (n,) variables that do not move.
     """
-    held = outward(x, modes.grad(value)(x, args), region)
+    held = outward(x, modes.grad(value)(x, args), region) | still
     d_lower, d_upper = d_bounds
     d_held = jnp.where(held, jnp.where(x <= region.lower, d_lower, d_upper), 0)
     d_f, d_g = _moved(value, x, region, args, d_held, d_args)

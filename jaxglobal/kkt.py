@@ -42,24 +42,24 @@ FARTHEST = 0.2  # of the box, does a step of the restoration go
 
 
 class Frame(NamedTuple):
-    """The box and the bounds of the rows, in float64."""
+    """The box and the bounds of the rows, in float64, or traced."""
 
-    low: np.ndarray
+    low: Any
     """(n,)"""
-    high: np.ndarray
-    lower: np.ndarray
+    high: Any
+    lower: Any
     """(m,)"""
-    upper: np.ndarray
+    upper: Any
     spread: Any = 0.0
     """(m,) What rows that depend on whole numbers alone change by, 0 of the others."""
 
     @property
-    def width(self) -> np.ndarray:
+    def width(self) -> Any:
         """(n,) Of the box, and 0 of a fixed variable."""
         return self.high - self.low
 
     @property
-    def equal(self) -> np.ndarray:
+    def equal(self) -> Any:
         """(m,) Which rows are equalities."""
         return self.lower == self.upper
 
@@ -79,9 +79,9 @@ Asked = Generator[tuple[np.ndarray, np.ndarray | None], Any, Any]
 """Yields a point, with multipliers where the Hessian is wanted too; is sent f, c, g, J, H."""
 
 
-def excess(c: np.ndarray, frame: Frame) -> np.ndarray:
-    """By how much each row is above its upper bound, or, negative, below its lower one."""
-    return np.maximum(c - frame.upper, 0) + np.minimum(c - frame.lower, 0)
+def excess(c: Any, frame: Frame, xp: Any = np) -> Any:
+    """By how much each row is above its upper bound, or, negative, below its lower one. xp: jnp where it is traced."""
+    return xp.maximum(c - frame.upper, 0) + xp.minimum(c - frame.lower, 0)
 
 
 def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
@@ -282,6 +282,6 @@ def signed(columns: np.ndarray, goal: np.ndarray) -> np.ndarray:
     return weights
 
 
-def at_upper(c: np.ndarray, frame: Frame) -> np.ndarray:
+def at_upper(c: Any, frame: Frame, xp: Any = np) -> Any:
     """(m,) Whether a row is nearer to its upper bound than to its lower one."""
-    return np.abs(c - frame.upper) <= np.abs(c - frame.lower)
+    return xp.abs(c - frame.upper) <= xp.abs(c - frame.lower)

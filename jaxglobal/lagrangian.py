@@ -103,12 +103,13 @@ def lagrangian(outputs: Callable[..., tuple[jax.Array, jax.Array]], m: int) -> C
 
 def inside(region: Region, m: int) -> Region:
     """The region of the packed variables: of x a little less than its own, so that no slope there is infinite."""
-    lower, upper, width = (np.asarray(side) for side in region)
+    xp: Any = jnp if any(isinstance(side, jax.Array) for side in region) else np
+    lower, upper, width = (xp.asarray(side) for side in region)
     margin = INSIDE * width
     more = (*lower.shape[:-1], 2 * m + NUMBERS)
     low, high, none = np.full(more, -np.inf), np.full(more, np.inf), np.zeros(more)
     sides: Any = (
-        np.concatenate([side, beyond], axis=-1).astype(width.dtype)
+        xp.concatenate([side, beyond], axis=-1).astype(width.dtype)
         for side, beyond in ((lower + margin, low), (upper - margin, high), (width, none))
     )
     return Region(*sides)

@@ -11,18 +11,23 @@ import numpy as np
 
 from jaxglobal import (
     adaptive,
+    constraint,
     driver,
     family,
+    lagrangian,
     methods,
     objective,
+    packing,
     processes,
     stopping,
+    subjects,
 )
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal.adaptive import Adaptive
 from jaxglobal.closed import NO_FUNCTION
+from jaxglobal.constrained_many import Constrained, ConstrainedGuided
 from jaxglobal.family import Family
 from jaxglobal.guided import Guided
 from jaxglobal.host import Host
@@ -64,6 +69,8 @@ def minimize_many(
     callback: Callable[[Finished], Any] | None = None,
     progress: bool | str = "auto",
     checkpoint: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
 ) -> Results:
     """The global minima of many problems, which share a function but not their args, in shared lanes.
 
@@ -99,7 +106,11 @@ def minimize_many(
             `jaxglobal.Box` whose leaves have it; None where they do not. "auto" sees it by their shapes.
         callback: callback(finished) is called as problems end, with a `Finished`; raises StopIteration to stop.
         progress: as for `minimize`; shows the problems that are done.
-        checkpoint: as for `minimize`, for one process.
+        checkpoint: as for `minimize`, for one process, and without constraints.
+        constraints: as for `minimize`, functions of the args of one problem. Bounds of a `jaxglobal.Constraint` with
+            one axis more than what its function returns are those of each problem, along a leading axis of P. What
+            finishes a search counts as evaluations too, beyond `max_evals`. At most 256 variables and constraints.
+        ctol: as for `minimize`.
 
     Returns:
         A `Results`: every array has a leading axis of problems.
@@ -122,7 +133,14 @@ def minimize_many(
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     driver.check_callback(callback)
     objective.refuse_tracing("minimize_many", "vmap and argmin")
-    problems = family.check(fun, bounds, args, x0, open, has_aux, bounds_axis, integrality)
+    constraint.check_tolerance(ctol)
+    given_args = fun, bounds, args, x0, open, has_aux, bounds_axis, integrality
+    under = None
+    if isinstance(fun, Host):
+        constraint.refuse(constraints, "a host function", "add what violates them to its value")
+    elif callable(fun) and constraints is not None:
+        under = subjects.read(*given_args, constraints, ctol)
+    problems = family.check(*given_args) if under is None else under[0]
     structure = problems.structure
     search = methods.read(local, structure.n)
     sequence = read_starts(starts, problems, seed)
@@ -131,21 +149,30 @@ def minimize_many(
         raise ValueError("`has_aux` must be False for a host function; got True.")
     if host is not None and group.count > 1:
         raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
+    if under is not None:
+        packing.check(structure.n, under[1].packing.m, search, "minimize_many")
+        if group.count > 1:
+            raise ValueError("`constraints` are searched under by one process; got several (see jaxglobal.processes).")
     numbers, cost, platform = search.numbers(structure.n), problems.closed.cost, given[0].platform
+    numbers += 0 if under is None else 5 * lagrangian.packed_size(structure.n, under[1].packing.m)
     width = host.lanes(lanes) if host else hardware.read_lanes(lanes, numbers, structure.dtype, cost, platform)
     if checkpoint is not None and group.count > 1:
         raise ValueError("`checkpoint` must be None for many problems in several processes (see jaxglobal.processes).")
+    if checkpoint is not None and under is not None:
+        raise ValueError("`checkpoint` must be None for many problems under constraints; minimize keeps one.")
     known = host if host is not None else problems.closed
     box = problems.box, problems.open, str(structure)
     options = search.identity, sequence, width, bool(has_aux)
     kept = checkpoints.keep(
         checkpoint, lambda: known.identity, problems.args, box, problems.guesses, rules, options, group
     )
-    kind = Guided if isinstance(sequence, Adaptive) else Run
-    run = kind(
+    kinds = (Run, Guided) if under is None else (Constrained, ConstrainedGuided)
+    run = kinds[isinstance(sequence, Adaptive)](
         began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str), callback,
         kept,
     )  # fmt: skip
+    if isinstance(run, Constrained) and under is not None:
+        run.subjects = under[1]
     with one_thread():
         try:
             run.search()

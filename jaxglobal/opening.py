@@ -54,7 +54,7 @@ def open_streams(
     group: processes.Alone = processes.ALONE,
     fit: bool = True,
     needs: Needs = SEARCHES,
-    kind: type[Any] = Streams,
+    kind: Callable[..., Any] = Streams,
 ) -> Any:
     """Streams on all devices, their programs compiled if this is their first use.
 
@@ -113,10 +113,17 @@ def open_streams(
     return opened
 
 
-def looks_of(closed: Closed, problems: Problems, given: Any, points: int, n: int, dtype: np.dtype, soon: bool) -> Looks:
-    """Values alone of another function than that of the searches, on these devices, so many points a call."""
+def looks_of(
+    closed: Closed, problems: Problems, given: Any, points: int, n: int, dtype: np.dtype, soon: bool,
+    own: tuple[bool, ...] = (),
+) -> Looks:  # fmt: skip
+    """Values alone of another function than that of the searches, on these devices, so many points a call.
+
+    own: which of the args have an axis of problems.
+    """
     placements = hardware.placements(given, jax.tree.leaves(problems))
     programs = {
-        where: looks.compiled(closed, problems, points, where, soon=soon) for where in dict.fromkeys(placements)
+        where: looks.compiled(closed, problems, points, where, own=own, soon=soon)
+        for where in dict.fromkeys(placements)
     }
-    return Looks([programs[where] for where in placements], points, n, dtype)
+    return Looks([programs[where] for where in placements], points, n, dtype, any(own))

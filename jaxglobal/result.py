@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxglobal.history import Step
 
-COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied")  # numbers of a problem
+COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied", "violation")
+"""Numbers of a problem."""
 WIDTH = 104  # of what a printed result says
 SHOWN = 10  # minima and levels that a printed result lists
 CONSTRAINED = {"where": "constraints"}  # fields that are told only where there are constraints
@@ -378,6 +379,9 @@ class Outcome:
         touching: a variable is about to reach or to leave a bound.
         tied: another search ended elsewhere at the same value.
         minima: the distinct local minima, as arrays `x`, `fun`, `count` of M.
+        violation: the largest violation of a constraint at x, in its own units; 0 without constraints.
+        multipliers: as `Result.multipliers`.
+        active: as `Result.active`.
     """
 
     x: Any
@@ -394,6 +398,9 @@ class Outcome:
     touching: bool
     tied: bool
     minima: Any
+    violation: float = dataclasses.field(default=0.0, metadata=CONSTRAINED)
+    multipliers: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
+    active: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
 
     @property
     def message(self) -> str:
@@ -406,8 +413,10 @@ class Outcome:
 
     def __repr__(self) -> str:
         """On one line."""
+        violation = "" if self.active is None else f"violation={self.violation:.3g}, "
         return (
-            f"Outcome(fun={self.fun:.10g}, x={brief(self.x)}, success={self.success}, status={self.status.name}, "
+            f"Outcome(fun={self.fun:.10g}, x={brief(self.x)}, {violation}success={self.success}, "
+            f"status={self.status.name}, "
             f"{counted(self.nstarts, 'start')}, {counted(self.nfev, 'evaluation')})"
         )
 
@@ -457,6 +466,9 @@ class Results:
         lane_efficiency: share of the evaluations that were spent on a search, not on an idle lane.
         time: seconds from the call to the result, compilation included.
         compile_time: seconds of these for tracing and compiling.
+        violation: (P,) the largest violation of a constraint at x, in its own units; 0 without constraints.
+        multipliers: in the structure of the constraints, None without; see `Result`.
+        active: which constraints are held by a bound, likewise.
     """
 
     x: Any
@@ -477,6 +489,9 @@ class Results:
     lane_efficiency: float
     time: float
     compile_time: float
+    violation: Any = 0.0
+    multipliers: Any = None
+    active: Any = None
 
     def __len__(self) -> int:
         """The number of problems."""
@@ -517,6 +532,8 @@ class Results:
         if np.any(np.isfinite(self.fun)):
             low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1])
             rows.append(("fun", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"))
+        if self.active is not None:
+            rows.append(("violation", f"{np.max(self.violation, initial=0.0):.3g} at most"))
         return [
             *rows,
             ("searches", f"{int(np.sum(self.nstarts)):,}"),

@@ -53,30 +53,13 @@ def sensitivity(
     leaves: what the function takes beside x, of which the first n_args are its args.
     """
     real = [i for i in range(n_args) if jnp.issubdtype(jnp.result_type(leaves[i]), jnp.floating)]
-    f_of, m, n, width = outputs(closed, x.dtype), len(active), len(x), frame.width
+    m, n, width, rest = len(active), len(x), frame.width, leaves[n_args:]
+    moved, fixed = [jnp.asarray(leaves[i]) for i in real], [leaves[i] for i in range(n_args) if i not in real]
+    program = _program(closed, m, x.dtype, real, n_args)
 
-    def both(x, moved):
-        given = list(leaves)
-        for i, leaf in zip(real, moved, strict=True):
-            given[i] = leaf
-        return f_of(x, given)
+    def run(x: Any, moved: Any, lam: Any) -> Any:
+        return program(x, moved, lam, fixed, rest)
 
-    def told(x, moved, lam):
-        """Slopes and curvature at x, and how they move with the args."""
-
-        def value(x, moved):
-            f, c = both(x, moved)
-            return f + lam @ c
-
-        rows = lambda x, moved: both(x, moved)[1]  # noqa: E731
-        slope = jax.grad(value)
-        here = slope(x, moved), jax.jacfwd(slope)(x, moved), jax.jacrev(rows)(x, moved), rows(x, moved)
-        if not moved:  # jacrev takes no empty list
-            return *here, [], [], []
-        by_args = (jax.grad(value, argnums=1), jax.jacrev(slope, argnums=1), jax.jacrev(rows, argnums=1))
-        return *here, *(part(x, moved) for part in by_args)
-
-    moved, run = [jnp.asarray(leaves[i]) for i in real], jax.jit(closed.safe(told, jax.default_backend()))
     at = jnp.asarray(x)
     g, _, J, c, *_ = jax.device_get(run(at, moved, jnp.zeros(m, x.dtype)))
     side = np.where(active, np.where(kkt.at_upper(c, frame), 1, -1), 0)
@@ -132,3 +115,32 @@ def sensitivity(
     touching = bool(leaves_row or reaches_row or leaves_bound or reaches_bound)
     f_box, f_rows = np.where(on, g, 0.0), np.where(sides, -lam, 0.0)
     return Sensitivity(x_args, of_args, x_box, f_box, x_rows, f_rows, singular, touching)
+
+
+def _program(closed: Closed, m: int, dtype: Any, real: list[int], n_args: int) -> Any:
+    """The slopes and curvature at a point, and how they move with the args that are real; kept for later calls."""
+    key = ("sensitivity", m, str(dtype), tuple(real), n_args)
+    if key in closed.programs:
+        return closed.programs[key]
+    f_of = outputs(closed, dtype)
+
+    def told(x, moved, lam, fixed, rest):
+        def both(x, moved):
+            of_real, of_fixed = iter(moved), iter(fixed)
+            given = [next(of_real) if i in real else next(of_fixed) for i in range(n_args)]
+            return f_of(x, [*given, *rest])
+
+        def value(x, moved):
+            f, c = both(x, moved)
+            return f + lam @ c
+
+        rows = lambda x, moved: both(x, moved)[1]  # noqa: E731
+        slope = jax.grad(value)
+        here = slope(x, moved), jax.jacfwd(slope)(x, moved), jax.jacrev(rows)(x, moved), rows(x, moved)
+        if not moved:  # jacrev takes no empty list
+            return *here, [], [], []
+        by_args = (jax.grad(value, argnums=1), jax.jacrev(slope, argnums=1), jax.jacrev(rows, argnums=1))
+        return *here, *(part(x, moved) for part in by_args)
+
+    closed.programs[key] = jax.jit(closed.safe(told, jax.default_backend()))
+    return closed.programs[key]

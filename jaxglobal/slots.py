@@ -164,7 +164,8 @@ class Run:
             return None
         self._told[news] = True
         x = self._problems.structure.unflatten(self._x[news])
-        told = Finished(news, x, self._f[news], int(np.sum(self._told)), self._problems.count)
+        f = self._feasible(news)
+        told = Finished(news, x, np.where(np.isfinite(f), f, np.nan), int(np.sum(self._told)), self._problems.count)
         try:
             self._callback(told)
         except StopIteration:
@@ -221,17 +222,22 @@ class Run:
         began = time.perf_counter()
         in_slots, lanes = self._in_slots(), self._lanes
         compiling = lambda: self._display.compiling(lanes)  # noqa: E731
-        closed, own = self._problems.closed, self._own
-
-        def opened() -> Streams:
-            return open_streams(
-                closed, program, in_slots, lanes, self._devices, compiling, own, False, self._group, self._fit,
-                self._needs,
-            )  # fmt: skip
-
+        opened = lambda: self._opened(in_slots, compiling)  # noqa: E731
         streams = opened() if self._group.count > 1 else aside.unless(lambda: interrupt.asked, opened)
         self._compile_time += time.perf_counter() - began
         return streams
+
+    def _opened(self, problems: sweep.Problems, compiling: Callable[[], None]) -> Streams:
+        """The streams, their programs compiled. compiling: to be called before that."""
+        closed, program = self._problems.closed, self._options.program
+        return open_streams(
+            closed, program, problems, self._lanes, self._devices, compiling, self._own, False, self._group, self._fit,
+            self._needs,
+        )  # fmt: skip
+
+    def _feasible(self, problem: Any) -> np.ndarray:
+        """The best values of problems so far, +inf where there is none."""
+        return self._f[problem]
 
     @property
     def _most_slots(self) -> int:
@@ -395,7 +401,7 @@ class Run:
         """Problems whose level has ended stop, and leave their slots, or begin the next."""
         problem = self._problem[slots]
         self._nit[problem] += 1
-        self._last[slots] = np.concatenate([self._last[slots, 1:], self._f[problem, None]], axis=1)
+        self._last[slots] = np.concatenate([self._last[slots, 1:], self._feasible(problem)[:, None]], axis=1)
         eps = float(np.finfo(self._problems.structure.dtype).eps)
         settled = stopping.settled(self._rules, self._last[slots], eps) & (level + 1 >= self._rules.alike)
         size = self._sequence.size(level + 1, self._free)
@@ -404,7 +410,7 @@ class Run:
         status = np.full(len(slots), STATUSES.index(too_far or Status.RUNNING))
         if self._rules.max_evals is not None:
             status[self._nfev[problem] >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
-        finite = np.isfinite(self._f[problem])
+        finite = np.isfinite(self._feasible(problem))
         status[settled & finite] = STATUSES.index(Status.SAME)
         given_up = (level + 1 >= self._rules.alike) & (self._nfev[problem] >= stopping.LOOKED)
         status[given_up & ~finite] = STATUSES.index(Status.NO_FINITE_VALUE)
@@ -537,6 +543,7 @@ class Run:
             lane_efficiency=self._efficiency,
             time=taken,
             compile_time=compile_time,
+            violation=np.zeros(problems.count),
         )
 
     def _minima(self, polished: Any, found: np.ndarray) -> Minima:

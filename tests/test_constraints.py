@@ -232,6 +232,7 @@ WRONG = {
     "kind": (lambda: 3, TypeError, "`constraints` must be a jaxglobal.Constraint"),
     "dict": (lambda: {"type": "ineq"}, TypeError, "older form"),
     "not a function": (lambda: jg.Constraint(3), TypeError, "must be a function"),
+    "no function": (lambda: jg.Constraint(None, 0.0), TypeError, "but for a host function"),
     "NaN bound": (lambda: jg.Constraint(row_of_sum, np.nan), ValueError, "got NaN"),
     "no number": (lambda: jg.Constraint(row_of_sum, "a"), TypeError, "must be real numbers"),
     "upside down": (lambda: jg.Constraint(row_of_sum, 1.0, 0.0), ValueError, "greater than or equal to `lower`"),
@@ -296,6 +297,34 @@ def test_derivative_is_that_of_the_search():
     assert not d.singular and not d.touching
 
 
+def test_derivative_compiles_once():
+    """Other args and bounds are the same program: what is traced again is no more than what every call looks at."""
+    traces = []
+
+    def counted(x, a, b):
+        traces.append(1)
+        return moving(x, a, b)
+
+    def taken(b, upper):
+        given, kept = (np.array([1.0, 0.5]), b), jg.Constraint(moving_rows, upper=[upper, np.inf])
+        result = jg.minimize(counted, BOX, given, constraints=kept, max_levels=1, progress=False)
+        traces.clear()
+        jg.derivative(result, counted, BOX, given, constraints=kept)
+        return len(traces)
+
+    first, compiled = taken(0.7, 0.5), []
+
+    def hear(name, *_, **__):
+        compiled.append(name)
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    try:
+        assert taken(0.8, 0.6) <= first
+    finally:
+        jax.monitoring.unregister_event_duration_listener(hear)
+    assert not any("backend_compile" in name for name in compiled)
+
+
 @pytest.mark.skipif(not X64, reason="what touches is judged to eight digits")
 def test_derivative_says_where_it_means_little():
     """Two rows that are the same are singular; a row that just touches is touching; a wrong call is refused."""
@@ -326,11 +355,8 @@ def test_what_does_not_go_together():
 
 def test_entry_points_that_do_not_take_constraints_say_so():
     rows, t = jg.Constraint(row_of_sum, 0.0), np.linspace(0, 1, 5)
-    host = jg.host(lambda x: float(np.sum(x)))
+    host = jg.host(lambda x: (float(np.sum(x)), x))
     calls = [
-        lambda: jg.minimize_many(squares, BOX, np.zeros((2, 2)), constraints=rows),
-        lambda: jg.argmin(lambda x: jnp.sum(x), BOX, constraints=rows),
-        lambda: jg.curve_fit(lambda t, a: a * t, t, t, bounds=(0, 1), constraints=rows),
         lambda: jg.curve_fit_many(lambda t, a: a * t, t, np.stack([t, t]), bounds=(0, 1), constraints=rows),
         lambda: jg.Search(BOX, constraints=rows),
         lambda: jg.minimize(host, BOX, constraints=rows),

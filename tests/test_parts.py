@@ -26,12 +26,13 @@ ORDER = [
     "descent lattice objective starts stopping cmaes hops chains scans lastlook adaptive".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],
-    "compiling sweep minima looks devices progress implicit batch polish precise".split(),
+    "compiling sweep minima looks devices progress implicit polish precise".split(),
     ["unseen", "found", "dealing", "processes", "spent", "stream", "streams", "opening", "aside", "width"],
-    "constraint kkt feasible exact lagrangian subject finishing constrained binding sensitivity".split(),
-    "asked differences workers host checkpoint".split(),
-    "running driver argmin family distinct slots guided many derivative search asynchronous".split(),
-    "agreement leastsquares lockstep hostfit stored fit rounds fits proof profiles bootstrap plot versions".split(),
+    "constraint kkt feasible exact lagrangian semismooth subject finishing constrained binding sensitivity".split(),
+    "saddle packing under batch asked differences workers host host_constrained checkpoint".split(),
+    "running driver argmin family subjects many_streams distinct slots guided constrained_many many".split(),
+    "derivative search asynchronous agreement leastsquares".split(),
+    "lockstep hostfit stored constrained_fit fit rounds fits proof profiles bootstrap plot versions".split(),
     ["__init__", "__main__"],
 ]
 

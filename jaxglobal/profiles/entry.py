@@ -251,6 +251,7 @@ def check_fit(fit: Fit, fun: Any, bounds: Any, args: Any) -> Structure:
         raise TypeError("`fun`, `bounds` and `args` must be left out for a fit, which has its own.")
     if fit.result is None:
         raise TypeError("`fit` must be a finished one; got that of a traced program.")
+    fit.check_unconstrained()
     if fit._regression.look is not None or isinstance(fit._model, Host):
         raise TypeError("`fit` must be that of a JAX model; got a host function.")
     if fit.loss != "linear":
@@ -267,6 +268,10 @@ def check_result(result: Result, fun: Any, bounds: Any, args: Any) -> tuple[Stru
     if bounds is None:
         raise TypeError("`bounds` must be those of the search; got None.")
     choice.refuse(bounds)
+    if result.active is not None:
+        raise TypeError(
+            "`fit` must have no `constraints`, which profiles do not know yet; got a result under constraints."
+        )
     problem, _ = objective.check(fun, bounds, args, None, False, False)
     box = np.stack([np.asarray(problem.lower, float), np.asarray(problem.upper, float)])
     if jax.tree.structure(result.x) != problem.structure.treedef or not np.isfinite(result.fun):

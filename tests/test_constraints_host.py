@@ -1,0 +1,109 @@
+"""A simulator that returns its value and its constraints together: the minimum, honestly, and no point called twice."""
+
+import numpy as np
+import pytest
+from scipy.optimize import LinearConstraint
+
+import jaxglobal as jg
+
+BOX = [(-2.0, 2.0)] * 2
+NONE = np.inf
+
+
+def rows(x):
+    return np.array([x[0] + x[1], x @ x])
+
+
+def search(lower, upper, fun=None, host=None, **options):
+    def simulate(x):
+        return float(np.sum((x - 0.3) ** 2)), rows(x)
+
+    simulator = jg.host(fun or simulate, **(host or {}))
+    return jg.minimize(simulator, BOX, constraints=jg.Constraint(None, lower, upper), progress=False, **options)
+
+
+CASES = {
+    # name: (lower, upper, minimum, multipliers)
+    "upper": ([-NONE, -NONE], [0.0, NONE], 0.18, [0.6, 0]),
+    "equality": ([1.0, -NONE], [1.0, NONE], 0.08, [-0.4, 0]),
+    "sphere": ([-NONE, 2.0], [NONE, 2.0], 0.98, [0, -0.7]),
+    "inactive": ([-3.0, -NONE], [3.0, 9.0], 0.0, [0, 0]),
+    "both": ([0.1, 0.3], [0.1, 0.3], 0.42, [0.6, -1.0]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_minimum_and_multipliers(name):
+    lower, upper, value, multipliers = CASES[name]
+    result = search(lower, upper, same=2)
+    assert result.success and abs(result.fun - value) < 1e-7 and result.violation < 1e-8, result
+    assert np.allclose(result.multipliers, multipliers, atol=1e-5)
+    assert result.active.tolist() == [price != 0 for price in multipliers]
+    assert np.allclose(result.jac, 2 * (result.x - 0.3), atol=1e-6)
+
+
+def test_no_point_is_called_twice():
+    """Value and rows of all points come from calls of their own, those of the differences too, and of the answer."""
+    called = []
+
+    def simulate(x):
+        called.append(x.tobytes())
+        return float(np.sum((x - [0.31, 0.27]) ** 2)), rows(x)
+
+    result = search([0.4, -NONE], [0.4, 3.0], simulate, starts=jg.Sobol(), max_levels=1)
+    assert len(called) == len(set(called)) == result.calls.made
+    assert result.violation < 1e-8 and np.isclose(result.x[0] - result.x[1], 0.04, atol=1e-6)
+
+
+def test_vectorized_and_pools():
+    def simulate(x):
+        return np.sum((x - 0.3) ** 2, axis=1), np.stack([x[:, 0] + x[:, 1], np.sum(x**2, axis=1)], axis=1)
+
+    result = search([1.0, -NONE], [1.0, NONE], simulate, dict(vectorized=True), max_levels=2)
+    assert abs(result.fun - 0.08) < 1e-7 and result.violation < 1e-8
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        again = search([1.0, -NONE], [1.0, NONE], host=dict(executor=pool, workers=2), max_levels=2)
+    assert np.allclose(again.x, result.x, atol=1e-7)
+
+
+def test_infeasible_and_failing_calls():
+    """No point keeps the rows: which one it was; calls that raise are bad trials, not feasible ones."""
+    none = search([-NONE, 9.0], [NONE, NONE], max_levels=2)
+    assert not none.success and not none.minima and "constraints[1]" in none.message
+    assert np.isclose(none.violation, 1, atol=1e-4)
+
+    def fails(x):
+        if x[0] > 1.2:
+            raise ValueError("beyond the model")
+        return float(np.sum((x - 0.3) ** 2)), rows(x)
+
+    result = search([1.0, -NONE], [1.0, NONE], fails, max_levels=2)
+    assert result.calls.failed and abs(result.fun - 0.08) < 1e-7 and result.violation < 1e-8
+
+
+WRONG = {
+    "no pair": (lambda x: 1.0, {}, TypeError, "must return a pair"),
+    "shape": (lambda x: (1.0, np.zeros(3)), {}, TypeError, "of the shape"),
+    "gradient": (None, dict(host=dict(jac=True)), TypeError, "yet"),
+    "checkpoint": (None, dict(checkpoint="never written"), TypeError, "yet"),
+    "open": (None, dict(open=True), ValueError, "`open` must be False"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments(name):
+    fun, options, error, words = WRONG[name]
+    with pytest.raises(error, match=words):
+        search([0.0, 0.0], [1.0, 1.0], fun, **options)
+
+
+def test_constraints_of_another_kind():
+    host, jax_fun = jg.host(lambda x: (0.0, rows(x))), lambda x: x[0]
+    with pytest.raises(TypeError, match="yet"):
+        jg.minimize(host, BOX, constraints=LinearConstraint(np.ones((1, 2)), 0, 1))
+    with pytest.raises(ValueError, match="greater than or equal"):
+        jg.minimize(host, BOX, constraints=jg.Constraint(None, [0, 1], [1, 0]))
+    with pytest.raises(TypeError, match="but for a host function"):
+        jg.minimize(jax_fun, BOX, constraints=jg.Constraint(None, 0.0))
