@@ -22,7 +22,8 @@ from jaxglobal.result import LocalStatus, Status, duration
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [
     ["history"],
-    "result nearest problems canonical cost jumps sequential linear_algebra programs keys out_of_range closed".split(),
+    "result nearest problems canonical cost jumps sequential linear_algebra programs keys out_of_range".split(),
+    ["choice", "closed"],
     "descent lattice objective starts stopping cmaes hops chains scans lastlook adaptive".split(),
     "linesearch quasi_newton bfgs lbfgs first_order methods interrupt basins".split(),
     ["modes", "losses", "levenberg", "separable", "quotients", "units", "regression", "covariance"],
