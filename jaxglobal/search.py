@@ -11,10 +11,9 @@ from jaxglobal import adaptive, devices, methods, objective, stopping
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal import progress as display
 from jaxglobal.asked import AskedLanes
-from jaxglobal.constraint import refuse
 from jaxglobal.driver import check_callback
 from jaxglobal.host import read_noise
-from jaxglobal.nearest import CONSTRAINED, helps
+from jaxglobal.nearest import helps
 from jaxglobal.result import Level, Result
 from jaxglobal.running import Levels
 
@@ -86,11 +85,9 @@ class Search:
         callback: Callable[[Level], Any] | None = None,
         checkpoint: Any = None,
         tag: str | None = None,
-        constraints: Any = None,
     ):
         """See the class."""
         began = time.perf_counter()
-        refuse(constraints, "Search", CONSTRAINED)
         rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
         check_callback(callback)
         noise = read_noise(noise)

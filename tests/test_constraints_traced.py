@@ -42,6 +42,7 @@ def told(found):
 
 
 @pytest.mark.skipif(not X64, reason="differences need float64")
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_search():
     """Of 20 random problems in args, box and constraint bounds, by vmap: forward, reverse, central differences."""
     count = 20
