@@ -1,5 +1,9 @@
 """Programs that are compiled soon, and those that run fast: which a search takes, and that it is by a count alone."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,3 +75,38 @@ def test_an_option_that_the_compiler_does_not_know_is_left_out(monkeypatch):
     monkeypatch.setattr(compiling, "SOON", {"xla_backend_optimization_level": "wrong"})
     with pytest.raises(jax.errors.JaxRuntimeError):
         compiling.compiled(jax.jit(lambda x: 2 * x).lower(1.0), soon=True)
+
+
+LIKELIHOOD = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+import jaxglobal as jg
+
+t = np.linspace(0, 10, 20)
+
+
+def loss(p):
+    height, length, noise = jnp.exp(p)
+    K = height**2 * jnp.exp(-0.5 * ((t[:, None] - t) / length) ** 2) + (noise**2 + 1e-3) * jnp.eye(len(t))
+    L = jnp.linalg.cholesky(K)
+    z = jax.scipy.linalg.solve_triangular(L, jnp.sin(t), lower=True)
+    return 0.5 * z @ z + jnp.sum(jnp.log(jnp.diag(L)))
+
+
+print(jg.minimize(loss, [(-3, 2), (-2, 3), (-4, 1)], progress=False).compile_time)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_starts_from_the_cache_of_jax_in_half_the_time(tmp_path):
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+    def seconds():
+        call = [sys.executable, "-c", LIKELIHOOD]
+        out = subprocess.run(call, capture_output=True, text=True, env=os.environ | cache, timeout=300)
+        assert out.returncode == 0, out.stderr
+        return float(out.stdout)
+
+    first = seconds()
+    assert any(tmp_path.iterdir()) and seconds() <= first / 2
