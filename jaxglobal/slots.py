@@ -144,7 +144,7 @@ class Run:
                     streams.serve(self._in_slots())
                 self._display.problems(int(np.sum(self._status > 0)), self._problems.count)
                 limit = self._limit(interrupt) or self._tell()
-                if self._kept is not None and (limit is not None or self._due):
+                if self._kept is not None and (limit is not None or self._kept.due):
                     self._save(streams)
                 if limit is not None:
                     self._collect(minima.join(streams.gather(streams.cut())), cut=True)
@@ -156,27 +156,17 @@ class Run:
         self._calls = getattr(streams, "calls", None)
 
     def _tell(self) -> Status | None:
-        """Tells the callback which problems have ended since the last time; whether it asks for the end."""
-        if self._callback is None:
-            return None
-        news = np.flatnonzero((self._status > 0) & ~self._told)
-        if not len(news):
-            return None
-        self._told[news] = True
-        x = self._problems.structure.unflatten(self._x[news])
-        f = self._feasible(news)
-        told = Finished(news, x, np.where(np.isfinite(f), f, np.nan), int(np.sum(self._told)), self._problems.count)
-        try:
-            self._callback(told)
-        except StopIteration:
-            return Status.CALLBACK
-        return None
-
-    @property
-    def _due(self) -> bool:
-        """Whether the checkpoint is to be written, by the clock of process 0."""
-        due = self._kept is not None and self._kept.due
-        return due if self._group.count == 1 else bool(self._group.gather(np.array(due))[0])
+        """Tells the callback which problems have ended since the last time; whether any process asks for the end."""
+        stops, news = False, np.flatnonzero((self._status > 0) & ~self._told)
+        if self._callback is not None and len(news):
+            self._told[news] = True
+            x, f = self._problems.structure.unflatten(self._x[news]), self._feasible(news)
+            told = Finished(news, x, np.where(np.isfinite(f), f, np.nan), int(np.sum(self._told)), len(self._told))
+            try:
+                self._callback(told)
+            except StopIteration:
+                stops = True
+        return Status.CALLBACK if np.any(self._group.gather(np.array(stops))) else None
 
     def _save(self, streams: Any) -> None:
         """Writes the whole state."""
