@@ -63,7 +63,7 @@ def test_a_callback_hears_of_each_problem_once_and_ends_the_search(whole, tmp_pa
 def test_a_search_of_many_goes_on_from_its_checkpoint(whole, tmp_path):
     kind, results = whole
     for _ in range(1000):
-        part = many(kind, max_time=0.05, checkpoint=tmp_path / "many.npz")
+        part = many(kind, max_time=0.2, checkpoint=tmp_path / "many.npz")
         assert set(part.status) <= {Status.MAX_TIME, *results.status}
         if Status.MAX_TIME not in part.status:
             break
