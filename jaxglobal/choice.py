@@ -53,7 +53,7 @@ class Choice:
         """See the class."""
         try:
             array = np.asarray(values)
-        except Exception:  # whatever a list of anything raises; a traced array among them
+        except (TypeError, ValueError):  # a ragged list, or a traced array
             array = np.asarray(None)
         if array.dtype.kind not in "biuf" and not (array.dtype != object and jnp.issubdtype(array.dtype, jnp.floating)):
             raise TypeError(f"`values` of a Choice must be real numbers; got {str(values)[:80]}.")

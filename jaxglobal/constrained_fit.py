@@ -20,7 +20,7 @@ from jaxglobal import constraint, driver, kkt
 from jaxglobal.constraint import Constraint, Rows
 from jaxglobal.objective import Box
 from jaxglobal.regression import Data, Regression
-from jaxglobal.result import Result
+from jaxglobal.result import Level, Result
 from jaxglobal.stopping import Rules
 from jaxglobal.units import Units
 
@@ -53,7 +53,10 @@ def search(
 
     observers: callback, progress and checkpoint.
     """
-    structure, own = reg.structure, given.units
+    structure = reg.structure
+    own: Any = given.units
+    if (heard := observers["callback"]) is not None:  # of costs in the user's units
+        observers = observers | {"callback": lambda level: heard(leveled(level, own))}
 
     def cost(p: Any, given: Data) -> Any:
         leaves: Any = given.units
@@ -78,7 +81,12 @@ def search(
         constraints=of_parameters(constraints),
         ctol=ctol,
     )
-    return in_units(result, own)  # type: ignore[arg-type]
+    return in_units(result, own)
+
+
+def leveled(level: Level, own: Units) -> Level:
+    """A level whose cost is in these units, in the user's."""
+    return dataclasses.replace(level, fun=float(own.cost(level.fun)))
 
 
 def in_units(result: Result, own: Units) -> Result:
@@ -88,7 +96,7 @@ def in_units(result: Result, own: Units) -> Result:
     return dataclasses.replace(
         result,
         fun=cost(result.fun),
-        levels=[dataclasses.replace(level, fun=cost(level.fun)) for level in result.levels],
+        levels=[leveled(level, own) for level in result.levels],
         minima=[dataclasses.replace(m, fun=cost(m.fun), multipliers=prices(m.multipliers)) for m in result.minima],
         multipliers=prices(result.multipliers),
         history=[step._replace(fun=cost(step.fun)) for step in result.history],

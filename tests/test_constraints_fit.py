@@ -102,3 +102,20 @@ def test_infeasible_and_refusals():
         fit(ctol=0.0)
     with pytest.raises(TypeError, match="further arguments"):
         fit(constraints=jg.Constraint(lambda p, t: p[0] + t))
+
+
+def test_observers_hear_of_costs_in_the_users_units_and_limits_hold(tmp_path):
+    heard, scale = [], 1e-9
+    bounds = [(0, 2 * scale), (0, 5), (0, 2 * scale), (0, 5)]
+
+    def fitted(**options):
+        known = jg.Constraint(lambda p: (p[0] + p[2]) / scale, 1.0, 1.0)
+        return jg.curve_fit(two, T, scale * data(), bounds, constraints=known, progress=False, **options)
+
+    path = tmp_path / "fit.npz"
+    whole = fitted(callback=heard.append, checkpoint=path)
+    assert [level.fun for level in heard] == [level.fun for level in whole.result.levels]
+    np.testing.assert_allclose(heard[-1].fun, whole.fun, rtol=1e-3)
+    again = fitted(checkpoint=path)
+    assert np.array_equal(again.popt, whole.popt) and again.fun == whole.fun and again.result.nfev == whole.result.nfev
+    assert fitted(max_evals=50, max_levels=3).result.status is jg.Status.MAX_EVALS
