@@ -1,38 +1,38 @@
 """jaxglobal finds the global minimum of a JAX function in a box.
 
-Start at `minimize`; `running.py` is the loop behind it.
+Start at `minimize`; `search/running.py` is the loop behind it.
 """
 
 from jaxglobal import plot as plot
 from jaxglobal import problems as problems
-from jaxglobal import processes as processes
-from jaxglobal.adaptive import Adaptive as Adaptive
-from jaxglobal.argmin import Argmin as Argmin
-from jaxglobal.argmin import argmin as argmin
-from jaxglobal.asynchronous import alevels as alevels
-from jaxglobal.asynchronous import aminimize as aminimize
-from jaxglobal.bfgs import BFGS as BFGS
-from jaxglobal.bootstrap import Bootstrap as Bootstrap
-from jaxglobal.choice import Choice as Choice
-from jaxglobal.constraint import Constraint as Constraint
-from jaxglobal.derivative import Derivative as Derivative
-from jaxglobal.derivative import derivative as derivative
-from jaxglobal.distinct import Minima as Minima
-from jaxglobal.driver import levels as levels
-from jaxglobal.driver import minimize as minimize
-from jaxglobal.first_order import Optax as Optax
-from jaxglobal.fit import Fit as Fit
-from jaxglobal.fit import curve_fit as curve_fit
-from jaxglobal.fits import Fits as Fits
-from jaxglobal.fits import curve_fit_many as curve_fit_many
-from jaxglobal.host import host as host
-from jaxglobal.lbfgs import LBFGS as LBFGS
-from jaxglobal.many import minimize_many as minimize_many
-from jaxglobal.objective import Box as Box
+from jaxglobal.api.argmin import Argmin as Argmin
+from jaxglobal.api.argmin import argmin as argmin
+from jaxglobal.api.ask_tell import Search as Search
+from jaxglobal.api.asynchronous import alevels as alevels
+from jaxglobal.api.asynchronous import aminimize as aminimize
+from jaxglobal.api.derivative import Derivative as Derivative
+from jaxglobal.api.derivative import derivative as derivative
+from jaxglobal.api.driver import levels as levels
+from jaxglobal.api.driver import minimize as minimize
+from jaxglobal.api.many import minimize_many as minimize_many
+from jaxglobal.engine import processes as processes
+from jaxglobal.engine.host import host as host
+from jaxglobal.evidence.distinct import Minima as Minima
+from jaxglobal.fit.curve_fit import Fit as Fit
+from jaxglobal.fit.curve_fit import curve_fit as curve_fit
+from jaxglobal.fit.curve_fit_many import Fits as Fits
+from jaxglobal.fit.curve_fit_many import curve_fit_many as curve_fit_many
+from jaxglobal.local.bfgs import BFGS as BFGS
+from jaxglobal.local.first_order import Optax as Optax
+from jaxglobal.local.lbfgs import LBFGS as LBFGS
+from jaxglobal.problem.choice import Choice as Choice
+from jaxglobal.problem.constraint import Constraint as Constraint
+from jaxglobal.problem.objective import Box as Box
 from jaxglobal.profiles import Contour as Contour
 from jaxglobal.profiles import Curve as Curve
 from jaxglobal.profiles import Profile as Profile
 from jaxglobal.profiles import profile as profile
+from jaxglobal.profiles.bootstrap import Bootstrap as Bootstrap
 from jaxglobal.proof import Certificate as Certificate
 from jaxglobal.proof import certify as certify
 from jaxglobal.result import Finished as Finished
@@ -44,10 +44,10 @@ from jaxglobal.result import Result as Result
 from jaxglobal.result import Results as Results
 from jaxglobal.result import Status as Status
 from jaxglobal.result import Unseen as Unseen
-from jaxglobal.search import Search as Search
-from jaxglobal.starts import Grid as Grid
-from jaxglobal.starts import Halves as Halves
-from jaxglobal.starts import Sobol as Sobol
+from jaxglobal.starts.adaptive import Adaptive as Adaptive
+from jaxglobal.starts.designs import Grid as Grid
+from jaxglobal.starts.designs import Halves as Halves
+from jaxglobal.starts.designs import Sobol as Sobol
 from jaxglobal.versions import show_versions as show_versions
 
 __version__ = "0.1.0"
