@@ -11,6 +11,7 @@ from checks import float64_only, precision
 
 import jaxglobal as jg
 from jaxglobal.problem import programs
+from jaxglobal.search import hopping
 
 RNG = np.random.default_rng(0)
 COUPLING = RNG.standard_normal((20, 20)) / 5
@@ -315,3 +316,56 @@ def test_wrong_arguments(wrong, error, message):
 def test_wrong_traced_bounds():
     with pytest.raises(ValueError, match=r"`bounds` must be pairs \(low, high\); got a traced array of shape \(2,\)"):
         jax.jit(lambda b: jg.argmin(lambda x: jnp.sum(x**2), b).x)(jnp.ones(2))
+
+
+def rotated_rastrigin(x, centre, turned):
+    z = turned @ (x - centre)
+    return jnp.sum(z**2 + 10 * (1 - jnp.cos(2 * jnp.pi * z)))
+
+
+def test_later_starts_hop_from_what_was_found(x64):
+    """A hundred thousand minima, and 1,057 starts: the cover alone meets the lowest of hardly any, hops of most."""
+    rng, n = np.random.default_rng(0), 5
+    centres = rng.uniform(-2, 2, (8, n))
+    turned = np.stack([np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(8)])
+    box = [(-5.12, 5.12)] * n
+    lowest = lambda starts, lanes: jax.jit(  # noqa: E731
+        jax.vmap(lambda c, q: jg.argmin(rotated_rastrigin, box, (c, q), starts=starts, lanes=lanes))
+    )(centres, turned)
+    hopped, plain = lowest("auto", 64), lowest(jg.Grid(), 64)
+    assert np.sum(plain.fun < 1e-3) <= 1
+    assert np.sum(hopped.fun < 1e-3) >= 6
+    assert np.all(hopped.nstarts == plain.nstarts) and np.mean(hopped.nfev) < 1.2 * np.mean(plain.nfev)
+    found = hopped.fun < 1e-3
+    np.testing.assert_allclose(hopped.x[found], centres[found], atol=1e-6 if x64 else 1e-3)
+    slope = jax.jacfwd(lambda c: jg.argmin(rotated_rastrigin, box, (c, turned[np.argmax(found)])).x)
+    np.testing.assert_allclose(slope(centres[np.argmax(found)]), np.eye(n), atol=1e-5 if x64 else 1e-2)
+
+
+def test_the_pool_keeps_the_best_of_each_value():
+    plan = hopping.plan(128, 0)
+    rng = np.random.default_rng(0)
+    f = rng.choice([1.0, 2.0, 3.0, np.nan, 0.5], (3, plan.round))
+    x = np.arange(3 * plan.round * 2).reshape(3, plan.round, 2) / 1000
+    pool = hopping.empty(plan, 3, 2, jnp.zeros(0).dtype)
+    problem, start = np.divmod(rng.permutation(3 * plan.round), plan.round)
+    pool = hopping.note(pool, x[problem, start], f[problem, start], problem, start)
+    pool = hopping.renew(pool, 1e-8)
+    for p in range(3):
+        values, first = np.unique(f[p], return_index=True)
+        values, first = values[np.isfinite(values)], first[np.isfinite(values)]
+        np.testing.assert_array_equal(pool.f[p, : len(values)], values)
+        np.testing.assert_array_equal(pool.x[p, : len(values)], x[p, first].astype(pool.x.dtype))
+        assert np.all(np.isinf(pool.f[p, len(values) :]))
+    draws = hopping.draw(plan, 2)
+    to, step = hopping.hop(pool, draws, np.repeat(np.arange(3), 50), np.arange(150))
+    assert np.all((to >= 0) & (to <= 1)) and np.all((step > 0) & (step < 1))
+
+
+@pytest.mark.parametrize("total", [64, 73, 273, 1057, 131_072])
+def test_every_start_is_of_the_cover_or_hops(total):
+    plan = hopping.plan(total, 0)
+    assert (total - plan.first) % plan.round == 0 and len(plan.cover) == total
+    stays = plan.cover >= 0
+    assert np.all(stays[: plan.first]) and np.array_equal(plan.cover[stays], np.arange(np.sum(stays)))
+    assert 0.3 * total > np.sum(stays[plan.first :]) > 0.1 * total

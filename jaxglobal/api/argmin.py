@@ -26,7 +26,7 @@ from jaxglobal.nearest import helps
 from jaxglobal.problem import constraint, lattice, objective
 from jaxglobal.problem.constraint import Rows
 from jaxglobal.problem.objective import Objective
-from jaxglobal.search import batch
+from jaxglobal.search import batch, hopping
 from jaxglobal.starts import designs as sequences
 
 
@@ -84,7 +84,9 @@ def argmin(
 ) -> Argmin:
     """The global minimum of a function in a box, as a pure function of args and bounds.
 
-    Every start of the first `levels` levels is searched from, and the best minimiser is polished by Newton steps. Works
+    As many searches are made as the first `levels` levels have starts, and the best minimiser is polished by Newton
+    steps. By default, where these are 64 or more and no constraints or whole numbers are given, later ones begin near
+    the best ends of earlier ones, as those of `minimize` do; with `starts` of your own, all are of these levels. Works
     inside jit, vmap (the problems share the lanes of one program), scan, and under grad, jacfwd, jacrev and hessian:
     x and fun are differentiable in args, in the bounds, and in whatever traced values fun closes over. The derivative
     of x comes from the implicit function theorem at the minimiser, a variable at a bound moving with it; that of fun
@@ -203,6 +205,7 @@ def make_plan(
         numbers += 5 * lagrangian.packed_size(n, rows.m)
     width = devices.read_lanes(lanes, numbers, dtype, problem.closed.cost)
     rules = search.rules(problem.structure.dtype, None)
+    hops = rows is None and not np.any(problem.whole) and isinstance(starts, str)
     return batch.Plan(
         value,
         program,
@@ -214,6 +217,7 @@ def make_plan(
         width,
         problem.closed.jumps,
         problem.whole,
+        hopping.plan(sum(sizes), seed) if hops else None,
         packing,
     )
 
@@ -239,6 +243,7 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
     moves = tuple(objective.is_traced(const) for const in problem.closed.constants)
     key = (plan.program, plan.platform, plan.lanes, numbers, arrays.digest(), moves)
     key += () if plan.packing is None else (plan.packing.key,)
+    key += () if plan.hops is None else (plan.hops.seed, len(plan.hops.cover))
     programs = problem.closed.programs
     if key not in programs:
         safe = problem.closed.safe

@@ -22,6 +22,8 @@ from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem import modes
 from jaxglobal.problem.region import Region, within
+from jaxglobal.search import hopping
+from jaxglobal.search.hopping import Hopping
 from jaxglobal.status import LocalStatus
 
 SAME = 1e-8  # two values are equal within this times 1 + abs(f), as the default fatol and frtol
@@ -49,6 +51,8 @@ class Plan(NamedTuple):
     """Whether the function may jump."""
     whole: np.ndarray
     """(n,) Which variables are whole numbers; see lattice.py."""
+    hops: Hopping | None = None
+    """Which starts hop; None where all are those of the cover."""
     packing: Packing | None = None
     """Under constraints, whose lower and upper bounds are then the first two leaves; the local search is of packed
     variables, see lagrangian.py."""
@@ -92,6 +96,14 @@ class Best(NamedTuple):
     tied: jax.Array
 
 
+class Round(NamedTuple):
+    """The starts that are dealt, of each problem; all of them where none hop."""
+
+    first: jax.Array
+    starts: jax.Array
+    """How many."""
+
+
 def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array, *leaves: Any) -> Answer:
     """Searches from every start of every problem, and polishes the winners.
 
@@ -117,25 +129,37 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     searched, packed = (problems, n) if under is None else (under.searched(problems), under.length)
     size = min(sweep.queue_size(packed, lanes), enough)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)
+    first, pool, draws = len(plan.unit), None, None
+    if plan.hops is not None:
+        first, draws = plan.hops.first, hopping.draw(plan.hops, n)
+        pool = hopping.empty(plan.hops, count, n, dtype)
 
-    def place(problem, start):
+    def place(problem, start, pool):
         low, high = (side[problem] if own_box else side[None] for side in (lower, upper))
-        points = jnp.clip(low + (high - low) * unit[jnp.maximum(start - K, 0)], low, high)
+        from_cover, step = unit[jnp.maximum(start - K, 0)], first_step[start]
+        if plan.hops is not None:
+            row = jnp.asarray(plan.hops.cover)[jnp.maximum(start - K, 0)]
+            to, reach = hopping.hop(pool, draws, problem, start)
+            hops = (row < 0) & jnp.isfinite(pool.f[problem, 0])
+            from_cover = jnp.where(hops[:, None], to, jnp.where((row < 0)[:, None], from_cover, unit[row]))
+            step = jnp.where(hops, reach, step)
+        points = jnp.clip(low + (high - low) * from_cover, low, high)
         points = jnp.where(plan.whole, jnp.rint(points), points) if np.any(plan.whole) else points
-        if not K:
-            return points
-        given = guesses[problem, jnp.minimum(start, K - 1)] if own_guesses else guesses[jnp.minimum(start, K - 1)]
-        return jnp.where((start < K)[:, None], given, points)
+        if K:
+            given = guesses[problem, jnp.minimum(start, K - 1)] if own_guesses else guesses[jnp.minimum(start, K - 1)]
+            points = jnp.where((start < K)[:, None], given, points)
+        return points, step
 
     def block(carry):
-        state, at_work, best, nfev, base = carry
+        state, at_work, best, nfev, pool, dealt, base = carry
+        searches = count * dealt.starts
         index = jnp.minimum(base + jnp.arange(size, dtype=jnp.int32), searches - 1)
-        problem, start = index // total, index % total
+        problem, start = index // dealt.starts, dealt.first + index % dealt.starts
         left = searches - base
-        points = place(problem, start)
+        points, step = place(problem, start, pool)
         queue = sweep.Queue(
             points if under is None else under.pack(points, problem),
-            first_step[start],
+            step,
             problem,
             first=jnp.int32(0),
             count=jnp.minimum(left, size),
@@ -149,7 +173,18 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
         ended = results[:, -2] > 0
         counted = nfev.at[jnp.where(ended, rows[:, 0], count)].add(results[:, -1].astype(jnp.int32), mode="drop")
         best = better(best, results, jnp.where(ended, rows[:, 0], count), rows[:, 1], width, own_box)
-        return out.state, who[out.state.slot], best, counted, base + size
+        base = base + size
+        if plan.hops is not None:
+            low, wide = (side if own_box else side[None] for side in (lower, upper - lower))
+            at = jnp.minimum(rows[:, 0], count - 1) if own_box else jnp.zeros(len(rows), jnp.int32)
+            u = (results[:, :n] - low[at]) / jnp.where(wide > 0, wide, 1)[at]
+            pool = hopping.note(pool, u, results[:, n], jnp.where(ended, rows[:, 0], count), rows[:, 1])
+            pool, dealt, base = lax.cond(base >= searches, following, lambda *same: same, pool, dealt, base)
+        return out.state, who[out.state.slot], best, counted, pool, dealt, base
+
+    def following(pool, dealt, base):
+        first = dealt.first + dealt.starts
+        return hopping.renew(pool, SAME), Round(first, jnp.full_like(first, pool.f.shape[1] - hopping.POOL)), 0 * base
 
     nobody = jnp.full((lanes, 2), -1, jnp.int32)
     centre = jnp.broadcast_to(lower + (upper - lower) / 2, (count, n))
@@ -163,8 +198,14 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     )
     idle = jax.tree.map(jnp.asarray, sweep.idle_state(plan.program, packed, lanes, size, dtype))
     sampled = 0 if under is None else subject.SAMPLE
-    carry = (idle, nobody, nothing, jnp.full(count, sampled, jnp.int32), jnp.int32(0))
-    _, _, best, nfev, _ = lax.while_loop(lambda carry: carry[-1] < searches, block, carry)
+    nfev = jnp.full(count, sampled, jnp.int32)
+    carry = (idle, nobody, nothing, nfev, pool, Round(jnp.int32(0), jnp.int32(K + first)), jnp.int32(0))
+
+    def goes_on(carry):
+        *_, dealt, base = carry
+        return (base < count * dealt.starts) & (dealt.first < total)
+
+    _, _, best, nfev, *_ = lax.while_loop(goes_on, block, carry)
     if under is not None:
         return answer(under, best, nfev)
     polished = polish_all(plan.value, best.x, best.f, problems, differ, plan.jumps)
