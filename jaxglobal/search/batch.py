@@ -129,7 +129,9 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     searched, packed = (problems, n) if under is None else (under.searched(problems), under.length)
     size = min(sweep.queue_size(packed, lanes), enough)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)
-    first, pool, draws = len(plan.unit), None, None
+    first: int = len(plan.unit)
+    pool: Any = None
+    draws: Any = None
     if plan.hops is not None:
         first, draws = plan.hops.first, hopping.draw(plan.hops, n)
         pool = hopping.empty(plan.hops, count, n, dtype)
