@@ -33,7 +33,7 @@ ORDER = [
     "saddle packing under batch asked differences workers host host_constrained checkpoint".split(),
     "running driver argmin family subjects many_streams distinct slots guided constrained_many many".split(),
     "derivative search asynchronous agreement leastsquares".split(),
-    "lockstep hostfit stored constrained_fit fit rounds fits proof profiles bootstrap plot versions".split(),
+    "lockstep hostfit stored constrained_fit whole_fit fit rounds fits proof profiles bootstrap plot versions".split(),
     ["__init__", "__main__"],
 ]
 
