@@ -21,8 +21,9 @@ from jaxglobal.engine.host import Host
 from jaxglobal.problem import choice, objective
 from jaxglobal.problem.closed import x64
 from jaxglobal.problem.objective import Box, Objective
-from jaxglobal.result import Result, Status
+from jaxglobal.result import Result
 from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.status import Status
 
 EACH = 16  # assignments up to which each is fitted
 SETTLED = Status.SAME  # a fit that ended by itself
