@@ -343,7 +343,7 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "st_testgr1": mixed(
         lambda x: jnp.asarray(SQUARES) @ (x * x) + jnp.asarray(SLOPES) @ x, [(0, 100)] * 10, [],
-        linear(GREAT, np.array([530.0, 395, 350, 405, 200])), None, -12.81165,
+        linear(GREAT, np.array([530.0, 395, 350, 405, 200])), None, -12.8116,
     ),
     "gbd": mixed(
         lambda x: 5 * x[3] ** 2 + x[0] + x[1] + x[2], [BIT] * 3, [(0.2, 1)],

@@ -18,7 +18,7 @@ ELSEWHERE = {  # what some entry points take, others not
     "target": "minimize, levels, aminimize, alevels, minimize_many and Search do",
     "unseen": "minimize, levels, aminimize and alevels do",
     "devices": "minimize, levels, aminimize, alevels and minimize_many do; others run where jax.default_device says",
-    "integrality": "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative and Search do",
+    "integrality": "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative, Search and both fits do",
 }
 
 P = ParamSpec("P")

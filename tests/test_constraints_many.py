@@ -114,7 +114,6 @@ WRONG = {
     "axis": (dict(constraints=jg.Constraint(row_of_sum, np.zeros(3))), ValueError, "must have 2 problems along"),
     "order": (dict(constraints=jg.Constraint(row_of_sum, np.ones(2), np.array([2.0, 0]))), ValueError, "at index 1"),
     "open": (dict(open=True), ValueError, "`open` must be False"),
-    "whole": (dict(integrality=True), ValueError, "`integrality` must be None"),
     "ctol": (dict(ctol=2.0), ValueError, "`ctol` must be above 0"),
     "many": (dict(constraints=jg.Constraint(lambda x, a: jnp.tile(x, 200), 0.0)), ValueError, "at most 256 together"),
 }

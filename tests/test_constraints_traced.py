@@ -124,7 +124,6 @@ def test_without_constraints_nothing_changes():
 
 WRONG = {
     "open": (dict(open=True), ValueError, "`open` must be False"),
-    "whole": (dict(integrality=True), ValueError, "`integrality` must be None"),
     "local": (dict(local=jg.Optax(optax.adam(0.1))), TypeError, "`local` must be a jaxglobal.BFGS or LBFGS"),
     "ctol": (dict(ctol=0.0), ValueError, "`ctol` must be above 0"),
 }

@@ -32,7 +32,7 @@ callback       y        y      y             .      y      y         .
 checkpoint     y        y      y             .      y      y         .
 unseen         y        y      .             .      .      .         .
 devices        y        y      y             .      .      .         .
-integrality    y        y      y             y      y      .         .
+integrality    y        y      y             y      y      y         y
 constraints    y        y      y             y      .      y         .
 ctol           y        y      y             y      .      y         .
 """

@@ -204,6 +204,64 @@ def test_whole_numbers_alone_under_constraints():
     assert not result.success and result.status.name == "INFEASIBLE" and 0 < result.violation <= 0.6
 
 
+def below(x, a):
+    """Two rows: y stays below a line that k moves; k alone, below 6."""
+    return jnp.stack([x[1] + 0.5 * x[0], x[0] + 0 * a])
+
+
+ROWS = jg.Constraint(below, upper=jnp.array([1.5, 5.0]))
+GIVEN = (-2.0, 0.7, 3.1)
+
+
+def by_enumeration(a):
+    """k, y and the value of the best assignment of `pair` under `ROWS`, each solved by hand."""
+    y = {k: np.clip(min(a * k / 4, 1.5 - 0.5 * k), -3, 9) for k in range(-4, 6)}
+    return min(((y[k] - a * k / 4) ** 2 + 0.1 * (k - a) ** 2 + 0.3 * np.cos(5 * k), k, y[k]) for k in y)
+
+
+@pytest.mark.parametrize("starts", ["auto", jg.Grid()], ids=["learning", "grid"])
+def test_many_problems_under_constraints(starts, x64):
+    options = dict(constraints=ROWS, integrality=[True, False], starts=starts, max_levels=5, progress=False)
+    results = jg.minimize_many(pair, BOX, np.array(GIVEN), **options)
+    for i, a in enumerate(GIVEN):
+        f, k, y = by_enumeration(a)
+        assert results.x[i, 0] == k and abs(results.x[i, 1] - y) < (1e-6 if x64 else 1e-3), (a, results.x[i], k, y)
+        assert abs(results.fun[i] - f) < (1e-8 if x64 else 1e-4)
+    assert np.all(results.violation < (1e-8 if x64 else 1e-4))
+    assert not x64 or not np.any(results.singular)  # float32 rounds x, and with it the slope
+    assert not np.any(results.jac[:, 0])
+
+
+def test_many_problems_of_whole_numbers_alone_under_constraints():
+    weights = jnp.array([20.0, 12, 11, 7, 4])
+    prices, bits = np.array([[42.0, 44, 45, 47, 47.5], [90, 44, 10, 47, 7]]), list(itertools.product((0, 1), repeat=5))
+    best = [
+        min(p @ x for x in bits if weights @ np.array(x) >= least) for p, least in zip(prices, (40, 23), strict=True)
+    ]
+    least = jg.Constraint(lambda x, p: weights @ x, lower=np.array([40.0, 23.0]))
+    results = jg.minimize_many(
+        lambda x, p: p @ x, [(0, 1)] * 5, prices, integrality=True, constraints=least, progress=False
+    )
+    assert np.allclose(results.fun, best) and np.all(results.success) and np.all(results.x == np.rint(results.x))
+    none = jg.Constraint(lambda x, p: weights @ x, lower=np.array([40.0, 55.0]))
+    results = jg.minimize_many(
+        lambda x, p: p @ x, [(0, 1)] * 5, prices, integrality=True, constraints=none, max_levels=5, progress=False
+    )
+    assert results.success.tolist() == [True, False] and np.isclose(results.violation[1], 1)
+
+
+def test_argmin_under_constraints_and_its_derivative(x64):
+    def best(a):
+        return jg.argmin(pair, BOX, a, levels=2, integrality=[True, False], constraints=ROWS)
+
+    for a in GIVEN[1:]:
+        answer, (f, k, y) = best(a), by_enumeration(a)
+        assert answer.x[0] == k and abs(answer.x[1] - y) < (1e-6 if x64 else 1e-3) and not answer.singular
+        assert abs(answer.fun - f) < (1e-8 if x64 else 1e-4) and answer.violation < 1e-4
+        slope = k / 4 if y == a * k / 4 else 0
+        np.testing.assert_allclose(jax.jacfwd(lambda a: best(a).x)(a), [0, slope], atol=1e-4)
+
+
 def test_a_choice_under_constraints():
     sizes = jg.Choice([0.3, 0.7, 1.1, 2.0])
     row = jg.Constraint(lambda x: x[0] * x[1], lower=1.0)

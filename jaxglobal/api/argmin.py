@@ -109,6 +109,7 @@ def argmin(
         has_aux: fun returns a pair (value, auxiliary output).
         open: as for `minimize`.
         integrality: as for `minimize`; the derivative is that of the other variables, and bounds must not be traced.
+            Up to 256 assignments of whole numbers, each is searched from; of more, those that the levels come to.
         constraints: as for `minimize`; their bounds may be traced, and x, fun and the multipliers are differentiable in
             them, by the KKT system of the active constraints. At most 256 variables and constraints together.
         ctol: as for `minimize`.
@@ -164,14 +165,14 @@ def check(
 ) -> tuple[Objective, Any, Rows | None]:  # fmt: skip
     """The problem, the user's own starts, and the rows, None without; their bounds are then the first two args."""
     if callable(fun) and constraints is not None:
-        box, _ = objective.check_box(bounds, x0, open, True)
+        box, _ = objective.check_box(bounds, x0, open, True, integrality)
         given = objective.read_args(args, True)
         rows = constraint.read(constraints, box.structure, given, traceable=True)
         if rows is not None:
-            constraint.check_box(box.open, integrality, box.structure)
+            constraint.check_box(box.open)
             both = constraint.of_bounds(constraint.beside(fun, rows, has_aux))
             given = (rows.lower, rows.upper, *given)
-            return *objective.check(both, bounds, given, x0, open, True, True), rows
+            return *objective.check(both, bounds, given, x0, open, True, True, integrality), rows
     return *objective.check(fun, bounds, args, x0, open, has_aux, True, integrality), None
 
 
@@ -193,10 +194,12 @@ def make_plan(
             f"`levels` must have at most {stopping.AFFORDABLE:,} starts in all, each of which is searched from; "
             f"got {levels} of {sum(sizes):,}: give levels={max(fewer, 1)}, or starts=jaxglobal.Sobol(), which double."
         )
-    unit = np.full((sum(sizes), n), 0.5)
     points = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])
-    unit[:, problem.free] = lattice.snapped(points, problem.values)
+    points = lattice.completed(points, problem.values)
+    unit = np.full((len(points), n), 0.5)
+    unit[:, problem.free] = points
     steps = [np.full(size, search.step(sequence.spacing(k, size, free))) for k, size in enumerate(sizes)]
+    steps.append(np.full(len(points) - sum(sizes), search.step(sequence.spacing(0, sizes[0], free))))
     first_step = np.concatenate([np.full(guesses, search.step()), *steps])
     value, program, packing = problem.closed.held, search.program, None
     numbers, dtype = search.numbers(n), problem.structure.dtype
@@ -231,7 +234,7 @@ def under(
     program: Any = AugmentedLagrangian(search.program, m)  # type: ignore[arg-type]
     lagrange = lagrangian.lagrangian(both, m)
     searched = lambda x, leaves: lagrange(x, [*leaves[:2], *leaves])  # noqa: E731
-    return searched, program, packing.Packing(both, m, most, problem.structure.dtype)
+    return searched, program, packing.Packing(both, m, most, problem.structure.dtype, problem.whole)
 
 
 def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:

@@ -205,7 +205,7 @@ def levels(
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
         if rows is not None:
-            constraint.check_box(problem.open, integrality, problem.structure)
+            constraint.check_box(problem.open, problem.whole)
             subject = host_constrained.subject(rows, ctol, problem)
     else:
         problem, guesses, subject = checked(fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality)

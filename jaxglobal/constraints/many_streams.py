@@ -58,7 +58,8 @@ class ManyStreams(Streams):
         """See `Streams`; starts of x, or packed ones that go on."""
         if starts.shape[1] != self.engine.n:
             size = self._scales(np.broadcast_to(problem, len(starts))).size
-            starts = self._subjects.packing.pack(starts, size, finishing.FIRST, np)
+            stage = finishing.ONCE if self._subjects.still else finishing.FIRST
+            starts = self._subjects.packing.pack(starts, size, stage, np)
         super().deal(starts, first_step, number, problem)
 
     def run(self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS) -> Ended:
@@ -132,7 +133,8 @@ class ManyStreams(Streams):
         parts, again = self._parts(ended.x), ended.start >= STAGES
         x, rank, status = parts.x.copy(), np.full(len(ended.f), np.inf), ended.status.copy()
         sure, spent = np.zeros(len(x), bool), np.zeros(len(x))
-        sound = np.isfinite(ended.f) & ~np.isin(status, UNSOUND) & np.all(np.isfinite(ended.x), axis=1)
+        finite = np.all(np.isfinite(np.concatenate([parts.x, parts.lam], axis=1)), axis=1)
+        sound = np.isfinite(ended.f) & ~np.isin(status, UNSOUND) & finite
         for restorations in (0, semismooth.RESTORATIONS):
             which = np.flatnonzero(sound & ~sure)
             if not len(which):
@@ -149,7 +151,7 @@ class ManyStreams(Streams):
         status[unsure] = LocalStatus.CONVERGED_TO_PRECISION  # without Newton's method the last digits are not sure
         more = np.ceil(spent).astype(np.int64)
         self.spent = self.spent.add(int(np.sum(more)), ticks=int(np.sum(more)))
-        going = sound & ~sure & ~again & (ended.status != LocalStatus.INFEASIBLE)
+        going = sound & ~sure & ~again & (ended.status != LocalStatus.INFEASIBLE) & (not subjects.still)
         self._go_on(ended, parts, more, np.flatnonzero(going))
         done = np.flatnonzero(~going)
         rows = Ended(*(field[done] for field in ended))

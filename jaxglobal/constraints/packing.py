@@ -48,6 +48,8 @@ class Sizes(NamedTuple):
     """(1 + m,) One over the usual slopes of f and the rows, in units of the box."""
     least: Any
     """(m,) An excess of each row that is none but rounding."""
+    spread: Any
+    """(m,) What rows that depend on whole numbers alone change by, 0 of the others."""
 
 
 class Told(NamedTuple):
@@ -83,17 +85,19 @@ class Packing:
         m: rows.
         most: the violation that counts as none.
         dtype: of x as it is given back.
+        whole: (n,) which variables are whole numbers, which searches hold still.
     """
 
     outputs: Callable[..., tuple[jax.Array, jax.Array]]
     m: int
     most: float
     dtype: np.dtype
+    whole: np.ndarray
 
     @property
     def key(self) -> Any:
         """What tells the programs of one function apart."""
-        return self.m, self.most, self.dtype
+        return self.m, self.most, self.dtype, self.whole.tobytes()
 
     def both(self, leaves: list[Any]) -> semismooth.Both:
         """The function of x alone, whose values are f and then the rows."""
@@ -109,13 +113,29 @@ class Packing:
         n, box, dtype = len(frame.low), (frame.low, frame.high), frame.low.dtype
         unit = lastlook.points(subject.SAMPLE, n, np.random.default_rng(0))
         points = frame.low[None] + frame.width[None] * jnp.asarray(unit, dtype)
-        _, _, g, J = jax.vmap(lambda x: exact.slopes_at(self.both(leaves), self.m, x, box))(points)
+        if np.any(self.whole):
+            whole = jnp.clip(jnp.rint(points), jnp.ceil(frame.low)[None], jnp.floor(frame.high)[None])
+            points = jnp.where(self.whole[None], whole, points)
+        f, c, g, J = jax.vmap(lambda x: exact.slopes_at(self.both(leaves), self.m, x, box))(points)
         slopes = jnp.linalg.norm(jnp.concatenate([g[:, None], J], axis=1) * frame.width[None, None], axis=2)
+        flat = jnp.zeros(1 + self.m, bool)
+        if np.any(self.whole):  # what has no slope may change with whole numbers alone
+            flat = ~jnp.any(slopes > 0, axis=0)
+            spread = subject.spreads(jnp.concatenate([f[:, None], c], axis=1), jnp)
+            slopes = jnp.where(flat[None], spread[None], slopes)
+        spread = jnp.where(flat, jnp.nan_to_num(slopes[0]), 0)[1:]
         slopes = jnp.where(jnp.isfinite(slopes) & (slopes > subject.LEAST_SLOPE), slopes, jnp.nan)
         some = jnp.any(jnp.isfinite(slopes), axis=0)
         size = jnp.where(some, 1 / jnp.nanmedian(slopes, axis=0), 1)
         lowest = jnp.where(some, jnp.nanmin(slopes, axis=0), 0)
-        return Sizes(size, feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:])
+        return Sizes(size, feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:], spread)
+
+    def _held(self, x: jax.Array, sizes: Sizes, frame: Frame) -> Frame:
+        """The box and the bounds of the rows around x, (n,), which holds its whole numbers."""
+        if not np.any(self.whole):
+            return frame
+        low, high = (jnp.where(self.whole, x, side) for side in (frame.low, frame.high))
+        return frame._replace(low=low, high=high, spread=sizes.spread)
 
     def pack(self, x: Any, size: Any, stage: tuple[float, float, float], xp: Any = jnp) -> Any:
         """Packed starts of searches from x, (k, n), whose problems have these scales, (k, 1 + m).
@@ -130,7 +150,7 @@ class Packing:
     def finish(self, packed: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any], restorations: Any) -> End:
         """What becomes of a search that has ended, (n + 2 m + ...,); see `semismooth.finish`."""
         parts: Packed = lagrangian.unpack(packed, self.m)
-        lam = parts.lam * parts.size / parts.f_size
+        lam, frame = parts.lam * parts.size / parts.f_size, self._held(parts.x, sizes, frame)
         return semismooth.finish(
             self.both(leaves), parts.x, lam, frame, sizes.least, sizes.size[0], self.most, restorations, self.dtype
         )
@@ -161,6 +181,7 @@ class Packing:
 
         Where the gradients of the active rows are independent, and x is a KKT point, they are its multipliers.
         """
+        frame = self._held(x, sizes, frame)
         both, box, width = self.both(leaves), (frame.low, frame.high), frame.width
         _, c, g, J = exact.slopes_at(both, self.m, x, box)
         active, _ = self._active(c, J, frame)
@@ -184,6 +205,7 @@ class Packing:
 
     def told(self, x: jax.Array, lam: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> Told:
         """What is measured at x, (n,), with these multipliers, (m,)."""
+        frame = self._held(x, sizes, frame)
         both, box = self.both(leaves), (frame.low, frame.high)
         f, c, g, J = exact.slopes_at(both, self.m, x, box)
         relative = feasible.violations(c, J, frame, sizes.least, jnp)
@@ -214,13 +236,14 @@ def _doubts(
     z = slope + rows.T @ lam
     low, high, movable = x - frame.low <= near, frame.high - x <= near, width > 0
     held = ~movable | (low & (z > 0)) | (high & (z < 0))
-    A = jnp.where(active[:, None] & ~held[None], rows / length[:, None], 0)
+    moving = active & (frame.spread == 0)  # one of whole numbers alone holds nothing that moves
+    A = jnp.where(moving[:, None] & ~held[None], rows / length[:, None], 0)
     inner = jnp.where(held[:, None] | held[None], 0, H / unit)
     # Held variables and rows that are not active neither look singular nor curved downwards.
     K = jnp.concatenate(
         [
             jnp.concatenate([inner + jnp.diag(jnp.where(held, 1.0, 0)), A.T], axis=1),
-            jnp.concatenate([A, jnp.diag(jnp.where(active, 0, -1.0))], axis=1),
+            jnp.concatenate([A, jnp.diag(jnp.where(moving, 0, -1.0))], axis=1),
         ]
     ).astype(x.dtype)
     values = jnp.linalg.eigvalsh(jnp.where(jnp.isfinite(K), K, 0))

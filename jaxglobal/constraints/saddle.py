@@ -81,4 +81,5 @@ def _units(outputs: Callable[..., Any], x: jax.Array, leaves: list[Any], frame: 
     *_, g, J = exact.slopes_at(both, len(frame.lower), x, (frame.low, frame.high))
     tiny = float(jnp.finfo(x.dtype).tiny)
     slope = jnp.maximum(jnp.linalg.norm(g * frame.width), tiny)
-    return slope / jnp.maximum(jnp.linalg.norm(J * frame.width[None], axis=1), tiny)
+    length = jnp.linalg.norm(J * frame.width[None], axis=1)
+    return jnp.where(length > tiny, slope / jnp.maximum(length, tiny), 1)  # a row of whole numbers alone has no length

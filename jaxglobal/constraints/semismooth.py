@@ -164,7 +164,7 @@ def _step(
     movable = width > 0
     safe = jnp.where(movable, width, 1)
     slope, rows = g * width, J * width[None]
-    length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
+    length = jnp.maximum(jnp.linalg.norm(rows, axis=1), jnp.maximum(frame.spread, tiny))
     unit = jnp.maximum(jnp.maximum(jnp.max(jnp.abs(slope)), jnp.max(jnp.abs(H))), tiny)
     A, mu = rows / length[:, None], lam * length / unit
     above, below = (c - frame.upper) / length, (c - frame.lower) / length
@@ -241,7 +241,7 @@ def restore(both: Both, x: jax.Array, frame: Frame, most: Any) -> tuple[jax.Arra
         x, best, least, k, _ = carry
         _, c, _, J = exact.slopes_at(both, m, x, (frame.low, frame.high))
         rows = J * width[None]
-        length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
+        length = jnp.maximum(jnp.linalg.norm(rows, axis=1), jnp.maximum(frame.spread, tiny))
         r = kkt.excess(c, frame, jnp) / length
         worst = jnp.max(jnp.abs(r), initial=0)
         worst = jnp.where(jnp.all(jnp.isfinite(r)) & jnp.all(jnp.isfinite(rows)), worst, jnp.inf)

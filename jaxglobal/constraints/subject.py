@@ -168,12 +168,14 @@ def subject(rows: Rows, ctol: float, exact: Exact, problem: Objective) -> Subjec
     return Subject(rows, exact, Frame(*sides), dtype, feasible.tolerance(ctol, dtype), problem.whole)
 
 
-def spreads(values: np.ndarray) -> np.ndarray:
-    """(1 + m,) By how much values at points, (k, 1 + m), differ: the median distance from the median; NaN for none."""
-    some = np.any(np.isfinite(values), axis=0)
-    out, values = np.full(len(some), np.nan), np.where(np.isfinite(values), values, np.nan)[:, some]
-    out[some] = np.nanmedian(np.abs(values - np.nanmedian(values, axis=0, keepdims=True)), axis=0)
-    return out
+def spreads(values: Any, xp: Any = np) -> Any:
+    """(1 + m,) By how much values at points, (k, 1 + m), differ: the median distance from the median; NaN for none.
+
+    xp: jnp where they are traced.
+    """
+    some = xp.any(xp.isfinite(values), axis=0)
+    values = xp.where(some[None], xp.where(xp.isfinite(values), values, xp.nan), 0)
+    return xp.where(some, xp.nanmedian(xp.abs(values - xp.nanmedian(values, axis=0, keepdims=True)), axis=0), xp.nan)
 
 
 def lengths(g: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:

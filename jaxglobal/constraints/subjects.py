@@ -51,6 +51,12 @@ class Subjects:
     packing: Packing
 
     @property
+    def still(self) -> bool:
+        """Whether no variable moves in a search."""
+        low, high = self.box[..., 0, :], self.box[..., 1, :]
+        return bool(np.all(self.packing.whole | (low == high)))
+
+    @property
     def block(self) -> int:
         """Ends of a call."""
         return min(BLOCK, max(16, 1 << (4 * len(self.rows.lower) - 1).bit_length()))
@@ -117,7 +123,7 @@ class Subjects:
         if key not in self.closed.programs:
             n, m, size = self.box.shape[-1], self.packing.m, self.block
             of = lambda *shape: jax.ShapeDtypeStruct((size, *shape), dtype)  # noqa: E731
-            scales = (of(1 + m), of(m))
+            scales = (of(1 + m), of(m), of(m))
             given = {
                 "sizes": (),
                 "finish": (of(lagrangian.packed_size(n, m)), *scales, jax.ShapeDtypeStruct((size,), np.int32)),
@@ -136,12 +142,14 @@ class Subjects:
     def _sizes(self, frame: Frame, leaves: list[Any]) -> Any:
         return tuple(self.packing.sizes(frame, leaves))
 
-    def _finish(self, frame: Frame, leaves: list[Any], packed: Any, size: Any, least: Any, restorations: Any) -> Any:
-        return tuple(self.packing.finish(packed, Sizes(size, least), frame, leaves, restorations))
+    def _finish(self, frame: Frame, leaves: list[Any], packed: Any, *rest: Any) -> Any:
+        *sizes, restorations = rest
+        return tuple(self.packing.finish(packed, Sizes(*sizes), frame, leaves, restorations))
 
-    def _told(self, frame: Frame, leaves: list[Any], x: Any, size: Any, least: Any) -> Any:
-        lam = self.packing.multipliers(x, Sizes(size, least), frame, leaves)
-        return tuple(self.packing.told(x, lam, Sizes(size, least), frame, leaves))
+    def _told(self, frame: Frame, leaves: list[Any], x: Any, *scales: Any) -> Any:
+        sizes = Sizes(*scales)
+        lam = self.packing.multipliers(x, sizes, frame, leaves)
+        return tuple(self.packing.told(x, lam, sizes, frame, leaves))
 
 
 def read(
@@ -155,7 +163,7 @@ def read(
     rows = constraint.read(constraints, structure, one, count=count)
     if rows is None:
         return None
-    constraint.check_box(plain.open, integrality, structure)
+    constraint.check_box(plain.open)
     both, dtype, m = constraint.beside(fun, rows, has_aux), structure.dtype, rows.m
     sides = (np.broadcast_to(side, (count, m)) for side in (rows.lower, rows.upper))
     rows = rows._replace(**dict(zip(("lower", "upper"), sides, strict=True)))
@@ -178,7 +186,7 @@ def read(
                 outputs = exact.outputs(closed, wide)
     leaves = [np.asarray(leaf) for leaf in leaves]
     box = problems.box.astype(wide)
-    pack = Packing(outputs, m, feasible.tolerance(ctol, dtype), np.dtype(dtype))
+    pack = Packing(outputs, m, feasible.tolerance(ctol, dtype), np.dtype(dtype), problems.whole)
     return problems, Subjects(rows, closed, [*leaves, *closed.constants], len(leaves), box, pack)
 
 

@@ -56,8 +56,8 @@ class Under:
         packed, status, nfev = results[:, : self.length], results[:, -2], results[:, -1]
         problem = jnp.clip(problem, 0, self._every - 1)
 
-        def one(frame, leaves, packed, status, size, least):
-            return self._packing.finish_whole(packed, status, Sizes(size, least), frame, leaves)
+        def one(frame, leaves, packed, status, *sizes):
+            return self._packing.finish_whole(packed, status, Sizes(*sizes), frame, leaves)
 
         sizes = (part[problem] for part in self._sizes)
         end = self._of(problem, one, packed, status, *sizes)
@@ -70,8 +70,8 @@ class Under:
         x, lam, sure = ended[:, : self._n], ended[:, self._n : -1], ended[:, -1] > 0
         packing = self._packing
 
-        def one(frame, leaves, x, lam, size, least):
-            return packing.told(x, lam, Sizes(size, least), frame, leaves)
+        def one(frame, leaves, x, lam, *sizes):
+            return packing.told(x, lam, Sizes(*sizes), frame, leaves)
 
         problem = jnp.minimum(jnp.arange(len(x)), self._every - 1)
         told = self._of(problem, one, x, lam, *(part[problem] for part in self._sizes))

@@ -49,11 +49,11 @@ def read(constraints: Any, reg: Regression) -> Rows | None:
 
 def search(
     began: float, reg: Regression, given: Data, guesses: np.ndarray, rules: Rules, starts: Any, seed: int,
-    observers: dict[str, Any], constraints: Any, ctol: float,
+    observers: dict[str, Any], constraints: Any, ctol: float, whole: dict[str, Any] | None = None,
 ) -> Result:  # fmt: skip
     """The search for the best fit, in the user's units. given: the data in those of the search.
 
-    observers: callback, progress and checkpoint.
+    observers: callback, progress and checkpoint. whole: bounds, x0 and integrality where some parameters are whole.
     """
     structure = reg.structure
     own: Any = given.units
@@ -66,11 +66,12 @@ def search(
         return reg.cost(flat / leaves.p, given)
 
     left = None if rules.max_time is None else max(rules.max_time - (time.perf_counter() - began), 0.0)
+    box = Box(structure.unflatten(reg.lower), structure.unflatten(reg.upper))
+    plain = dict(bounds=box, x0=structure.unflatten(guesses) if len(guesses) else None)
     result = driver.minimize(
         cost,
-        Box(structure.unflatten(reg.lower), structure.unflatten(reg.upper)),
-        (given,),
-        x0=structure.unflatten(guesses) if len(guesses) else None,
+        args=(given,),
+        **(plain if whole is None else whole),
         starts=starts,
         seed=seed,
         same=rules.same,

@@ -20,7 +20,7 @@ from jaxglobal.api import driver
 from jaxglobal.api.derivative import Derivative, derivative
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import constrained_fit, hostfit, leastsquares, quotients, regression, stored, units
+from jaxglobal.fit import constrained_fit, hostfit, leastsquares, quotients, regression, stored, units, whole_fit
 from jaxglobal.fit.covariance import Errors, error_of_new, errors
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.units import Units
@@ -348,6 +348,7 @@ def curve_fit(
     checkpoint: Any = None,
     constraints: Any = None,
     ctol: float = 1e-8,
+    integrality: Any = None,
 ) -> Fit:
     """The best fit of a model to data anywhere in a box: `scipy.optimize.curve_fit` without a starting guess.
 
@@ -358,7 +359,8 @@ def curve_fit(
             in ydata, or in sigma, are left out.
         ydata: N values to fit.
         bounds: of the parameters: pairs (low, high), a tuple (lows, highs) as SciPy's curve_fit has it, a
-            `scipy.optimize.Bounds` or a `jaxglobal.Box`; finite, low == high fixes a parameter.
+            `scipy.optimize.Bounds` or a `jaxglobal.Box`; finite, low == high fixes a parameter. A `jaxglobal.Choice`
+            in place of a pair: the values of a parameter.
         sigma: the errors of ydata: one, N of them, or their (N, N) covariance matrix.
         absolute_sigma: sigma is in the units of ydata; else only its proportions count, and the scatter of the data
             gives its size.
@@ -381,6 +383,10 @@ def curve_fit(
             structure of the `Box`. The covariance is then that of the directions along the constraints that bind. Of
             JAX models and smooth losses, outside jit.
         ctol: as for `minimize`.
+        integrality: which parameters are whole numbers: True, or a mask in the structure of the parameters. The model
+            is called at whole numbers alone. Up to 16 assignments of these are each fitted, and `checkpoint` is not
+            taken; with more, or under constraints, a search as that of `minimize` says which one is. Errors are those
+            of the other parameters: a whole number is held, and its own is 0. Outside jit.
 
     Returns:
         A `Fit`, which unpacks as popt, pcov. Inside jit, vmap and grad, with data or bounds that are traced, its popt,
@@ -410,6 +416,14 @@ def curve_fit(
     driver.check_callback(callback)
     observers = dict(callback=callback, progress=progress, checkpoint=checkpoint)
     shown = display.show(progress)
+    lattice = whole_fit.read(model, bounds, p0, integrality)
+    if lattice is not None:
+        if is_traced((xdata, ydata, sigma, bounds, p0)) or is_tracing():
+            raise TypeError("`integrality` and a Choice must be left out inside jit, vmap and grad: see minimize.")
+        fixed = dict(sigma=sigma, absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, same=same, frtol=frtol)
+        fixed |= dict(max_levels=max_levels, starts=starts, seed=seed, constraints=constraints, ctol=ctol)
+        options = dict(max_time=max_time, max_evals=max_evals, callback=callback, checkpoint=checkpoint)
+        return whole(began, lattice, model, xdata, ydata, bounds, p0, integrality, fixed, options, progress)
     xdata, ydata, sigma = regression.without_masked(xdata, ydata, sigma)
     structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
     dtype = np.dtype(np.float64) if isinstance(model, Host) else structure.dtype
@@ -458,6 +472,63 @@ def curve_fit(
         finally:
             shown.close()
         return finish(reg, data, given, bounds, search.result(status, found), absolute_sigma, called, model)
+
+
+def whole(
+    began: float, lattice: whole_fit.Lattice, model: Any, xdata: Any, ydata: Any, bounds: Any, p0: Any,
+    integrality: Any, fixed: dict[str, Any], options: dict[str, Any], progress: Any,
+) -> Fit:  # fmt: skip
+    """The best fit with some parameters whole, see whole_fit.py. fixed, options: of `curve_fit`."""
+    none = fixed["constraints"]
+    found, few = None, lattice.size <= whole_fit.EACH and (none is None or isinstance(none, list | tuple) and not none)
+    limits = {name: options[name] for name in ("max_time", "max_evals")}
+    if few and options["checkpoint"] is not None:
+        raise ValueError("`checkpoint` must be None where each assignment of whole parameters is fitted; got one.")
+    inner = whole_fit.still(model, lattice)
+    if not few:
+        if isinstance(model, Host) or fixed["loss"] == "lad":
+            raise ValueError(
+                f"`integrality` must leave at most {whole_fit.EACH} assignments of whole parameters, and `constraints` "
+                f"must be None, with a host model or loss='lad'; got {lattice.size:,} assignments."
+            )
+        around, _ = lattice.held(None)
+        seek = dict(bounds=bounds, x0=p0, integrality=integrality, progress=progress)
+        found = sought(began, inner, xdata, ydata, around, fixed, options | seek)
+
+    def one(held: Any, guesses: Any, **left: Any) -> Fit:
+        own = dict(callback=options["callback"] if few else None, progress=False)
+        fit = curve_fit(inner, xdata, ydata, held, p0=guesses, **fixed, **own, **left)
+        return dataclasses.replace(fit, _model=model)
+
+    return whole_fit.best(lattice, one, limits, began, found)
+
+
+def sought(
+    began: float, model: Any, xdata: Any, ydata: Any, around: Any, fixed: dict[str, Any], options: dict[str, Any]
+) -> Result:
+    """The search for the best whole and other parameters together. around: the box around all, of numbers."""
+    rules = stopping.Rules(
+        fixed["same"], 0.0, fixed["frtol"], options["max_time"], fixed["max_levels"], max_evals=options["max_evals"]
+    )
+    constrained_fit.check(fixed["loss"], False, False, fixed["ctol"])
+    xdata, ydata, sigma = regression.without_masked(xdata, ydata, fixed["sigma"])
+    structure, lower, upper, one_by_one = regression.read_parameters(around, None)
+    x, y = regression.read_x(xdata), regression.read_y(ydata, structure.dtype)
+    weights, covariance = regression.read_sigma(sigma, len(y), structure.dtype)
+    of_search = units.choose(lower, upper, y, weights, structure.dtype)
+    read = regression.read_model(model, structure, one_by_one, x, len(y))
+    given = Data(x, y, weights, fixed["f_scale"], read.constants).within(of_search, structure.dtype)
+    # No parameter is put at its best without being asked: it may be whole.
+    reg = Regression(
+        read.call, structure, lower, upper, (), fixed["loss"], covariance, False, read.programs, safe=read.safe
+    )
+    observers = {name: options[name] for name in ("callback", "progress", "checkpoint")}
+    of_lattice = {name: options[name] for name in ("bounds", "x0", "integrality")}
+    none = np.zeros((0, structure.n))
+    return constrained_fit.search(
+        began, reg, given, none, rules, fixed["starts"], fixed["seed"], observers, fixed["constraints"], fixed["ctol"],
+        of_lattice,
+    )  # fmt: skip
 
 
 def traced(

@@ -14,13 +14,13 @@ import numpy as np
 
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import regression, units
+from jaxglobal.fit import regression, units, whole_fit
 from jaxglobal.fit.curve_fit import Fit, curve_fit
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
 from jaxglobal.nearest import helps
 from jaxglobal.printing import duration, table
-from jaxglobal.problem import family, objective
+from jaxglobal.problem import choice, family, objective
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.problem.objective import Box
@@ -154,6 +154,7 @@ def curve_fit_many(
     seed: int = 0,
     progress: bool | str = "auto",
     bounds_axis: Any = "auto",
+    integrality: Any = None,
 ) -> Fits:
     """The best fits of a model to many data sets of the same size, without starting guesses.
 
@@ -184,6 +185,8 @@ def curve_fit_many(
         progress: as for `minimize`.
         bounds_axis: 0 where the bounds have a leading axis of data sets, as for `minimize_many`; None where they do
             not; "auto" sees it by their shapes. Not for a host model.
+        integrality: as for `curve_fit`, for all data sets, and so is a `jaxglobal.Choice` in bounds that all share: at
+            most 16 assignments, each of which is fitted to each data set. Success asks for that of all of them.
 
     Returns:
         A `Fits`.
@@ -215,6 +218,21 @@ def curve_fit_many(
     if is_traced((xdata, ydata, sigma, bounds)):
         raise TypeError("`ydata` must be concrete; got a traced array: use vmap and curve_fit inside jit and grad.")
     refuse_masks(xdata=xdata, sigma=sigma)
+    chosen = choice.within(bounds)
+    if (integrality is not None or chosen) and (bounds_axis == 0 if chosen else own_boxes(bounds, bounds_axis, ydata)):
+        raise ValueError("`bounds` must be those of all data sets where parameters are whole; got some for each.")
+    lattice = whole_fit.read(model, bounds, p0, integrality)
+    if lattice is not None:
+        inner = whole_fit.still(model, lattice)
+
+        def one(held: Any, guesses: Any, max_time: float | None) -> Fits:
+            return curve_fit_many(
+                inner, xdata, ydata, held, sigma, absolute_sigma, loss, f_scale=f_scale, p0=guesses, levels=levels,
+                searches=searches, max_time=max_time, x_axis=x_axis, starts=starts, seed=seed, progress=progress,
+                bounds_axis=None,
+            )  # fmt: skip
+
+        return whole_fit.best_of_many(lattice, one, max_time, began)
     if isinstance(model, Host):
         if searches is not None:
             raise ValueError(f"`searches` must be left out for a host model, fitted level by level; got {searches}.")
@@ -325,13 +343,17 @@ def read_box(bounds: Any, bounds_axis: Any, ydata: Any) -> tuple[Any, Any, Any, 
 
     The boxes are (P, 2, n), None where the data sets share one.
     """
+    if not own_boxes(bounds, bounds_axis, ydata):
+        return *regression.read_parameters(bounds, None), None
+    structure, boxes = family.read_boxes(bounds, None, len(ydata) if np.ndim(ydata) else 0)
+    return structure, np.min(boxes[:, 0], axis=0), np.max(boxes[:, 1], axis=0), not isinstance(bounds, Box), boxes
+
+
+def own_boxes(bounds: Any, bounds_axis: Any, ydata: Any) -> bool:
+    """Whether each data set has bounds of its own."""
     if bounds_axis not in ("auto", None, 0) or isinstance(bounds_axis, bool):
         raise ValueError(f'`bounds_axis` must be "auto", None or 0; got {bounds_axis!r}.')
-    count = len(ydata) if np.ndim(ydata) else 0
-    if not (family.differ(bounds, count) if bounds_axis == "auto" else bounds_axis == 0):
-        return *regression.read_parameters(bounds, None), None
-    structure, boxes = family.read_boxes(bounds, None, count)
-    return structure, np.min(boxes[:, 0], axis=0), np.max(boxes[:, 1], axis=0), not isinstance(bounds, Box), boxes
+    return family.differ(bounds, len(ydata) if np.ndim(ydata) else 0) if bounds_axis == "auto" else bounds_axis == 0
 
 
 def read_guesses(

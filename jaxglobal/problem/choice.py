@@ -15,7 +15,10 @@ import numpy as np
 from jax.core import Tracer
 
 CLOSE = float(np.finfo(np.float32).eps)  # so that a value may have come from a search in float32
-TAKEN_BY = "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative, Search and plot.slices"
+TAKEN_BY = (
+    "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative, Search, curve_fit, curve_fit_many and "
+    "plot.slices"
+)
 
 Lists = tuple[tuple[float, ...], ...]
 """For each variable its values, () where it has a pair of bounds; () where all have."""

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.problem import lattice
 from jaxglobal.problem.closed import NOT_JAX, Structure, is_traced
 
 ACCEPTED = (
@@ -136,10 +135,10 @@ def of_bounds(both: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, lower, upper, *args: both(x, *args)
 
 
-def check_box(is_open: np.ndarray, integrality: Any, structure: Structure) -> None:
-    """Raises for what does not go with constraints yet."""
-    if np.any(lattice.read(integrality, structure)):
-        raise ValueError("`integrality` must be None under constraints here: minimize and levels take both.")
+def check_box(is_open: np.ndarray, whole: np.ndarray | None = None) -> None:
+    """Raises for a box that does not go with constraints. whole: the variables, of a function that cannot hold them."""
+    if whole is not None and np.any(whole):
+        raise ValueError("`integrality` of a host function must be None under constraints; got some whole numbers.")
     if np.any(is_open):
         raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
 

@@ -44,7 +44,7 @@ class Constrained(Run):
 
     def search(self) -> None:
         """See `Run`."""
-        self._least = np.zeros((len(self._problem), self.subjects.packing.m))
+        self._least, self._spread = np.zeros((2, len(self._problem), self.subjects.packing.m))
         began = time.perf_counter()
         self._wait = self.subjects.compile()
         self._compile_time += time.perf_counter() - began
@@ -56,9 +56,7 @@ class Constrained(Run):
 
     def _scales(self, slots: np.ndarray) -> Sizes:
         """Of the problems in these slots."""
-        size: Any = self._table[ADDED - 1][slots]
-        least: Any = self._least[slots]
-        return Sizes(size, least)
+        return Sizes(*(part[slots] for part in (self._table[ADDED - 1], self._least, self._spread)))
 
     def _admit(self) -> bool:
         """See `Run`; measures the scales of those that come in."""
@@ -68,7 +66,7 @@ class Constrained(Run):
             slots = np.flatnonzero(self._problem >= first)
             problem = self._problem[slots]
             sizes = self.subjects.sizes(problem)
-            self._table[ADDED - 1][slots], self._least[slots] = sizes.size, sizes.least
+            self._table[ADDED - 1][slots], self._least[slots], self._spread[slots] = sizes
             self._sampled(problem)
         return came
 
