@@ -28,6 +28,7 @@ from jaxglobal import (
     objective,
     packing,
     saddle,
+    stopping,
 )
 from jaxglobal import starts as sequences
 from jaxglobal.constraint import Rows
@@ -193,10 +194,10 @@ def make_plan(
     n, free = problem.structure.n, int(np.sum(problem.free))
     sequence, search = sequences.read(starts, free, seed), methods.read(local, n)
     sizes = [sequence.size(level, free) for level in range(levels)]
-    if sum(sizes) > sequences.AFFORDABLE:
-        fewer = int(np.searchsorted(np.cumsum(sizes), sequences.AFFORDABLE, side="right"))
+    if sum(sizes) > stopping.AFFORDABLE:
+        fewer = int(np.searchsorted(np.cumsum(sizes), stopping.AFFORDABLE, side="right"))
         raise ValueError(
-            f"`levels` must have at most {sequences.AFFORDABLE:,} starts in all, each of which is searched from; "
+            f"`levels` must have at most {stopping.AFFORDABLE:,} starts in all, each of which is searched from; "
             f"got {levels} of {sum(sizes):,}: give levels={max(fewer, 1)}, or starts=jaxglobal.Sobol(), which double."
         )
     unit = np.full((sum(sizes), n), 0.5)

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from jaxglobal import descent, minima
-from jaxglobal.descent import Program, Region
+from jaxglobal.descent import Program
 from jaxglobal.descent import Rules as LocalRules
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 from jaxglobal.spent import Spent
 from jaxglobal.sweep import lane_shapes

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.descent import Region, highest
+from jaxglobal.descent import highest
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 
 MOST = 64  # known minima

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import descent, implicit, modes, subject, sweep
-from jaxglobal.descent import Program, Region
+from jaxglobal import implicit, modes, subject, sweep
+from jaxglobal.descent import Program
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.packing import Packing
+from jaxglobal.region import Region, within
 from jaxglobal.result import LocalStatus
 from jaxglobal.under import Under
 
@@ -106,7 +107,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     lanes = min(plan.lanes, enough)
     lower, upper = box[..., 0, :], box[..., 1, :]
     lower = jnp.where(lower <= upper, lower, jnp.nan)  # a box that is upside down has no minimum
-    region = descent.region(lower, upper, plan.open, plan.whole)
+    region = within(lower, upper, plan.open, plan.whole)
     problems = sweep.Problems(region, list(leaves))
     differ = (own_box,) * len(region) + tuple(own_leaves)
     under = None if plan.packing is None else Under(plan.packing, (own_box, own_box, *own_leaves), lower, upper, leaves)

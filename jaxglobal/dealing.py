@@ -15,6 +15,7 @@ from jaxglobal.descent import Local
 from jaxglobal.hops import POOL
 from jaxglobal.minima import Ended, join, lowest
 from jaxglobal.objective import Objective
+from jaxglobal.region import within
 from jaxglobal.result import LocalStatus, Status
 from jaxglobal.starts import Starts
 
@@ -229,7 +230,7 @@ class GuidedDealer(Dealer):
         lower, width = self.problem.lower, self.problem.upper - self.problem.lower
         whole = np.zeros((len(x), len(lower)))
         whole[:, self.problem.free] = x
-        region = descent.region(lower, self.problem.upper, self.problem.open)
+        region = within(lower, self.problem.upper, self.problem.open)
         return basins.known(np.clip(lower + width * whole, region.lower, region.upper), f, lower, width)
 
     def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

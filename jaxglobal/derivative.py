@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import batch, binding, descent, family, implicit, keys, objective
+from jaxglobal import batch, binding, family, implicit, keys, objective
 from jaxglobal.closed import Structure
 from jaxglobal.driver import checked
 from jaxglobal.host import refuse
 from jaxglobal.objective import Box
+from jaxglobal.region import within
 from jaxglobal.result import Result, Results
 from jaxglobal.sensitivity import sensitivity
 
@@ -193,7 +194,7 @@ def differentiate(
     where = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
     def polish(box, x, *leaves):
-        region = descent.region(box[0], box[1], open, whole)
+        region = within(box[0], box[1], open, whole)
         polished = implicit.polish(lambda x: value(x, [*leaves, *constants]), x, jnp.zeros((), x.dtype), region)
         return polished._replace(g=None)
 

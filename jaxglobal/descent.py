@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 
 LONGEST_FIRST_STEP = 0.25  # of the box; found with shifted classic functions, where it loses none at the least cost
@@ -40,33 +41,6 @@ class Rules(NamedTuple):
     """A value at or below this ends the search."""
     noise: jax.Array
     """Error of a value, beyond the rounding error."""
-
-
-class Region(NamedTuple):
-    """Where a local search may go, each (n,) or (n, 1), in the user's coordinates."""
-
-    lower: jax.Array
-    """-inf where the variable is open."""
-    upper: jax.Array
-    """+inf where the variable is open."""
-    width: jax.Array
-    """The unit of length of each variable: the width of the box. Zero fixes the variable."""
-
-
-def region(lower: Any, upper: Any, open: np.ndarray, whole: np.ndarray | None = None) -> Region:
-    """Where the local searches may go. lower, upper: (..., n), concrete or traced. open: (2, n).
-
-    whole: (n,) variables that they hold still; see lattice.py.
-    """
-    xp = np if isinstance(lower, np.ndarray) else jnp
-    infinite = np.asarray(np.inf, lower.dtype)
-    below, above = (np.broadcast_to(side, lower.shape) for side in open)
-    low: Any = xp.where(below, -infinite, lower)
-    high: Any = xp.where(above, infinite, upper)
-    width: Any = upper - lower
-    if whole is not None and np.any(whole):
-        width = xp.where(whole, 0, width)
-    return Region(low, high, width)
 
 
 class Program(Protocol):

@@ -31,8 +31,9 @@ from jaxglobal import devices as hardware
 from jaxglobal import progress as display
 from jaxglobal.adaptive import Adaptive
 from jaxglobal.descent import Local, Program
-from jaxglobal.host import Host, HostLanes
+from jaxglobal.host import Host
 from jaxglobal.host_constrained import ConstrainedHostLanes
+from jaxglobal.host_lanes import HostLanes
 from jaxglobal.nearest import helps
 from jaxglobal.precise import traced
 from jaxglobal.quasi_newton import QuasiNewton

@@ -11,7 +11,6 @@ import numpy as np
 
 from jaxglobal import choice, keys, lattice, objective
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close
-from jaxglobal.host import Host
 from jaxglobal.objective import Box
 
 
@@ -60,9 +59,17 @@ class Family:
 
 
 def check(
-    fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any, integrality: Any = None
+    fun: Any,
+    bounds: Any,
+    args: Any,
+    x0: Any,
+    open: Any,
+    has_aux: bool,
+    bounds_axis: Any,
+    integrality: Any = None,
+    host: bool = False,
 ) -> Family:
-    """The checked problems.
+    """The checked problems. host: whether Python evaluates the function, in float64.
 
     Raises:
         TypeError: an argument of the wrong kind.
@@ -70,7 +77,7 @@ def check(
     """
     if not callable(fun):
         raise TypeError(f"`fun` must be a function fun(x, *args); got {type(fun).__name__}.")
-    if isinstance(fun, Host):
+    if host:
         with jax.enable_x64(True):
             return check_problems(None, bounds, args, x0, open, has_aux, bounds_axis, integrality)
     return check_problems(fun, bounds, args, x0, open, has_aux, bounds_axis, integrality)

@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from jaxglobal import descent
-from jaxglobal.descent import GUESS_STEP, Region, Rules, choose_by_lane, highest, outward
+from jaxglobal.descent import GUESS_STEP, Rules, choose_by_lane, highest, outward
+from jaxglobal.region import Region
 
 
 class Lane(NamedTuple):

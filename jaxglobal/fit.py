@@ -34,12 +34,12 @@ from jaxglobal import starts as sequences
 from jaxglobal.closed import hold, is_traced
 from jaxglobal.covariance import Errors, error_of_new, errors
 from jaxglobal.derivative import Derivative, derivative
-from jaxglobal.descent import Region
 from jaxglobal.host import Host
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.linear_algebra import one_thread
 from jaxglobal.nearest import helps
 from jaxglobal.objective import Box, is_tracing, refuse_tracing
+from jaxglobal.region import Region
 from jaxglobal.regression import Data, Regression
 from jaxglobal.result import Level, LocalStatus, Result, brief, duration, table
 from jaxglobal.units import Units

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal import minima, polish, stopping
-from jaxglobal.descent import Region
 from jaxglobal.objective import Objective
 from jaxglobal.polish import Evaluate
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus, Minimum, Unseen
 from jaxglobal.unseen import estimate
 

@@ -15,14 +15,15 @@ import numpy as np
 from jaxglobal import feasible, lagrangian, minima
 from jaxglobal.closed import Structure
 from jaxglobal.constraint import Constraint, Rows, check_order
-from jaxglobal.descent import Region
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.exact import Slopes
-from jaxglobal.host import Host, HostLanes, Point, number
+from jaxglobal.host import Host
+from jaxglobal.host_lanes import HostLanes, Point, number
 from jaxglobal.kkt import Frame
 from jaxglobal.lagrangian import AugmentedLagrangian
 from jaxglobal.objective import Objective
 from jaxglobal.quasi_newton import QuasiNewton
+from jaxglobal.region import Region
 from jaxglobal.subject import Subject
 
 STAGE = 1e-10, 1e-6, 2000.0  # violation, projected gradient and evaluations with which a search ends

@@ -24,9 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal import descent, modes
-from jaxglobal.descent import Region, outward
+from jaxglobal import modes
+from jaxglobal.descent import outward
 from jaxglobal.modes import Product
+from jaxglobal.region import Region, within
 
 DENSE = 256  # free and fixed variables up to which the Hessian is a matrix; beyond, conjugate gradients
 NEWTON_STEPS = 10  # at most, of a polish; two or three are usual
@@ -168,7 +169,7 @@ def _tangents_of(
     value: Callable[..., jax.Array], open: np.ndarray, x: jax.Array, box: Any, leaves: Any, d_box: Any, d_leaves: Any
 ) -> tuple[jax.Array, jax.Array]:
     """`tangents` in a box, (2, n), of which some sides may be left."""
-    return tangents(value, x, descent.region(box[0], box[1], open), leaves, (d_box[0], d_box[1]), d_leaves)
+    return tangents(value, x, within(box[0], box[1], open), leaves, (d_box[0], d_box[1]), d_leaves)
 
 
 def tangents(

@@ -26,8 +26,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.descent import Region, Rules, highest, outward
+from jaxglobal.descent import Rules, highest, outward
 from jaxglobal.quasi_newton import QuasiNewton
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 
 PENALTY = 10.0  # the first rho, for slopes of one

@@ -24,11 +24,11 @@ from jaxglobal import agreement, aside, devices, levenberg, minima, stopping
 from jaxglobal import checkpoint as checkpoints
 from jaxglobal.agreement import Agreement
 from jaxglobal.closed import is_traced, x64
-from jaxglobal.descent import Region
 from jaxglobal.history import History, Step
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Archive, Ended
 from jaxglobal.progress import Silent
+from jaxglobal.region import Region
 from jaxglobal.regression import Data, Regression, broadcasts
 from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
 from jaxglobal.starts import Starts

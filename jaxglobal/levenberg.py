@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxglobal.descent import Region, outward
+from jaxglobal.descent import outward
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 
 ACCEPTED = 1e-4  # share of the promised decrease that makes a step, as in [M]

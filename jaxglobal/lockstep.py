@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 
 from jaxglobal import leastsquares, levenberg
-from jaxglobal.descent import Region
 from jaxglobal.levenberg import triangular
+from jaxglobal.region import Region
 from jaxglobal.regression import Data, Regression
 
 FIRST = 6  # evaluations of a search in lockstep; those that need more go on in a block of their own

@@ -135,16 +135,15 @@ def minimize_many(
     objective.refuse_tracing("minimize_many", "vmap and argmin")
     constraint.check_tolerance(ctol)
     given_args = fun, bounds, args, x0, open, has_aux, bounds_axis, integrality
-    under = None
-    if isinstance(fun, Host):
+    under, host = None, fun if isinstance(fun, Host) else None
+    if host is not None:
         constraint.refuse(constraints, "a host function", "add what violates them to its value")
     elif callable(fun) and constraints is not None:
         under = subjects.read(*given_args, constraints, ctol)
-    problems = family.check(*given_args) if under is None else under[0]
+    problems = family.check(*given_args, host=host is not None) if under is None else under[0]
     structure = problems.structure
     search = methods.read(local, structure.n)
     sequence = read_starts(starts, problems, seed)
-    host = fun if isinstance(fun, Host) else None
     if host is not None and has_aux:
         raise ValueError("`has_aux` must be False for a host function; got True.")
     if host is not None and group.count > 1:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from jaxglobal.descent import Region
+from jaxglobal.region import Region
 
 FAILURES = (TypeError, ValueError, NotImplementedError, RuntimeError)  # what JAX, or a rule of the user's, raises
 AT_ONCE = 256  # forward tangents side by side

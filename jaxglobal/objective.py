@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxglobal import choice, descent, keys, lattice
+from jaxglobal import choice, keys, lattice
 from jaxglobal.closed import NO_FUNCTION, Closed, Structure, close, is_traced
+from jaxglobal.region import Region, within
 
 
 class Box(NamedTuple):
@@ -60,9 +61,9 @@ class Objective:
     whole: np.ndarray
 
     @property
-    def region(self) -> descent.Region:
+    def region(self) -> Region:
         """Where the local searches may go."""
-        return descent.region(self.lower, self.upper, self.open, self.whole)
+        return within(self.lower, self.upper, self.open, self.whole)
 
     @property
     def moves(self) -> np.ndarray:

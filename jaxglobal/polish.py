@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 
 import numpy as np
 
-from jaxglobal.descent import Region
+from jaxglobal.region import Region
 
 Evaluated = tuple[np.ndarray, np.ndarray]
 """Values, (k,), and gradients, (k, n)."""

@@ -29,8 +29,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal import descent, linesearch
-from jaxglobal.descent import GUESS_STEP, LONGEST_FIRST_STEP, Region, Rules, choose, highest, outward, total
+from jaxglobal.descent import GUESS_STEP, LONGEST_FIRST_STEP, Rules, choose, highest, outward, total
 from jaxglobal.linesearch import Bracket
+from jaxglobal.region import Region
 
 NOISE = 4.0  # rounding error of f, in eps of its size
 FORGET = 0.5  # the size of f that sets the noise may fall by this factor an iteration; [HZ] 4.1 has 0.7

@@ -19,12 +19,12 @@ from jax.extend.core import ClosedJaxpr
 
 from jaxglobal import canonical, keys, losses, modes, objective, programs, quotients, separable
 from jaxglobal.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
-from jaxglobal.descent import Region
 from jaxglobal.levenberg import ROUNDING, Seen
 from jaxglobal.linear_algebra import as_it_is, one_at_a_time
 from jaxglobal.losses import LOSSES, Loss
 from jaxglobal.nearest import hint
 from jaxglobal.objective import Box
+from jaxglobal.region import Region
 from jaxglobal.sequential import factorises
 from jaxglobal.units import Units
 

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxglobal import exact, implicit, kkt
-from jaxglobal.descent import Region
 from jaxglobal.kkt import Frame
+from jaxglobal.region import Region
 
 
 def differentiable(

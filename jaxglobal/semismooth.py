@@ -30,8 +30,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxglobal import exact, feasible, implicit, kkt, modes
-from jaxglobal.descent import Region
 from jaxglobal.kkt import LONGEST, Frame
+from jaxglobal.region import Region
 
 STEPS = 30
 FALLEN, PATIENCE = 0.7, 5  # steps in a row in which the residual has not fallen to this share, at most

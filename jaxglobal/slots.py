@@ -17,7 +17,6 @@ import numpy as np
 from jaxglobal import (
     aside,
     batch,
-    descent,
     implicit,
     lattice,
     minima,
@@ -26,15 +25,16 @@ from jaxglobal import (
     sweep,
 )
 from jaxglobal import progress as display
-from jaxglobal import starts as sequences
 from jaxglobal.checkpoint import Checkpoint
 from jaxglobal.descent import Local
 from jaxglobal.distinct import Distinct, Minima
 from jaxglobal.family import Family
-from jaxglobal.host import Host, HostLanes
+from jaxglobal.host import Host
+from jaxglobal.host_lanes import HostLanes
 from jaxglobal.interrupt import Interrupt
 from jaxglobal.minima import Ended
 from jaxglobal.opening import SEARCHES, Needs, open_streams
+from jaxglobal.region import Region, within
 from jaxglobal.result import NOT_BEGUN, Finished, Results, Status
 from jaxglobal.starts import Starts
 from jaxglobal.streams import MOST_TICKS, Streams
@@ -114,7 +114,7 @@ class Run:
         own_box = problems.box.ndim == 3
         self._table = [np.empty((slots, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
         self._boxes = np.repeat(problems.box[:1], slots, axis=0) if own_box else problems.box
-        self._own = (own_box,) * len(descent.Region._fields) + problems.own
+        self._own = (own_box,) * len(Region._fields) + problems.own
         # The tasks: level, the slots of its problems, the starts dealt so far.
         self._tasks: collections.deque[Any] = collections.deque()
         self._firsts = [0]  # the number of the first start of each level
@@ -245,7 +245,7 @@ class Run:
     def _in_slots(self) -> sweep.Problems:
         """The problems of the slots, as the lanes see them."""
         lower, upper = self._boxes[..., 0, :], self._boxes[..., 1, :]
-        region = descent.region(lower, upper, self._problems.open, self._problems.whole)
+        region = within(lower, upper, self._problems.open, self._problems.whole)
         return sweep.Problems(region, [*self._table, *self._problems.closed.constants])
 
     def _admit(self) -> bool:
@@ -328,7 +328,7 @@ class Run:
     def _unit(self, level: int, index: np.ndarray) -> np.ndarray:
         """These points of the level in the unit box of the free variables; whole levels are kept if they are small."""
         size = self._sequence.size(level, self._free)
-        if size <= sequences.AFFORDABLE:
+        if size <= stopping.AFFORDABLE:
             if level not in self._units:
                 self._units[level] = self._sequence.points(level, 0, size, self._free)
             return self._units[level][index]
@@ -478,7 +478,7 @@ class Run:
             open, whole, own, value, jumps = problems.open, problems.whole, self._own, closed.value, closed.jumps
 
             def polish(x, f, box, leaves):
-                region = descent.region(box[..., 0, :], box[..., 1, :], open, whole)
+                region = within(box[..., 0, :], box[..., 1, :], open, whole)
                 polished = batch.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
                 axes = [0 if differs else None for differs in problems.own]
                 return polished, jax.vmap(closed.auxiliary, (0, axes))(polished.x, leaves) if has_aux else None

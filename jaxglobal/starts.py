@@ -11,7 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
+from jaxglobal.stopping import AFFORDABLE
+
 NEEDED = 4  # levels of a grid that the default stopping rule takes at least
 JUMP = 8  # a level that has more than so many times the starts of the one before is too large a step
 _BLOCK = 2**20  # points of one Sobol sequence; a larger level has several, scrambled anew

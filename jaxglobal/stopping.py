@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.result import Status, Unseen
-from jaxglobal.starts import AFFORDABLE
 
+AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
 LOOKED = 2**13  # evaluations after which a function without a finite value is given up
 LEVELS = 4  # in a row with the same best value, where starts do not learn
 AFFORDED = 1000  # evaluations that are always spent: some ms of a cheap function

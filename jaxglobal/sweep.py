@@ -22,10 +22,11 @@ from jax.sharding import Sharding, SingleDeviceSharding
 
 from jaxglobal import basins, compiling, modes
 from jaxglobal.closed import Closed
-from jaxglobal.descent import Program, Region
+from jaxglobal.descent import Program
 from jaxglobal.descent import Rules as LocalRules
 from jaxglobal.objective import Objective
 from jaxglobal.quasi_newton import QuasiNewton
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds

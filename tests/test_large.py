@@ -12,8 +12,9 @@ import pytest
 from checks import check_counts, check_inside, check_minimum, precision
 
 import jaxglobal as jg
-from jaxglobal import descent, methods, quasi_newton
+from jaxglobal import methods, quasi_newton
 from jaxglobal.lbfgs import Pairs
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 
 ADAM = optax.adam(optax.cosine_decay_schedule(0.05, 300))
@@ -59,7 +60,7 @@ def test_every_trial_is_inside_and_bad_values_are_no_steps(method):
     """One start by hand: NaN beyond 0.5 in a box that reaches farther, and a fixed variable."""
     local = METHODS[method]
     lower, upper = jnp.array([-1.0, -1.0, 0.25]), jnp.array([1.0, 1.0, 0.25])
-    region = descent.Region(lower, upper, upper - lower)
+    region = Region(lower, upper, upper - lower)
     rules = local.rules(lower.dtype, None)._replace(first_step=jnp.asarray(local.step(), lower.dtype))
 
     def fun(x):

@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxglobal as jg
-from jaxglobal import bfgs, descent
+from jaxglobal import bfgs
+from jaxglobal.region import Region
 from jaxglobal.result import LocalStatus
 
 
 def search(fun, x0, lower, upper, max_nfev=1000, **options):
     """One local search, advanced evaluation by evaluation in Python; returns the last lane and all trial points."""
     x0, lower, upper = (jnp.asarray(v, float) for v in (x0, lower, upper))
-    region = descent.Region(lower, upper, upper - lower)
+    region = Region(lower, upper, upper - lower)
     options = bfgs.BFGS(max_nfev=max_nfev, **options)
     rules = options.rules(x0.dtype, None)._replace(first_step=jnp.asarray(options.step(), x0.dtype))
     value_and_grad, advance = jax.jit(jax.value_and_grad(fun)), jax.jit(options.program.advance)

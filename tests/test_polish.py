@@ -11,8 +11,8 @@ from checks import check_counts
 
 import jaxglobal as jg
 from jaxglobal import found, minima, objective, polish, programs
-from jaxglobal.descent import Region
 from jaxglobal.jumps import may_jump
+from jaxglobal.region import Region
 
 FLOAT32 = jg.Box(np.full(2, -3, np.float32), np.full(2, 3.5, np.float32))
 
