@@ -28,7 +28,9 @@ from common import fit_problem, random_starts, save
 from scipy.optimize import minimize as local
 
 import jaxglobal as jg
-from jaxglobal import bfgs, devices, objective, streams, sweep
+from jaxglobal.engine import devices, streams, sweep
+from jaxglobal.local import bfgs
+from jaxglobal.problem import objective
 from jaxglobal.problems import himmelblau, rastrigin, rosenbrock
 
 CALLS = 7

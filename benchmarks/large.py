@@ -27,8 +27,9 @@ from common import random_starts, save
 from local_search import gradients, search_ends
 
 import jaxglobal as jg
-from jaxglobal import quasi_newton, sweep
-from jaxglobal.lbfgs import Pairs
+from jaxglobal.engine import sweep
+from jaxglobal.local import quasi_newton
+from jaxglobal.local.lbfgs import Pairs
 
 HERE = pathlib.Path(__file__).parent
 SEARCHES = 32

@@ -27,7 +27,10 @@ import numpy as np
 from common import fit_problem, random_starts, save, seconds, timed
 
 import jaxglobal as jg
-from jaxglobal import bfgs, devices, minima, objective, streams, sweep
+from jaxglobal.engine import devices, streams, sweep
+from jaxglobal.evidence import minima
+from jaxglobal.local import bfgs
+from jaxglobal.problem import objective
 from jaxglobal.problems import rastrigin, rosenbrock
 
 STARTS = 2**14

@@ -28,7 +28,9 @@ from again import last_lines, main, start
 from common import fit_problem, random_starts, timed
 
 import jaxglobal as jg
-from jaxglobal import bfgs, devices, objective, opening, streams, sweep
+from jaxglobal.engine import devices, opening, streams, sweep
+from jaxglobal.local import bfgs
+from jaxglobal.problem import objective
 
 PAIRS = 5
 STARTS = 65_536

@@ -9,7 +9,7 @@ import time
 
 import jax
 
-from jaxglobal.driver import minimize
+from jaxglobal.api.driver import minimize
 from jaxglobal.problems import classic
 from jaxglobal.result import Result, duration
 

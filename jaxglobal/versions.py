@@ -6,8 +6,8 @@ import sys
 
 import jax
 
-from jaxglobal import devices
-from jaxglobal.closed import x64
+from jaxglobal.engine import devices
+from jaxglobal.problem.closed import x64
 
 PACKAGES = ("jaxglobal", "jax", "jaxlib", "numpy", "scipy", "optax", "tqdm", "matplotlib")
 

@@ -6,8 +6,9 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal import adaptive, cmaes, hops, looks
-from jaxglobal.spent import Spent
+from jaxglobal.engine import looks
+from jaxglobal.engine.spent import Spent
+from jaxglobal.starts import adaptive, cmaes, hops
 
 BOX = [(-4.2, 5.0)] * 2
 
@@ -39,7 +40,7 @@ def test_the_cover_is_whole_and_searches_are_fewer():
 def test_the_same_call_gives_the_same_answer_for_any_number_of_threads(monkeypatch):
     results = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr("jaxglobal.devices.threads", lambda threads=threads: threads)
+        monkeypatch.setattr("jaxglobal.engine.devices.threads", lambda threads=threads: threads)
         results.append(search(lanes=16))
     for result in results[1:]:
         assert np.array_equal(result.x, results[0].x) and result.nfev == results[0].nfev

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import agreement
+from jaxglobal.fit import agreement
 
 X = np.linspace(0, 100, 200)
 

@@ -10,7 +10,7 @@ import pytest
 from checks import float64_only, precision
 
 import jaxglobal as jg
-from jaxglobal import programs
+from jaxglobal.problem import programs
 
 RNG = np.random.default_rng(0)
 COUPLING = RNG.standard_normal((20, 20)) / 5

@@ -150,7 +150,7 @@ def test_wrong_arguments(wrong, error, message, monkeypatch):
     def compiles(*_):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("jaxglobal.sweep.compile_chunk", compiles)
+    monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
     arguments = {"fun": lambda x: jnp.sum(x**2), "bounds": [(-1, 1), (-1, 1)], "progress": False} | wrong
     with pytest.raises(error, match=re.escape(message)) as caught:
         jg.minimize(**arguments)

@@ -6,7 +6,7 @@ import optax
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal import basins
+from jaxglobal.local import basins
 from jaxglobal.result import LocalStatus
 
 BOX = [(-5.0, 5.1)] * 2

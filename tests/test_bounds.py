@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import Bounds
 
 import jaxglobal as jg
-from jaxglobal import objective
+from jaxglobal.problem import objective
 
 
 def read(bounds, x0=None):

@@ -327,7 +327,7 @@ def test_picture():
 
 
 def test_progress_in_a_log(capsys, monkeypatch):
-    monkeypatch.setattr("jaxglobal.progress.EVERY", 0.0)
+    monkeypatch.setattr("jaxglobal.search.progress.EVERY", 0.0)
     prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3), max_boxes=3000, progress=True)
     assert "boxes tested" in capsys.readouterr().err
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import adaptive, chains
+from jaxglobal.starts import adaptive, chains
 
 CELL = 1 / 16
 

@@ -13,9 +13,9 @@ import pytest
 import simulators
 
 import jaxglobal as jg
-from jaxglobal import checkpoint
-from jaxglobal.checkpoint import Checkpoint
-from jaxglobal.running import Levels
+from jaxglobal.search import checkpoint
+from jaxglobal.search.checkpoint import Checkpoint
+from jaxglobal.search.running import Levels
 
 BOX = [(-4.0, 5.12)] * 2
 
@@ -36,9 +36,9 @@ def deadly(monkeypatch):
             raise Killed
 
     monkeypatch.setattr(Checkpoint, "write", write_and_die)
-    monkeypatch.setattr("jaxglobal.checkpoint.EVERY", 0.0)
-    monkeypatch.setattr("jaxglobal.checkpoint.SHARE", 0.0)
-    monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 1e-3)
+    monkeypatch.setattr("jaxglobal.search.checkpoint.EVERY", 0.0)
+    monkeypatch.setattr("jaxglobal.search.checkpoint.SHARE", 0.0)
+    monkeypatch.setattr("jaxglobal.engine.streams.CHUNK_TIME", 1e-3)
     return kills
 
 

@@ -11,7 +11,7 @@ import pytest
 from test_checkpoint import check_same, deadly, until_done  # noqa: F401  (a fixture)
 
 import jaxglobal as jg
-from jaxglobal import compiling, devices, opening
+from jaxglobal.engine import compiling, devices, opening
 
 BOX = [(-4.0, 5.12)] * 2
 AT = 600  # evaluations

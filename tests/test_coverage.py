@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm, t
 
 import jaxglobal as jg
-from jaxglobal import covariance
+from jaxglobal.fit import covariance
 
 T = np.linspace(0, 4, 12)
 UNEVEN = np.linspace(0.5, 2, 12)

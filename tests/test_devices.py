@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import devices, objective, opening, processes, streams, sweep
-from jaxglobal.bfgs import BFGS
+from jaxglobal.engine import devices, opening, processes, streams, sweep
+from jaxglobal.local.bfgs import BFGS
+from jaxglobal.problem import objective
 
 SCRIPT = pathlib.Path(__file__).parent / "together.py"
 
@@ -112,7 +113,7 @@ def uneven(x):
 
 
 def test_work_is_dealt_so_that_no_stream_idles(monkeypatch):
-    monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 5e-3)
+    monkeypatch.setattr("jaxglobal.engine.streams.CHUNK_TIME", 5e-3)
     problem, _ = objective.check(uneven, [(-1, 1)] * 2, (), None, False, False)
     one, dtype, size, dealt, ended = sweep.one_problem(problem), problem.structure.dtype, 2**14, 0, []
     engine = sweep.engine(problem.closed, BFGS().program, one, 16, lambda: None)
@@ -143,7 +144,7 @@ def test_a_search_that_goes_on_with_another_number_of_streams(monkeypatch, tmp_p
     options = dict(max_levels=7, same=50, progress=False)
     plain = jg.minimize(jg.problems.eggholder, [(-512, 512)] * 2, **options)
     for k in range(1000):
-        monkeypatch.setattr("jaxglobal.devices.threads", lambda k=k: 1 + k % 3)
+        monkeypatch.setattr("jaxglobal.engine.devices.threads", lambda k=k: 1 + k % 3)
         part = jg.minimize(
             jg.problems.eggholder, [(-512, 512)] * 2, checkpoint=tmp_path / "c.npz", max_time=0.05, **options
         )

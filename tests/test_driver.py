@@ -15,11 +15,12 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal import devices, programs, streams
-from jaxglobal.adaptive import LARGEST_ROUND
+from jaxglobal.engine import devices, streams
+from jaxglobal.engine.stream import Stream
+from jaxglobal.engine.streams import Streams
+from jaxglobal.problem import programs
 from jaxglobal.result import LocalStatus
-from jaxglobal.stream import Stream
-from jaxglobal.streams import Streams
+from jaxglobal.starts.adaptive import LARGEST_ROUND
 
 BOX = [(-4.0, 5.12)] * 2
 
@@ -167,7 +168,7 @@ def test_time_spent_in_the_callback_counts():
 def test_max_evals_does_not_depend_on_the_clock(monkeypatch):
     results = []
     for length in (1e-4, 0.03, 1.0):
-        monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", length)
+        monkeypatch.setattr("jaxglobal.engine.streams.CHUNK_TIME", length)
         results.append(endless(max_evals=20000, lanes=16))
     assert len({(r.nfev, r.nstarts, r.fun, len(r.minima)) for r in results}) == 1
 
@@ -273,7 +274,7 @@ def test_any_number_of_lanes_finds_the_same(lanes, x64):
 def test_the_same_bits_for_any_number_of_threads(monkeypatch):
     results = []
     for threads in (1, 2, 3):
-        monkeypatch.setattr("jaxglobal.devices.threads", lambda threads=threads: threads)
+        monkeypatch.setattr("jaxglobal.engine.devices.threads", lambda threads=threads: threads)
         results.append(jg.minimize(rastrigin, [(-3.9, 5.0)] * 2, progress=False, max_levels=6, lanes=64))
     for result in results[1:]:
         assert np.array_equal(result.x, results[0].x) and result.fun == results[0].fun
@@ -336,7 +337,7 @@ def test_a_stream_knows_which_search_is_where():
 
 
 def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
-    from jaxglobal import sweep
+    from jaxglobal.engine import sweep
 
     engines, real = [], sweep.engine
 
@@ -352,7 +353,7 @@ def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
 
 
 def test_calls_for_values_shrink_when_their_memory_runs_out(monkeypatch):
-    from jaxglobal import looks
+    from jaxglobal.engine import looks
 
     sizes, real = [], looks.Looks.run
 
@@ -372,7 +373,7 @@ def test_memory_that_is_short_even_for_one_lane_is_an_error(monkeypatch):
     def engine(*_, **__):
         raise MemoryError("short")
 
-    monkeypatch.setattr("jaxglobal.sweep.engine", engine)
+    monkeypatch.setattr("jaxglobal.engine.sweep.engine", engine)
     with pytest.raises(MemoryError):
         jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)], lanes=2, progress=False)
 

@@ -11,8 +11,9 @@ import scipy.optimize
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal import leastsquares, levenberg, separable
-from jaxglobal.progress import Silent
+from jaxglobal.fit import leastsquares, separable
+from jaxglobal.local import levenberg
+from jaxglobal.search.progress import Silent
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
 BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
@@ -304,8 +305,8 @@ def test_many_fits_are_counted_as_they_are_taken_in(monkeypatch):
         def problems(self, done, total):
             shown.append(done)
 
-    monkeypatch.setattr("jaxglobal.fits.display.show", lambda _: Counted())
-    monkeypatch.setattr("jaxglobal.rounds.MOST", 16)
+    monkeypatch.setattr("jaxglobal.fit.curve_fit_many.display.show", lambda _: Counted())
+    monkeypatch.setattr("jaxglobal.fit.rounds.MOST", 16)
     y = np.stack([data(seed) for seed in range(100)])
     jg.curve_fit_many(decay, T, y, BOX, searches=1, progress=False)
     assert shown[:7] == [16, 32, 48, 64, 80, 96, 100]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import leastsquares
-from jaxglobal.interrupt import Interrupt
-from jaxglobal.rounds import Run
+from jaxglobal.fit import leastsquares
+from jaxglobal.fit.rounds import Run
+from jaxglobal.search.interrupt import Interrupt
 
 T = np.linspace(0, 1, 2000)
 BOX = [(0.1, 4.0), (1.0, 60.0), (-3.0, 3.0), (1.0, 60.0)]
@@ -130,8 +130,8 @@ def test_ctrl_c_in_many_fits_leaves_out_the_data_sets_that_were_not_begun(monkey
         return block(self, which, part, p)
 
     monkeypatch.setattr(Run, "_block", pressed)
-    monkeypatch.setattr("jaxglobal.devices.side_by_side", lambda: 1)
-    monkeypatch.setattr("jaxglobal.rounds.thread_pool", lambda _: InThisThread)
+    monkeypatch.setattr("jaxglobal.engine.devices.side_by_side", lambda: 1)
+    monkeypatch.setattr("jaxglobal.fit.rounds.thread_pool", lambda _: InThisThread)
     fits = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
     begun = np.isfinite(fits.fun)
     assert 0 < begun.sum() < len(MANY) and begun.tolist() == sorted(begun, reverse=True)

@@ -12,7 +12,8 @@ import pytest
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 import jaxglobal as jg
-from jaxglobal import canonical, closed, objective, precise, programs
+from jaxglobal.engine import precise
+from jaxglobal.problem import canonical, closed, objective, programs
 
 BOX = [(-1.0, 1.0)] * 2
 T = np.linspace(1, 2, 5)

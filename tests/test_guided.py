@@ -44,8 +44,8 @@ def test_each_problem_is_searched_as_by_itself():
 def test_it_does_not_matter_what_shares_the_lanes(monkeypatch):
     whole = many(lanes=16)
     backwards = many(args=CENTRES[::-1], lanes=16)
-    monkeypatch.setattr("jaxglobal.slots.SLOTS", 2)
-    monkeypatch.setattr("jaxglobal.slots.FEWEST_SLOTS", 2)
+    monkeypatch.setattr("jaxglobal.search.slots.SLOTS", 2)
+    monkeypatch.setattr("jaxglobal.search.slots.FEWEST_SLOTS", 2)
     two_at_a_time = many(lanes=16)
     for other, order in ((backwards, slice(None, None, -1)), (two_at_a_time, slice(None))):
         for field in ("x", "fun", "nfev", "nstarts", "nit"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxglobal import hops
+from jaxglobal.starts import hops
 
 
 def test_the_pool_keeps_the_best_distinct_points_in_order():

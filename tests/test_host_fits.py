@@ -9,7 +9,7 @@ import pytest
 from simulators import decay
 
 import jaxglobal as jg
-from jaxglobal import hostfit
+from jaxglobal.fit import hostfit
 
 T = np.linspace(0, 4, 20)
 Y = decay(T, 2.5, 1.3) + 0.01 * np.sin(30 * T)

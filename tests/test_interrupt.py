@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import aside, opening
+from jaxglobal.engine import aside, opening
 
 BOX = [(-3.0, 3.0)] * 2
 
@@ -107,7 +107,7 @@ def test_what_goes_wrong_in_the_thread_is_raised_as_it_is(monkeypatch):
     def fails(*_):
         raise Odd("in the thread")
 
-    monkeypatch.setattr("jaxglobal.opening.open_streams", fails)
+    monkeypatch.setattr("jaxglobal.engine.opening.open_streams", fails)
     with pytest.raises(Odd, match="in the thread"):
         jg.minimize(lambda x: jnp.sum(x**2), BOX, progress=False)
 
@@ -190,7 +190,7 @@ def test_a_result_does_not_wait_for_a_step():
 
 def test_many_problems_end_while_their_program_compiles(compiles, monkeypatch):
     compiles(3.0, pressed=1)
-    monkeypatch.setattr("jaxglobal.slots.open_streams", opening.open_streams)
+    monkeypatch.setattr("jaxglobal.search.slots.open_streams", opening.open_streams)
     began = time.perf_counter()
     results = jg.minimize_many(lambda x, a: jnp.sum((x - a) ** 2), BOX, np.arange(3.0), progress=False)
     assert time.perf_counter() - began < 2.5

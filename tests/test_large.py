@@ -12,9 +12,9 @@ import pytest
 from checks import check_counts, check_inside, check_minimum, precision
 
 import jaxglobal as jg
-from jaxglobal import methods, quasi_newton
-from jaxglobal.lbfgs import Pairs
-from jaxglobal.region import Region
+from jaxglobal.local import methods, quasi_newton
+from jaxglobal.local.lbfgs import Pairs
+from jaxglobal.problem.region import Region
 from jaxglobal.result import LocalStatus
 
 ADAM = optax.adam(optax.cosine_decay_schedule(0.05, 300))

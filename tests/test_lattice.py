@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import lattice
+from jaxglobal.problem import lattice
 
 HALF = [False, True, False, True]
 PLACE = np.array([0.3, 1.0, -0.7, 2.0])

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxglobal as jg
-from jaxglobal import bfgs
-from jaxglobal.region import Region
+from jaxglobal.local import bfgs
+from jaxglobal.problem.region import Region
 from jaxglobal.result import LocalStatus
 
 

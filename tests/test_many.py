@@ -12,7 +12,8 @@ import pytest
 from checks import precision
 
 import jaxglobal as jg
-from jaxglobal import Status, programs
+from jaxglobal import Status
+from jaxglobal.problem import programs
 
 TOLERANCE = 1e-10 if jax.config.jax_enable_x64 else precision()[1]
 BOX = [(-3.0, 3.0)] * 2
@@ -44,9 +45,9 @@ def test_equals_a_loop_of_minimize():
 def test_bit_for_bit_whatever_shares_the_lanes(monkeypatch):
     a = np.linspace(0.5, 3, 200)
     whole = many(args=a, lanes=16)
-    monkeypatch.setattr("jaxglobal.devices.threads", lambda: 1)
+    monkeypatch.setattr("jaxglobal.engine.devices.threads", lambda: 1)
     one_thread = many(args=a[::-1], lanes=16)
-    monkeypatch.setattr("jaxglobal.slots.SLOTS", 64)
+    monkeypatch.setattr("jaxglobal.search.slots.SLOTS", 64)
     few_slots = many(args=a, lanes=16)
     for other, order in ((one_thread, slice(None, None, -1)), (few_slots, slice(None))):
         for field in ("x", "fun", "nfev", "nstarts", "nit"):
@@ -187,8 +188,8 @@ def test_progress_counts_problems(capsys, monkeypatch):
             super().__init__(*args, **kwargs)
             bars.append(self)
 
-    monkeypatch.setattr("jaxglobal.progress.sys.stderr.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("jaxglobal.progress._tqdm", lambda notebook: Recorded)
+    monkeypatch.setattr("jaxglobal.search.progress.sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("jaxglobal.search.progress._tqdm", lambda notebook: Recorded)
     many(lambda x, a: jnp.sum((x - a) ** 2), progress=True)
     assert bars and bars[-1].total == 40 and bars[-1].n == 40
 
@@ -265,7 +266,7 @@ def test_wrong_arguments(wrong, error, message, monkeypatch):
     def compiles(*_):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("jaxglobal.sweep.compile_chunk", compiles)
+    monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
     with pytest.raises(error, match=re.escape(message)) as caught:
         many(**({"args": np.linspace(1, 2, 4)} | wrong))
     assert "\n" not in str(caught.value)

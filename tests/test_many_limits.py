@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import Status, devices, streams
-from jaxglobal import slots as many_problems
+from jaxglobal import Status
+from jaxglobal.engine import devices, streams
+from jaxglobal.search import slots as many_problems
 
 BOX = [(-3.0, 3.0)] * 2
 LANES = 8
@@ -32,7 +33,7 @@ def opened(monkeypatch):
         found.append(open_streams(*args))
         return found[-1]
 
-    monkeypatch.setattr("jaxglobal.slots.open_streams", kept)
+    monkeypatch.setattr("jaxglobal.search.slots.open_streams", kept)
     return found
 
 
@@ -47,8 +48,8 @@ def test_max_evals_is_exceeded_by_at_most_a_tick_of_each_problem(starts, opened)
 
 
 def test_max_evals_holds_where_problems_wait_for_a_slot(monkeypatch):
-    monkeypatch.setattr("jaxglobal.slots.SLOTS", 8)
-    monkeypatch.setattr("jaxglobal.slots.FEWEST_SLOTS", 8)
+    monkeypatch.setattr("jaxglobal.search.slots.SLOTS", 8)
+    monkeypatch.setattr("jaxglobal.search.slots.FEWEST_SLOTS", 8)
     results = many(max_evals=300, same=50)
     assert set(results.status) == {Status.MAX_EVALS}
     assert results.nfev.min() >= 300 and results.nfev.max() < 300 + LANES * devices.side_by_side()
@@ -87,8 +88,8 @@ def test_another_number_of_problems_compiles_nothing(own_bounds, monkeypatch):
         raise AssertionError("compiled")
 
     search(20)
-    monkeypatch.setattr("jaxglobal.sweep.compile_chunk", compiles)
-    monkeypatch.setattr("jaxglobal.slots.compiled", compiles)
+    monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
+    monkeypatch.setattr("jaxglobal.search.slots.compiled", compiles)
     again = search(21)
     assert again.success.all()
     np.testing.assert_allclose(again.x, np.linspace(-1, 1, 21)[:, None] * np.ones(2), atol=1e-3)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import Status, distinct
-from jaxglobal.minima import Ended
+from jaxglobal import Status
+from jaxglobal.evidence import distinct
+from jaxglobal.evidence.minima import Ended
 
 BOX = [(-3.0, 3.0)] * 2
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import jaxglobal as jg
-from jaxglobal import programs
+from jaxglobal.problem import programs
 
 jax.config.update("jax_enable_x64", True)
 programs.KEPT = 16

@@ -7,7 +7,8 @@ import pytest
 from jax.experimental.ode import odeint
 
 import jaxglobal as jg
-from jaxglobal import modes, separable
+from jaxglobal.fit import separable
+from jaxglobal.problem import modes
 
 T = np.linspace(0, 3, 9)
 RATE = 1.3

@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 import jaxglobal as jg
-from jaxglobal import out_of_range
+from jaxglobal.problem import out_of_range
 
 KEY, LARGE = jax.random.key(0), jnp.arange(2**17)
 WEIGHTS = jnp.arange(5.0)

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxglobal as jg
-from jaxglobal import minima, progress, stopping
-from jaxglobal import starts as sequences
+from jaxglobal.evidence import minima, stopping
 from jaxglobal.result import LocalStatus, Status, duration
+from jaxglobal.search import progress
+from jaxglobal.starts import designs as sequences
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 ORDER = [

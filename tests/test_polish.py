@@ -10,9 +10,12 @@ import pytest
 from checks import check_counts
 
 import jaxglobal as jg
-from jaxglobal import found, minima, objective, polish, programs
-from jaxglobal.jumps import may_jump
-from jaxglobal.region import Region
+from jaxglobal.evidence import minima
+from jaxglobal.local import polish
+from jaxglobal.problem import objective, programs
+from jaxglobal.problem.jumps import may_jump
+from jaxglobal.problem.region import Region
+from jaxglobal.search import found
 
 FLOAT32 = jg.Box(np.full(2, -3, np.float32), np.full(2, 3.5, np.float32))
 
@@ -155,7 +158,7 @@ def test_another_value_alone_is_not_believed():
 @pytest.mark.parametrize("limit", [{"max_evals": 400}, {"target": 1.2}, {"max_time": 1e-9}], ids=str)
 def test_not_after_a_limit(limit, monkeypatch):
     made = []
-    monkeypatch.setattr("jaxglobal.precise.compiled", lambda *args: made.append(args))
+    monkeypatch.setattr("jaxglobal.engine.precise.compiled", lambda *args: made.append(args))
     result = jg.minimize(make(), FLOAT32, (1.0,), progress=False, **limit)
     assert not made
     assert result.status in (jg.Status.MAX_EVALS, jg.Status.TARGET, jg.Status.MAX_TIME)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxglobal import hops, scans
+from jaxglobal.starts import hops, scans
 
 
 def wells(x):

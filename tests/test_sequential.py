@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxglobal import canonical
-from jaxglobal.sequential import RANKS, replay
+from jaxglobal.problem import canonical
+from jaxglobal.problem.sequential import RANKS, replay
 
 N = 6
 SQUARE = np.random.default_rng(0).standard_normal((N, N))

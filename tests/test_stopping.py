@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal import lastlook, stopping
+from jaxglobal.evidence import stopping
+from jaxglobal.starts import lastlook
 
 DOUBLE = jax.config.jax_enable_x64  # the module is imported after conftest has set it
 
@@ -72,7 +73,7 @@ def test_the_end_does_not_depend_on_the_chunks_or_a_checkpoint(monkeypatch, tmp_
         return jg.minimize(jg.problems.levi13, [(-10, 10)] * 2, progress=False, **options)
 
     whole = run(lanes=16)
-    monkeypatch.setattr("jaxglobal.streams.CHUNK_TIME", 1e-4)
+    monkeypatch.setattr("jaxglobal.engine.streams.CHUNK_TIME", 1e-4)
     path = tmp_path / "search.npz"
     parts = [run(lanes=16)]
     for _ in range(200):
@@ -136,7 +137,7 @@ def test_noise_ends_a_search_that_says_so():
 
 
 def test_unseen_cannot_be_reached_with_more_minima_than_are_kept(monkeypatch):
-    monkeypatch.setattr("jaxglobal.minima.KEPT", 16)
+    monkeypatch.setattr("jaxglobal.evidence.minima.KEPT", 16)
     for starts in ("auto", jg.Grid()):
         result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=starts, unseen=1e-9, progress=False)
         assert result.status is jg.Status.FULL and not result.success and result.fun < 1e-4

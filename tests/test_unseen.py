@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.unseen import estimate
+from jaxglobal.evidence.unseen import estimate
 
 
 def drawn(shares, searches, rng):
@@ -74,16 +74,16 @@ def test_of_the_default_starts_only_the_even_ones_count():
 
 
 def test_more_minima_than_are_kept(monkeypatch):
-    monkeypatch.setattr("jaxglobal.minima.KEPT", 16)
+    monkeypatch.setattr("jaxglobal.evidence.minima.KEPT", 16)
     result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=jg.Grid(), max_levels=5, progress=False)
     assert result.unseen is None and "unseen" not in repr(result)
 
 
 def test_minima_that_found_no_room_once_are_not_forgotten(monkeypatch):
-    monkeypatch.setattr("jaxglobal.minima.KEPT", 16)
+    monkeypatch.setattr("jaxglobal.evidence.minima.KEPT", 16)
     search = jg.levels(jg.problems.rastrigin, [(-4, 5.12)] * 2, starts=jg.Grid(), max_levels=5, progress=False)
     list(search)
-    monkeypatch.setattr("jaxglobal.minima.KEPT", 64)  # room again, but for what was dropped
+    monkeypatch.setattr("jaxglobal.evidence.minima.KEPT", 64)  # room again, but for what was dropped
     assert search.result.unseen is None
 
 

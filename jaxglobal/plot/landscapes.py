@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.host import Host
-from jaxglobal.objective import read_bounds
+from jaxglobal.engine.host import Host
 from jaxglobal.plot import axes
 from jaxglobal.plot.axes import BLUE, ORANGE, SKY
+from jaxglobal.problem.objective import read_bounds
 from jaxglobal.result import Result
-from jaxglobal.starts import Grid
+from jaxglobal.starts.designs import Grid
 
 GRID, HOST_GRID = 160, 40  # points a side of a landscape
 CURVE, HOST_CURVE = 800, 200  # points of a landscape of one variable

@@ -7,15 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import choice, objective, regression
-from jaxglobal import progress as display
-from jaxglobal.closed import Structure
-from jaxglobal.fit import Fit
-from jaxglobal.host import Host
-from jaxglobal.interrupt import Interrupt
-from jaxglobal.linear_algebra import one_thread
+from jaxglobal.engine.host import Host
+from jaxglobal.fit import regression
+from jaxglobal.fit.curve_fit import Fit
 from jaxglobal.nearest import helps, hint
-from jaxglobal.objective import Box
+from jaxglobal.problem import choice, objective
+from jaxglobal.problem.closed import Structure
+from jaxglobal.problem.linear_algebra import one_thread
+from jaxglobal.problem.objective import Box
 from jaxglobal.profiles import contours
 from jaxglobal.profiles import line as lines
 from jaxglobal.profiles.fit_points import FitPoints, FunctionOfFit, sample
@@ -25,6 +24,8 @@ from jaxglobal.profiles.records import Contour, Curve, Profile
 from jaxglobal.profiles.study import MINIMA, Study
 from jaxglobal.profiles.thresholds import Rule
 from jaxglobal.result import Result
+from jaxglobal.search import progress as display
+from jaxglobal.search.interrupt import Interrupt
 
 WIDER = 0.1  # of the range of a function that was seen: how far beyond it is looked
 

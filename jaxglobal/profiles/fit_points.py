@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal import regression, units
-from jaxglobal import starts as sequences
-from jaxglobal.closed import Structure
-from jaxglobal.fit import Fit
-from jaxglobal.interrupt import Interrupt
-from jaxglobal.progress import Silent
-from jaxglobal.regression import Data, Regression
-from jaxglobal.rounds import Run, both_ways, screened
+from jaxglobal.fit import regression, units
+from jaxglobal.fit.curve_fit import Fit
+from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.rounds import Run, both_ways, screened
+from jaxglobal.problem.closed import Structure
+from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.search.progress import Silent
+from jaxglobal.starts import designs as sequences
 
 LANES = 64  # points side by side
 LONGEST = 40  # evaluations of a search: those that need more come from bad starts, and others get there

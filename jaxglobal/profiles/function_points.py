@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.closed import Structure
-from jaxglobal.interrupt import Interrupt
-from jaxglobal.many import minimize_many
+from jaxglobal.api.many import minimize_many
+from jaxglobal.problem.closed import Structure
 from jaxglobal.profiles.fit_points import number, sample, spread
-from jaxglobal.starts import Sobol
+from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.starts.designs import Sobol
 
 TOGETHER = 64  # problems of a call, always: one program serves all
 STARTS = 16  # of each, from the box, where its searches are wide

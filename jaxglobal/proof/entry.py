@@ -8,15 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal import checkpoint as checkpoints
-from jaxglobal import driver, keys, objective
-from jaxglobal import progress as display
-from jaxglobal.closed import Structure, close
-from jaxglobal.fit import Fit
-from jaxglobal.host import Host
-from jaxglobal.interrupt import Interrupt
+from jaxglobal.api import driver
+from jaxglobal.engine.host import Host
+from jaxglobal.engine.precise import widened
+from jaxglobal.fit.curve_fit import Fit
 from jaxglobal.nearest import helps
-from jaxglobal.precise import widened
+from jaxglobal.problem import keys, objective
+from jaxglobal.problem.closed import Structure, close
 from jaxglobal.proof import kept
 from jaxglobal.proof.branch import Search
 from jaxglobal.proof.certificate import Boxes, Certificate, Minimizer, Tested
@@ -24,6 +22,9 @@ from jaxglobal.proof.crew import cores
 from jaxglobal.proof.gather import minimizers
 from jaxglobal.proof.lower import model_of
 from jaxglobal.proof.model import Model
+from jaxglobal.search import checkpoint as checkpoints
+from jaxglobal.search import progress as display
+from jaxglobal.search.interrupt import Interrupt
 
 LIKE = 1e-6  # values this near to the best one may belong to further global minima
 POINTS = 64  # known minima about which regions are looked for

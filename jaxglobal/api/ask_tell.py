@@ -1,0 +1,191 @@
+"""Search: ask for points, tell their values, whoever evaluates them."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxglobal.api.driver import check_callback
+from jaxglobal.engine import devices
+from jaxglobal.engine.asked import AskedLanes
+from jaxglobal.engine.host import read_noise
+from jaxglobal.evidence import stopping
+from jaxglobal.local import methods
+from jaxglobal.nearest import helps
+from jaxglobal.problem import objective
+from jaxglobal.result import Level, Result
+from jaxglobal.search import checkpoint as checkpoints
+from jaxglobal.search import progress as display
+from jaxglobal.search.running import Levels
+from jaxglobal.starts import adaptive
+
+LANES = 16
+
+
+class Points(NamedTuple):
+    """Points to evaluate.
+
+    Attributes:
+        ids: (k,) a number for each, to tell its value by.
+        x: the points, in the structure of x with a leading axis of k.
+    """
+
+    ids: np.ndarray
+    x: Any
+
+    def __len__(self) -> int:
+        """The number of points."""
+        return len(self.ids)
+
+
+class Search:
+    """A global search that evaluates nothing itself.
+
+    Ask for points and tell their values and gradients, in any order, late, and partly: the local searches whose points
+    are still out stand still, the others go on. The arguments are those of `minimize`, without fun and args; `lanes` is
+    the number of local searches side by side, and so the most points that can be out at a time. x has float64 numbers
+    unless the box or x0 has others. noise: the error of a value, where it is more than rounding. checkpoint: a file
+    that keeps the state; `tag` says which function it is for.
+
+    Attributes:
+        done: whether the search has ended.
+
+    Example:
+        >>> import numpy as np, jaxglobal as jg
+        >>> search = jg.Search([(-3, 4)] * 2, max_levels=2)
+        >>> while (x := search.ask()) is not None:
+        ...     search.tell(np.sum((x - 1) ** 2), 2 * (x - 1))
+        >>> bool(np.allclose(search.result().x, 1)), search.result().status.name
+        (True, 'MAX_LEVELS')
+
+    Raises:
+        TypeError: an argument of the wrong kind.
+        ValueError: an argument of the wrong shape or value.
+    """
+
+    @helps
+    def __init__(
+        self,
+        bounds: Any,
+        *,
+        x0: Any = None,
+        starts: Any = "auto",
+        local: Any = "auto",
+        same: int | None = None,
+        fatol: float = 1e-8,
+        frtol: float = 1e-8,
+        max_time: float | None = None,
+        max_levels: int | None = None,
+        max_starts: int | None = None,
+        max_evals: int | None = None,
+        target: float | None = None,
+        lanes: int | str = "auto",
+        seed: int = 0,
+        open: Any = False,
+        integrality: Any = None,
+        noise: float = 0.0,
+        callback: Callable[[Level], Any] | None = None,
+        checkpoint: Any = None,
+        tag: str | None = None,
+    ):
+        """See the class."""
+        began = time.perf_counter()
+        rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
+        check_callback(callback)
+        noise = read_noise(noise)
+        with jax.enable_x64(True):
+            problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
+        sequence = adaptive.plain(starts, int(np.sum(problem.free)), seed)
+        n, dtype = problem.structure.n, problem.structure.dtype
+        search = methods.read(local, n)
+        width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
+        options = (sequence, search.identity, width, noise)
+        self._structure, self._lanes = problem.structure, AskedLanes(width, problem.region, search.program)
+        box = problem.lower, problem.upper, problem.open, str(problem.structure)
+        kept = checkpoints.keep(checkpoint, lambda: tag, (), box, guesses, rules, options)
+        self._levels = Levels(
+            began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
+            lambda *_: self._lanes, noise, kept,
+        )  # fmt: skip
+        self._last: np.ndarray | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the search has ended."""
+        self._go_on()
+        return self._levels.ended
+
+    def ask(self, k: int | None = None) -> Any:
+        """The next point, or up to k of them.
+
+        Args:
+            k: how many points; None for one as a bare x.
+
+        Returns:
+            x, or None where there is nothing to evaluate now: the search has ended, or waits for points that are out.
+            With k, `Points`, of which there may be none.
+        """
+        if k is not None and (isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1):
+            raise ValueError(f"`k` must be a whole number of at least 1; got {k!r}.")
+        self._go_on()
+        ids, x, _ = self._lanes.ask(1 if k is None else int(k))
+        self._last = ids
+        if k is not None:
+            return Points(ids, self._structure.point(x))
+        return self._structure.point(x[0]) if len(ids) else None
+
+    def tell(self, f: Any, g: Any, ids: Any = None) -> None:
+        """The values and gradients at points.
+
+        Args:
+            f: the value, or (k,) values; not finite where there is none.
+            g: the gradient in the structure of x, with a leading axis of k for several.
+            ids: of which points; None for those of the last `ask`.
+
+        Raises:
+            ValueError: the shapes do not fit, or a point was not asked for.
+        """
+        single = np.ndim(f) == 0
+        if ids is None:
+            if self._last is None:
+                raise ValueError("`ids` must say which points these are, as none was asked for since the last tell.")
+            ids = self._last
+        ids, values = np.atleast_1d(np.asarray(ids)), np.atleast_1d(np.asarray(f))
+        if ids.ndim != 1 or (ids.dtype.kind not in "iu" and ids.size):
+            raise ValueError(f"`ids` must be whole numbers, those of asked points; got {ids.dtype}, shape {ids.shape}.")
+        if values.shape != ids.shape or values.dtype.kind not in "biuf":
+            raise ValueError(
+                f"`f` must be {len(ids)} real values, one a point; got shape {values.shape}, {values.dtype}."
+            )
+        lead = () if single else (len(ids),)
+        expected = [(*lead, *shape) for shape in self._structure.shapes]
+        if isinstance(g, list | tuple) and jax.tree_util.treedef_is_leaf(self._structure.treedef):
+            g = np.asarray(g)  # numbers of an array, not a pytree
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(g)]
+        if shapes != expected:
+            raise ValueError(f"`g` must have the shapes {expected}; got {shapes}.")
+        if any(np.asarray(leaf).dtype.kind not in "biuf" for leaf in jax.tree.leaves(g)):
+            raise ValueError(f"`g` must be real numbers; got {[str(np.asarray(v).dtype) for v in jax.tree.leaves(g)]}.")
+        gradients = np.reshape(self._structure.flatten(g, axes=len(lead)), (len(ids), -1))
+        self._lanes.tell(ids, values, gradients)
+        self._last = None
+
+    def save(self) -> None:
+        """Writes the checkpoint now, answers that have been told included.
+
+        Raises:
+            ValueError: the search was given no path.
+        """
+        self._levels.save()
+
+    def result(self) -> Result:
+        """What has been found so far."""
+        self._go_on()
+        return self._levels.result
+
+    def _go_on(self) -> None:
+        """Advances what has been told, as long as there is no point to give away."""
+        while not self._levels.ended and not len(self._lanes.open_lanes) and self._lanes.movable:
+            self._levels.step()

@@ -1,0 +1,327 @@
+"""minimize and levels: what a call asks for, checked and put together before anything compiles.
+
+The loop from level to level is in running.py.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.constraints import constrained, exact, host_constrained, lagrangian
+from jaxglobal.constraints.host_constrained import ConstrainedHostLanes
+from jaxglobal.constraints.subject import Subject
+from jaxglobal.constraints.subject import subject as make_subject
+from jaxglobal.engine import devices as hardware
+from jaxglobal.engine import looks, opening, processes, sweep
+from jaxglobal.engine.host import Host
+from jaxglobal.engine.host_lanes import HostLanes
+from jaxglobal.engine.precise import traced
+from jaxglobal.engine.streams import Streams
+from jaxglobal.evidence import stopping
+from jaxglobal.local import methods
+from jaxglobal.local.descent import Local, Program
+from jaxglobal.local.quasi_newton import QuasiNewton
+from jaxglobal.nearest import helps
+from jaxglobal.problem import constraint, objective
+from jaxglobal.result import Level, Result
+from jaxglobal.search import checkpoint as checkpoints
+from jaxglobal.search import progress as display
+from jaxglobal.search.running import Levels
+from jaxglobal.starts import adaptive
+from jaxglobal.starts.adaptive import Adaptive
+
+
+@helps
+def minimize(
+    fun: Callable[..., Any],
+    bounds: Any,
+    args: Any = (),
+    *,
+    x0: Any = None,
+    starts: Any = "auto",
+    local: Any = "auto",
+    same: int | None = None,
+    fatol: float = 1e-8,
+    frtol: float = 1e-8,
+    max_time: float | None = None,
+    max_levels: int | None = None,
+    max_starts: int | None = None,
+    max_evals: int | None = None,
+    target: float | None = None,
+    unseen: float | None = None,
+    lanes: int | str = "auto",
+    devices: Any = None,
+    seed: int = 0,
+    has_aux: bool = False,
+    open: Any = False,
+    integrality: Any = None,
+    callback: Callable[[Level], Any] | None = None,
+    progress: bool | str = "auto",
+    checkpoint: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
+) -> Result:
+    """The global minimum of a JAX function in a box.
+
+    Local searches start from ever finer sets of points, level by level, until the evidence speaks for the best value
+    or a limit is reached. A limit never raises and never loses the best point.
+
+    Args:
+        fun: fun(x, *args) -> scalar, any JAX function; x is a 1-D array or any pytree of arrays.
+        bounds: pairs (low, high), a tuple (lows, highs), a `scipy.optimize.Bounds` or a `jaxglobal.Box` of pytrees.
+            Finite; low == high fixes a variable. A `jaxglobal.Choice` in place of a pair: the values of a variable.
+        args: further arguments of fun, pytrees of arrays. New values never compile anew.
+        x0: your own guess, or several along a leading axis: searched first, with level 0.
+        starts: "auto" (`jaxglobal.Adaptive`: a grid, or Sobol points, looked at before it is searched from, and hops
+            from what was found), `jaxglobal.Grid()` or `jaxglobal.Sobol()` for a search from every point, or an object
+            of your own with their three methods.
+        local: `jaxglobal.BFGS(...)`, `jaxglobal.LBFGS(...)` for many variables, `jaxglobal.Optax(...)` for large or
+            noisy models; "auto" takes one of the first two by the number of variables.
+        same: stop after so many levels in a row with the same best value; None: by the evidence (how long ago and how
+            often the best value was found, and a last look at fresh points), which `message` says; with starts that
+            do not learn after four levels; with `unseen`, not by this rule.
+        fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype).
+        frtol: see fatol.
+        max_time: wall-clock seconds from the call, compilation included.
+        max_levels: levels; 3 is levels 0, 1, 2.
+        max_starts: local searches, those from x0 too.
+        max_evals: evaluations (a value with its gradient, or two values alone); exceeded by at most one tick.
+        target: stop once a value is at or below it.
+        unseen: stop after a level once, with 95 % confidence, at most this share of the box leads to minima not yet
+            seen, by the estimate of `Result.unseen`; this needs at least 3 / unseen searches from even starts.
+        lanes: local searches side by side on a thread or device, "auto" (from the size and cost of fun, and the memory
+            that it takes) or a number.
+        devices: the jax devices that search, by default all local ones; on a CPU all cores are used in any case. With
+            several processes (see `jaxglobal.processes`), those of each process.
+        seed: of starts that are scrambled.
+        has_aux: fun returns a pair (value, auxiliary output).
+        open: the local searches may leave the box, which then only says where they start: True, a mask of the
+            variables, or a `jaxglobal.Box` of two masks, one for each side.
+        integrality: which variables are whole numbers: True, or a mask in the structure of x. fun is called at whole
+            numbers alone; local searches move the other variables.
+        callback: called with each `Level`; raising `StopIteration` in it ends the search. With several processes it is
+            called in each, and process 0 decides.
+        progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
+        checkpoint: a file in which the whole state is kept, written about once a second and at the end. The same call
+            goes on from it and gives the same answer as one that was not interrupted; `max_time` counts anew.
+        constraints: a `jaxglobal.Constraint`, a `scipy.optimize.LinearConstraint` or `NonlinearConstraint` (whose
+            functions take x alone), or a list of these. Points that violate one come after all others; `target`, levels
+            and `callback` see feasible values alone; without a feasible point, x is where the violation is least, and
+            the status INFEASIBLE.
+        ctol: a violation up to this share of a row's own scale counts as none: abs(bound) plus abs(gradient) times the
+            width of the box, which no unit changes (and never less than 64 eps of the dtype).
+
+    Where no limit on time, evaluations or the value ended the search, the best few minima are polished by Newton steps,
+    as long as that takes at most a tenth of its evaluations. After a search in float32 this is done in float64, at the
+    cost of one more trace and one more compilation of fun (kept for later calls; where `max_time` leaves no time for
+    it and there is no checkpoint, in float32), and x comes back rounded. A polished point is kept where its value, in
+    the precision of the search, is no higher than the one that was found; so fun is the value at x, and not above that
+    of any level. But where fun may jump, and no limit on time or evaluations ended the search, it is the value of one
+    point alone, as `jax.jit(fun)(x)` has it, even if many at once had a lower one.
+
+    Returns:
+        A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
+
+    Raises:
+        TypeError: an argument of the wrong kind, before anything compiles.
+        ValueError: an argument of the wrong shape or value, likewise.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxglobal as jg
+        >>> def rastrigin(x):
+        ...     return 10 * x.size + jnp.sum(x**2 - 10 * jnp.cos(2 * jnp.pi * x))
+        >>> result = jg.minimize(rastrigin, [(-4, 5.12), (-4, 5.12)])
+        >>> bool(result.fun < 1e-6), result.status.name
+        (True, 'SAME')
+    """
+    search = levels(**locals())
+    for _ in search:
+        pass
+    return search.result
+
+
+@helps
+def levels(
+    fun: Callable[..., Any],
+    bounds: Any,
+    args: Any = (),
+    *,
+    x0: Any = None,
+    starts: Any = "auto",
+    local: Any = "auto",
+    same: int | None = None,
+    fatol: float = 1e-8,
+    frtol: float = 1e-8,
+    max_time: float | None = None,
+    max_levels: int | None = None,
+    max_starts: int | None = None,
+    max_evals: int | None = None,
+    target: float | None = None,
+    unseen: float | None = None,
+    lanes: int | str = "auto",
+    devices: Any = None,
+    seed: int = 0,
+    has_aux: bool = False,
+    open: Any = False,
+    integrality: Any = None,
+    callback: Callable[[Level], Any] | None = None,
+    progress: bool | str = "auto",
+    checkpoint: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
+) -> "Levels":
+    """The search of `minimize` as an iterator of `Level` records; the arguments are those of `minimize`.
+
+    Returns:
+        An iterator; its `result` is the `Result` so far, at any time.
+
+    Example:
+        >>> import jaxglobal as jg
+        >>> search = jg.levels(lambda x: ((x - 1) ** 2).sum(), [(-3, 4)])
+        >>> for level in search:
+        ...     if level.fun < 1e-6:
+        ...         break
+        >>> bool(abs(search.result.x[0] - 1) < 1e-6)
+        True
+    """
+    began = time.perf_counter()
+    rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target, unseen)
+    check_callback(callback)
+    group, given = processes.group(), hardware.read_devices(devices)
+    shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
+    objective.refuse_tracing("minimize", "argmin")
+    constraint.check_tolerance(ctol)
+    subject = None
+    if isinstance(fun, Host):
+        rows = host_constrained.read(constraints, fun)
+        if rows is not None and checkpoint is not None:
+            raise TypeError("`checkpoint` of a host function under constraints is not taken yet; got one.")
+        if group.count > 1:
+            raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
+        with jax.enable_x64(True):
+            problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
+        if rows is not None:
+            constraint.check_box(problem.open, integrality, problem.structure)
+            subject = host_constrained.subject(rows, ctol, problem)
+    else:
+        problem, guesses, subject = checked(fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality)
+    if target is not None:  # as the lanes will see it
+        with np.errstate(over="ignore"):
+            rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
+    # Without a gradient a point costs as much as several.
+    read = adaptive.plain if isinstance(fun, Host) else adaptive.read
+    sequence = read(starts, int(np.sum(problem.free)), seed)
+    search = methods.read(local, problem.structure.n)
+    if isinstance(fun, Host):
+        if has_aux:
+            raise ValueError("`has_aux` must be False for a host function; got True.")
+        if subject is not None:
+            check_constrained(search, group)
+        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args, subject), fun.noise
+        precise, soon = None, 0.0
+    else:
+        numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
+        if subject is not None:
+            numbers += 5 * lagrangian.packed_size(problem.structure.n, subject.rows.m)
+            check_constrained(search, group)
+        width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
+        fit, soon = isinstance(lanes, str), hardware.soon(cost, given[0].platform)
+        needs = opening.Needs(pairs=min(width, looks.PAIRS))
+        if isinstance(sequence, Adaptive):
+            points = looks.width(width, cost, given[0].platform)
+            needs = needs._replace(points=points, at_once=len(guesses), stops=sequence.stop)
+        if subject is None:
+            open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, needs)
+        else:
+            open_streams = constrained.compiled(
+                problem, search.program, subject, shown, given, group, max_evals is not None, fit, needs
+            )
+        noise = 0.0
+        narrow = problem.structure.dtype == np.float32 and subject is None  # its last digits come from float64
+        precise = traced(fun, args, problem) if narrow else None
+    known = fun if isinstance(fun, Host) else problem.closed
+    options = (sequence, search.identity, width, noise, bool(has_aux))
+    options += () if subject is None else (subject.rows.lower, subject.rows.upper, float(ctol))
+    box = problem.lower, problem.upper, problem.open, str(problem.structure)
+    kept = checkpoints.keep(checkpoint, lambda: known.identity, args, box, guesses, rules, options, group)
+    return Levels(
+        began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
+        group, given[0].platform if isinstance(lanes, str) else "any", soon, subject,
+    )  # fmt: skip
+
+
+def checked(
+    fun: Callable[..., Any], bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, constraints: Any, ctol: float,
+    integrality: Any = None,
+) -> tuple[objective.Objective, np.ndarray, Subject | None]:  # fmt: skip
+    """The problem, the user's own starts, and what is searched under constraints, None without."""
+    if constraints is None or not callable(fun):
+        return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
+    box, _ = objective.check_box(bounds, x0, open, integrality=integrality)
+    rows = constraint.read(constraints, box.structure, objective.read_args(args))
+    if rows is None:
+        return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
+    if np.any(box.open):
+        raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
+    both = constraint.beside(fun, rows, has_aux)
+    problem, guesses = objective.check(both, bounds, args, x0, open, True, integrality=integrality)
+    precisely = exact.read(both, args, problem, rows.m)
+    problem = dataclasses.replace(problem, has_aux=bool(has_aux))
+    return problem, guesses, make_subject(rows, ctol, precisely, problem)
+
+
+def check_constrained(search: Local, group: processes.Alone) -> None:
+    """Raises where constraints are not taken yet."""
+    if not isinstance(search.program, QuasiNewton):
+        raise TypeError("`local` must be a jaxglobal.BFGS or LBFGS under constraints; got a jaxglobal.Optax.")
+    if group.count > 1:
+        raise ValueError("`constraints` are searched under by one process; got several (see jaxglobal.processes).")
+
+
+def check_callback(callback: Any) -> None:
+    """Raises unless it is a function, or None."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
+
+
+def by_host(
+    host: Host, problem: objective.Objective, program: Program, args: Any, subject: Subject | None = None
+) -> Callable[[int, int, bool], HostLanes]:
+    """Opens the lanes of a function that is not JAX; see `compiled`."""
+    region = problem.region
+    given = args if isinstance(args, tuple) else (args,)
+    if subject is not None:
+        inner: Any = program
+        return lambda lanes, short, soon: ConstrainedHostLanes(
+            host, problem.structure, lambda _: given, lanes, region, inner, subject
+        )
+    return lambda lanes, short, soon: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
+
+
+def compiled(
+    problem: objective.Objective,
+    program: Program,
+    shown: display.Silent,
+    given: list[Any],
+    group: processes.Alone,
+    lockstep: bool,
+    fit: bool,
+    needs: opening.Needs,
+) -> Callable[[int, int, bool], Streams]:
+    """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times.
+
+    The last argument: see `compiling.compiled`.
+    """
+
+    def open_streams(lanes: int, short: int, soon: bool) -> Streams:
+        one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
+        fewer = needs.halved(short)._replace(soon=soon)
+        return opening.open_streams(
+            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, fewer
+        )
+
+    return open_streams

@@ -1,0 +1,186 @@
+"""minimize_many: many problems at once, in shared lanes: what is asked is read here, how it is searched is in slots.py.
+
+Starts that learn have a search of their own beside it, guided.py.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.api import driver
+from jaxglobal.constraints import lagrangian, packing, subjects
+from jaxglobal.engine import devices as hardware
+from jaxglobal.engine import processes
+from jaxglobal.engine.host import Host
+from jaxglobal.evidence import stopping
+from jaxglobal.local import methods
+from jaxglobal.nearest import helps
+from jaxglobal.problem import constraint, family, objective
+from jaxglobal.problem.closed import NO_FUNCTION
+from jaxglobal.problem.family import Family
+from jaxglobal.problem.linear_algebra import one_thread
+from jaxglobal.result import Finished, Results
+from jaxglobal.search import checkpoint as checkpoints
+from jaxglobal.search import progress as display
+from jaxglobal.search.constrained_many import Constrained, ConstrainedGuided
+from jaxglobal.search.guided import Guided
+from jaxglobal.search.slots import Run
+from jaxglobal.starts import adaptive
+from jaxglobal.starts.adaptive import Adaptive
+from jaxglobal.starts.designs import Starts
+
+FEW = 128  # problems whose starts learn by default: each takes Python about a tenth of a second
+EVALUATIONS = 20  # of a local search, usually
+DEAR = 1e8  # multiplications: searches of a problem from plain starts that take as long
+
+
+@helps
+def minimize_many(
+    fun: Callable[..., Any],
+    bounds: Any,
+    args: Any,
+    *,
+    x0: Any = None,
+    starts: Any = "auto",
+    local: Any = "auto",
+    same: int | None = None,
+    fatol: float = 1e-8,
+    frtol: float = 1e-8,
+    max_time: float | None = None,
+    max_levels: int | None = None,
+    max_starts: int | None = None,
+    max_evals: int | None = None,
+    target: float | None = None,
+    lanes: int | str = "auto",
+    devices: Any = None,
+    seed: int = 0,
+    has_aux: bool = False,
+    open: Any = False,
+    integrality: Any = None,
+    bounds_axis: Any = "auto",
+    callback: Callable[[Finished], Any] | None = None,
+    progress: bool | str = "auto",
+    checkpoint: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
+) -> Results:
+    """The global minima of many problems, which share a function but not their args, in shared lanes.
+
+    Each problem is searched as by `minimize`, with a stopping rule of its own; a problem that has stopped frees its
+    lanes for the others.
+
+    Args:
+        fun: fun(x, *args) -> scalar, for one problem; a JAX function, or a `jaxglobal.host` one.
+        bounds: as for `minimize`, for all problems; or of each problem, with a leading axis (see `bounds_axis`).
+        args: further arguments of fun; every leaf has a leading axis of P problems. What all problems share is better
+            closed over in fun.
+        x0: a guess for each problem, leading axis P, or several, axes (P, K).
+        starts: as for `minimize`. "auto" learns from the finds of each problem where there are at most 128 problems, or
+            these are dear, as that takes Python about a tenth of a second for each; else it is a plain sequence, `Grid`
+            or `Sobol`. A `jaxglobal.Adaptive` always learns.
+        local: as for `minimize`.
+        same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels.
+        fatol: as for `minimize`.
+        frtol: as for `minimize`.
+        max_time: wall-clock seconds for all problems together.
+        max_levels: levels of each problem.
+        max_starts: local searches of each problem.
+        max_evals: evaluations of each problem, exceeded by at most one of each of its searches at work. The polish of
+            the best point is not counted. Which searches have been made by then depends on what shares the lanes.
+        target: a problem ends as soon as it has found a value at or below it.
+        lanes: as for `minimize`.
+        devices: as for `minimize`.
+        seed: of starts that are scrambled.
+        has_aux: fun returns a pair (value, auxiliary output).
+        open: as for `minimize`, for all problems.
+        integrality: as for `minimize`, for all problems.
+        bounds_axis: 0 where the bounds have a leading axis of problems: an array (P, n, 2), a `Bounds` or a
+            `jaxglobal.Box` whose leaves have it; None where they do not. "auto" sees it by their shapes.
+        callback: callback(finished) is called as problems end, with a `Finished`; raises StopIteration to stop.
+        progress: as for `minimize`; shows the problems that are done.
+        checkpoint: as for `minimize`, for one process, and without constraints.
+        constraints: as for `minimize`, functions of the args of one problem. Bounds of a `jaxglobal.Constraint` with
+            one axis more than what its function returns are those of each problem, along a leading axis of P. What
+            finishes a search counts as evaluations too, beyond `max_evals`. At most 256 variables and constraints.
+        ctol: as for `minimize`.
+
+    Returns:
+        A `Results`: every array has a leading axis of problems.
+
+    Raises:
+        TypeError: an argument of the wrong kind, before anything compiles.
+        ValueError: an argument of the wrong shape or value, likewise.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxglobal as jg
+        >>> def fun(x, a):
+        ...     return jnp.sum((x**2 - a) ** 2 + 0.1 * x)
+        >>> results = jg.minimize_many(fun, [(-3, 3)], jnp.array([1.0, 2.0, 3.0]))
+        >>> [round(float(x), 2) for x in results.x[:, 0]], bool(results.success.all())
+        ([-1.01, -1.42, -1.74], True)
+    """
+    began = time.perf_counter()
+    rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
+    group, given = processes.group(), hardware.read_devices(devices)
+    shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
+    driver.check_callback(callback)
+    objective.refuse_tracing("minimize_many", "vmap and argmin")
+    constraint.check_tolerance(ctol)
+    given_args = fun, bounds, args, x0, open, has_aux, bounds_axis, integrality
+    under, host = None, fun if isinstance(fun, Host) else None
+    if host is not None:
+        constraint.refuse(constraints, "a host function", "add what violates them to its value")
+    elif callable(fun) and constraints is not None:
+        under = subjects.read(*given_args, constraints, ctol)
+    problems = family.check(*given_args, host=host is not None) if under is None else under[0]
+    structure = problems.structure
+    search = methods.read(local, structure.n)
+    sequence = read_starts(starts, problems, seed)
+    if host is not None and has_aux:
+        raise ValueError("`has_aux` must be False for a host function; got True.")
+    if host is not None and group.count > 1:
+        raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
+    if under is not None:
+        packing.check(structure.n, under[1].packing.m, search, "minimize_many")
+        if group.count > 1:
+            raise ValueError("`constraints` are searched under by one process; got several (see jaxglobal.processes).")
+    numbers, cost, platform = search.numbers(structure.n), problems.closed.cost, given[0].platform
+    numbers += 0 if under is None else 5 * lagrangian.packed_size(structure.n, under[1].packing.m)
+    width = host.lanes(lanes) if host else hardware.read_lanes(lanes, numbers, structure.dtype, cost, platform)
+    if checkpoint is not None and group.count > 1:
+        raise ValueError("`checkpoint` must be None for many problems in several processes (see jaxglobal.processes).")
+    if checkpoint is not None and under is not None:
+        raise ValueError("`checkpoint` must be None for many problems under constraints; minimize keeps one.")
+    known = host if host is not None else problems.closed
+    box = problems.box, problems.open, str(structure)
+    options = search.identity, sequence, width, bool(has_aux)
+    kept = checkpoints.keep(
+        checkpoint, lambda: known.identity, problems.args, box, problems.guesses, rules, options, group
+    )
+    kinds = (Run, Guided) if under is None else (Constrained, ConstrainedGuided)
+    run = kinds[isinstance(sequence, Adaptive)](
+        began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str), callback,
+        kept,
+    )  # fmt: skip
+    if isinstance(run, Constrained) and under is not None:
+        run.subjects = under[1]
+    with one_thread():
+        try:
+            run.search()
+        finally:
+            shown.close()
+        return run.results()
+
+
+def read_starts(given: Any, problems: Family, seed: int) -> Starts:
+    """The sequence for `starts=`; by default one that learns where there are few problems, or dear ones."""
+    n, closed = int(np.sum(problems.free)), problems.closed
+    able = closed is not NO_FUNCTION and 0 < n <= adaptive.MOST
+    if isinstance(given, Adaptive) and able:
+        return given
+    sequence = adaptive.plain(given, n, seed)
+    searches = sum(sequence.size(level, n) for level in range(stopping.LEVELS))
+    learns = problems.count <= FEW or EVALUATIONS * searches * closed.cost > DEAR
+    return adaptive.read(given, n, seed) if isinstance(given, str) and able and learns else sequence

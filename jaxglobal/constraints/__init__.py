@@ -1,0 +1,1 @@
+"""Searches under constraints: the augmented Lagrangian, Newton's method on the KKT system, derivatives."""

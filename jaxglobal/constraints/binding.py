@@ -1,0 +1,130 @@
+"""What the constraints say at the points of an answer: how far they are violated, which bind, and at what price.
+
+Measured at x as it is given back, and nothing else: no part of a search is believed.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.constraints import feasible, kkt
+from jaxglobal.constraints.subject import Subject
+from jaxglobal.problem.closed import Structure
+from jaxglobal.result import Minimum, Result, Status, brief
+
+BINDS = 10.0  # times the tolerance, may a row be from its bound
+NEAR_BOUND = 1e-7  # of the box: a variable is on its bound
+
+
+@dataclasses.dataclass(frozen=True)
+class Binding:
+    """What the constraints say at a point.
+
+    Attributes:
+        violation: the largest, in the constraints' own units.
+        relative: the largest, in the rows' own scales.
+        multipliers: of f + sum of multiplier times row, in the structure of the constraints.
+        active: which rows are held by a bound, likewise.
+        worst: the row that is violated most, in its own scale.
+    """
+
+    violation: float
+    relative: float
+    multipliers: Any
+    active: Any
+    worst: int
+
+
+def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
+    """At points, (k, n)."""
+    if not len(x):
+        return []
+    rows, x = subject.rows, x.astype(np.float64)
+    seen = subject.exact.slopes(x)
+    found = []
+    for k in range(len(x)):
+        frame = subject.frame_at(x[k])
+        c, g, J = (np.asarray(part[k], np.float64) for part in (seen.c, seen.g, seen.J))
+        relative = feasible.violations(c, J, frame, subject.least)
+        over = np.where(np.isfinite(c), np.abs(kkt.excess(c, frame)), np.inf)
+        scale = feasible.scales(c, J, frame)
+        away = np.minimum(np.abs(c - frame.upper), np.abs(c - frame.lower))
+        active = frame.equal | (away <= BINDS * subject.most * scale)
+        side = np.where(active, np.where(kkt.at_upper(c, frame), 1, -1), 0)
+        width, near = frame.width, NEAR_BOUND * frame.width
+        on = x[k] - frame.low <= near, frame.high - x[k] <= near
+        lam, _ = kkt.prices(g * width, J * width, side, frame.equal, *on, width > 0)
+        worst = int(np.argmax(relative)) if len(relative) else 0
+        largest, most = (float(np.max(part, initial=0.0)) for part in (over, relative))
+        found.append(Binding(largest, most, rows.structured(lam), rows.structured(active), worst))
+    return found
+
+
+def kept(subject: Subject, binding: Binding) -> bool:
+    """Whether every constraint is kept there, to its tolerance."""
+    return binding.relative <= subject.most
+
+
+def of_minima(subject: Subject, minima: list[Minimum], flat: np.ndarray) -> list[Minimum]:
+    """The minima, at points (k, n), with what the constraints say there; those that are not feasible are left out."""
+    told = zip(minima, measure(subject, flat), strict=True)
+    return [
+        dataclasses.replace(m, violation=b.violation, multipliers=b.multipliers, active=b.active)
+        for m, b in told
+        if kept(subject, b)
+    ]
+
+
+def infeasible(subject: Subject, binding: Binding, x: np.ndarray) -> str:
+    """That no feasible point was found, and which constraint it was."""
+    rows, frame = subject.rows, subject.frame
+    c = float(subject.exact.slopes(x.astype(np.float64)[None]).c[0, binding.worst])
+    low, high = float(frame.lower[binding.worst]), float(frame.upper[binding.worst])
+    if not math.isfinite(c):
+        return f"no point was found at which all constraints are finite: {rows.name(binding.worst)} is {c} at x"
+    wanted = f"be {low:.6g}" if low == high else f"lie in [{low:.6g}, {high:.6g}]"
+    return (
+        "no feasible point was found: x is where the constraints are violated the least, "
+        f"{rows.name(binding.worst)} the most, which should {wanted} and is {brief(c)}; "
+        "check that they can be kept together, or allow more time"
+    )
+
+
+def crowded(subject: Subject) -> str:
+    """A warning where there are more equalities than variables: then some follow from others, or all cannot be kept."""
+    equalities, variables = int(np.sum(subject.frame.equal)), int(np.sum(subject.frame.width > 0))
+    if equalities <= variables:
+        return ""
+    return f"; there are {equalities} equalities in {variables} free variables: they are dependent, or contradict"
+
+
+def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) -> Result:
+    """The result of a search under constraints, with what they say at its points. x: (n,) the best one."""
+    here = measure(subject, x[None])[0]
+    feasible = kept(subject, here) and math.isfinite(result.fun)
+    flat = np.array([structure.of_point(m.x) for m in result.minima]).reshape(-1, structure.n)
+    minima = of_minima(subject, result.minima, flat)
+    status, message = result.status, result.message
+    limits = Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE
+    asked = Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED
+    settled = status not in (*limits, *asked)
+    if not feasible and settled:
+        status, message = Status.INFEASIBLE, infeasible(subject, here, x)
+    elif not feasible:
+        message = f"{message}; {infeasible(subject, here, x)}"
+    message += crowded(subject)
+    f = subject.exact.slopes(x.astype(np.float64)[None]).f[0]
+    return dataclasses.replace(
+        result,
+        aux=None if result.aux is None else result.aux[0],  # the rows come with it
+        fun=result.fun if feasible else float(f),
+        success=result.success and feasible,
+        status=status,
+        message=message,
+        minima=minima,
+        violation=here.violation,
+        multipliers=here.multipliers,
+        active=here.active,
+    )

@@ -1,0 +1,224 @@
+"""The lanes of a search under constraints.
+
+To the loop from level to level these are streams like others: they take starts in x, and bring back ends in x with one
+number to compare them by, their rank (feasible.py). In between, a start is packed for its lane (lagrangian.py); what
+ends is gathered until all lanes are idle, and then finished (finishing.py), or it goes on. As all that is decided when
+the lanes are idle, in the order of the starts, no clock has a part in it.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.constraints import feasible, finishing, lagrangian
+from jaxglobal.constraints.exact import outputs
+from jaxglobal.constraints.lagrangian import AugmentedLagrangian
+from jaxglobal.constraints.subject import Subject
+from jaxglobal.engine import opening, processes, sweep
+from jaxglobal.engine.streams import MOST_TICKS, Streams, thread_pool
+from jaxglobal.engine.sweep import Engine, Problems
+from jaxglobal.evidence import minima
+from jaxglobal.local.descent import Program
+from jaxglobal.local.descent import Rules as LocalRules
+from jaxglobal.problem.closed import Closed
+from jaxglobal.problem.objective import Objective
+from jaxglobal.result import LocalStatus
+
+BATCH = 4  # starts a lane, between two times that all are idle
+STAGES = np.int64(1) << 40  # the number of a search that goes on is its own plus this
+
+
+def views(closed: Closed, m: int, dtype: np.dtype) -> tuple[Closed, Closed]:
+    """The function as the lanes see it, of packed variables, and as looks do: its rank. Programs are kept apart."""
+    both = outputs(closed, dtype)
+    lagrange = lagrangian.lagrangian(both, m)
+
+    def searched(packed, leaves):
+        lower, upper, _, *rest = leaves
+        return lagrange(packed, [lower, upper, *rest])
+
+    def looked(x, leaves):
+        lower, upper, size, *rest = leaves
+        return feasible.rank(*both(x, rest), lower, upper, size)
+
+    lanes, looks = (closed.programs.setdefault(("constrained", name, m), {}) for name in ("lanes", "looks"))
+    return closed._replace(value=searched, programs=lanes), closed._replace(value=looked, programs=looks)
+
+
+class ConstrainedStreams(Streams):
+    """Streams of searches under constraints; starts and ends are those of x."""
+
+    subject: Subject
+    """Set once the programs have been compiled."""
+
+    def __init__(self, engines: list[Engine], problems: Problems, lockstep: bool, group: processes.Alone):
+        """See `Streams`."""
+        super().__init__(engines, problems, lockstep, group)
+        self._unscaled: Problems | None = problems  # None once the programs know the scales of the rows
+        self._held: list[minima.Ended] = []
+
+    @property
+    def _under_way(self) -> bool:
+        """Whether a start waits, or a search is at work."""
+        return bool(len(self._returned[0]) or np.any(self._waiting) or np.any(self._at_work))
+
+    @property
+    def room(self) -> int:
+        """Starts that can be dealt: none unless all lanes are idle."""
+        if self._under_way or self._held:
+            return 0
+        return min(super().room, BATCH * self.lanes * len(self._waiting))
+
+    @property
+    def busy(self) -> bool:
+        """See `Streams`."""
+        return super().busy or bool(self._held)
+
+    def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
+        """See `Streams`; starts of x, or packed ones that go on."""
+        if starts.shape[1] != self.engine.n:
+            self._scale()
+            size, none = np.repeat(self.subject.size[None], len(starts), axis=0), np.zeros((len(starts), self._m))
+            starts = self.subject.packed(starts, none, size, lagrangian.PENALTY, self._stage(starts))
+        super().deal(starts, first_step, number, problem)
+
+    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
+        """See `Streams`."""
+        self._scale()
+        super().look(points, number, problem)
+
+    def run(
+        self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS
+    ) -> minima.Ended:
+        """See `Streams`; ends come when all lanes are idle."""
+        if self.looks is not None and len(self.looks.points):
+            return super().run(rules, drain, allowed, most_ticks)
+        none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing
+        before = self.spent.nfev
+        if self._under_way:
+            self._held.append(super().run(rules._replace(target=none), True, allowed, most_ticks))
+        if self._under_way:
+            return self._no_ends()
+        return self._finish(math.inf if allowed is None else allowed - (self.spent.nfev - before))
+
+    def cut(self) -> minima.Ended:
+        """See `Streams`: what is at work, held, or about to go on ends as it is."""
+        starts, _, searches = self._returned
+        whole = np.zeros(len(starts), np.int64)
+        rest = minima.Ended(starts, starts[:, 0], searches[:, 0], whole + LocalStatus.CUT, whole, searches[:, 1])
+        ended, self._held = minima.join([*self._held, super().cut(), rest]), []
+        if not len(ended.f):
+            return self._no_ends()
+        x = self.subject.unpacked(ended.x).x.astype(self.subject.dtype)
+        self._spend(len(x) / 2)
+        return ended._replace(x=x, f=self.subject.ranks(x).astype(x.dtype), start=ended.start % STAGES)
+
+    def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Streams`; of the objective alone."""
+        f, _, g, _ = self.subject.exact.slopes(points)
+        finite = np.isfinite(f) & np.all(np.isfinite(g), axis=1)
+        g = np.where(finite[:, None], np.where(self.subject.frame.width > 0, g, 0), np.nan)
+        return np.where(finite, f, np.inf), g.astype(self.subject.dtype)
+
+    def save(self) -> dict[str, np.ndarray]:
+        """See `Streams`."""
+        held = minima.join(self._held)._asdict() if self._held else {}
+        return super().save() | self.subject.save() | {f"held_{name}": field for name, field in held.items()}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """See `Streams`."""
+        super().load(arrays)
+        self.subject.load(arrays)
+        if "held_x" in arrays:
+            self._held = [minima.Ended(*(arrays[f"held_{name}"] for name in minima.Ended._fields))]
+
+    @property
+    def _m(self) -> int:
+        return self.subject.rows.m
+
+    def _scale(self) -> None:
+        """Measures the scales of f and the rows, if they are not known, and tells the programs."""
+        self._spend(self.subject.scale())
+        if self._unscaled is not None:
+            lower, upper, _, *rest = self._unscaled.args
+            size = self.subject.size[1:].astype(self.engine.dtype)
+            self.serve(Problems(self._unscaled.region, [lower, upper, size, *rest]))
+            self._unscaled = None
+
+    def _stage(self, x: np.ndarray) -> tuple:
+        """With what searches from x, (k, n), end: at once where no search can help, as rows of whole numbers say."""
+        if not np.any(self.subject.frame.spread):
+            return finishing.FIRST
+        hopeless = self.subject.hopeless(x)
+        self._spend(0 if self.subject.still else len(x) / 2)
+        pairs = zip(finishing.ONCE, finishing.FIRST, strict=True)
+        return tuple(np.where(hopeless, once, first) for once, first in pairs)
+
+    def _no_ends(self) -> minima.Ended:
+        whole = np.zeros(0, np.int64)
+        n, dtype = len(self.subject.frame.low), self.subject.dtype
+        return minima.Ended(np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole, whole)
+
+    def _spend(self, nfev: float) -> None:
+        count = math.ceil(nfev)
+        self.spent = self.spent.add(count, ticks=count)
+
+    def _finish(self, left: float) -> minima.Ended:
+        """The ends of the searches that are held, but of those that go on. left: evaluations."""
+        if not self._held:
+            return self._no_ends()
+        ended, self._held = minima.join(self._held), []
+        ended = minima.Ended(*(field[np.argsort(ended.start % STAGES, kind="stable")] for field in ended))
+        if not len(ended.f):
+            return self._no_ends()
+        subject, number, again = self.subject, ended.start % STAGES, ended.start >= STAGES
+        batch = finishing.Batch(subject, ended._replace(start=number), again, left)
+        more = batch.finish()
+        self._spend(batch.spent)
+        first_step = np.full(len(more.which), lagrangian.NEXT_STEP, self.engine.dtype)
+        searches = np.stack([number[more.which] + STAGES, ended.problem[more.which]], axis=1)
+        both = zip(self._returned, (more.starts, first_step, searches), strict=True)
+        starts, first_step, searches = (np.concatenate(pair) for pair in both)
+        self._returned = starts, first_step, searches
+        done, dtype = np.setdiff1d(np.arange(len(number)), more.which), subject.dtype
+        low, high = (side.astype(dtype) for side in (subject.frame.low, subject.frame.high))
+        x, rank = np.clip(batch.x[done].astype(dtype), low, high), batch.rank[done].astype(dtype)
+        return minima.Ended(x, rank, number[done], batch.status[done], ended.nfev[done], ended.problem[done])
+
+
+def compiled(
+    problem: Objective, program: Program, subject: Subject, shown: Any, given: list[Any], group: processes.Alone,
+    lockstep: bool, fit: bool, needs: opening.Needs,
+) -> Callable[[int, int, bool], ConstrainedStreams]:  # fmt: skip
+    """Opens so many lanes of a problem with constraints; see `driver.compiled`."""
+    m, dtype = subject.rows.m, problem.structure.dtype
+    searched, looked = views(problem.closed, m, dtype)
+    local: Any = AugmentedLagrangian(program, m)  # type: ignore[arg-type]
+    plain = sweep.one_problem(problem)
+    bounds = (side.astype(dtype) for side in (subject.rows.lower, subject.rows.upper, np.ones(m)))
+    args = [*bounds, *plain.args]
+    packed, unpacked = Problems(lagrangian.inside(plain.region, m), args), Problems(plain.region, args)
+
+    def looks(points: int, soon: bool) -> Any:
+        with jax.enable_x64(dtype == np.float64):
+            return opening.looks_of(looked, unpacked, given, points, problem.structure.n, dtype, soon)
+
+    def open_streams(lanes: int, short: int, soon: bool) -> ConstrainedStreams:
+        fewer = needs.halved(short)._replace(soon=soon)
+        pool = thread_pool(4)  # XLA compiles side by side
+        others = [pool.submit(looks, fewer.points, soon)] if fewer.points else []
+        exact = pool.submit(subject.exact.compile)
+        opened = opening.open_streams(
+            searched, local, packed, lanes, given, lambda: shown.compiling(lanes), (), lockstep, group, fit,
+            fewer._replace(points=0, pairs=0), ConstrainedStreams,
+        )  # fmt: skip
+        opened.subject = subject
+        for look in others:
+            opened.looks = look.result()
+        exact.result()
+        return opened
+
+    return open_streams

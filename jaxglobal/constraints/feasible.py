@@ -1,0 +1,87 @@
+"""What counts as feasible, and one number that orders all points: first by violation, then by value [D].
+
+The rank of a feasible point is its value; that of any other is above every value and grows with the violation. So all
+that compares values (pools, scans, evolutions, minima, stopping) works under constraints as it is, and takes no
+infeasible point for an answer.
+
+A row's violation is measured in its own scale, abs(bound) + abs(gradient) times the width of the box, which no unit
+changes; and some eps of what the row changes across the box, where it changes the least, are no violation.
+
+[D] K. Deb, An efficient constraint handling method for genetic algorithms, Comput. Methods Appl. Mech. Eng. 186 (2000).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal.constraints import kkt
+from jaxglobal.constraints.kkt import Frame
+
+WORST = 1e6  # violations beyond it are alike
+ROUNDING = 64.0  # eps of a row's scale: its rounding error
+
+
+def above(dtype: Any) -> float:
+    """A rank that no value reaches; those of infeasible points lie beyond it."""
+    return 1e100 if np.dtype(dtype) == np.float64 else 1e30
+
+
+def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any) -> Any:
+    """The rank, (), of a point whose slopes are not known. size: (m,) one over the usual slopes of the rows.
+
+    As the slopes at hand may be far greater there, it counts as feasible only where no bound is exceeded at all.
+    """
+    over = jnp.maximum(c - upper, 0) + jnp.maximum(lower - c, 0)
+    violation = jnp.sum(jnp.minimum(over * size, WORST))
+    kept = jnp.all(over == 0)
+    rank = jnp.where(kept, jnp.minimum(f, above(f.dtype)), above(f.dtype) * (1 + violation))
+    return jnp.where(jnp.isfinite(f) & jnp.all(jnp.isfinite(c)), rank, jnp.inf)
+
+
+def scales(c: Any, J: Any, frame: Frame, xp: Any = np) -> Any:
+    """(m,) The rows' own scales: abs(bound), of the bound that is nearer, plus abs(gradient) times width.
+
+    Of a row of whole numbers alone, which has no gradient, plus what it changes by.
+    xp: jnp where it is traced.
+    """
+    bound = xp.where(kkt.at_upper(c, frame, xp), frame.upper, frame.lower)
+    return xp.abs(xp.where(xp.isfinite(bound), bound, 0)) + xp.abs(J) @ frame.width + frame.spread
+
+
+def violations(c: Any, J: Any, frame: Frame, least: Any, xp: Any = np) -> Any:
+    """(m,) By how much each row is violated, in its own scale; infinite where it is not finite.
+
+    least: (m,) an excess that is none but rounding. xp: jnp where it is traced.
+    """
+    over, scale = xp.abs(kkt.excess(c, frame, xp)), scales(c, J, frame, xp)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = xp.where(over > least, xp.where(xp.isfinite(scale), over / scale, xp.inf), 0.0)
+    return xp.where(xp.isfinite(c), xp.nan_to_num(relative, nan=xp.inf), xp.inf)
+
+
+def tolerance(ctol: float, dtype: Any) -> float:
+    """The violation that counts as none, for an x of this dtype."""
+    return max(ctol, ROUNDING * float(np.finfo(dtype).eps))
+
+
+def ranked(f: float, violation: float, most: float, dtype: Any) -> float:
+    """The rank of a point with this value and violation, of which so much counts as none."""
+    if not np.isfinite(f) or np.isnan(violation):
+        return np.inf
+    if violation <= most:
+        return min(f, above(dtype))
+    return above(dtype) * (1 + min(violation, WORST))
+
+
+def rank_of(f: jax.Array, violation: jax.Array, most: Any, dtype: Any) -> jax.Array:
+    """The same, (), where it is traced; for an x of this dtype."""
+    unfit = above(dtype) * (1 + jnp.minimum(violation, WORST))
+    rank = jnp.where(violation <= most, jnp.minimum(f, above(dtype)), unfit)
+    return jnp.where(jnp.isfinite(f) & ~jnp.isnan(violation), rank, jnp.inf)
+
+
+def value(rank: float, dtype: Any) -> float:
+    """The value of a feasible point of this rank, NaN of any other."""
+    return rank if rank < above(dtype) else np.nan

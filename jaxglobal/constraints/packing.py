@@ -1,0 +1,249 @@
+"""Constraints of many problems in one traced program: their scales, packed starts, how searches end, what is told.
+
+What subject.py and finishing.py do for one problem between two calls of its lanes, `argmin` does inside its program,
+and `minimize_many` in a program of a few hundred ends at a time. Every function here is of one problem and one point,
+to be vectorised by who calls it. No problem learns from another, so that which of them share a call changes nothing.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal.constraints import exact, feasible, kkt, lagrangian, semismooth, subject
+from jaxglobal.constraints.binding import BINDS, NEAR_BOUND
+from jaxglobal.constraints.kkt import Frame
+from jaxglobal.constraints.lagrangian import Packed
+from jaxglobal.constraints.semismooth import End
+from jaxglobal.local.descent import Local
+from jaxglobal.local.quasi_newton import QuasiNewton
+from jaxglobal.result import LocalStatus
+from jaxglobal.starts import lastlook
+
+MOST = 256  # variables and rows of a problem together: each end takes an elimination of so many
+TRIES = 2  # Newton's method from where a search ended, and from the feasible point nearby
+SINGULAR = 0.5  # the KKT system is nearly singular where its singular values fall below eps to this power
+NEAR = 1e-6  # of the box: a bound is about to be reached, or left
+UNSOUND = (LocalStatus.NONFINITE_VALUE, LocalStatus.NONFINITE_GRADIENT)
+
+
+def check(n: int, m: int, search: Local, where: str) -> None:
+    """Raises for what this does not take."""
+    if not isinstance(search.program, QuasiNewton):
+        raise TypeError("`local` must be a jaxglobal.BFGS or LBFGS under constraints; got a jaxglobal.Optax.")
+    if n + m > MOST:
+        raise ValueError(
+            f"`constraints` of {where} must be at most {MOST} together with the variables; got {m} of {n} variables: "
+            "call minimize, problem after problem."
+        )
+
+
+class Sizes(NamedTuple):
+    """The scales of a problem, of m rows."""
+
+    size: Any
+    """(1 + m,) One over the usual slopes of f and the rows, in units of the box."""
+    least: Any
+    """(m,) An excess of each row that is none but rounding."""
+
+
+class Told(NamedTuple):
+    """What the constraints say at a point, and how far it can be differentiated."""
+
+    f: Any
+    g: Any
+    """(n,) Gradient of f."""
+    c: Any
+    """(m,) The rows."""
+    J: Any
+    """(m, n) Their gradients."""
+    violation: Any
+    """() The largest, in the constraints' own units."""
+    relative: Any
+    """() The largest, in the rows' own scales."""
+    active: Any
+    """(m,) Which rows a bound holds."""
+    lam: Any
+    """(m,) Multipliers of f + lam'c."""
+    singular: Any
+    """() The KKT system is singular, nearly so, or of no minimum."""
+    touching: Any
+    """() A variable or a row is about to reach or to leave a bound."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Packing:
+    """The functions of a problem under constraints.
+
+    Attributes:
+        outputs: outputs(x, leaves) -> f, (), and the rows, (m,).
+        m: rows.
+        most: the violation that counts as none.
+        dtype: of x as it is given back.
+    """
+
+    outputs: Callable[..., tuple[jax.Array, jax.Array]]
+    m: int
+    most: float
+    dtype: np.dtype
+
+    @property
+    def key(self) -> Any:
+        """What tells the programs of one function apart."""
+        return self.m, self.most, self.dtype
+
+    def both(self, leaves: list[Any]) -> semismooth.Both:
+        """The function of x alone, whose values are f and then the rows."""
+
+        def of(x: jax.Array) -> jax.Array:
+            f, c = self.outputs(x, leaves)
+            return jnp.concatenate([f[None], c]).astype(x.dtype)
+
+        return of
+
+    def sizes(self, frame: Frame, leaves: list[Any]) -> Sizes:
+        """The scales, measured at points of the box; `subject.SAMPLE` evaluations."""
+        n, box, dtype = len(frame.low), (frame.low, frame.high), frame.low.dtype
+        unit = lastlook.points(subject.SAMPLE, n, np.random.default_rng(0))
+        points = frame.low[None] + frame.width[None] * jnp.asarray(unit, dtype)
+        _, _, g, J = jax.vmap(lambda x: exact.slopes_at(self.both(leaves), self.m, x, box))(points)
+        slopes = jnp.linalg.norm(jnp.concatenate([g[:, None], J], axis=1) * frame.width[None, None], axis=2)
+        slopes = jnp.where(jnp.isfinite(slopes) & (slopes > subject.LEAST_SLOPE), slopes, jnp.nan)
+        some = jnp.any(jnp.isfinite(slopes), axis=0)
+        size = jnp.where(some, 1 / jnp.nanmedian(slopes, axis=0), 1)
+        lowest = jnp.where(some, jnp.nanmin(slopes, axis=0), 0)
+        return Sizes(size, feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:])
+
+    def pack(self, x: Any, size: Any, stage: tuple[float, float, float], xp: Any = jnp) -> Any:
+        """Packed starts of searches from x, (k, n), whose problems have these scales, (k, 1 + m).
+
+        stage: violation, projected gradient and evaluations with which the searches end.
+        """
+        column = lambda number: xp.full((len(x), 1), number, x.dtype)  # noqa: E731
+        numbers = (column(number) for number in (lagrangian.PENALTY, *stage))
+        lam = xp.zeros((len(x), self.m), x.dtype)
+        return xp.concatenate([x, lam, size[:, 1:], size[:, :1], *numbers], axis=1, dtype=x.dtype)
+
+    def renewed(self, packed: Any, number: Any, low: Any, high: Any, xp: Any = jnp) -> Any:
+        """Packed rows, (k, ...), at fresh points of their boxes, with no multipliers. number: (k,) of the searches."""
+        n = packed.shape[1] - 2 * self.m - lagrangian.NUMBERS
+        x = low + (high - low) * lastlook.scattered(number, n, xp).astype(packed.dtype)
+        return xp.concatenate([x, xp.zeros((len(x), self.m), x.dtype), packed[:, n + self.m :]], axis=1)
+
+    def finish(self, packed: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any], restorations: Any) -> End:
+        """What becomes of a search that has ended, (n + 2 m + ...,); see `semismooth.finish`."""
+        parts: Packed = lagrangian.unpack(packed, self.m)
+        lam = parts.lam * parts.size / parts.f_size
+        return semismooth.finish(
+            self.both(leaves), parts.x, lam, frame, sizes.least, sizes.size[0], self.most, restorations, self.dtype
+        )
+
+    def finish_whole(
+        self, packed: jax.Array, status: jax.Array, number: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]
+    ) -> End:
+        """The same with all that can be tried; nothing where the search has this status, 0, of none that has ended.
+
+        One that ended where the violation is least nearby is tried from a fresh point of the box: the objective may
+        have led it to where the rows have no slope. number: () of the search.
+        """
+        ended = status > 0
+        sound = ended & jnp.all(jnp.array([status != bad for bad in UNSOUND]))
+        nowhere = jnp.full_like(packed, jnp.nan)
+        fresh = self.renewed(packed[None], number[None], frame.low[None], frame.high[None])[0]
+
+        def attempt(k, before):
+            given = jnp.where((k > 0) & (status == LocalStatus.INFEASIBLE), fresh, packed)
+            given = jnp.where(sound & ~before.sure, given, nowhere)
+            limit = jnp.where(k == 0, 0, semismooth.RESTORATIONS)
+            end = self.finish(given, sizes, frame, leaves, limit)
+            end = end._replace(nfev=jnp.where(sound & ~before.sure, before.nfev + end.nfev, before.nfev))
+            # A point that was made feasible counts more than one that is so within the tolerance, and lower for that.
+            good = end.sure | (end.rank < feasible.above(self.dtype)) | ~(before.rank <= end.rank)
+            better = sound & ~before.sure & good
+            kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), end, before)
+            return kept._replace(nfev=end.nfev)
+
+        n, none = len(packed) - 2 * self.m - lagrangian.NUMBERS, jnp.asarray(jnp.inf, packed.dtype)
+        begin = End(packed[:n], jnp.zeros(self.m, packed.dtype), none, jnp.asarray(False), jnp.zeros_like(none))
+        return jax.lax.fori_loop(0, TRIES, attempt, begin)
+
+    def multipliers(self, x: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> jax.Array:
+        """(m,) Those of the active rows with which the least is left of the slope, in the variables that can move.
+
+        Where the gradients of the active rows are independent, and x is a KKT point, they are its multipliers.
+        """
+        both, box, width = self.both(leaves), (frame.low, frame.high), frame.width
+        _, c, g, J = exact.slopes_at(both, self.m, x, box)
+        active, _ = self._active(c, J, frame)
+        near = NEAR_BOUND * width
+        free = (width > 0) & (x - frame.low > near) & (frame.high - x > near)
+        tiny = float(jnp.finfo(x.dtype).tiny)
+        rows = jnp.where(active[:, None] & free[None], J * width[None], 0)
+        length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
+        A, slope = rows / length[:, None], jnp.where(free, g * width, 0)
+        loose = float(jnp.finfo(x.dtype).eps) ** semismooth.LOOSE
+        product = A @ A.T + jnp.diag(jnp.where(active, loose, 1).astype(x.dtype))
+        mu = jnp.zeros(self.m, x.dtype)
+        for _ in range(2):  # the second time for what the first has lost to `loose`
+            mu = mu + semismooth.eliminate(product, -A @ (slope + A.T @ mu), self.m)[0]
+        return jnp.where(active, mu / length, 0)
+
+    def _active(self, c: jax.Array, J: jax.Array, frame: Frame) -> tuple[jax.Array, jax.Array]:
+        """(m,) Which rows a bound holds, and how far they are from it."""
+        away = jnp.minimum(jnp.abs(c - frame.upper), jnp.abs(c - frame.lower))
+        return frame.equal | (away <= BINDS * self.most * feasible.scales(c, J, frame, jnp)), away
+
+    def told(self, x: jax.Array, lam: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> Told:
+        """What is measured at x, (n,), with these multipliers, (m,)."""
+        both, box = self.both(leaves), (frame.low, frame.high)
+        f, c, g, J = exact.slopes_at(both, self.m, x, box)
+        relative = feasible.violations(c, J, frame, sizes.least, jnp)
+        over = jnp.where(jnp.isfinite(c), jnp.abs(kkt.excess(c, frame, jnp)), jnp.inf)
+        active, away = self._active(c, J, frame)
+        lam = jnp.where(active, lam, 0)
+        product = semismooth.curvature_product(both, x)
+        H = semismooth.curvature(both, product, x, lam, frame)
+        doubts = _doubts(x, lam, c, g, J, H, active, away, frame)
+        largest, most = (jnp.max(part, initial=0.0) for part in (over, relative))
+        return Told(f, g, c, J, largest, most, active, lam, *doubts)
+
+
+def _doubts(
+    x: jax.Array, lam: jax.Array, c: jax.Array, g: jax.Array, J: jax.Array, H: jax.Array, active: jax.Array,
+    away: jax.Array, frame: Frame,
+) -> tuple[jax.Array, jax.Array]:  # fmt: skip
+    """Whether the KKT system is singular, or not of a minimum, and whether a bound is about to be reached or left.
+
+    H in units of the box.
+    """
+    width, eps = frame.width, float(jnp.finfo(x.dtype).eps)
+    tiny, near = float(jnp.finfo(x.dtype).tiny), NEAR_BOUND * width
+    rows = J * width[None]
+    length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
+    slope = g * width
+    unit = jnp.maximum(jnp.maximum(jnp.max(jnp.abs(slope)), jnp.max(jnp.abs(H))), tiny)
+    z = slope + rows.T @ lam
+    low, high, movable = x - frame.low <= near, frame.high - x <= near, width > 0
+    held = ~movable | (low & (z > 0)) | (high & (z < 0))
+    A = jnp.where(active[:, None] & ~held[None], rows / length[:, None], 0)
+    inner = jnp.where(held[:, None] | held[None], 0, H / unit)
+    # Held variables and rows that are not active neither look singular nor curved downwards.
+    K = jnp.concatenate(
+        [
+            jnp.concatenate([inner + jnp.diag(jnp.where(held, 1.0, 0)), A.T], axis=1),
+            jnp.concatenate([A, jnp.diag(jnp.where(active, 0, -1.0))], axis=1),
+        ]
+    ).astype(x.dtype)
+    values = jnp.linalg.eigvalsh(jnp.where(jnp.isfinite(K), K, 0))
+    size = jnp.abs(values)
+    # Of a minimum, as many eigenvalues are positive as there are variables (N. Gould, Math. Program. 32, 1985).
+    of_minimum = jnp.sum(values > 0) == len(x)
+    singular = (jnp.min(size) <= eps**SINGULAR * jnp.max(size)) | ~of_minimum | ~jnp.all(jnp.isfinite(K))
+    leaves_row = jnp.any(active & ~frame.equal & (jnp.abs(lam) * length <= NEAR * unit))
+    reaches_row = jnp.any(~active & (away <= NEAR * length))
+    leaves_bound = jnp.any(held & movable & (jnp.abs(z) <= NEAR * unit))
+    reaches_bound = jnp.any(~held & (jnp.minimum(x - frame.low, frame.high - x) <= NEAR * width))
+    return singular, leaves_row | reaches_row | leaves_bound | reaches_bound

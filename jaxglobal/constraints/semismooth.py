@@ -1,0 +1,264 @@
+"""The last digits of constrained minima as a traced program: a semismooth Newton method on the KKT system.
+
+What kkt.py does for one point after the other in NumPy, this does for many at once under vmap, and inside jit. With
+multipliers lam, a KKT point is a zero of its natural residual [FP, ch. 1.5]: with the rows c of length one, in units of
+the box,
+
+    c - clip(c + lam, lower, upper),    x - clip(x - z, 0, 1),    z the gradient of the Lagrangian f + lam'c,
+
+and Newton's method on that is one on the rows and bounds that the clips hold, which are chosen anew in each step
+[HIK]. A step solves the KKT system of these,
+
+    [[H + rho A'A, A'], [A, -eps]] [dx; dlam] = -[z + rho A'r; r],
+
+which is the same as without rho, as A dx = -r, but positive definite in its first part where the minimum is one, so
+that it is eliminated without pivots; eps lets rows be dependent. A pivot that is negative changes its sign: so a step
+leads down, never to a saddle.
+
+Differs from [HIK]: a step is no longer than can be trusted; what counts in the end is the best point, by its residual.
+
+[FP] F. Facchinei and J.-S. Pang, Finite-Dimensional Variational Inequalities and Complementarity Problems (2003).
+[HIK] M. Hintermueller, K. Ito and K. Kunisch, The primal-dual active set strategy as a semismooth Newton method, SIAM
+      J. Optim. 13 (2002).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxglobal.constraints import exact, feasible, kkt
+from jaxglobal.constraints.kkt import LONGEST, Frame
+from jaxglobal.local import implicit
+from jaxglobal.problem import modes
+from jaxglobal.problem.region import Region
+
+STEPS = 30
+FALLEN, PATIENCE = 0.7, 5  # steps in a row in which the residual has not fallen to this share, at most
+GOOD = 64.0  # eps: a residual with which no further step is made
+ERROR = 1e-6, 0.5  # of a KKT point at most, in units of the box: the greater of this and eps to this power
+HIGHER = 0.1  # of 1 + abs of the scaled value, may a KKT point lie above the point where it began
+STIFF, LOOSE, FLAT = -0.2, 0.6, 0.75  # powers of eps: rho, the eps of the KKT system, and the least of its pivots
+RESTORATIONS = 25
+FARTHEST = 0.2  # of the box, does a step onto the rows go
+
+Both = Callable[[jax.Array], jax.Array]
+"""both(x) -> (1 + m,), f and then the rows."""
+
+
+class Point(NamedTuple):
+    """Where Newton's method ended."""
+
+    x: jax.Array
+    """(n,)"""
+    lam: jax.Array
+    """(m,) Multipliers of f + lam'c."""
+    error: jax.Array
+    """() The natural residual; +inf where something is not finite."""
+    definite: jax.Array
+    """() Whether the Lagrangian curves upwards along the active rows."""
+
+
+class End(NamedTuple):
+    """A point and what is known of it, measured there."""
+
+    x: Any
+    lam: Any
+    rank: Any
+    """() See feasible.py."""
+    sure: Any
+    """() Whether it is a KKT point to its last digits."""
+    nfev: Any
+    """() Evaluations; a Hessian of n variables counts as n / 2."""
+
+
+def finish(
+    both: Both, x: jax.Array, lam: jax.Array, frame: Frame, least: jax.Array, f_size: jax.Array, most: float,
+    restorations: Any, dtype: Any,
+) -> End:  # fmt: skip
+    """The KKT point near x, (n,), if there is one with a value that is not much higher; else x, or a feasible point.
+
+    lam: (m,) multipliers of f + lam'c that say what may be active. least: (m,) an excess that is none but rounding.
+    f_size: () scale of f. most: the violation that counts as none. restorations: steps that make x feasible, at most,
+    before Newton's method begins. dtype: to which x is rounded in the end.
+    """
+    m, box = len(lam), (frame.low, frame.high)
+    start, restored = restore(both, x, frame, restorations)
+    before = both(start)[0] * f_size
+    point, steps = newton(both, start, lam, frame)
+    ends = jnp.stack([point.x, start])
+    ends = jnp.clip(ends, frame.low[None], frame.high[None]).astype(dtype).astype(x.dtype)
+    f, c, _, J = jax.vmap(lambda x: exact.slopes_at(both, m, x, box))(ends)
+    violation = jax.vmap(lambda c, J: jnp.max(feasible.violations(c, J, frame, least, jnp), initial=0.0))(c, J)
+    rank = jax.vmap(lambda f, violation: feasible.rank_of(f, violation, most, dtype))(f, violation)
+    sure = point.definite & (point.error <= jnp.maximum(ERROR[0], jnp.finfo(x.dtype).eps ** ERROR[1]))
+    lower = f[0] * f_size <= before + HIGHER * (1 + jnp.abs(before))
+    sure &= (violation[0] <= most) & jnp.isfinite(f[0]) & (lower | ~jnp.isfinite(before))
+    nfev = (2 + 0.5 * restored + (1 + len(x) / 2) * steps).astype(x.dtype)
+    of_end, of_start = End(ends[0], point.lam, rank[0], sure, nfev), End(ends[1], lam, rank[1], sure, nfev)
+    return jax.tree.map(lambda end, start: jnp.where(sure, end, start), of_end, of_start)
+
+
+def newton(both: Both, x: jax.Array, lam: jax.Array, frame: Frame) -> tuple[Point, jax.Array]:
+    """The KKT point near x, and the steps that it took. lam: (m,) multipliers that say what may be active."""
+    m, width, eps = len(lam), frame.width, jnp.finfo(x.dtype).eps
+    product = curvature_product(both, x)
+    best = Point(x, lam, jnp.asarray(jnp.inf, x.dtype), jnp.asarray(False))
+
+    def goes_on(carry):
+        *_, stalled, k, go = carry
+        return go & (stalled < PATIENCE) & (k < STEPS)
+
+    def body(carry):
+        x, lam, best, stalled, k, _ = carry
+        f, c, g, J = exact.slopes_at(both, m, x, (frame.low, frame.high))
+        H = curvature(both, product, x, lam, frame)
+        step = _step(x, lam, c, g, J, H, frame)
+        error = jnp.where(jnp.isfinite(f) & jnp.isfinite(step.error), step.error, jnp.inf)
+        stalled = jnp.where(error < FALLEN * best.error, 0, stalled + 1)
+        here = Point(x, lam, error, step.definite)
+        best = jax.tree.map(lambda a, b: jnp.where(error < best.error, a, b), here, best)
+        moved = jnp.all(jnp.isfinite(step.x)) & jnp.all(jnp.isfinite(step.lam))
+        go = moved & jnp.isfinite(error) & (error > GOOD * eps)
+        x, lam = jnp.where(go, step.x, x), jnp.where(go, step.lam, lam)
+        return x, lam, best, stalled, k + 1, go
+
+    x = jnp.where(width > 0, jnp.clip(x, frame.low, frame.high), frame.low)
+    begin = (x, lam, best, jnp.int32(0), jnp.int32(0), jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(lam)))
+    _, _, best, _, k, _ = lax.while_loop(goes_on, body, begin)
+    return best, k
+
+
+def curvature_product(both: Both, x: jax.Array) -> Any:
+    """Whether JAX has second derivatives: None where it has not."""
+    return modes.curvature(lambda x: jnp.sum(both(x)), x)
+
+
+def curvature(both: Both, product: Any, x: jax.Array, lam: jax.Array, frame: Frame) -> jax.Array:
+    """The Hessian of the Lagrangian, (n, n), in units of the box; from differences of gradients without `product`."""
+    inside = exact.within(x, (frame.low, frame.high))
+    value = lambda x: both(x) @ jnp.concatenate([jnp.ones(1, x.dtype), lam])  # noqa: E731
+    of_value = None if product is None else modes.curvature(value, inside)
+    region = Region(frame.low, frame.high, frame.width)
+    return implicit.hessian(value, of_value, inside, region, frame.width > 0)
+
+
+class Step(NamedTuple):
+    """What follows from a point: its natural residual, whether it may be a minimum, and the next point."""
+
+    x: jax.Array
+    lam: jax.Array
+    error: jax.Array
+    definite: jax.Array
+
+
+def _step(
+    x: jax.Array, lam: jax.Array, c: jax.Array, g: jax.Array, J: jax.Array, H: jax.Array, frame: Frame
+) -> Step:  # fmt: skip
+    """H in units of the box."""
+    n, width, eps = len(x), frame.width, float(jnp.finfo(x.dtype).eps)
+    rho, loose = eps**STIFF, eps**LOOSE
+    tiny = float(jnp.finfo(x.dtype).tiny)
+    movable = width > 0
+    safe = jnp.where(movable, width, 1)
+    slope, rows = g * width, J * width[None]
+    length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
+    unit = jnp.maximum(jnp.maximum(jnp.max(jnp.abs(slope)), jnp.max(jnp.abs(H))), tiny)
+    A, mu = rows / length[:, None], lam * length / unit
+    above, below = (c - frame.upper) / length, (c - frame.lower) / length
+    equal = frame.equal
+    up = equal | (above + mu > 0)
+    down = ~up & (below + mu < 0)
+    active = up | down
+    r = jnp.where(up, above, jnp.where(down, below, 0))
+    z = (slope + rows.T @ lam) / unit
+    u, to_high = jnp.where(movable, (x - frame.low) / safe, 0), jnp.where(movable, (frame.high - x) / safe, 0)
+    low, high = ~movable | (u - z < 0), movable & (to_high + z < 0)
+    free = ~low & ~high
+    onto = jnp.where(low, -u, jnp.where(high, to_high, 0))  # of the variables that a bound holds
+    residual = jnp.concatenate([jnp.where(active, r, -mu), jnp.where(free, z, onto)])
+    error = jnp.where(jnp.all(jnp.isfinite(residual)), jnp.max(jnp.abs(residual)), jnp.inf)
+
+    A = jnp.where(active[:, None], A, 0)
+    H = H / unit
+    r = r + A @ onto
+    ahead = z + H @ onto + rho * A.T @ r
+    stiff = H + rho * A.T @ A
+    stiff = jnp.where(free[:, None] & free[None], stiff, 0) + jnp.diag(jnp.where(free, 0, 1).astype(x.dtype))
+    held = jnp.where(free[None], A, 0)
+    corner = jnp.diag(jnp.where(active, -loose, -1).astype(x.dtype))
+    K = jnp.concatenate([jnp.concatenate([stiff, held.T], axis=1), jnp.concatenate([held, corner], axis=1)], axis=0)
+    right = jnp.concatenate([jnp.where(free, -ahead, 0), jnp.where(active, -r, mu)])
+    solution, least = eliminate(K, right, n)
+    d, d_mu = jnp.where(free, solution[:n], onto), solution[n:]
+    longest = jnp.max(jnp.abs(d), initial=0)
+    d = d * jnp.minimum(1.0, LONGEST / jnp.maximum(longest, tiny))
+    trial = jnp.clip(x + d * width, frame.low, frame.high)
+    whole = longest <= LONGEST
+    trial = jnp.where(whole & low, frame.low, jnp.where(whole & high, frame.high, trial))
+    return Step(trial, jnp.where(active, mu + d_mu, 0) * unit / length, error, least >= -(eps**LOOSE))
+
+
+def eliminate(K: jax.Array, right: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
+    """The solution of K v = right, (N,), and the least of the first n pivots; by Gauss and Jordan, without pivoting.
+
+    K is positive definite in its first n rows, and negative in the rest of what is then left; a pivot of another sign
+    changes it. (LAPACK's factorisations take one small matrix after the other; this takes all of a batch at once.)
+    """
+    N, eps = len(right), float(jnp.finfo(K.dtype).eps)
+    flat = eps**FLAT
+
+    def column(k, carry):
+        M, least = carry
+        pivot = M[k, k]
+        first = k < n
+        size = jnp.maximum(jnp.abs(pivot), flat)
+        row = (M[k] / jnp.where(first, size, -size)).at[k].set(1)
+        M = (M - M[:, k][:, None] * row[None]).at[k].set(row)
+        return M, jnp.where(first, jnp.minimum(least, pivot), least)
+
+    begin = jnp.concatenate([K, right[:, None]], axis=1), jnp.asarray(jnp.inf, K.dtype)
+    M, least = lax.fori_loop(0, N, column, begin)
+    return M[:, N], least
+
+
+def restore(both: Both, x: jax.Array, frame: Frame, most: Any) -> tuple[jax.Array, jax.Array]:
+    """The feasible point nearby, or that of the least violation, and the steps; by least-norm steps onto the rows.
+
+    most: steps at most, traced. Every equality stays in the system, one that holds exactly too: else the next step
+    would break it.
+    """
+    m, width, eps = len(frame.lower), frame.width, float(jnp.finfo(x.dtype).eps)
+    tiny = float(jnp.finfo(x.dtype).tiny)
+
+    def goes_on(carry):
+        *_, k, go = carry
+        return go & (k < most)
+
+    def body(carry):
+        x, best, least, k, _ = carry
+        _, c, _, J = exact.slopes_at(both, m, x, (frame.low, frame.high))
+        rows = J * width[None]
+        length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
+        r = kkt.excess(c, frame, jnp) / length
+        worst = jnp.max(jnp.abs(r), initial=0)
+        worst = jnp.where(jnp.all(jnp.isfinite(r)) & jnp.all(jnp.isfinite(rows)), worst, jnp.inf)
+        best, least = jnp.where(worst < least, x, best), jnp.minimum(worst, least)
+        wanted = frame.equal | (r != 0)
+        A = jnp.where(wanted[:, None], rows / length[:, None], 0)
+        step = jnp.zeros_like(x)
+        for _ in range(2):  # the second time without the variables that a bound stops
+            product = A @ A.T + jnp.diag(jnp.where(wanted, eps**LOOSE, 1).astype(x.dtype))
+            step = A.T @ eliminate(product, jnp.where(wanted, -r, 0), m)[0]
+            stopped = ((x <= frame.low) & (step < 0)) | ((x >= frame.high) & (step > 0))
+            A = jnp.where(stopped[None], 0, A)
+        moved = jnp.clip(x + jnp.clip(step, -FARTHEST, FARTHEST) * width, frame.low, frame.high)
+        go = jnp.isfinite(worst) & (worst > GOOD * eps) & jnp.all(jnp.isfinite(moved))
+        return jnp.where(go, moved, x), best, least, k + 1, go
+
+    x = jnp.clip(x, frame.low, frame.high)
+    begin = (x, x, jnp.asarray(jnp.inf, x.dtype), jnp.int32(0), jnp.asarray(True))
+    _, best, _, k, _ = lax.while_loop(goes_on, body, begin)
+    return best, k

@@ -1,0 +1,183 @@
+"""What is searched under constraints: the rows, their scales, and what all searches of one problem have learned."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.constraints import feasible, kkt, lagrangian
+from jaxglobal.constraints.exact import Exact
+from jaxglobal.constraints.kkt import Frame
+from jaxglobal.constraints.lagrangian import Packed
+from jaxglobal.problem import lattice
+from jaxglobal.problem.constraint import Rows
+from jaxglobal.problem.objective import Objective
+from jaxglobal.starts import lastlook
+
+SAMPLE = 32  # points at whose slopes f and the rows are scaled
+LEAST_SLOPE = 1e-12  # of which a scale is made
+SAME_PLACE = 1e-3  # of the box: an end is that of a known minimum
+SAME_VALUE = 1e-3  # of 1 + abs of the scaled value
+KEPT = 64  # minima that an end is compared with
+SAME_HELD, KEPT_HELD = 1e-2, 512  # the same where whole numbers are held, and agree
+
+
+@dataclasses.dataclass
+class Subject:
+    """What the streams of one search share.
+
+    Attributes:
+        rows: the constraints.
+        exact: values, slopes and curvature.
+        frame: box and bounds in float64.
+        dtype: of x.
+        most: the violation that counts as none.
+        whole: (n,) which variables are whole numbers, which searches hold still.
+        size: (1 + m,) one over the usual slopes of f and the rows, in units of the box.
+        measured: whether these are known.
+        least: (m,) an excess of each row that is none but rounding.
+        barren: (k, n) of whole numbers, zeros beside: where a search has been led to no feasible point, once each time.
+        known: (k, n), (k,) and (k,) polished minima, their scaled values and their ranks, best first.
+    """
+
+    rows: Rows
+    exact: Exact
+    frame: Frame
+    dtype: np.dtype
+    most: float
+    whole: np.ndarray
+    size: np.ndarray = dataclasses.field(init=False)
+    measured: bool = False
+    least: np.ndarray = dataclasses.field(init=False)
+    barren: np.ndarray = dataclasses.field(init=False)
+    known: tuple[np.ndarray, np.ndarray, np.ndarray] = dataclasses.field(init=False)
+
+    def __post_init__(self):
+        """Nothing is known."""
+        self.size, self.least = np.ones(1 + self.rows.m), np.zeros(self.rows.m)
+        self.known = np.zeros((0, len(self.frame.low))), np.zeros(0), np.zeros(0)
+        self.barren = np.zeros((0, len(self.frame.low)))
+
+    def scale(self) -> int:
+        """Measures the scales, if they are not known; how many evaluations that took."""
+        if self.measured:
+            return 0
+        frame = self.frame
+        unit = lastlook.points(SAMPLE, len(frame.low), np.random.default_rng(0))
+        unit = lattice.snapped(unit, lattice.values(frame.low, frame.high, self.whole))
+        seen = self.exact.slopes(lattice.rounded(frame.low + frame.width * unit, self.whole))
+        slopes = lengths(seen.g, seen.J, frame)
+        if np.any(self.whole):  # what has no slope may change with whole numbers alone
+            flat = ~np.any(slopes > 0, axis=0)
+            slopes[:, flat] = spreads(np.concatenate([seen.f[:, None], seen.c], axis=1))[flat]
+            self.frame = frame._replace(spread=np.where(flat, np.nan_to_num(slopes[0]), 0.0)[1:])
+        slopes = np.where(np.isfinite(slopes) & (slopes > LEAST_SLOPE), slopes, np.nan)
+        some = np.any(np.isfinite(slopes), axis=0)
+        self.size[some] = 1 / np.nanmedian(slopes[:, some], axis=0)
+        lowest = np.zeros(len(some))
+        lowest[some] = np.nanmin(slopes[:, some], axis=0)
+        self.least = feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:]
+        self.measured = True
+        return SAMPLE
+
+    def frame_at(self, x: np.ndarray) -> Frame:
+        """The box and the bounds of the rows for a search from x, (n,), which holds its whole numbers."""
+        if not np.any(self.whole):
+            return self.frame
+        low, high = (np.where(self.whole, x, side) for side in (self.frame.low, self.frame.high))
+        return self.frame._replace(low=low, high=high)
+
+    @property
+    def still(self) -> bool:
+        """Whether no variable moves in a search."""
+        return bool(np.any(self.whole)) and not np.any(~self.whole & (self.frame.width > 0))
+
+    def hopeless(self, x: np.ndarray) -> np.ndarray:
+        """(k,) Whether a search from x, (k, n), changes nothing: none moves, or a row of whole numbers is violated."""
+        if self.still:
+            return np.ones(len(x), bool)
+        over = np.abs(np.array([kkt.excess(c, self.frame) for c in self.exact.slopes(x).c]))
+        return np.any((over > self.least) & (self.frame.spread > 0), axis=1)
+
+    def packed(self, x: np.ndarray, lam: np.ndarray, size: np.ndarray, rho: Any, stage: tuple) -> np.ndarray:
+        """(k, ...) Starts from x, (k, n), with scaled multipliers lam, (k, m), and scales (k, 1 + m).
+
+        stage: violation, projected gradient and evaluations with which the searches end.
+        """
+        column = lambda number: np.broadcast_to(np.asarray(number, float).reshape(-1, 1), (len(x), 1))  # noqa: E731
+        least, flat, most = (column(number) for number in stage)
+        parts = Packed(x, lam, size[:, 1:], size[:, :1], column(rho), least, flat, most)
+        return np.concatenate(parts, axis=1).astype(self.dtype)
+
+    def unpacked(self, packed: np.ndarray) -> Packed:
+        """The parts of packed rows, (k, ...), in float64, each (k, ...)."""
+        parts = lagrangian.unpack(packed.astype(np.float64).T, self.rows.m)
+        return Packed(*(np.asarray(part).T for part in parts))
+
+    def violation(self, c: np.ndarray, J: np.ndarray) -> float:
+        """The largest of a point, in the rows' own scales."""
+        return float(np.max(feasible.violations(c, J, self.frame, self.least), initial=0.0))
+
+    def ranks(self, x: np.ndarray) -> np.ndarray:
+        """(k,) The ranks of points, (k, n), as they are."""
+        seen = self.exact.slopes(x.astype(self.dtype))
+        told = zip(seen.f, seen.c, seen.J, strict=True)
+        return np.array(
+            [feasible.ranked(float(f), self.violation(c, J), self.most, self.dtype) for f, c, J in told], float
+        )
+
+    def at_known(self, x: np.ndarray, value: float) -> tuple[np.ndarray, float] | None:
+        """The known minimum at which a search has ended, at this scaled value, and its rank."""
+        places, values, ranks = self.known
+        if not len(values):
+            return None
+        width = np.where(self.frame.width > 0, self.frame.width, 1)
+        near = np.max(np.abs(places - x) / width, axis=1) <= (SAME_HELD if np.any(self.whole) else SAME_PLACE)
+        near &= np.all(np.where(self.whole, places == x, True), axis=1)
+        near &= np.abs(values - value) <= SAME_VALUE * (1 + np.abs(values))
+        return (places[near][0], float(ranks[near][0])) if np.any(near) else None
+
+    def remember(self, x: np.ndarray, value: float, rank: float) -> None:
+        """One more minimum, among the best that are kept."""
+        places, values, ranks = self.known
+        if len(values) and np.any(np.all(places == x, axis=1)):
+            return
+        values, ranks = np.append(values, value), np.append(ranks, rank)
+        kept = KEPT_HELD if np.any(self.whole) else KEPT
+        places, order = np.concatenate([places, x[None]]), np.argsort(values, kind="stable")[:kept]
+        self.known = places[order], values[order], ranks[order]
+
+    def save(self) -> dict[str, np.ndarray]:
+        """What is known, as arrays."""
+        known = dict(zip(("known_x", "known_f", "known_rank"), self.known, strict=True))
+        spread = np.broadcast_to(self.frame.spread, self.least.shape)
+        sizes = {"sizes": self.size, "least": self.least, "spread": spread}
+        return known | sizes | {"barren": self.barren, "measured": np.array(self.measured)}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
+        self.known = arrays["known_x"], arrays["known_f"], arrays["known_rank"]
+        self.size, self.least, self.measured = arrays["sizes"], arrays["least"], bool(arrays["measured"])
+        self.frame, self.barren = self.frame._replace(spread=arrays["spread"]), arrays["barren"]
+
+
+def subject(rows: Rows, ctol: float, exact: Exact, problem: Objective) -> Subject:
+    """What is searched. ctol: the violation that counts as none."""
+    sides = (np.asarray(side, np.float64) for side in (problem.lower, problem.upper, rows.lower, rows.upper))
+    dtype = problem.structure.dtype
+    return Subject(rows, exact, Frame(*sides), dtype, feasible.tolerance(ctol, dtype), problem.whole)
+
+
+def spreads(values: np.ndarray) -> np.ndarray:
+    """(1 + m,) By how much values at points, (k, 1 + m), differ: the median distance from the median; NaN for none."""
+    some = np.any(np.isfinite(values), axis=0)
+    out, values = np.full(len(some), np.nan), np.where(np.isfinite(values), values, np.nan)[:, some]
+    out[some] = np.nanmedian(np.abs(values - np.nanmedian(values, axis=0, keepdims=True)), axis=0)
+    return out
+
+
+def lengths(g: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:
+    """(k, 1 + m) Lengths of the slopes of f and the rows, in units of the box."""
+    both = np.concatenate([g[:, None], J], axis=1) * frame.width
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.linalg.norm(both, axis=2)

@@ -1,0 +1,201 @@
+"""What many searches under constraints share: the rows of all problems, and the programs that finish their ends.
+
+A program takes a block of ends at a time, each with the args and bounds of its own problem, and is in float64 where the
+function can be traced so. See packing.py for one of them.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal.constraints import exact, feasible, lagrangian
+from jaxglobal.constraints.kkt import Frame
+from jaxglobal.constraints.packing import Packing, Sizes, Told
+from jaxglobal.constraints.semismooth import End
+from jaxglobal.engine import compiling, devices, precise
+from jaxglobal.engine.streams import thread_pool
+from jaxglobal.problem import constraint, family, keys
+from jaxglobal.problem.closed import Closed
+from jaxglobal.problem.constraint import Rows
+from jaxglobal.problem.family import Family
+from jaxglobal.problem.objective import Objective
+
+BLOCK = 256  # ends of a call
+FEW = 128  # problems up to which programs are rather there soon than fast
+ADDED = 3  # args before the user's own: lower and upper bounds of the rows, and the scales
+
+
+@dataclasses.dataclass(frozen=True)
+class Subjects:
+    """P problems of n variables and m rows.
+
+    Attributes:
+        rows: the constraints; their bounds are (P, m).
+        closed: the function whose outputs are the value, and a pair whose second part is the rows.
+        leaves: what it takes beside x: those of the args, (P, ...), and the constants.
+        args: how many of the leaves are of the args.
+        box: (2, n) or (P, 2, n), of the dtype of the programs.
+        packing: what becomes of one problem.
+    """
+
+    rows: Rows
+    closed: Closed
+    leaves: list[Any]
+    args: int
+    box: np.ndarray
+    packing: Packing
+
+    @property
+    def block(self) -> int:
+        """Ends of a call."""
+        return min(BLOCK, max(16, 1 << (4 * len(self.rows.lower) - 1).bit_length()))
+
+    def compile(self) -> Callable[[], None]:
+        """Compiles the programs of a search, side by side: that of the scales now; waits for the others when called."""
+        others = [thread_pool(4).submit(self._program, name) for name in ("finish", "told")]
+        self._program("sizes")
+
+        def wait() -> None:
+            for other in others:
+                other.result()
+
+        return wait
+
+    def sizes(self, problem: np.ndarray) -> Sizes:
+        """The scales of these problems, (k,), each (k, ...)."""
+        return Sizes(*self._call("sizes", problem))
+
+    def finish(self, problem: np.ndarray, packed: np.ndarray, sizes: Sizes, restorations: int) -> End:
+        """What becomes of searches of these problems, (k,), that ended at packed variables, (k, ...)."""
+        limit = np.full(len(problem), restorations, np.int32)
+        return End(*self._call("finish", problem, packed, *sizes, limit))
+
+    def renewed(self, problem: np.ndarray, packed: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Searches of these problems, (k, ...) packed, at fresh points of their boxes. number: (k,) of the searches."""
+        box = self.box[problem] if self.box.ndim == 3 else self.box
+        return self.packing.renewed(packed, number, box[..., 0, :], box[..., 1, :], np)
+
+    def told(self, problem: np.ndarray, x: np.ndarray, sizes: Sizes) -> Told:
+        """What is measured at points of these problems, (k, n)."""
+        return Told(*self._call("told", problem, x, *sizes))
+
+    def frame(self, problem: int) -> Frame:
+        """The box and the bounds of a problem, in float64."""
+        box = self.box[problem] if self.box.ndim == 3 else self.box
+        return Frame(*(np.asarray(side, np.float64) for side in (*box, *self._bounds(problem))))
+
+    def _bounds(self, problem: Any) -> tuple[np.ndarray, np.ndarray]:
+        return self.rows.lower[problem], self.rows.upper[problem]
+
+    def _given(self, problem: np.ndarray) -> tuple[Any, ...]:
+        """Frame and leaves of these problems."""
+        box, dtype = self.box[problem] if self.box.ndim == 3 else self.box, self.box.dtype
+        bounds = (side.astype(dtype) for side in self._bounds(problem))
+        frame = Frame(box[..., 0, :], box[..., 1, :], *bounds)
+        own = [np.asarray(leaf)[problem] for leaf in self.leaves[: self.args]]
+        return frame, [*own, *self.leaves[self.args :]]
+
+    def _call(self, name: str, problem: np.ndarray, *rows: Any) -> list[np.ndarray]:
+        k, size, dtype = len(problem), self.block, self.box.dtype
+        program, blocks = self._program(name), max(-(-k // size), 1)
+        index = np.minimum(np.arange(blocks * size), k - 1)
+        rows = tuple(part if part.dtype == np.int32 else part.astype(dtype) for part in map(np.asarray, rows))
+
+        def run(i: int) -> Any:
+            here = index[i * size : (i + 1) * size]
+            with jax.enable_x64(dtype == np.float64), jax.disable_jit(False), jax.debug_nans(False):
+                return jax.device_get(program(*self._given(problem[here]), *(part[here] for part in rows)))
+
+        parts = list(thread_pool(2).map(run, range(blocks))) if blocks > 1 else [run(0)]
+        return [np.concatenate(fields)[:k] for fields in zip(*parts, strict=True)]
+
+    def _program(self, name: str) -> Any:
+        """The program, compiled at the first use."""
+        shapes, dtype = tuple(np.shape(leaf)[1:] for leaf in self.leaves), self.box.dtype
+        soon = len(self.rows.lower) <= FEW and devices.soon(self.closed.cost, jax.default_backend()) > 0
+        key = ("many", name, self.block, self.packing.key, self.box.ndim, shapes, soon)
+        if key not in self.closed.programs:
+            n, m, size = self.box.shape[-1], self.packing.m, self.block
+            of = lambda *shape: jax.ShapeDtypeStruct((size, *shape), dtype)  # noqa: E731
+            scales = (of(1 + m), of(m))
+            given = {
+                "sizes": (),
+                "finish": (of(lagrangian.packed_size(n, m)), *scales, jax.ShapeDtypeStruct((size,), np.int32)),
+                "told": (of(n), *scales),
+            }[name]
+            of_box = 0 if self.box.ndim == 3 else None
+            own = [0] * self.args + [None] * (len(self.leaves) - self.args)
+            frame: Any = Frame(of_box, of_box, 0, 0, None)
+            run = jax.vmap(getattr(self, f"_{name}"), in_axes=(frame, own, *[0] * len(given)))
+            run = self.closed.safe(run, jax.default_backend())
+            with jax.enable_x64(dtype == np.float64):
+                example = self._given(np.zeros(size, np.int64))
+                self.closed.programs[key] = compiling.compiled(jax.jit(run).lower(*example, *given), soon)
+        return self.closed.programs[key]
+
+    def _sizes(self, frame: Frame, leaves: list[Any]) -> Any:
+        return tuple(self.packing.sizes(frame, leaves))
+
+    def _finish(self, frame: Frame, leaves: list[Any], packed: Any, size: Any, least: Any, restorations: Any) -> Any:
+        return tuple(self.packing.finish(packed, Sizes(size, least), frame, leaves, restorations))
+
+    def _told(self, frame: Frame, leaves: list[Any], x: Any, size: Any, least: Any) -> Any:
+        lam = self.packing.multipliers(x, Sizes(size, least), frame, leaves)
+        return tuple(self.packing.told(x, lam, Sizes(size, least), frame, leaves))
+
+
+def read(
+    fun: Callable[..., Any], bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any,
+    integrality: Any, constraints: Any, ctol: float,
+) -> tuple[Family, Subjects] | None:  # fmt: skip
+    """The problems, whose args begin with bounds and scales of the rows, and the constraints; None without."""
+    plain = family.check_problems(None, bounds, args, x0, open, has_aux, bounds_axis, integrality)
+    structure, count = plain.structure, plain.count
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), plain.args)
+    rows = constraint.read(constraints, structure, one, count=count)
+    if rows is None:
+        return None
+    constraint.check_box(plain.open, integrality, structure)
+    both, dtype, m = constraint.beside(fun, rows, has_aux), structure.dtype, rows.m
+    sides = (np.broadcast_to(side, (count, m)) for side in (rows.lower, rows.upper))
+    rows = rows._replace(**dict(zip(("lower", "upper"), sides, strict=True)))
+    given = args if isinstance(args, tuple) else (args,)
+    added = (rows.lower, rows.upper, np.zeros((count, 1 + m), dtype))
+
+    def searched(x, lower, upper, size, *args):
+        return both(x, *args)
+
+    problems = family.check_problems(searched, bounds, (*added, *given), x0, open, True, bounds_axis, integrality)
+    problems = dataclasses.replace(problems, has_aux=bool(has_aux))
+    closed, leaves, wide = problems.closed, problems.leaves[ADDED:], np.dtype(dtype)
+    outputs = functools.partial(_without, exact.outputs(closed, dtype), m)
+    if dtype == np.float32:
+        traced = precise.traced(both, jax.tree.map(lambda leaf: leaf[0], given), _one(problems))
+        if traced is not None:
+            closed, wide = traced.closed, np.dtype(np.float64)
+            with jax.enable_x64(True):
+                leaves = [keys.numbers(precise.widened(leaf)) for leaf in jax.tree.leaves(family.read_args(given))]
+                outputs = exact.outputs(closed, wide)
+    leaves = [np.asarray(leaf) for leaf in leaves]
+    box = problems.box.astype(wide)
+    pack = Packing(outputs, m, feasible.tolerance(ctol, dtype), np.dtype(dtype))
+    return problems, Subjects(rows, closed, [*leaves, *closed.constants], len(leaves), box, pack)
+
+
+def _without(outputs: Callable[..., Any], m: int, x: jax.Array, leaves: list[Any]) -> tuple[jax.Array, jax.Array]:
+    """The outputs, without the args that were added, of which the function itself knows nothing."""
+    none = jnp.zeros(m, x.dtype)
+    return outputs(x, [none, none, jnp.zeros(1 + m, x.dtype), *leaves])
+
+
+def _one(problems: Family) -> Objective:
+    """One of the problems, to be traced."""
+    box = problems.box[0] if problems.box.ndim == 3 else problems.box
+    return Objective(
+        problems.structure, box[0], box[1], problems.free, problems.open, (), True, problems.closed, problems.whole
+    )

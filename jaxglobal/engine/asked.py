@@ -1,0 +1,243 @@
+"""The lanes of a search whose points somebody else evaluates: a person, a simulator, a pool of processes.
+
+The same local searches as in the compiled loop, `begin` and `advance` of their `descent.Program`, in the same lanes;
+but a lane stands still until the value and the gradient at its point have been told, in whatever order and however
+late. The object has the methods of `streams.Streams`, so that the driver does not see the difference.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxglobal.engine.spent import Spent
+from jaxglobal.engine.sweep import lane_shapes
+from jaxglobal.evidence import minima
+from jaxglobal.local import descent
+from jaxglobal.local.descent import Program
+from jaxglobal.local.descent import Rules as LocalRules
+from jaxglobal.problem.region import Region
+from jaxglobal.result import LocalStatus
+
+WAITING = 2**12  # starts in the queue, at most
+NUMBERS = 2**22  # in these starts, at most; never fewer than lanes
+
+
+class Asked(NamedTuple):
+    """Points to evaluate.
+
+    Attributes:
+        ids: (k,) a number for each, to tell its value by.
+        x: (k, n) the points.
+        problem: (k,) the problem of each; 0 where there is one.
+    """
+
+    ids: np.ndarray
+    x: np.ndarray
+    problem: np.ndarray
+
+
+@functools.lru_cache(256)
+def advance_of(program: Program, own: bool) -> Any:
+    """Advances the lanes whose evaluation has been told; compiled once for their shapes, whatever the function."""
+
+    def advance(lane: Any, f, g, told, region: Region, rules: LocalRules):
+        sides = (side.T if own else side[:, None] for side in region)
+        advanced = program.advance(lane, f[None], g.T, Region(*sides), rules)
+        return descent.choose_by_lane(told, advanced, lane)
+
+    return jax.jit(advance, donate_argnums=0)
+
+
+class AskedLanes:
+    """Lanes that wait to be told.
+
+    Attributes:
+        spent: evaluations told so far; no lane is evaluated without a search.
+        best: the value, the point and the gradient of the best evaluation told so far.
+    """
+
+    def __init__(self, lanes: int, region: Region, program: Program, own: bool = False):
+        """Idle lanes. region: of the problem, each (n,), or of each problem, (P, n), where they differ."""
+        self.region, self._own, self.lanes, self._program = region, own, lanes, program
+        self.n, self.dtype = np.shape(region.width)[-1], np.dtype(region.width.dtype)
+        self.spent = Spent()
+        self.best: tuple[float, np.ndarray, np.ndarray] | None = None
+        self._serial = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        n, lanes, dtype = self.n, self.lanes, self.dtype
+        with jax.enable_x64(dtype == np.float64):
+            shapes = lane_shapes(self._program, n, lanes, dtype)
+            self.lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+        self.queue: list[tuple[np.ndarray, float, int, int]] = []  # start, first step, number, problem
+        self.at_work = np.full((lanes, 2), -1, np.int64)
+        self.first_step = np.ones(lanes, dtype)
+        self._ids = np.full(lanes, -1, np.int64)  # of the point that has been asked, -1 where it has not
+        self._told = np.zeros(lanes, bool)
+        self._f, self._g = np.zeros(lanes, dtype), np.zeros((lanes, n), dtype)
+
+    @property
+    def room(self) -> int:
+        """Starts that can be dealt: none unless the queue is empty."""
+        return 0 if self.queue else min(WAITING, max(NUMBERS // self.n, self.lanes))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a start waits or a lane is at work."""
+        return bool(self.queue) or bool(np.any(self.at_work[:, 0] >= 0))
+
+    def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
+        """Takes starts, as `Streams.deal`."""
+        k = len(starts)
+        self.queue += zip(starts, np.broadcast_to(first_step, k), number, np.broadcast_to(problem, k), strict=True)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Gives the idle lanes the next starts."""
+        idle = np.flatnonzero(self.at_work[:, 0] < 0)[: len(self.queue)]
+        if not len(idle):
+            return
+        taken, self.queue = self.queue[: len(idle)], self.queue[len(idle) :]
+        trial, nfev, status = (np.array(leaf) for leaf in (self.lane.trial, self.lane.nfev, self.lane.status))
+        for i, (start, first_step, number, problem) in zip(idle, taken, strict=True):
+            trial[:, i], self.first_step[i], self.at_work[i] = start, first_step, (number, problem)
+        nfev[0, idle] = status[0, idle] = 0
+        self.lane = self.lane._replace(trial=trial, nfev=nfev, status=status)
+
+    @property
+    def movable(self) -> bool:
+        """Whether a run would change anything: something has been told, or no lane is at work."""
+        return bool(np.any(self._told)) or not self.busy
+
+    @property
+    def open_lanes(self) -> np.ndarray:
+        """The lanes whose point has not been asked yet."""
+        return np.flatnonzero((self.at_work[:, 0] >= 0) & (self._ids < 0))
+
+    def ask(self, k: int) -> Asked:
+        """Up to k points that nobody has been asked for."""
+        chosen = self.open_lanes[:k]
+        self._ids[chosen] = self._serial + np.arange(len(chosen))
+        self._serial += len(chosen)
+        x = np.asarray(self.lane.trial)[:, chosen].T.copy()
+        return Asked(self._ids[chosen], x, np.maximum(self.at_work[chosen, 1], 0))
+
+    def tell(self, ids: Sequence[int] | np.ndarray, f: np.ndarray, g: np.ndarray) -> None:
+        """Takes values, (k,), and gradients, (k, n), at asked points; those of searches that were cut are dropped.
+
+        Raises:
+            ValueError: a point was never asked, or has been told before.
+        """
+        ids = np.asarray(ids, np.int64)
+        if np.any((ids < 0) | (ids >= self._serial)):
+            raise ValueError(
+                f"`ids` must be those of points that were asked; got {ids[(ids < 0) | (ids >= self._serial)][0]}."
+            )
+        where = {int(number): lane for lane, number in enumerate(self._ids) if number >= 0}
+        known = np.array([int(number) in where for number in ids], bool)
+        lanes = np.array([where[int(number)] for number in ids[known]], np.int64)
+        if np.any(self._told[lanes]) or len(set(lanes)) < len(lanes):
+            raise ValueError("`ids` must be told once; one of them has been told before.")
+        self._told[lanes], self._f[lanes], self._g[lanes] = True, f[known], g[known]
+        self.spent = self.spent.add(len(lanes), ticks=len(lanes))
+        for lane in lanes:
+            if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):
+                self.best = float(self._f[lane]), np.asarray(self.lane.trial)[:, lane].copy(), self._g[lane].copy()
+
+    def gather(self, news: Any) -> list[Any]:
+        """As `Streams.gather`; no other process takes part."""
+        return [news]
+
+    def serve(self, problems: Any) -> None:
+        """As `Streams.serve`."""
+        self.region = problems.region
+
+    def run(
+        self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
+    ) -> minima.Ended:
+        """Advances the lanes that have been told, by one evaluation; returns the searches that ended."""
+        if not np.any(self._told):
+            return self._ended(np.zeros(0, np.int64))
+        advance = advance_of(self._program, self._own)
+        region = self.region
+        if self._own:
+            of_lanes: Any = [np.asarray(side)[np.maximum(self.at_work[:, 1], 0)] for side in region]
+            region = Region(*of_lanes)
+        rules = rules._replace(first_step=self.first_step[None])
+        with jax.enable_x64(self.dtype == np.float64):
+            self.lane = advance(self.lane, self._f, self._g, self._told, region, rules)
+        self._ids[self._told] = -1
+        done = np.flatnonzero(self._told & (np.asarray(self.lane.status)[0] != LocalStatus.RUNNING))
+        self._told[:] = False
+        ended = self._ended(done)
+        self.at_work[done] = -1
+        self._fill()
+        return ended
+
+    def _ended(self, lanes: np.ndarray, status: LocalStatus | None = None) -> minima.Ended:
+        """The searches of these lanes as ended."""
+        lane = self.lane
+        x, f = np.asarray(lane.best_x)[:, lanes].T.copy(), np.asarray(lane.best_f)[0, lanes].copy()
+        how = np.asarray(lane.status)[0, lanes].astype(np.int64)
+        how = how if status is None else np.full(len(lanes), int(status), np.int64)
+        number, problem = self.at_work[lanes].T.copy()
+        return minima.Ended(x, f, number, how, np.asarray(lane.nfev)[0, lanes].astype(np.int64), problem)
+
+    def under_way(self) -> tuple[np.ndarray, np.ndarray]:
+        """As `Streams.under_way`."""
+        works, waiting = self.at_work[:, 0] >= 0, np.array([start[3] for start in self.queue], np.int64)
+        nfev = np.asarray(self.lane.nfev)[0, works]
+        return np.concatenate([self.at_work[works, 1], waiting]), np.concatenate([nfev, np.zeros(len(waiting), int)])
+
+    def drop(self, problems: np.ndarray) -> minima.Ended:
+        """As `Streams.drop`; points of these problems that were asked are dropped."""
+        self.queue = [start for start in self.queue if start[3] not in problems]
+        works = (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
+        ended = self._ended(np.flatnonzero(works & (np.asarray(self.lane.nfev)[0] > 0)), LocalStatus.CUT)
+        self.at_work[works], self._ids[works], self._told[works] = -1, -1, False
+        self._fill()
+        return ended
+
+    def cut(self) -> minima.Ended:
+        """Ends the searches at work where they are; starts that wait, and points that were asked, are dropped."""
+        begun = np.flatnonzero((self.at_work[:, 0] >= 0) & (np.asarray(self.lane.nfev)[0] > 0))
+        ended = self._ended(begun, LocalStatus.CUT)
+        self._clear()
+        return ended
+
+    def save(self) -> dict[str, np.ndarray]:
+        """The lanes, their searches and the starts that wait, as arrays. Points that are out will be asked again."""
+        fields: Any = zip(*self.queue, strict=True) if self.queue else ((), (), (), ())
+        starts, first_step, number, problem = (np.array(field) for field in fields)
+        f, x, g = self.best or (np.inf, np.zeros(self.n), np.zeros(self.n))
+        arrays = {
+            "spent": np.array(self.spent), "serial": np.array(self._serial),
+            "at_work": self.at_work, "first_step": self.first_step,
+            "told": self._told, "f": self._f, "g": self._g, "best_f": np.array(f), "best_x": x, "best_g": g,
+            "starts": starts.reshape(-1, self.n), "steps": first_step, "numbers": number, "problems": problem,
+        }  # fmt: skip
+        return arrays | {f"lane{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(self.lane))}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
+        self.spent = Spent(*(int(count) for count in arrays["spent"]))
+        self._serial = int(arrays["serial"])  # so that an answer to an earlier process is known as one, and dropped
+        self.at_work, self.first_step = arrays["at_work"].copy(), arrays["first_step"].copy()
+        self._told, self._f, self._g = (arrays[name].copy() for name in ("told", "f", "g"))
+        self._ids = np.where(self._told, 0, -1)
+        if np.isfinite(arrays["best_f"]):
+            self.best = float(arrays["best_f"]), arrays["best_x"], arrays["best_g"]
+        waiting = (arrays[name] for name in ("starts", "steps", "numbers", "problems"))
+        self.queue = [(x, float(step), int(i), int(p)) for x, step, i, p in zip(*waiting, strict=True)]
+        leaves = [arrays[f"lane{k}"] for k in range(len(jax.tree.leaves(self.lane)))]
+        self.lane = jax.tree.unflatten(jax.tree.structure(self.lane), leaves)
+
+    def gradient(self, x: np.ndarray) -> np.ndarray:
+        """The gradient at x, (n,), as it was told; NaN where the best search ended elsewhere."""
+        if self.best is not None and np.array_equal(self.best[1], x):
+            return np.where(np.asarray(self.region.width) > 0, self.best[2], 0)
+        return np.full(self.n, np.nan, self.dtype)

@@ -1,0 +1,257 @@
+"""Lanes whose points Python evaluates: what they ask for becomes calls, what these return values and gradients.
+
+Each call is independent: a slow one holds back its own lane alone.
+"""
+
+import collections
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.engine.asked import AskedLanes
+from jaxglobal.engine.differences import Differences, steps
+from jaxglobal.engine.host import Host
+from jaxglobal.engine.streams import CHUNK_TIME
+from jaxglobal.engine.workers import Inline
+from jaxglobal.evidence import minima
+from jaxglobal.local.descent import Program
+from jaxglobal.local.descent import Rules as LocalRules
+from jaxglobal.problem.closed import Structure
+from jaxglobal.problem.region import Region
+from jaxglobal.result import Calls
+
+
+def number(value: Any) -> float:
+    """What the function returned, as a float.
+
+    Raises:
+        TypeError: it is not one real number.
+    """
+    array = np.asarray(value)
+    if value is None or array.size != 1 or array.dtype.kind not in "biuf":
+        what = f"shape {array.shape}, {array.dtype}" if array.dtype != object else type(value).__name__
+        raise TypeError(f"`fun` must return one real number; got {what}.")
+    return float(array.reshape(()))
+
+
+class Point:
+    """A point of a lane: the calls that it needs, and what they have returned."""
+
+    def __init__(self, ident: int, problem: int, x: np.ndarray, differences: dict[int, Differences]):
+        """differences: of each free variable, none where the gradient is a call."""
+        self.ident, self.problem, self.x, self.differences = ident, problem, x, differences
+        self.f: Any = None  # a number, or several
+        self.g: np.ndarray | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is to come; without a value, no gradient is waited for."""
+        if self.f is None:
+            return False
+        return not np.all(np.isfinite(self.f)) or self.g is not None or self._all
+
+    @property
+    def _all(self) -> bool:
+        return bool(self.differences) and all(d.complete for d in self.differences.values())
+
+    def gradient(self) -> np.ndarray:
+        """The gradient, (n,)."""
+        if self.g is not None:
+            return self.g
+        g = np.zeros_like(self.x)
+        for i, d in self.differences.items():
+            g[i] = d.slope(math.nan if self.f is None else self.f)
+        return g
+
+
+class HostLanes(AskedLanes):
+    """Lanes whose points the host evaluates.
+
+    Attributes:
+        calls: what became of the calls.
+    """
+
+    def __init__(self, host: Host, structure: Structure, arguments: Callable[[int], tuple], lanes: int, region: Region,
+                 program: Program, own: bool = False):  # fmt: skip
+        """arguments: of the problem of this number."""
+        super().__init__(lanes, region, program, own)
+        self._host, self._structure, self._arguments = host, structure, arguments
+        self._workers = host.open()
+        self.calls = Calls()
+        self._points: dict[int, Point] = {}
+        self._tasks: collections.deque[tuple[int, Any, np.ndarray]] = collections.deque()  # point, which call, where
+
+    def run(
+        self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
+    ) -> minima.Ended:
+        """Advances the lanes whose calls are done, and makes calls for some tens of milliseconds."""
+        ended = super().run(rules, drain)
+        asked = self.ask(self.lanes if allowed is None else max(allowed - len(self._points), 0))
+        for ident, x, problem in zip(asked.ids, asked.x, asked.problem, strict=True):
+            self._begin(int(ident), x, int(problem))
+        until = time.perf_counter() + CHUNK_TIME
+        while self._points and time.perf_counter() < until:
+            told = self._call_all() if self._host.vectorized else self._call(until - time.perf_counter())
+            if told and not isinstance(self._workers, Inline):
+                break
+        return ended
+
+    def save(self) -> dict[str, np.ndarray]:
+        """As `AskedLanes.save`, with the counts of the calls."""
+        counts = [self.calls.made, self.calls.failed, self.calls.timed_out, self.calls.died]
+        return super().save() | {"calls": np.array(counts), "traceback": np.array(self.calls.traceback)}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
+        super().load(arrays)
+        made, failed, timed_out, died = (int(count) for count in arrays["calls"])
+        self.calls = Calls(made, failed, timed_out, died, str(arrays["traceback"]))
+
+    def drop(self, problems: np.ndarray) -> minima.Ended:
+        """As `AskedLanes.drop`; calls under way are not waited for, those that wait are not made."""
+        self._points = {ident: point for ident, point in self._points.items() if point.problem not in problems}
+        return super().drop(problems)
+
+    def cut(self) -> minima.Ended:
+        """Ends the searches where they are; calls under way are not waited for, those that wait are not made."""
+        self._workers.close()
+        self._points.clear()
+        self._tasks.clear()
+        return super().cut()
+
+    def _begin(self, ident: int, x: np.ndarray, problem: int) -> None:
+        """Makes the calls of a point tasks."""
+        host, differences = self._host, {}
+        if host.jac is None or isinstance(host.jac, str):
+            scheme = host.jac or "3-point"
+            lower, upper, width = (np.asarray(s[problem] if self._own else s) for s in self._box)
+            h = steps(x, width, scheme, host.step, host.noise)
+            free = np.flatnonzero(width > 0)
+            differences = {
+                int(i): Differences(scheme, float(x[i]), float(h[i]), float(lower[i]), float(upper[i])) for i in free
+            }
+        point = self._points[ident] = Point(ident, problem, x, differences)
+        if host.jac is not True and not callable(host.jac) and not differences:
+            point.g = np.zeros_like(x)
+        self._tasks.append((ident, "value", x))
+        if callable(host.jac):
+            self._tasks.append((ident, "gradient", x))
+        for i in differences:
+            self._difference(point, i)
+
+    def _difference(self, point: Point, i: int) -> None:
+        """Makes the differences of a variable that are wanted now tasks."""
+        for offset in point.differences[i].next():
+            x = point.x.copy()
+            x[i] = point.differences[i].place(offset)
+            self._tasks.append((point.ident, (i, offset), x))
+
+    def _call(self, wait: float) -> bool:
+        """Submits tasks and takes in what is done; whether a point is complete."""
+        while self._tasks and self._workers.room > 0:
+            ident, which, x = self._tasks.popleft()
+            if ident in self._points:
+                call: Any = self._host.jac if which == "gradient" else self._host.fun
+                args = self._arguments(self._points[ident].problem)
+                self.calls.made += 1
+                self._workers.submit((ident, which), call, self._structure.point(x), *args)
+        told = False
+        for (ident, which), value, error, traceback in self._workers.outcomes(max(wait, 0.0)):
+            self.calls.count(error, traceback)
+            told |= self._take(ident, which, None if error else value, bool(error))
+        return told
+
+    def _call_all(self) -> bool:
+        """Makes all calls as one of the function, and one of its gradient; they share the args of their problem."""
+        told, tasks = False, list(self._tasks)
+        self._tasks.clear()
+        groups = collections.defaultdict(list)
+        for task in tasks:
+            if task[0] in self._points:
+                groups[task[1] == "gradient", self._points[task[0]].problem].append(task)
+        for (is_gradient, problem), group in groups.items():
+            xs = self._structure.point(np.stack([x for _, _, x in group]))
+            self.calls.made += 1
+            call: Any = self._host.jac if is_gradient else self._host.fun
+            workers = Inline()
+            if isinstance(self._workers, Inline):
+                workers.submit(None, call, xs, *self._arguments(problem))
+                ((_, values, error, traceback),) = workers.outcomes(0)
+            else:
+                values, error, traceback = self._wait(call, xs, *self._arguments(problem))
+            self.calls.count(error, traceback)
+            for k, (ident, which, _) in enumerate(group):
+                told |= self._take(
+                    ident, which, None if error else self._part(values, k, len(group), is_gradient), bool(error)
+                )
+        return told
+
+    def _wait(self, call: Any, *args: Any) -> tuple[Any, str, str]:
+        """One call of a vectorized function by the workers."""
+        self._workers.submit(None, call, *args)
+        while True:
+            for _, value, error, traceback in self._workers.outcomes(CHUNK_TIME):
+                return value, error, traceback
+
+    def _part(self, values: Any, k: int, count: int, is_gradient: bool) -> Any:
+        """What a vectorized function returned for point k."""
+        both = self._host.jac is True
+        f = values[0] if both and isinstance(values, tuple) and len(values) == 2 else values
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(values)]
+        if not shapes or any(shape[:1] != (count,) for shape in shapes):
+            name, got = "jac" if is_gradient else "fun", f"shapes {shapes}" if shapes else "None"
+            raise TypeError(f"`{name}` must return an array of {count} values with vectorized=True; got {got}.")
+        if is_gradient or both:
+            return jax.tree.map(lambda leaf: np.asarray(leaf)[k], values)
+        return np.asarray(f)[k]
+
+    def _take(self, ident: int, which: Any, value: Any, failed: bool) -> bool:
+        """Takes in what a call returned; tells the lane if its point is complete, and says so."""
+        point = self._points.get(ident)
+        if point is None:
+            return False
+        if which == "gradient":
+            point.g = np.full_like(point.x, np.nan) if failed else self._gradient(value)
+        elif which == "value":
+            if not failed and self._host.jac is True:
+                if not isinstance(value, tuple) or len(value) != 2:
+                    raise TypeError(f"`fun` must return (value, gradient) with jac=True; got {type(value).__name__}.")
+                value, point.g = value[0], self._gradient(value[1])
+            self._host.hint(value)
+            point.f = math.nan if failed else self._number(value)
+        else:
+            i, offset = which
+            point.differences[i].take(offset, math.nan if failed else self._number(value))
+            self._difference(point, i)
+        if not point.complete:
+            return False
+        del self._points[ident]
+        self._tell(point)
+        return True
+
+    @property
+    def _box(self) -> Region:
+        """Where points may lie."""
+        return self.region
+
+    def _number(self, value: Any) -> Any:
+        """What a call returned, as a number."""
+        return number(value)
+
+    def _tell(self, point: Point) -> None:
+        """Tells the lane of a point that is complete."""
+        self.tell([point.ident], np.array([point.f]), point.gradient()[None])
+
+    def _gradient(self, value: Any) -> np.ndarray:
+        """A gradient that a call returned, (n,)."""
+        shapes, expected = [np.shape(leaf) for leaf in jax.tree.leaves(value)], [*self._structure.shapes]
+        if shapes != expected:
+            raise TypeError(f"the gradient must have the shapes of x, {expected}; got {shapes or 'None'}.")
+        kinds = [np.asarray(leaf).dtype for leaf in jax.tree.leaves(value)]
+        if any(kind.kind not in "biuf" for kind in kinds):
+            raise TypeError(f"the gradient must be real numbers; got {', '.join(map(str, kinds))}.")
+        return self._structure.flatten(value)

@@ -1,0 +1,182 @@
+"""Values at points from which no search begins: what a sequence that learns asks for before it chooses its starts.
+
+They have a program of their own, without gradient, lanes or queue: a call of the lanes hands over some forty arrays,
+one of this program two, and a sequence that learns asks often, for few points at a time. One more, of values with
+gradients, serves the polish at the end.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Sharding
+
+from jaxglobal.engine import compiling, sweep
+from jaxglobal.engine.sweep import Problems
+from jaxglobal.evidence.minima import Ended
+from jaxglobal.problem import modes
+from jaxglobal.problem.closed import Closed, x64
+from jaxglobal.result import LocalStatus
+
+CPU_CALL = 1e5  # multiplications of a call (about 30 microseconds), of which the points of a small block need few
+FEWEST = 16  # points of a call of a cheap function
+ACCELERATOR_POINTS = 1024  # of a call
+WORTH_THREADS = 1e-3  # seconds of work from which it is shared between threads
+
+PAIRS = 8  # points of a call for values with gradients
+
+Values = Callable[..., Any]
+
+
+def width(lanes: int, cost: float, platform: str) -> int:
+    """Points of a call where a local search can have so many lanes. cost: see `closed.Closed`."""
+    points = max(1 << int(math.log2(max(CPU_CALL / max(cost, 1), 1))), FEWEST)
+    return min(lanes, points if platform == "cpu" else ACCELERATOR_POINTS)
+
+
+def compiled(
+    closed: Closed, problems: Problems, points: int, placement: Sharding, gradients: bool = False,
+    own: tuple[bool, ...] = (), soon: bool = False,
+) -> Values:  # fmt: skip
+    """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there.
+
+    Values that are not finite are +inf. gradients: with those, (points, n), too; where one is not finite, the value is
+    +inf and it is 0. own: which args have a leading axis of problems, if any do; then the problem of each point,
+    (points,), comes last. soon: see `compiling.compiled`.
+    """
+    n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
+    where = [sweep.place(leaf, placement) for leaf in problems.args]
+    several = any(own) and not gradients
+    key = (
+        "values",
+        gradients,
+        own if several else (),
+        points,
+        n,
+        tuple(np.shape(leaf) for leaf in problems.args),
+        placement,
+        tuple(where),
+        soon,
+    )
+    if key not in closed.programs:
+
+        def values(x, args, *problem):
+            axes: Any = None
+            if several:
+                args = [leaf[problem[0]] if differs else leaf for leaf, differs in zip(args, own, strict=True)]
+                axes = [0 if differs else None for differs in own]
+            f = jax.vmap(closed.value, in_axes=(-1, axes))(x.T, args)
+            return jnp.where(jnp.isfinite(f), f, jnp.inf)  # and no NaN for jax_debug_nans to find
+
+        def pairs(x, args):
+            f, g = jax.vmap(modes.value_and_grad(closed.value), in_axes=(-1, None), out_axes=(0, -1))(x.T, args)
+            finite = jnp.isfinite(f) & jnp.all(jnp.isfinite(g), axis=0)
+            return jnp.where(finite, f, jnp.inf), jnp.where(finite, g, 0).T
+
+        args = [
+            jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=at, weak_type=getattr(leaf, "weak_type", False))
+            for leaf, at in zip(problems.args, where, strict=True)
+        ]
+        run = closed.safe(pairs if gradients else values, next(iter(placement.device_set)).platform)
+        jitted = jax.jit(run, out_shardings=placement)
+        which = [jax.ShapeDtypeStruct((points,), np.int32, sharding=placement)] if several else []
+        lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args, *which)
+        closed.programs[key] = compiling.compiled(lowered, soon)
+    return closed.programs[key]
+
+
+class Pairs(NamedTuple):
+    """The program of values with gradients, for `width` points a call."""
+
+    program: Values
+    width: int
+
+    def evaluate(self, points: np.ndarray, problems: Problems) -> tuple[np.ndarray, np.ndarray]:
+        """The values, (k,), and gradients, (k, n), at points, (k, n), of the first of the problems.
+
+        Where one of them is not finite, +inf and NaN; the gradient is zero for fixed variables.
+        """
+        k = len(points)
+        blocks = -(-k // self.width)
+        padded = np.concatenate([points, np.repeat(points[-1:], blocks * self.width - k, axis=0)])
+        with jax.disable_jit(False):  # a compiled program stays one
+            parts = [self.program(block, problems.args) for block in np.split(padded, blocks)]
+        f, g = (np.concatenate(fields)[:k] for fields in zip(*parts, strict=True))
+        free = np.asarray(problems.region.width) > 0
+        return f, np.where(np.isfinite(f)[:, None], np.where(free, g, 0), np.nan)
+
+
+class Looks:
+    """The points that wait for their values, of all processes, and the programs of this process.
+
+    Attributes:
+        points: (k, n) in the user's coordinates.
+        number: (k,) their numbers.
+        problem: (k,) their problems.
+        seconds: that a call took when last measured, 0 before.
+    """
+
+    def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype, several: bool = False):
+        """programs: of each stream of this process, for so many points. several: whether of several problems."""
+        self._programs, self._width, self._several = programs, width, several
+        self.points, self.number, self.seconds = np.zeros((0, n), dtype), np.zeros(0, np.int64), 0.0
+        self.problem = np.zeros(0, np.int64)
+
+    def ask(self, points: np.ndarray, number: np.ndarray, problem: Any = 0) -> None:
+        """Puts points of a problem, or of one each, behind those that wait."""
+        self.points = np.concatenate([self.points, points.astype(self.points.dtype)])
+        self.number = np.concatenate([self.number, number])
+        self.problem = np.concatenate([self.problem, np.broadcast_to(problem, len(points))])
+
+    def drop(self, problems: np.ndarray | None = None) -> None:
+        """Forgets the points that wait, all or those of these problems."""
+        kept = np.zeros(len(self.number), bool) if problems is None else ~np.isin(self.problem, problems)
+        self.points, self.number, self.problem = self.points[kept], self.number[kept], self.problem[kept]
+
+    def run(
+        self, calls: int, allowed: int | None, args: Sequence[list[Any]], share: slice, side_by_side: Callable[..., Any]
+    ) -> tuple[Ended, int]:
+        """Values of the first of the points that wait, and how many of them were looked at in all processes.
+
+        calls: of each program, at most. allowed: points, at most. args: for each program. share: of the calls, those
+        of this process. side_by_side: as `map`, on threads.
+        """
+        count = min(len(self.points), calls * self._width, len(self.points) if allowed is None else max(allowed, 0))
+        parts = [slice(first, min(first + self._width, count)) for first in range(0, count, self._width)][share]
+        (points, self.points), (number, self.number), (problem, self.problem) = (
+            (field[:count], field[count:]) for field in (self.points, self.number, self.problem)
+        )
+        precise, used = x64(), len(self._programs)
+
+        def look(stream: int, mine: list[slice]) -> list[np.ndarray]:
+            with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
+                program, given = self._programs[stream], args[stream]
+                return [self._look(program, points[part], given, problem[part]) for part in mine]
+
+        began = time.perf_counter()
+        if used > 1 and len(parts) * self.seconds > WORTH_THREADS:
+            dealt = [parts[i::used] for i in range(used)]
+            values: list[Any] = [None] * len(parts)
+            for i, told in enumerate(side_by_side(look, range(used), dealt)):
+                values[i::used] = told
+            made = len(dealt[0])
+        else:
+            values, made = look(0, parts), len(parts)
+        self.seconds = (time.perf_counter() - began) / made if made else self.seconds
+        f = np.concatenate([*values, self.points[:0, 0]])
+        x, mine, of = (
+            np.concatenate([*(field[part] for part in parts), field[:0]]) for field in (points, number, problem)
+        )
+        status, once = np.full(len(f), int(LocalStatus.RUNNING)), np.ones(len(f), np.int64)
+        return Ended(x, f, mine, status, once, of), count
+
+    def _look(self, values: Values, points: np.ndarray, args: list[Any], problem: np.ndarray) -> np.ndarray:
+        padded, which = points, [np.resize(problem, self._width).astype(np.int32)] if self._several else []
+        if len(points) < self._width:
+            padded = np.empty((self._width, points.shape[1]), points.dtype)
+            padded[: len(points)], padded[len(points) :] = points, points[-1]
+        return np.asarray(values(padded, args, *which))[: len(points)]

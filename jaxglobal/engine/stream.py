@@ -1,0 +1,93 @@
+"""A stream: a set of lanes with a queue of starts, and which local searches are in both.
+
+The compiled program (sweep.py) knows lanes and queue as arrays; here is what Python keeps beside them.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.engine.sweep import Queue, State
+
+
+@dataclasses.dataclass
+class Stream:
+    """Lanes, their queue, and the searches in them.
+
+    Attributes:
+        state: the lanes.
+        starts: (S, n) the queue's starts.
+        first_step: (S,) and their first steps.
+        waiting: (S, 2) the number of the search from each start of the queue, and its problem.
+        at_work: (L, 2) the same of the search in each lane; -1 where it is idle.
+        begun: (L, n) the start of the search in each lane.
+        first: the first start that waits.
+        count: the end of the starts that wait.
+    """
+
+    state: State
+    starts: np.ndarray
+    first_step: np.ndarray
+    waiting: np.ndarray
+    at_work: np.ndarray
+    begun: np.ndarray
+    first: int = 0
+    count: int = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a start waits or a lane is at work."""
+        return self.first < self.count or bool(np.any(self.at_work >= 0))
+
+    def fill(self, starts: np.ndarray, first_step: Any, searches: np.ndarray) -> None:
+        """Puts starts behind those that wait."""
+        old, left, k = (self.starts, self.first_step, self.waiting), self.count - self.first, len(starts)
+        # New arrays: the running program may still hold the old ones.
+        self.starts, self.first_step = np.zeros_like(self.starts), np.zeros_like(self.first_step)
+        self.waiting = np.full_like(self.waiting, -1)
+        new = (self.starts, self.first_step, self.waiting)
+        for to, kept, added in zip(new, old, (starts, first_step, searches), strict=True):
+            to[:left], to[left : left + k] = kept[self.first : self.count], added
+        self.first, self.count = 0, left + k
+
+    def searches(self, rows: np.ndarray) -> np.ndarray:
+        """Numbers and problems, (k, 2), of the searches of rows of a chunk's results; see `sweep.Chunk`."""
+        return self._of(rows, self.waiting, self.at_work, -1)
+
+    def move(self, state: State, slot: np.ndarray, first: int) -> None:
+        """Takes over the lanes from a chunk. slot: (L,) the rows of results of the searches that are in them now."""
+        self.at_work, self.begun = (
+            self._of(slot, self.waiting, self.at_work, -1),
+            self._of(slot, self.starts, self.begun, 0),
+        )
+        self.state, self.first = state, first
+
+    def drop(self, problems: np.ndarray) -> None:
+        """The starts of these problems that wait, and the searches from those in the lanes, are no more."""
+        kept = self.first + np.flatnonzero(~np.isin(self.waiting[self.first : self.count, 1], problems))
+        starts, first_step, waiting = self.starts[kept], self.first_step[kept], self.waiting[kept]
+        self.first = self.count  # none
+        self.fill(starts, first_step, waiting)
+        idle = self.works_for(problems)
+        self.at_work = np.where(idle[:, None], -1, self.at_work)
+        none = len(self.starts) + len(self.at_work)
+        self.state = self.state._replace(slot=np.where(idle, none, self.state.slot).astype(np.int32))
+
+    def works_for(self, problems: np.ndarray) -> np.ndarray:
+        """(L,) Which lanes are at work on these problems."""
+        return (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
+
+    def _of(self, rows: np.ndarray, queued: np.ndarray, brought: np.ndarray, idle: Any) -> np.ndarray:
+        """Entries of the queue or of the lanes, for rows of results; rows beyond are of idle lanes."""
+        size, lanes = len(queued), len(brought)
+        out = np.full((len(rows), queued.shape[1]), idle, queued.dtype)
+        first, second = rows < size, (rows >= size) & (rows < size + lanes)
+        out[first], out[second] = queued[rows[first]], brought[rows[second] - size]
+        return out
+
+    def queue(self, max_ticks: int, drain: bool, known: Any = None) -> Queue:
+        """The queue of the next chunk."""
+        problem = self.waiting[:, 1].astype(np.int32)
+        limits: Any = np.int32(self.first), np.int32(self.count), np.bool_(drain), np.int32(max_ticks)
+        return Queue(self.starts, self.first_step, problem, *limits, known=known)

@@ -1,0 +1,347 @@
+"""The lane engine: local searches from a queue of starts, in a fixed number of lanes that are refilled.
+
+A tick evaluates the objective at every lane's trial point and advances every lane by that evaluation; a lane that is
+done writes its row of results and takes the next start of the queue in the same tick. A chunk is a bounded number of
+ticks in one compiled call; between chunks the driver looks at clocks and limits. Bounds, args, tolerances, the starts
+and all limits are traced, so that one compilation serves every level and every later call with the same function and
+shapes. Lanes are the last axis of every array.
+
+The lanes can serve many problems at once: a start names its problem, and its lane looks up the bounds and args of that.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Sharding, SingleDeviceSharding
+
+from jaxglobal.engine import compiling
+from jaxglobal.local import basins
+from jaxglobal.local.descent import Program
+from jaxglobal.local.descent import Rules as LocalRules
+from jaxglobal.local.quasi_newton import QuasiNewton
+from jaxglobal.problem import modes
+from jaxglobal.problem.closed import Closed
+from jaxglobal.problem.objective import Objective
+from jaxglobal.problem.region import Region
+from jaxglobal.result import LocalStatus
+
+QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
+BLOCKS_QUEUED = 16  # starts a lane in a chunk, at least, where they come in small blocks
+
+
+class Problems(NamedTuple):
+    """One problem, or many of the same shapes; a leaf that differs between them has a leading axis."""
+
+    region: Region
+    args: list[Any]
+
+
+class Queue(NamedTuple):
+    """What one chunk has to do; everything is traced."""
+
+    starts: jax.Array | np.ndarray
+    """(S, n) Starts in the user's coordinates, of which `first`, ..., `count` - 1 wait."""
+    first_step: jax.Array | np.ndarray
+    """(S,) The first step of the search from each, in units of the box."""
+    problem: jax.Array | np.ndarray
+    """(S,) The problem of each; 0 where there is one."""
+    first: Any
+    count: Any
+    drain: Any
+    """Whether no more starts follow: run until the last lane is done, instead of until a lane is idle."""
+    max_ticks: Any
+    known: Any = None
+    """`basins.Known` minima at which searches end; None where there is no such thing."""
+
+
+class State(NamedTuple):
+    """The lanes between two chunks."""
+
+    lanes: Any
+    """(..., L) As many lanes of the local search."""
+    slot: jax.Array
+    """(L,) Row of results that the lane will write; S + L where it is idle."""
+    first_step: jax.Array
+    """(L,) The first step of its search."""
+    problem: jax.Array
+    """(L,) The problem of its search."""
+
+
+class Chunk(NamedTuple):
+    """What a chunk returns."""
+
+    state: State
+    results: jax.Array
+    """(S + L, n + 3) One row a local search that ended: its best x, f, status and evaluations; status 0 where none
+    ended. Row s is that of start s, row S + l that of the search that lane l brought into the chunk."""
+    first: jax.Array
+    """Starts of the queue that were taken so far."""
+    ticks: jax.Array
+    nfev: jax.Array
+    """Evaluations on behalf of a search; the others were of idle lanes."""
+
+
+@dataclasses.dataclass
+class Engine:
+    """The compiled program of a function, a number of lanes and a size of the queue.
+
+    Attributes:
+        program: the local search.
+        lanes: L, the number of lanes.
+        queue: S, the size of the queue.
+        n: the number of variables.
+        dtype: of x.
+        call: (state, queue, problems, rules) -> Chunk. Gives up the memory of the state.
+        placement: where its arrays live.
+        stops: whether searches end at known minima.
+        memory: bytes of the program's arguments, results and temporary arrays, by XLA's own account; 0 if unknown.
+        tick_time: seconds that a tick took when last measured, 0 before.
+        pace: searches that ended lately and the ticks in which they did, of a stream, when last measured; 0, 0 before.
+    """
+
+    program: Program
+    lanes: int
+    queue: int
+    n: int
+    dtype: np.dtype
+    call: Callable[..., Any]
+    placement: Sharding
+    stops: bool = False
+    memory: int = 0
+    tick_time: float = 0.0
+    pace: tuple[float, float] = (0.0, 0.0)
+
+    def idle(self) -> State:
+        """Lanes without a start."""
+        return idle_state(self.program, self.n, self.lanes, self.queue, self.dtype)
+
+
+def idle_state(program: Program, n: int, lanes: int, queue: int, dtype: np.dtype) -> State:
+    """Lanes without a start, for a queue of this size."""
+    lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
+    slot: Any = np.full(lanes, queue + lanes, np.int32)
+    first_step: Any = np.zeros(lanes, dtype)
+    problem: Any = np.zeros(lanes, np.int32)
+    return State(lane, slot, first_step, problem)
+
+
+@functools.lru_cache(256)
+def lane_shapes(program: Program, n: int, lanes: int, dtype: np.dtype) -> Any:
+    """Shapes and dtypes of so many lanes."""
+    return jax.eval_shape(program.begin, jax.ShapeDtypeStruct((n, lanes), dtype))
+
+
+def queue_size(n: int, lanes: int) -> int:
+    """Starts handed over at a time."""
+    return max(1 << max(QUEUED // n, 1).bit_length() - 1, 2 * lanes)
+
+
+def one_problem(objective: Objective) -> Problems:
+    """The objective as the only problem."""
+    return Problems(objective.region, objective.leaves)
+
+
+def engine(
+    closed: Closed,
+    program: Program,
+    problems: Problems,
+    lanes: int,
+    before_compile: Callable[[], None],
+    own: tuple[bool, ...] = (),
+    at_once: int | None = None,
+    placement: Sharding | None = None,
+    stops: bool = False,
+    soon: bool = False,
+) -> Engine:
+    """The engine of the function with so many lanes, compiled if this is its first use there.
+
+    problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
+    at_once: starts that come together, at most, where they come in blocks, for which a large queue would be a burden.
+    placement: where it runs, by default on JAX's default device. stops: whether quasi-Newton searches end at known
+    minima. soon: see `compiling.compiled`.
+    """
+    placement = placement or SingleDeviceSharding(jax.local_devices()[0])
+    n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
+    leaves = jax.tree.leaves(problems)
+    shapes, where = tuple(np.shape(leaf) for leaf in leaves), tuple(place(leaf, placement) for leaf in leaves)
+    own = own or (False,) * len(shapes)
+    size = queue_size(n, lanes)
+    if at_once is not None and at_once <= BLOCKS_QUEUED * lanes:
+        size = min(size, BLOCKS_QUEUED * lanes)
+    key = ("engine", program, lanes, own, shapes, size, placement, where, stops, soon)
+    if key not in closed.programs:
+        before_compile()
+        stops = stops and isinstance(program, QuasiNewton)
+        platform = next(iter(placement.device_set)).platform
+        run = closed.safe(functools.partial(chunk, closed.value, program, platform, own), platform)
+        call = compile_chunk(run, program, n, dtype, lanes, size, problems, placement, stops, soon)
+        closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, stops, memory(call))
+    return closed.programs[key]
+
+
+def auxiliary(objective: Objective, x: Any) -> Any:
+    """The auxiliary output of the function at x, (n,)."""
+    closed = objective.closed
+    if "auxiliary" not in closed.programs:
+        closed.programs["auxiliary"] = jax.jit(closed.safe(closed.auxiliary, jax.default_backend()))
+    return closed.programs["auxiliary"](x, objective.leaves)
+
+
+def single(objective: Objective, x: np.ndarray) -> float:
+    """The value at x, (n,), by a program of one point: what a `jax.jit` of the user's has there."""
+    closed, leaves = objective.closed, objective.leaves
+    if "single" not in closed.programs:
+        closed.programs["single"] = jax.jit(closed.safe(closed.value, jax.default_backend()))
+    with jax.disable_jit(False), jax.debug_nans(False):  # a compiled program stays one, and NaN is no error
+        return float(closed.programs["single"](x, leaves))
+
+
+def compile_chunk(
+    run: Callable[..., Chunk],
+    program: Program,
+    n: int,
+    dtype: np.dtype,
+    lanes: int,
+    size: int,
+    problems: Problems,
+    placement: Sharding,
+    stops: bool = False,
+    soon: bool = False,
+) -> Any:
+    """Compiles `run` for lanes, a queue and problems of these shapes, there. stops: whether minima can be known."""
+
+    def like(shape: tuple[int, ...], kind: Any) -> Any:
+        return jax.ShapeDtypeStruct(shape, kind, sharding=placement)
+
+    def given(leaf: Any) -> Any:
+        weak = getattr(leaf, "weak_type", False)
+        return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place(leaf, placement), weak_type=weak)
+
+    number, whole = like((), dtype), like((), np.int32)
+    lane = jax.tree.map(lambda leaf: like(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
+    state = State(lane, *(like((lanes,), kind) for kind in (np.int32, dtype, np.int32)))
+    queue = Queue(
+        like((size, n), dtype), like((size,), dtype), like((size,), np.int32), whole, whole, like((), np.bool_), whole
+    )
+    queue = queue._replace(known=basins.shapes(n, dtype, like) if stops else None)
+    rules = LocalRules(number, number, None, whole, number, number)
+    jitted = jax.jit(run, donate_argnums=0, out_shardings=placement)
+    return compiling.compiled(jitted.lower(state, queue, jax.tree.map(given, problems), rules), soon)
+
+
+def place(leaf: Any, placement: Sharding) -> Sharding:
+    """Where a leaf of the problems lives: with the lanes, unless it lies on several devices already."""
+    spread = isinstance(leaf, jax.Array) and len(leaf.sharding.device_set) > 1
+    return leaf.sharding if spread else placement
+
+
+def memory(compiled: Any) -> int:
+    """Bytes that a compiled program needs while it runs; 0 where XLA does not tell."""
+    needs = compiled.memory_analysis()
+    if needs is None:
+        return 0
+    parts = needs.temp_size_in_bytes, needs.argument_size_in_bytes, needs.output_size_in_bytes
+    return sum(parts) - needs.alias_size_in_bytes
+
+
+def chunk(
+    value: Callable[..., jax.Array],
+    program: Program,
+    platform: str,
+    own: tuple[bool, ...],
+    state: State,
+    queue: Queue,
+    problems: Problems,
+    rules: LocalRules,
+) -> Chunk:
+    """Runs the lanes for a bounded number of ticks.
+
+    value: f(x, args) for one x of shape (n,), args a list of arrays. own: which leaves of the problems have an axis of
+    problems.
+    """
+    size, n = queue.starts.shape
+    lanes = state.slot.shape[0]
+    idle = size + lanes
+    leaves, sides = jax.tree.leaves(problems), len(Region._fields)
+    axes = [0 if differs else None for differs in own[sides:]]
+    evaluate = jax.vmap(modes.value_and_grad(value), in_axes=(-1, axes), out_axes=(0, -1))
+
+    def settle(searches):
+        """Writes the rows of the lanes that are done, and gives them the next starts."""
+        (lane, slot, first_step, problem), results, first, _ = searches
+        done = (lane.status[0] != LocalStatus.RUNNING) & (slot != idle)
+        row = [lane.best_x, lane.best_f, lane.status.astype(results.dtype), lane.nfev.astype(results.dtype)]
+        results = results.at[jnp.where(done, slot, idle)].set(jnp.concatenate(row).T, mode="drop")
+        free = done | (slot == idle)
+        following = first + jnp.cumsum(free, dtype=jnp.int32) - 1
+        taken = free & (following < queue.count)
+        slot = jnp.where(free, jnp.where(taken, following, idle), slot)
+        following = jnp.where(taken, following, 0)
+        # With many problems, one that has reached the target does not stop the others.
+        hit = jnp.any(done & (lane.status[0] == LocalStatus.TARGET_REACHED) & (not any(own)))
+        lane = lane._replace(
+            trial=jnp.where(taken, queue.starts[following].T, lane.trial),
+            nfev=jnp.where(taken, 0, lane.nfev),
+            status=jnp.where(taken, LocalStatus.RUNNING, lane.status),
+        )
+        first_step = jnp.where(taken, queue.first_step[following], first_step)
+        problem = jnp.where(taken, queue.problem[following], problem)
+        first = first + jnp.sum(taken, dtype=jnp.int32)
+        busy = jnp.sum(slot != idle, dtype=jnp.int32)
+        starved = (busy < lanes) & ~queue.drain
+        return State(lane, slot, first_step, problem), results, first, (busy, (busy > 0) & ~starved & ~hit)
+
+    def tick(carry):
+        state, results, first, (busy, _), ticks, nfev = carry
+        once = evaluator(platform, ticks >= 0)
+        lane = state.lanes
+        data = [leaf[state.problem] if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
+        region = Region(*(data[i].T if own[i] else data[i][:, None] for i in range(sides)))
+        f, g = once(lambda: evaluate(lane.trial, data[sides:]), like=(lane.f[0], lane.g))
+        lane = program.advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), once)
+        if queue.known is not None:
+            lane = basins.settle(lane, queue.known, region)
+        done = (lane.status[0] != LocalStatus.RUNNING) & (state.slot != idle)
+        # The memory stays out of the branch, as a new search does not read it: passing it through would copy it.
+        searches = (state._replace(lanes=lane._replace(memory=None)), results, first, (busy, jnp.array(True)))
+        state, *searches = lax.cond(jnp.any(done), settle, lambda unchanged: unchanged, searches)
+        return state._replace(lanes=state.lanes._replace(memory=lane.memory)), *searches, ticks + 1, nfev + busy
+
+    def goes_on(carry):
+        (_, go), ticks, _ = carry[-3:]
+        return go & (ticks < queue.max_ticks)
+
+    # A search that comes from the chunk before writes to the row of its lane.
+    slot = jnp.where(state.slot == idle, idle, size + jnp.arange(lanes, dtype=jnp.int32))
+    zero = jnp.zeros((), jnp.int32)
+    results = jnp.zeros((idle, n + 3), state.lanes.x.dtype)
+    searches = settle((state._replace(slot=slot), results, queue.first, (zero, jnp.array(False))))
+    state, results, first, _, ticks, nfev = lax.while_loop(goes_on, tick, (*searches, zero, zero))
+    return Chunk(state, results, first, ticks, nfev)
+
+
+def evaluator(platform: str, always: jax.Array) -> Callable[..., Any]:
+    """Calls a function so that the compiler computes its result once.
+
+    XLA's fusion would rather compute a sum again in every operation that reads it, n times over where it is broadcast
+    against a vector. On a CPU it drops `optimization_barrier` before it fuses, but it cannot look through a branch on
+    a value known only at run time (measured: 10-D Rastrigin takes 2.5 times as long without). always: such a value,
+    true. The shapes of the result are those of `like`, or are found by tracing the function once more.
+    """
+    if platform != "cpu":
+        return lambda compute, like=None: lax.optimization_barrier(compute())
+
+    def once(compute, like=None):
+        def never():
+            shapes = jax.eval_shape(compute) if like is None else like
+            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+        return lax.cond(always, compute, never)
+
+    return once

@@ -1,0 +1,105 @@
+"""The distinct minima of many problems, a bounded number of each, in arrays over all of them.
+
+As in minima.py, searches that end in the same cell of a lattice in (x, f) count as one minimum, of which the best point
+is kept, and each problem keeps the cells that come first in the order of the lattice. That order knows nothing of when
+searches end, so that what is kept, and how often it was found, does not depend on it either.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.evidence import minima
+from jaxglobal.evidence.minima import Ended
+from jaxglobal.evidence.stopping import cell_side
+
+MOST = 16  # cells of each problem
+NUMBERS = 2**23  # in the points of all, at most; but one of each problem
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Minima:
+    """The distinct minima of many problems, the best first; where a problem has fewer, NaN and a count of 0.
+
+    Attributes:
+        x: their points, in the user's structure, with leading axes (P, M).
+        fun: (P, M) their values.
+        count: (P, M) the local searches that ended there.
+    """
+
+    x: Any
+    fun: np.ndarray
+    count: np.ndarray
+
+
+class Distinct:
+    """The cells of P problems with the lowest values, in no order; axes (M, P), along which NumPy reduces soon."""
+
+    def __init__(self, count: int, n: int, dtype: np.dtype):
+        """None."""
+        most = int(min(max(NUMBERS // (count * max(n, 1)), 1), MOST))
+        self.value, self.key = np.full((most, count), np.inf), np.zeros((most, count), np.uint64)
+        self.x, self.f = np.full((most, count, n), np.nan, dtype), np.full((most, count), np.inf, dtype)
+        self.start, self.searches = np.zeros((most, count), np.int64), np.zeros((most, count), np.int64)
+
+    @property
+    def fields(self) -> dict[str, np.ndarray]:
+        """All of it, by name."""
+        return vars(self)
+
+    def add(self, ended: Ended, lower: np.ndarray, width: np.ndarray, fatol: float) -> None:
+        """Takes in local searches that ended; lower, width: (n,) or (k, n) the boxes of their problems."""
+        value, key = minima.lattice_value(ended.f, fatol), minima.cell_key(ended.x, lower, width)
+        order = np.argsort(ended.problem, kind="stable")
+        order = order[np.isfinite(ended.f[order])]
+        mine = ended.problem[order]
+        turn = np.arange(len(order)) - np.searchsorted(mine, mine)  # at most one search of each problem at a time
+        order = order[np.argsort(turn, kind="stable")]
+        for rows in np.split(order, np.cumsum(np.bincount(turn))[:-1]):
+            self._add(rows, ended, value[rows], key[rows])
+
+    def _add(self, rows: np.ndarray, ended: Ended, value: np.ndarray, key: np.ndarray) -> None:
+        p, f, start = ended.problem[rows], ended.f[rows], ended.start[rows]
+        values, keys = self.value[:, p], self.key[:, p]
+        same = (keys == key) & (values == value)
+        known, last = np.any(same, axis=0), np.max(values, axis=0)
+        at_last = np.argmax(np.where(values == last, keys, 0), axis=0)
+        place = np.where(np.isinf(last), np.argmax(np.isinf(values), axis=0), at_last)  # that is free, or the last
+        place = np.where(known, np.argmax(same, axis=0), place)
+        new = ~known & ((value < last) | ((value == last) & (key < keys[place, np.arange(len(p))])))
+        f_there, start_there = self.f[place, p], self.start[place, p]
+        better = new | (known & ((f < f_there) | ((f == f_there) & (start < start_there))))
+        self.searches[place, p] = np.where(new, 1, self.searches[place, p] + known)
+        at = place[better], p[better]
+        self.value[at], self.key[at], self.f[at], self.start[at] = value[better], key[better], f[better], start[better]
+        self.x[at] = ended.x[rows[better]]
+
+    def merged(self, lower: np.ndarray, width: np.ndarray, fatol: float, frtol: float) -> Minima:
+        """The distinct minima; cells that a plane of the lattice happens to separate are one, as in `minima.merge`.
+
+        lower, width: (n,) or (P, n). The points are (P, M, n).
+        """
+        order = np.lexsort((self.start, self.f), axis=0)
+        used = max(int(np.max(np.sum(np.isfinite(self.f), axis=0), initial=0)), 1)
+        order, problems = order[:used], np.arange(self.f.shape[1])
+        x, f, count = self.x[order, problems], self.f[order, problems], self.searches[order, problems]
+        side = 2 * cell_side(float(np.finfo(x.dtype).eps)) * np.broadcast_to(width, x.shape[1:])
+        tolerance = np.maximum(fatol, max(frtol, 2.0 ** -minima.value_bits(f.dtype)) * np.abs(f))
+        stays = np.isfinite(f)
+        for later in range(1, used):
+            for earlier in range(later):
+                near = stays[later] & stays[earlier]
+                near[near] = f[later, near] - f[earlier, near] <= tolerance[later, near]
+                near[near] = np.all(np.abs(x[later, near] - x[earlier, near]) <= side[near], axis=1)
+                count[earlier, near] += count[later, near]
+                stays[later, near] = False
+        first = np.argsort(~stays, axis=0, kind="stable")[: max(int(np.max(np.sum(stays, axis=0), initial=0)), 1)]
+        stays, x, f, count = (np.swapaxes(field[first, problems], 0, 1) for field in (stays, x, f, count))
+        return Minima(
+            np.where(stays[:, :, None], x, np.nan).astype(x.dtype),
+            np.where(stays, f, np.nan),
+            np.where(stays, count, 0),
+        )

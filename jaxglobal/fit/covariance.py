@@ -1,0 +1,221 @@
+"""How sure a fit is: the covariance of its parameters, and the bands of what it predicts.
+
+To first order in the errors, from the singular values of the Jacobian, with columns of norm one so that units do not
+matter. A direction in which the parameters change nothing at the data is not determined: the parameters with a part in
+it have an infinite variance, and so has a prediction that moves along it; the others have the variance that the data
+give them, from the pseudoinverse. (In a traced fit, whose shapes are fixed, all are determined or none.)
+
+What is promised is for least squares: intervals and bands of normal errors of the stated sizes, of a model that is
+nearly linear within them and whose parameters are not on a bound. For robust losses the Jacobian is that which the loss
+weighs, as in SciPy; for least absolute deviations 1 / (2 density of the residuals at zero)^2 takes the place of their
+variance, [KB]. There the scatter of a new observation is that which as large a share of the residuals keeps to as the
+level says.
+
+[KB] R. Koenker and G. Bassett, Regression quantiles, Econometrica 46 (1978); the bandwidth is Bofinger's.
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal.fit import regression
+from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.units import Units
+from jaxglobal.problem.closed import is_traced
+
+
+class Errors(NamedTuple):
+    """What the errors of a fit are made of; n parameters, N data.
+
+    Attributes:
+        pcov: (n, n) the covariance.
+        root: (n, r) with pcov = size root root' in the directions that are determined.
+        null: (n, k) those that are not.
+        touched: (n,) the parameters with a part in these.
+        size: () by which the square of the errors of the data is multiplied.
+        residuals: (N,) in units of their errors.
+        dof: degrees of freedom.
+        known: whether the size of the errors was given.
+        normal: whether the loss is that of normal errors.
+    """
+
+    pcov: Any
+    root: Any
+    null: Any
+    touched: Any
+    size: Any
+    residuals: Any
+    dof: int
+    known: bool
+    normal: bool
+
+    def variance(self, J: np.ndarray) -> np.ndarray:
+        """Of a prediction whose derivatives in the parameters are J, (M, n): (M,)."""
+        with np.errstate(invalid="ignore"):
+            variance = self.size * np.sum((J @ self.root) ** 2, axis=1)
+        if not self.null.size:
+            return np.where(np.any(J @ self.root, axis=1), variance, 0.0)
+        along = np.max(np.abs(J @ self.null), axis=1)
+        whole = np.max(np.abs(J) * np.max(np.abs(self.null), axis=1), axis=1)
+        undetermined = along > TOUCHED * np.where(whole > 0, whole, np.inf)
+        return np.where(undetermined, np.inf, np.where(np.any(J @ self.root, axis=1), variance, 0.0))
+
+    def out_of(self, units: Units) -> "Errors":
+        """The same in the user's units, of a fit in these."""
+        p, r = (unit if is_traced(unit) else np.asarray(unit, float) for unit in (units.p, units.r))
+        return self._replace(
+            pcov=self.pcov * p[:, None] * p,
+            root=self.root * (p / r)[:, None],
+            null=self.null * p[:, None],
+            size=self.size * r * r,
+            residuals=self.residuals * r,
+        )
+
+    def spread(self, level: float) -> float:
+        """How many standard deviations of the mean keep to the level."""
+        from scipy.special import ndtri, stdtrit  # takes a while to import
+
+        if self.known and self.normal:
+            return float(ndtri(0.5 + level / 2))
+        return float(stdtrit(self.dof, 0.5 + level / 2)) if self.dof > 0 else np.inf
+
+    def scatter(self, level: float) -> float:
+        """The standard deviation of an observation, in units of its error."""
+        if self.known:
+            return 1.0
+        if self.dof <= 0:
+            return np.inf
+        if self.normal:
+            return float(np.sqrt(self.size))
+        share = np.quantile(np.abs(self.residuals), level) * np.sqrt(len(self.residuals) / self.dof)
+        return float(share / self.spread(level))
+
+
+TOUCHED = 1e-3  # a smaller part of a direction is the rounding error of its computation
+
+
+def errors(
+    reg: Regression, data: Data, f: Any, y: Any, J: Any, absolute_sigma: bool, along: np.ndarray | None = None
+) -> Errors:
+    """Those of a fit with the cost f, the model y, (N,), and its Jacobian J, (N, n).
+
+    along: (n, k) orthonormal directions in which alone the parameters can move, under constraints; None without.
+    """
+    xp: Any = jnp if is_traced((J, f, y)) else np
+    free = np.flatnonzero(reg.free)
+    N, n, moves = len(data.y), len(J[0]), len(free) if along is None else along.shape[1]
+    dof = len(data.y) - moves
+    r = reg.whiten(data.w, y - data.y)
+    if reg.loss == "lad":
+        J = data.w @ J if reg.covariance else (data.w[:, None] if data.w.ndim else data.w) * J
+        size = 1 / (2 * density_at_zero(xp, r, dof)) ** 2
+    else:
+        _, J = regression.weigh(reg, data, y, J)
+        one = 1.0 if data.units is None else data.units.r
+        size = 1 / one**2 if absolute_sigma else xp.asarray(f / dof) if dof > 0 else xp.asarray(np.inf)
+    if along is not None:
+        return _along(np.asarray(J, np.float64), along, Errors(None, None, None, None, size, r, dof, absolute_sigma,
+                      reg.loss == "linear"), float(jnp.finfo(reg.structure.dtype).eps) * N)  # fmt: skip
+    A = J[:, free] if xp is jnp else np.asarray(J, np.float64)[:, free]
+    norms = xp.sqrt(xp.sum(A**2, axis=0))
+    scale = xp.where(norms > 0, norms, 1)
+    tolerance = float(jnp.finfo(reg.structure.dtype).eps) * N
+    root, null = (traced_directions if xp is jnp else directions)(A / scale, tolerance)
+    root, null = root / scale[:, None], null / scale[:, None]
+    touched = xp.any(xp.abs(null * scale[:, None]) > TOUCHED, axis=1)
+    unit = root @ root.T
+    inner = xp.where(xp.isfinite(xp.asarray(size)), unit * xp.where(xp.isfinite(size), size, 1), np.inf)
+    inner = xp.where(touched[:, None] | touched[None], np.inf, inner)
+    embed = np.eye(n, dtype=A.dtype)[:, free]
+    pcov = np.zeros((n, n))
+    if xp is jnp:
+        pcov = jnp.asarray(pcov, J.dtype).at[np.ix_(free, free)].set(inner)
+    else:
+        pcov[np.ix_(free, free)] = inner
+    which = embed @ touched > 0
+    return Errors(pcov, embed @ root, embed @ null, which, size, r, dof, absolute_sigma, reg.loss == "linear")
+
+
+def _along(J: np.ndarray, along: np.ndarray, known: Errors, tolerance: float) -> Errors:
+    """The errors of parameters that can move in these directions, (n, k), alone."""
+    A = J @ along
+    norms = np.sqrt(np.sum(A**2, axis=0))
+    scale = np.where(norms > 0, norms, 1)
+    root, null = (along @ (part / scale[:, None]) for part in directions(A / scale, tolerance))
+    whole = np.max(np.abs(null), axis=0, initial=0.0)
+    touched = np.any(np.abs(null) > TOUCHED * np.where(whole > 0, whole, 1), axis=1)
+    unit, size = root @ root.T, known.size
+    pcov = np.where(unit != 0, unit * size, 0.0) if np.isfinite(size) else np.where(unit != 0, np.inf, 0.0)
+    pcov[touched] = pcov[:, touched] = np.inf
+    return known._replace(pcov=pcov, root=root, null=null, touched=touched)
+
+
+def directions(A: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of the parameters, m of them: root (m, r) with root root' the pseudoinverse of A'A, and null (m, k)."""
+    if not np.all(np.isfinite(A)):
+        return np.zeros((A.shape[1], 0)), np.eye(A.shape[1])
+    _, s, Vt = np.linalg.svd(np.linalg.qr(A)[1], full_matrices=True)
+    s = np.concatenate([s, np.zeros(len(Vt) - len(s))])
+    large = s > tolerance * np.max(s, initial=0.0)
+    return Vt[large].T / s[large], Vt[~large].T
+
+
+def covariances(R: np.ndarray, size: np.ndarray, free: np.ndarray, tolerance: float) -> np.ndarray:
+    """Those of many fits, (P, n, n), from the triangular factors of their Jacobians, (P, n, n); see `errors`."""
+    pcov = np.full(R.shape, np.inf)
+    which = np.flatnonzero(np.isfinite(R).all(axis=(1, 2)) & np.isfinite(size))
+    A = np.asarray(R, np.float64)[which][:, :, free]
+    norms = np.sqrt(np.sum(A**2, axis=1))
+    scale = np.where(norms > 0, norms, 1)
+    _, s, Vt = np.linalg.svd(A / scale[:, None], full_matrices=False)
+    large = s > tolerance * np.max(s, axis=1, keepdims=True, initial=0.0)
+    root = np.swapaxes(Vt * (large / np.where(large, s, 1))[:, :, None], 1, 2) / scale[:, :, None]
+    touched = np.any((np.abs(Vt) > TOUCHED) & ~large[:, :, None], axis=1)
+    inner = root @ np.swapaxes(root, 1, 2) * size[which, None, None]
+    inner[touched[:, :, None] | touched[:, None]] = np.inf
+    pcov[np.ix_(which, *2 * [np.flatnonzero(free)])] = inner
+    pcov[:, ~free], pcov[:, :, ~free] = 0.0, 0.0
+    return pcov
+
+
+def traced_directions(A: Any, tolerance: float) -> tuple[Any, Any]:
+    """Likewise, differentiable; all of them or none, as the shapes are fixed."""
+    m = A.shape[1]
+    if len(A) < m:
+        return jnp.zeros((m, m), A.dtype), jnp.eye(m, dtype=A.dtype)
+    R = jnp.linalg.qr(A)[1]
+    determined = jnp.min(jnp.abs(jnp.diag(R)), initial=jnp.inf) > tolerance
+    one = jnp.eye(m, dtype=A.dtype)
+    return jnp.where(determined, jnp.linalg.inv(jnp.where(determined, R, one)), 0), jnp.where(determined, 0, one)
+
+
+def density_at_zero(xp: Any, r: Any, dof: int) -> Any:
+    """The density of the residuals at zero, from the share of them within a bandwidth; [KB]."""
+    N = len(r)
+    width = min(0.4, N**-0.2 * 0.6)
+    near = xp.sort(xp.abs(r))[min(N - 1, max(int(2 * width * N), N - dof))]
+    return width / xp.where(near > 0, near, xp.finfo(r.dtype).tiny ** 0.5)
+
+
+def error_of_new(data: Data, matrix: bool, x: Any, sigma: Any, count: int) -> np.ndarray:
+    """The errors of new observations at x, (M,) or (), in the units of sigma.
+
+    matrix: whether the weights of the data are a matrix. sigma: the user's own for them, if any. count: how many.
+
+    Raises:
+        ValueError: those of the data say nothing about these.
+    """
+    if sigma is not None:
+        own = np.asarray(sigma, float)
+        if own.shape not in ((), (1,), (count,)) or not np.all(np.isfinite(own)) or np.any(own <= 0):
+            raise ValueError(f"`sigma` must be a positive number, or {count} of them; got {sigma!r}.")
+        return own
+    w = np.asarray(data.w, float)
+    of_data = np.sqrt(np.sum(np.linalg.inv(w) ** 2, axis=1)) if matrix else 1 / w
+    if x is None or np.all(of_data == np.ravel(of_data)[0]):
+        return of_data if x is None else np.ravel(of_data)[0]
+    if np.ndim(x) == 1 and np.ndim(data.x) == 1:
+        order = np.argsort(data.x)
+        return np.interp(np.asarray(x, float), np.asarray(data.x, float)[order], of_data[order])
+    raise ValueError("`sigma` must be given for new observations at other abscissae, as the data have several.")

@@ -1,0 +1,347 @@
+"""curve_fit_many: one model fitted to thousands of data sets at once.
+
+What is asked is read here, once for all data sets; how they are searched is in rounds.py.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.engine.host import Host
+from jaxglobal.evidence import stopping
+from jaxglobal.fit import regression, units
+from jaxglobal.fit.curve_fit import Fit, curve_fit
+from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
+from jaxglobal.nearest import helps
+from jaxglobal.problem import family, objective
+from jaxglobal.problem.closed import is_traced
+from jaxglobal.problem.linear_algebra import one_thread
+from jaxglobal.problem.objective import Box
+from jaxglobal.result import duration, table
+from jaxglobal.search import progress as display
+from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.starts import designs as sequences
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fits:
+    """The outcome of `curve_fit_many`: every array has a leading axis of P data sets.
+
+    Attributes:
+        popt: (P, n) the parameters, or the structure of the `Box` with a leading axis.
+        pcov: (P, n, n) their covariances; infinite for parameters that the data do not determine.
+        perr: (P, n) their standard deviations.
+        fun: (P,) the costs in float64, NaN where no value was finite.
+        success: (P,) whether the fit is believed: enough of its searches agree on the lowest cost, and no limit left
+            any out. With `levels` or `searches`: whether the search that found it converged.
+        nfev: (P,) evaluations of the model with its Jacobian.
+        searches: (P,) local searches.
+        nstarts: starts that were screened, for each data set, before the first search.
+        linear: the indices of the parameters in which the model was seen to be linear.
+        time: seconds from the call to the result, compilation included.
+        compile_time: seconds of these for tracing and compiling.
+    """
+
+    popt: Any
+    pcov: np.ndarray
+    fun: np.ndarray
+    success: np.ndarray
+    nfev: np.ndarray
+    searches: np.ndarray
+    nstarts: int
+    linear: tuple[int, ...]
+    time: float
+    compile_time: float
+
+    def __len__(self) -> int:
+        """The number of data sets."""
+        return len(self.fun)
+
+    @property
+    def perr(self) -> np.ndarray:
+        """(P, n) The standard deviations of the parameters."""
+        return np.sqrt(np.diagonal(self.pcov, axis1=1, axis2=2))
+
+    def _rows(self) -> list[tuple[str, str]]:
+        low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1]) if np.any(np.isfinite(self.fun)) else [np.nan] * 3
+        return [
+            ("data sets", f"{len(self):,}, {int(np.sum(self.success)):,} with success"),
+            ("cost", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"),
+            ("starts", f"{self.nstarts:,} screened for each, {float(np.mean(self.nfev)):.1f} evaluations in the mean"),
+            ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
+        ]
+
+    def __repr__(self) -> str:
+        """The essentials."""
+        return "\n".join(f"{name:>12}: {value}" for name, value in self._rows())
+
+    def _repr_html_(self) -> str:
+        return table(self._rows())
+
+
+@helps
+@regression.broadcasts
+def curve_fit_many(
+    model: Callable[..., Any],
+    xdata: Any,
+    ydata: Any,
+    bounds: Any,
+    sigma: Any = None,
+    absolute_sigma: bool = False,
+    loss: str = "linear",
+    *,
+    f_scale: float = 1.0,
+    p0: Any = None,
+    levels: int | None = None,
+    searches: int | None = None,
+    max_time: float | None = None,
+    x_axis: Any = "auto",
+    starts: Any = "auto",
+    seed: int = 0,
+    progress: bool | str = "auto",
+    bounds_axis: Any = "auto",
+) -> Fits:
+    """The best fits of a model to many data sets of the same size, without starting guesses.
+
+    For every data set all starts of the first levels are screened, and it is searched from the best few; where these do
+    not agree on the lowest cost, from further ones until enough do. After `max_time` or Ctrl-C what has been found is
+    returned: NaN for data sets that no search has begun for.
+
+    Args:
+        model: as for `curve_fit`.
+        xdata: what the model takes first, shared by all data sets; or of each, with a leading axis P.
+        ydata: (P, N) values to fit. Points that are masked (`numpy.ma`) are left out.
+        bounds: as for `curve_fit`, for all; or of each data set, with a leading axis P (see `bounds_axis`).
+        sigma: the errors of ydata: one, (N,) for all, or (P, N).
+        absolute_sigma: as for `curve_fit`.
+        loss: as for `curve_fit`, "lad" excepted.
+        f_scale: as for `curve_fit`.
+        p0: a guess for each data set, leading axis P: one more start. Not needed.
+        levels: levels of starts that are screened; None takes as many as have 63 starts
+            at most. Of a host model, those of each fit at most.
+        searches: local searches of each data set, from its best starts that no near one beats; None: as many as it
+            takes for enough to agree, or two where `levels` is given. Not of a host model, each fit of which is that of
+            `curve_fit`.
+        max_time: wall-clock seconds from the call; also while a program compiles, which is left to its end then.
+        x_axis: 0 where each data set has abscissae of its own, None where they share them; "auto" sees it by the
+            shapes.
+        starts: as for `curve_fit`.
+        seed: of starts that are scrambled.
+        progress: as for `minimize`.
+        bounds_axis: 0 where the bounds have a leading axis of data sets, as for `minimize_many`; None where they do
+            not; "auto" sees it by their shapes. Not for a host model.
+
+    Returns:
+        A `Fits`.
+
+    Raises:
+        TypeError: an argument of the wrong kind, before anything compiles.
+        ValueError: an argument of the wrong shape or value, likewise.
+
+    Example:
+        >>> import jax.numpy as jnp, numpy as np, jaxglobal as jg
+        >>> def decay(t, a, k):
+        ...     return a * jnp.exp(-k * t)
+        >>> t, rates = np.linspace(0, 4, 30), np.linspace(0.5, 3, 100)
+        >>> fits = jg.curve_fit_many(decay, t, 2 * np.exp(-rates[:, None] * t), bounds=[(0, 10), (0, 5)])
+        >>> bool(np.allclose(fits.popt[:, 1], rates, atol=1e-3)), len(fits)
+        (True, 100)
+    """
+    began = time.perf_counter()
+    regression.check_loss(loss, f_scale)
+    if loss == "lad":
+        raise ValueError("`loss` must be 'linear', 'soft_l1', 'huber' or 'cauchy' for many fits; got 'lad'.")
+    whole = isinstance(searches, int | np.integer) and not isinstance(searches, bool) and searches >= 1
+    if searches is not None and not whole:
+        raise ValueError(f"`searches` must be a whole number of at least 1; got {searches!r}.")
+    stopping.Rules(max_time=max_time)  # raises unless it is a time
+    until = math.inf if max_time is None else began + max_time
+    shown = display.show(progress)
+    objective.refuse_tracing("curve_fit_many", "vmap and curve_fit")
+    if is_traced((xdata, ydata, sigma, bounds)):
+        raise TypeError("`ydata` must be concrete; got a traced array: use vmap and curve_fit inside jit and grad.")
+    refuse_masks(xdata=xdata, sigma=sigma)
+    if isinstance(model, Host):
+        if searches is not None:
+            raise ValueError(f"`searches` must be left out for a host model, fitted level by level; got {searches}.")
+        return one_by_one_fits(
+            began, until, model, xdata, ydata, bounds, sigma, x_axis, p0,
+            dict(absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, starts=starts, seed=seed, progress=False,
+                 max_levels=levels),
+        )  # fmt: skip
+    structure, lower, upper, singly, boxes = read_box(bounds, bounds_axis, ydata)
+    y, there = read_many(ydata, structure.dtype)
+    count, N = y.shape
+    x = regression.read_x(xdata)
+    own_x = has_axis(x, x_axis, count, N)
+    of_lanes = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf), 0, -1), x) if own_x else x
+    w, own_w = read_weights(sigma, count, N)
+    if not np.all(there):
+        w, own_w = np.where(there, w, 0), True
+    own = units.choose(lower, upper, y, w, structure.dtype)
+    read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
+    one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
+    linear = regression.linear_parameters(read, one_x, lower, upper, own)
+    reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs)
+    reg = dataclasses.replace(reg, own_box=boxes is not None).within(own)
+    sequence = sequences.read(starts, len(reg.searched), seed)
+    unit, reach = screened(sequence, len(reg.searched), levels)
+    guesses = read_guesses(p0, structure, lower, upper, count, boxes) / own.p
+    points, near = on_sheets(reg, unit, reach)
+    data = Data(x, y, w, f_scale, read.constants).within(own, structure.dtype)
+    fixed = SEARCHES if searches is None and levels is not None else searches
+    boxes = None if boxes is None else boxes / own.p
+    run = Run(reg, data, own_w, points, near, guesses, fixed, seed, shown, boxes, until=until)
+    try:
+        with Interrupt() as interrupt, one_thread():
+            p, f, pcov, nfev, success, made = run.fit(absolute_sigma, interrupt)
+    finally:
+        shown.close()
+    return Fits(
+        popt=structure.unflatten(p * own.p),
+        pcov=pcov * np.multiply.outer(own.p.astype(float), own.p),
+        fun=own.cost(np.where(np.isfinite(f), f, np.nan)),
+        success=success,
+        nfev=nfev,
+        searches=made,
+        nstarts=len(points) + guesses.shape[1],
+        linear=linear,
+        time=time.perf_counter() - began,
+        compile_time=run.compile_time,
+    )
+
+
+def refuse_masks(**data: Any) -> None:
+    """Raises where points are masked in what all data sets may share."""
+    for name, part in data.items():
+        if any(np.any(np.ma.getmaskarray(a)) for a in jax.tree.leaves(part) if isinstance(a, np.ma.MaskedArray)):
+            raise ValueError(
+                f"`{name}` must not have masked points here: mask those of `ydata`, drop points that all data sets "
+                "lack, or give each data set to curve_fit."
+            )
+
+
+def read_many(ydata: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The ordinates, (P, N), zero where they are masked, and where they are not."""
+    regression.check_no_complex("ydata", ydata)
+    there = ~np.ma.getmaskarray(ydata) if isinstance(ydata, np.ma.MaskedArray) else np.ones(np.shape(ydata), bool)
+    try:
+        y = np.asarray(np.ma.filled(ydata, 0) if isinstance(ydata, np.ma.MaskedArray) else ydata, dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"`ydata` must be an array (data sets, values); got {type(ydata).__name__}.") from None
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(f"`ydata` must be an array (data sets, values); got shape {y.shape}.")
+    regression.check_finite("ydata", y)
+    if not np.all(np.any(there, axis=1)):
+        which = int(np.argmin(np.any(there, axis=1)))
+        raise ValueError(f"`ydata` must have a point that is not masked in each data set; got none in set {which}.")
+    return y, there
+
+
+def has_axis(x: Any, x_axis: Any, count: int, N: int) -> bool:
+    """Whether each data set has abscissae of its own."""
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(x)]
+    if x_axis == "auto" and not isinstance(x_axis, bool):
+        return bool(shapes) and all(len(shape) > 1 and shape[0] == count for shape in shapes)
+    if x_axis is None:
+        return False
+    if x_axis != 0 or isinstance(x_axis, bool):
+        raise ValueError(f'`x_axis` must be "auto", None or 0; got {x_axis!r}.')
+    if not shapes or any(shape[:1] != (count,) for shape in shapes):
+        raise ValueError(f"`xdata` must have a leading axis of {count} data sets, as `ydata`; got shapes {shapes}.")
+    return True
+
+
+def read_weights(sigma: Any, count: int, N: int) -> tuple[np.ndarray, bool]:
+    """By what residuals are multiplied, in float64, and whether each data set has weights of its own."""
+    if sigma is None:
+        return np.ones(()), False
+    regression.check_no_complex("sigma", sigma)
+    sigma = np.asarray(sigma, np.float64)
+    if sigma.shape not in ((), (1,), (N,), (count, N)):
+        raise ValueError(f"`sigma` must be a number, ({N},) or ({count}, {N}); got shape {sigma.shape}.")
+    regression.check_finite("sigma", sigma)
+    if np.any(sigma <= 0):
+        raise ValueError(f"`sigma` must be positive; got {np.min(sigma)}.")
+    return (1 / sigma.reshape(()) if sigma.size == 1 else 1 / sigma), sigma.shape == (count, N)
+
+
+def read_box(bounds: Any, bounds_axis: Any, ydata: Any) -> tuple[Any, Any, Any, bool, np.ndarray | None]:
+    """The layout of the parameters, the box around all, whether the model takes them singly; the boxes of each, if any.
+
+    The boxes are (P, 2, n), None where the data sets share one.
+    """
+    if bounds_axis not in ("auto", None, 0) or isinstance(bounds_axis, bool):
+        raise ValueError(f'`bounds_axis` must be "auto", None or 0; got {bounds_axis!r}.')
+    count = len(ydata) if np.ndim(ydata) else 0
+    if not (family.differ(bounds, count) if bounds_axis == "auto" else bounds_axis == 0):
+        return *regression.read_parameters(bounds, None), None
+    structure, boxes = family.read_boxes(bounds, None, count)
+    return structure, np.min(boxes[:, 0], axis=0), np.max(boxes[:, 1], axis=0), not isinstance(bounds, Box), boxes
+
+
+def read_guesses(
+    p0: Any, structure: Any, lower: Any, upper: Any, count: int, boxes: np.ndarray | None = None
+) -> np.ndarray:
+    """The user's own starts, (P, K, n), K 0 or 1."""
+    if p0 is None:
+        return np.zeros((count, 0, structure.n), structure.dtype)
+    if boxes is not None:
+        try:
+            return family.read_guesses(p0, structure, boxes, np.zeros((2, structure.n), bool), count)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("`x0`", "`p0`").replace("problem", "data set")) from None
+    if structure.shapes == ((1,),) and np.shape(p0) == (count,):  # a number for each
+        p0 = np.reshape(np.asarray(p0), (count, 1))
+    points = regression.read_guesses(p0, structure, lower, upper)
+    if len(points) != count:
+        raise ValueError(f"`p0` must have a leading axis of {count} data sets, as `ydata`; got {len(points)}.")
+    return points[:, None]
+
+
+def one_by_one_fits(
+    began: float, until: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, p0: Any,
+    options: dict[str, Any],
+) -> Fits:  # fmt: skip
+    """The fits of a model that is not a JAX function, one after the other."""
+    y, there = read_many(ydata, np.dtype(float))
+    y = y if np.all(there) else np.ma.masked_array(y, ~there)
+    own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
+    _, own_w = read_weights(sigma, y.shape[0], y.shape[1])
+    structure, lower, upper, _ = regression.read_parameters(bounds, None)
+    guesses = read_guesses(p0, structure, lower, upper, y.shape[0])
+
+    def one(i: int) -> Fit:
+        x = jax.tree.map(lambda leaf: np.asarray(leaf)[i], xdata) if own_x else xdata
+        guess = None if p0 is None else structure.unflatten(guesses[i, 0])
+        left = None if math.isinf(until) else max(until - time.perf_counter(), 0.0)
+        weights = np.asarray(sigma)[i] if own_w else sigma
+        return curve_fit(model, x, y[i], bounds, weights, p0=guess, max_time=left, **options)
+
+    fits: list[Fit] = []
+    with Interrupt() as interrupt:
+        while len(fits) < len(y) and not (fits and (interrupt.asked or time.perf_counter() >= until)):
+            fits.append(one(len(fits)))
+
+    def all_of(leaves: Any, missing: Any) -> np.ndarray:
+        done = np.stack(leaves)
+        return np.concatenate([done, np.full((len(y) - len(done), *done.shape[1:]), missing, done.dtype)])
+
+    return Fits(
+        popt=jax.tree.map(lambda *leaves: all_of(leaves, np.nan), *(fit.popt for fit in fits)),
+        pcov=all_of([fit.pcov for fit in fits], np.inf),
+        fun=all_of([fit.fun for fit in fits], np.nan),
+        success=all_of([fit.success for fit in fits], False),
+        nfev=all_of([fit.result.nfev for fit in fits], 0),
+        searches=all_of([fit.result.nstarts for fit in fits], 0),
+        nstarts=fits[0].result.nstarts,
+        linear=(),
+        time=time.perf_counter() - began,
+        compile_time=0.0,
+    )

@@ -1,0 +1,542 @@
+"""The search for the global fit: levels of starts, screened, and Levenberg-Marquardt from the best of each.
+
+Starts fill the box of the parameters in which the model is not linear; the others are at their best at every start
+(separable.py). Of the starts of a level those are searched from that no near one beats, and the best others: a reduced
+sample, as in [RT]. It ends when the best cost has been the same in as many levels as the rules say; where the next
+level would be too large, it is believed if enough searches agree on it (agreement.py).
+
+[RT] A. H. G. Rinnooy Kan and G. T. Timmer, Stochastic global optimization methods, part II: multi level methods,
+     Mathematical Programming 39 (1987).
+"""
+
+import dataclasses
+import itertools
+import math
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxglobal.engine import aside, devices
+from jaxglobal.engine.streams import CHUNK_TIME, thread_pool, ticks
+from jaxglobal.evidence import minima, stopping
+from jaxglobal.evidence.minima import Archive, Ended
+from jaxglobal.fit import agreement
+from jaxglobal.fit.agreement import Agreement
+from jaxglobal.fit.regression import Data, Regression, broadcasts
+from jaxglobal.history import History, Step
+from jaxglobal.local import levenberg
+from jaxglobal.problem.closed import is_traced, x64
+from jaxglobal.problem.region import Region
+from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
+from jaxglobal.search import checkpoint as checkpoints
+from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.search.progress import Silent
+from jaxglobal.starts.designs import Starts
+
+BLOCK_MEMORY = 2**19  # bytes of the Jacobians of the searches side by side
+FEWEST, MOST = 8, 64  # searches side by side
+SCREENED = 1024  # starts in one call
+SEARCHED = 64  # starts of a level that are searched from, at least
+CLOSE = 1e-4  # relative: parameters that differ by less are no exchange
+APART = 10.0  # in units of the box, so that two starts are no neighbours
+SHARE = 32  # and one in so many
+COMPARED = 2048  # starts of a level that are compared with their neighbours: the best so many
+CROWDING = 4  # power by which starts are drawn towards zero
+SIMILAR = 0.5  # of equal fits those count that were found so often beside the one that was found most
+NEAR = 1.01  # times twice the spacing of the level: neighbours of a grid's cell
+TOL, MAX_NFEV = 1e-7, 200  # of a search
+POLISH_TOL, POLISH_NFEV = 1e-14, 1000  # of the last search from each of the best minima
+NOISE = 1e4  # two costs are the same within so many times the rounding error
+PURE_LEVELS = 3  # of a search inside jit
+PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these, level by level
+COUNTS = ("_screened", "_searched", "_nfev", "_made")
+
+
+class Best(NamedTuple):
+    """What a search has come to, with parameters first."""
+
+    x: Any
+    """(n,)"""
+    f: Any
+    """()"""
+
+
+def region(lower: Any, upper: Any) -> Region:
+    """The box in lanes."""
+    return Region(*(jnp.asarray(side)[:, None] for side in (lower, upper, upper - lower)))
+
+
+def descend(
+    regression: Regression, data: Data, state: levenberg.State, box: Region, rules: levenberg.Rules,
+    project: bool = True, until: Any = None,
+) -> levenberg.State:  # fmt: skip
+    """Searches on to their ends; project: with the linear parameters at their best in every step.
+
+    until: so many evaluations each at most, if given; those that have not ended then can go on.
+    """
+
+    def step(state):
+        return levenberg.advance(state, regression.evaluate(data, state.trial, box, project), box, rules)
+
+    def goes_on(state):
+        running = state.status == LocalStatus.RUNNING
+        return jnp.any(running if until is None else running & (state.nfev < until))
+
+    return lax.while_loop(goes_on, step, state)
+
+
+def search_program(regression: Regression) -> Any:
+    """search(state, data, lower, upper, tol, max_nfev, until) -> the searches, L, after so many evaluations each."""
+
+    def search(state, data, lower, upper, tol, max_nfev, until):
+        rules = levenberg.Rules(tol, regression.floor(data), max_nfev)
+        return descend(regression, data, state, region(lower, upper), rules, until=until)
+
+    return search
+
+
+def screen_program(regression: Regression) -> Any:
+    """screen(p, data, lower, upper) -> the points, (n, K), with the linear parameters at their best, and the costs."""
+
+    def screen(p, data, lower, upper):
+        return regression.project(data, p, region(lower, upper))[:2]
+
+    return screen
+
+
+def lanes(regression: Regression, N: int) -> int:
+    """Searches side by side: a power of two whose Jacobians stay in the cache."""
+    each = (regression.structure.n + 3) * N * regression.structure.dtype.itemsize
+    return int(min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST))
+
+
+def place(regression: Regression, unit: np.ndarray, crowded: bool = False) -> np.ndarray:
+    """Points of the unit box of the searched parameters, (k, m), as parameters, (k, n); the others in the middle.
+
+    crowded: towards zero, where the box touches or contains it.
+    """
+    lower, upper = regression.lower, regression.upper
+    whole = np.full((len(unit), regression.structure.n), 0.5)
+    whole[:, regression.searched] = unit
+    points = lower + (upper - lower) * whole
+    if crowded:
+        zero = np.clip(0.0, lower, upper)
+        side = np.where(points < zero, lower, upper) - zero
+        share = (points - zero) / np.where(side != 0, side, 1)
+        points = np.where(sizes(regression), zero + side * share**CROWDING, points)
+    return np.clip(points, lower, upper).astype(regression.structure.dtype)
+
+
+def uncrowd(regression: Regression, points: np.ndarray) -> np.ndarray:
+    """Where `place` would have to put points, (k, n), evenly to have them here when crowded; from the lower bounds."""
+    lower, upper = regression.lower, regression.upper
+    zero = np.clip(0.0, lower, upper)
+    side = np.where(points < zero, lower, upper) - zero
+    share = (points - zero) / np.where(side != 0, side, 1)
+    return np.where(sizes(regression), zero + side * share ** (1 / CROWDING), points) - lower
+
+
+def sizes(regression: Regression) -> np.ndarray:
+    """(n,) Which parameters a box at zero leaves the order of magnitude of open."""
+    return (regression.lower <= 0) & (regression.upper >= 0) & regression.free
+
+
+def sheets(regression: Regression) -> tuple[bool, ...]:
+    """In which ways the starts are placed: evenly, and crowded towards zero where that differs."""
+    return (False, True) if np.any(sizes(regression)[regression.searched]) else (False,)
+
+
+def choose(unit: np.ndarray, f: np.ndarray, spacing: float, count: int) -> np.ndarray:
+    """Which starts to search from: those that no near one beats, then the best others; at most count."""
+    order = np.argsort(f, kind="stable")[:COMPARED]
+    order = order[np.isfinite(f[order])]
+    if len(order) <= count:
+        return order
+    lowest = np.ones(len(order), bool)
+    for i in range(1, len(order)):
+        lowest[i] = not np.any(np.max(np.abs(unit[order[:i]] - unit[order[i]]), axis=1) <= NEAR * 2 * spacing)
+    return order[np.argsort(~lowest, kind="stable")[:count]]
+
+
+def comes_before(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether a is less than b in the first number in which they differ by more than a little."""
+    differ = np.flatnonzero(np.abs(a - b) > CLOSE * (np.abs(a) + np.abs(b)))
+    return bool(len(differ) and a[differ[0]] < b[differ[0]])
+
+
+class Search:
+    """A search under way: its levels, and the archive of minima."""
+
+    def __init__(
+        self, regression: Regression, data: Data, guesses: np.ndarray, sequence: Starts, rules: stopping.Rules,
+        shown: Silent, began: float, interrupt: Interrupt, callback: Any = None,
+        kept: checkpoints.Checkpoint | None = None,
+    ):  # fmt: skip
+        """regression, data, guesses: in units, of which nothing is left in what comes out.
+
+        guesses: (K, n) of the user's own. interrupt: what asks the search to end. callback: hears of each level. kept:
+        where the state is kept between two levels.
+        """
+        self._regression, self._data, self._guesses, self._sequence = regression, data, guesses, sequence
+        self._rules, self._shown, self._began = rules, shown, began
+        self._units: Any = data.units
+        self._box = regression.lower, regression.upper
+        self._floor = float(regression.floor(data))
+        self._archive = minima.empty(regression.structure.n, regression.structure.dtype)
+        self._levels: list[Level] = []
+        self._known = agreement.nothing(1)
+        self._history = History()
+        self._best: list[float] = []  # cost after each level, in the units of the search
+        self._screened = self._searched = self._nfev = self._made = 0
+        self._tick_time, self._interrupt, self._callback, self._kept = 0.0, interrupt, callback, kept
+        self._lanes = lanes(regression, len(data.y))
+        self._precise = x64()
+        self.compile_time = 0.0
+
+    def run(self) -> tuple[Status, list[Minimum]]:
+        """Searches level by level; why it ended, and the distinct minima, best first.
+
+        Minima come to their last digits, as far as the limits and Ctrl-C leave room for that.
+        """
+        m, status = len(self._regression.searched), self._load()
+        while status is None:
+            index = len(self._levels)
+            size = self._sequence.size(index, m) + (len(self._guesses) if index == 0 else 0)
+            if index:
+                status = stopping.before_level(self._rules, index, self._screened, size) or self._limit()
+                if status is Status.TOO_LARGE and self._rules.same is None and self._agreed:
+                    status = Status.SAME
+            if status is None:
+                status = self._level(index, size)
+            if status not in PAUSES:
+                self._save(status)
+        return status, self._polish()
+
+    @property
+    def _agreed(self) -> bool:
+        """Whether enough searches agree on the best cost, whatever the levels say."""
+        return bool(agreement.reached(self._known, len(self._regression.searched))[0])
+
+    def _limit(self) -> Status | None:
+        """The limit that has been reached."""
+        if self._interrupt.asked:
+            return Status.INTERRUPTED
+        return stopping.within_level(self._rules, 0, self._nfev, time.perf_counter() - self._began)
+
+    @property
+    def _left(self) -> float:
+        """Evaluations that may still be made."""
+        return math.inf if self._rules.max_evals is None else max(self._rules.max_evals - self._nfev, 0)
+
+    def _level(self, index: int, size: int) -> Status | None:
+        """Screens and searches a level, records it, and asks the stopping rule."""
+        began, before, m = time.perf_counter(), self._nfev, len(self._regression.searched)
+        spacing, status = self._sequence.spacing(index, size, m), None
+        count = max(SEARCHED, size // SHARE)
+        placed = size + (len(sheets(self._regression)) - 1) * self._sequence.size(index, m)
+        self._shown.begin(index, min(count, placed))
+        p = self._guesses if index == 0 else self._guesses[:0]
+        f = np.full(len(p), -np.inf)  # the user's own come first
+        unit = APART * (2.0 + np.arange(len(p))[:, None] + np.zeros(m))  # and are nobody's neighbours
+        blocks = range(0, self._sequence.size(index, m), SCREENED)
+        for sheet, first in [(sheet, first) for sheet in sheets(self._regression) for first in blocks]:
+            many = min(SCREENED, self._sequence.size(index, m) - first, max(self._left, 1))
+            block = self._sequence.points(index, first, int(many), m)
+            points = place(self._regression, block, sheet)
+            block = block + APART * sheet
+            value = np.zeros(len(block))
+            if placed > count:
+                points, value = self._screen(points)
+            unit, p, f = np.concatenate([unit, block]), np.concatenate([p, points]), np.concatenate([f, value])
+            best = np.argsort(np.where(np.isnan(f), np.inf, f), kind="stable")[: max(COMPARED, count)]
+            unit, p, f = unit[best], p[best], f[best]
+            status = self._limit()
+            if status is not None:
+                break
+        self._screened += size
+        f = np.where(np.isneginf(f), -np.finfo(float).max, f)
+        starts = p[choose(unit, f, spacing, count)]
+        ends, together = [], self._lanes * devices.side_by_side()
+        for first in range(0, len(starts), together):
+            if status is not None and (ends or len(self._archive.f)):  # else one evaluation of each, to have a fit
+                break
+            ends.append(self._descend(starts[first : first + together], TOL, MAX_NFEV))
+            lowest = self._cost(min(np.min(end.f) for end in ends))
+            self._history.note(self._nfev, time.perf_counter() - self._began, lowest)
+            self._shown.update(sum(len(end.f) for end in ends), lowest)
+            status = status or self._limit()
+        return self._record(index, minima.join(ends) if ends else None, spacing, size, began, before, status)
+
+    def _record(self, index, ended: Ended | None, spacing, size, began, before, status: Status | None) -> Status | None:
+        """Takes in the ends of a level."""
+        statuses: dict[LocalStatus, int] = {}
+        if ended is not None:
+            self._known = agreement.learn(self._known, ended.f[None], np.array([self.same]))
+            numbered = ended._replace(start=self._searched + np.arange(len(ended.f)))
+            self._archive = minima.add(self._archive, numbered, self._box[0], self._box[1] - self._box[0], self.same)
+            statuses = {
+                LocalStatus(int(s)): int(c) for s, c in zip(*np.unique(ended.status, return_counts=True), strict=True)
+            }
+        searched = 0 if ended is None else len(ended.f)
+        self._searched += searched
+        found = bool(len(self._archive.f))
+        best = int(np.argmin(self._archive.f)) if found else 0
+        seconds, m = time.perf_counter() - began, len(self._regression.searched)
+        self._levels.append(
+            Level(
+                index=index,
+                x=self._parameters(self._archive.x[best]) if found else None,
+                fun=self._cost(self._archive.f[best]) if found else float("nan"),
+                nstarts=searched,
+                nfev=self._nfev - before,
+                time=seconds,
+                next_time=seconds * min(self._sequence.size(index + 1, m), 10**100) / size,
+                spacing=spacing,
+                complete=status is None,
+                statuses=statuses,
+            )
+        )
+        self._shown.end(self._levels[-1])
+        self._best.append(float(self._archive.f[best]) if found else np.inf)
+        rules = dataclasses.replace(self._rules, fatol=self._alike(self._best[-1]))
+        status = status or stopping.after_level(rules, self._best, float(np.finfo(self._archive.f.dtype).eps))
+        if self._callback is not None:
+            try:
+                self._callback(self._levels[-1])
+            except StopIteration:
+                if status is None:
+                    self._save(None)  # from which the same call goes on
+                return status or Status.CALLBACK
+        return status
+
+    def _save(self, status: Status | None) -> None:
+        """Writes the checkpoint, if there is one, between two levels, or at the end."""
+        if self._kept is None:
+            return
+        levels, arrays = checkpoints.pack_levels(self._levels, self._regression.structure)
+        arrays |= {f"archive_{name}": np.asarray(field) for name, field in self._archive._asdict().items()}
+        arrays |= {f"known_{name}": np.asarray(field) for name, field in self._known._asdict().items()}
+        counts = {name: int(getattr(self, name)) for name in COUNTS}
+        ended = None if status is None else status.name
+        state = dict(levels=levels, best=self._best, counts=counts, steps=self._history.steps, status=ended)
+        self._kept.write(state, arrays)
+
+    def _load(self) -> Status | None:
+        """Goes on from the checkpoint, if there is one; how the search has ended, if it has."""
+        if self._kept is None or (read := self._kept.read()) is None:
+            return None
+        state, arrays = read
+        self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._regression.structure)
+        self._archive = Archive(*(arrays[f"archive_{name}"] for name in Archive._fields))
+        self._known = Agreement(*(arrays[f"known_{name}"] for name in Agreement._fields))
+        self._best = state["best"]
+        self._history.steps = [Step(nfev, 0.0, fun) for nfev, _, fun in state["steps"]]
+        for name, count in state["counts"].items():
+            setattr(self, name, count)
+        return None if state["status"] is None else Status[state["status"]]
+
+    def _parameters(self, p: np.ndarray) -> Any:
+        """Those of the user: in the user's units and structure."""
+        return self._regression.structure.unflatten(p * self._units.p)
+
+    def _cost(self, f: Any) -> float:
+        """A cost in the user's units."""
+        return float(self._units.cost(f))
+
+    @property
+    def same(self) -> float:
+        """Two costs that differ by less are the same: what rounding does to a vanishing one."""
+        return max(self._rules.fatol, NOISE * self._floor)
+
+    def _alike(self, f: float) -> float:
+        """Two costs near f that differ by less are the same: what rounding does to squares of small residuals."""
+        return self.same + 2 * (max(f, 0.0) * self._floor) ** 0.5 if np.isfinite(f) else self.same
+
+    def _compiled(self, make: Any, *args: Any) -> Any:
+        """The program for arguments of these shapes; None where Ctrl-C came before it was compiled."""
+        shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
+        key = (make.__name__, self._regression.key, shapes)
+        if key not in self._regression.programs:
+            began = time.perf_counter()
+            self._shown.compiling(self._lanes)
+            run = self._regression.safe(make(self._regression), jax.default_backend())
+            lowered = jax.jit(run).lower(*args)
+            program = aside.unless(lambda: self._interrupt.asked, lowered.compile)
+            self.compile_time += time.perf_counter() - began
+            if program is None:
+                return None
+            self._regression.programs[key] = program
+        return self._regression.programs[key]
+
+    def _screen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The starts, (k, n), with their linear parameters at their best, and the costs."""
+        padded = np.resize(points, (SCREENED, points.shape[1])).T
+        program = self._compiled(screen_program, padded, self._data, *self._box)
+        if program is None:
+            return points, np.full(len(points), np.inf)
+        with jax.disable_jit(False):
+            p, f = program(padded, self._data, *self._box)
+        self._nfev += len(points)
+        f = np.asarray(f, float)[: len(points)]
+        return np.asarray(p).T[: len(points)], np.where(np.isfinite(f), f, np.inf)
+
+    def _descend(self, starts: np.ndarray, tol: float, max_nfev: int) -> Ended:
+        """Searches from these starts, (k, n), on all threads, to their ends or a limit."""
+        dtype = self._regression.structure.dtype
+        parts = [starts[first : first + self._lanes] for first in range(0, len(starts), self._lanes)]
+        precise, rest = self._precise, (self._data, *self._box, np.asarray(tol, dtype), np.int32(max_nfev))
+        idle = levenberg.begin(np.zeros((starts.shape[1], self._lanes), dtype), np)
+        program = self._compiled(search_program, idle, *rest, np.int32(0))
+        if program is None:
+            none = np.zeros(len(starts), np.int64)
+            return Ended(starts, np.full(len(starts), np.inf, dtype), none, none + LocalStatus.CUT, none, none)
+
+        share = self._left / len(parts)  # each part has its own, whatever the threads do
+
+        def run(part):
+            padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)
+            state: Any = levenberg.begin(padded, np)
+            made, tick_time, running, left = 0, self._tick_time, len(part), share
+            nfev, status = np.zeros((2, len(part)), int)
+            with jax.enable_x64(precise), jax.disable_jit(False):
+                while not made or (running and left > 0 and self._limit() is None):
+                    began, before = time.perf_counter(), made
+                    most = int(min(ticks(tick_time, CHUNK_TIME), max(left / running, 1)))
+                    state = program(state, *rest, np.int32(made + most))
+                    made, nfev, status = (
+                        int(np.max(state.nfev)),
+                        *(np.asarray(a)[: len(part)] for a in (state.nfev, state.status)),
+                    )
+                    running, left = int(np.sum(status == LocalStatus.RUNNING)), share - int(np.sum(nfev))
+                    tick_time = (time.perf_counter() - began) / (made - before)
+            p, f = (np.asarray(a)[..., : len(part)] for a in (state.p, state.f))
+            whole = np.zeros(len(part), np.int64)
+            status = np.where(status == LocalStatus.RUNNING, LocalStatus.CUT, status)
+            return Ended(p.T, f, whole, status + whole, nfev + whole, whole), made, tick_time
+
+        outcomes = list(thread_pool(devices.side_by_side()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]
+        ended, made, tick_times = zip(*outcomes, strict=True)
+        ended = minima.join(list(ended))
+        self._nfev += int(np.sum(ended.nfev))
+        self._made += sum(made) * self._lanes
+        self._tick_time = max(tick_times)
+        return ended
+
+    def _polish(self) -> list[Minimum]:
+        """The distinct minima; the best of them to their last digits, unless a limit is reached. See `_chosen`."""
+        width = self._box[1] - self._box[0]
+        merged = minima.merge(self._archive, self._box[0], width, self.same, self._rules.frtol)
+        if not len(merged.f):
+            return []
+        x, f, status = merged.x.copy(), merged.f.copy(), merged.status.copy()
+        if self._limit() is None:
+            count = min(self._lanes, len(f))
+            ended = self._descend(x[:count], POLISH_TOL, POLISH_NFEV)
+            lower = np.flatnonzero(ended.f < f[:count])
+            x[lower], f[lower], status[lower] = ended.x[lower], ended.f[lower], ended.status[lower]
+        again = minima.merge(
+            merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol
+        )
+        first = self._chosen(again)
+        x, f = self._exchanged(again.x[first], float(again.f[first]))
+        again.x[first], again.f[first] = x, f
+        order = [first, *(i for i in range(len(again.f)) if i != first)]
+        fields = zip(*(field[order] for field in (again.x, again.f, again.searches, again.status)), strict=True)
+        return [Minimum(self._parameters(x), self._cost(f), int(n), LocalStatus(int(s))) for x, f, n, s in fields]
+
+    def _exchanged(self, x: np.ndarray, f: float) -> tuple[np.ndarray, float]:
+        """The fit with equal parts of a sum in ascending order, where exchanging parameters gives an equal fit."""
+        pairs = list(itertools.combinations(self._regression.searched, 2))
+        moves = [(pair,) for pair in pairs]
+        moves += [both for both in itertools.combinations(pairs, 2) if len({*both[0], *both[1]}) == 4]
+        searched = self._regression.searched
+        for _ in range(len(searched)):
+            tried = np.repeat(x[None], len(moves), axis=0)
+            for row, move in zip(tried, moves, strict=True):
+                for i, j in move:
+                    row[[i, j]] = row[[j, i]]
+            inside = np.all((tried >= self._box[0]) & (tried <= self._box[1]), axis=1)
+            earlier = np.array([comes_before(row[searched], x[searched]) for row in tried], bool)
+            tried = tried[inside & earlier][: self._lanes]
+            if not len(tried) or self._limit() is not None:
+                break
+            ended = self._descend(tried, POLISH_TOL, MAX_NFEV)
+            equal = ended.x[ended.f <= f + self._alike(f) + self._rules.frtol * abs(f)]
+            equal = [row for row in equal if comes_before(row[searched], x[searched])]
+            if not equal:
+                break
+            for row in equal:
+                x = row if comes_before(row[searched], x[searched]) else x
+            f = float(ended.f[np.argmin(np.max(np.abs(ended.x - x), axis=1))])
+        return x, f
+
+    def _chosen(self, archive: Archive) -> int:
+        """The best minimum; of several with the same cost the first in the order of the searched parameters.
+
+        Equal parts of a sum can change places: so they come out in ascending order. Aliases of a period also fit
+        equally, but are hardly ever found: those do not count.
+        """
+        best = float(archive.f[0])
+        ties = archive.f <= best + self._alike(best) + self._rules.frtol * abs(best)
+        ties = np.flatnonzero(ties & (archive.searches >= SIMILAR * np.max(archive.searches[ties])))
+        searched = self._regression.searched
+        first = ties[0]
+        for i in ties[1:]:
+            first = i if comes_before(archive.x[i][searched], archive.x[first][searched]) else first
+        return int(first)
+
+    def _message(self, status: Status) -> str:
+        """Why the search ended, by what evidence where it decided."""
+        return agreement.words(self._known, 0) if status is Status.SAME and self._rules.same is None else status.value
+
+    def result(self, status: Status, found: list[Minimum]) -> Result:
+        """The record of the search."""
+        finite = bool(found)
+        status = status if finite or status is Status.INTERRUPTED else Status.NO_FINITE_VALUE
+        nan = self._regression.structure.unflatten(np.full(self._regression.structure.n, np.nan))
+        elapsed = time.perf_counter() - self._began
+        return Result(
+            x=found[0].x if finite else nan,
+            fun=found[0].fun if finite else float("nan"),
+            jac=nan,
+            aux=None,
+            success=finite and status is Status.SAME,
+            status=status,
+            message=self._message(status),
+            nit=len(self._levels),
+            nfev=self._nfev,
+            njev=self._nfev,
+            calls=None,
+            nstarts=self._searched,
+            levels=self._levels,
+            minima=found,
+            unseen=None,  # the starts were chosen by their values
+            lane_efficiency=min(self._nfev / max(self._made, 1), 1.0),
+            time=elapsed,
+            compile_time=self.compile_time,
+            history=self._history.until(self._nfev, elapsed, found[0].fun) if finite else [],
+        )
+
+
+def pure_starts(regression: Regression, unit: np.ndarray, lower: Any, upper: Any) -> Any:
+    """The starts as `place` places them; evenly alone where the box is traced."""
+    if not is_traced((lower, upper)):
+        return jnp.concatenate([jnp.asarray(place(regression, unit, sheet)) for sheet in sheets(regression)])
+    whole = np.full((len(unit), regression.structure.n), 0.5)
+    whole[:, regression.searched] = unit
+    return lower + (upper - lower) * whole.astype(regression.structure.dtype)
+
+
+@broadcasts
+def pure(regression: Regression, unit: np.ndarray, data: Data, lower: Any, upper: Any, guesses: Any) -> Best:
+    """The best fit from all of these starts, (k, m) in the unit box of the searched parameters, as a traced program."""
+    points = jnp.concatenate([guesses, pure_starts(regression, unit, lower, upper)])
+    box, floor = region(lower, upper), regression.floor(data)
+    state = descend(regression, data, levenberg.begin(points.T), box, levenberg.Rules(TOL, floor, MAX_NFEV))
+    best = state.p[:, jnp.argmin(state.f)][:, None]
+    state = descend(regression, data, levenberg.begin(best), box, levenberg.Rules(POLISH_TOL, floor, POLISH_NFEV))
+    return Best(state.p[:, 0], state.f[0])

@@ -1,0 +1,85 @@
+"""The units in which a fit is searched, so that its numbers are near one whatever those of the user are.
+
+Squares of data of 1e-20 vanish in float32, and so do all decisions that are made by them. Units are powers of two:
+numbers that are multiplied by them keep all their digits, and the search takes the steps that it would take without.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal.problem.closed import is_traced
+
+STRAIGHT = 2.0**30  # a loss that bends from so much of the data on counts squares, and its squares must not vanish
+MARGIN = 6  # powers of two that a unit keeps from the ends of the range
+
+
+class Units(NamedTuple):
+    """One of what is searched, in the user's units."""
+
+    p: Any
+    """(n,) The parameters."""
+    y: Any
+    """() The data."""
+    r: Any
+    """() The residuals, in units of their errors."""
+
+    def modelled(self, model: Callable[..., Any]) -> Callable[..., Any]:
+        """model(x, parts, ...), where parameters and values are in these units."""
+
+        def call(x, parts, *rest):
+            return model(x, [part * self.p[i] for i, part in enumerate(parts)], *rest) * (1 / self.y)
+
+        return call
+
+    def given(self, y: Any, w: Any, scale: Any, dtype: np.dtype) -> tuple[Any, Any, Any]:
+        """The data, their weights and the bend of the loss in these units."""
+        xp: Any = jnp if is_traced(scale / self.r) else np
+        scale = xp.minimum(scale / self.r, STRAIGHT)
+        return tuple(cast(a, dtype) for a in (y * (1 / self.y), w * (self.y / self.r), scale))
+
+    def cost(self, f: Any) -> Any:
+        """A cost in the user's units, in float64 unless it is traced."""
+        return f * self.r * self.r if is_traced((f, self.r)) else np.asarray(f, float) * float(self.r) * float(self.r)
+
+    def seen(self, y: Any, J: Any) -> tuple[Any, Any]:
+        """Values, (N,), and their derivatives, (N, n), in the user's units, the latter in float64 unless traced."""
+        if is_traced((y, J, *self)):
+            return y * self.y, J * (self.y / self.p)
+        return y * self.y, np.asarray(J, float) * (float(self.y) / np.asarray(self.p, float))
+
+
+def choose(lower: Any, upper: Any, y: Any, w: Any, dtype: np.dtype) -> Units:
+    """Those of parameters in a box, (n,) each, and of data y, (N,) or (P, N), with weights w, as in `regression.Data`.
+
+    Of many data sets they fit the middle one, so that a single wild one does not take the digits of the others.
+    """
+    p = power(jnp.maximum(abs(lower), abs(upper)) if is_traced((lower, upper)) else np.maximum(-lower, upper), dtype)
+    weighted = w @ y if np.ndim(w) == 2 and np.ndim(y) == 1 else w * y
+    return Units(p, power(middle(y), dtype), power(middle(weighted), dtype))
+
+
+def middle(y: Any) -> Any:
+    """() The largest magnitude of the data, (N,); of many sets, (P, N), the median of those that are not zero."""
+    if is_traced(y):
+        return jnp.max(jnp.abs(y))
+    sizes = np.max(np.abs(np.asarray(y, float)), axis=-1)
+    return np.median(sizes[sizes > 0]) if np.any(sizes > 0) else np.zeros(())
+
+
+def power(size: Any, dtype: np.dtype) -> Any:
+    """The power of two next below; one where there is no size. A constant, where derivatives are taken."""
+    xp: Any = jnp if is_traced(size) else np
+    size = jax.lax.stop_gradient(size) if is_traced(size) else np.asarray(size, float)
+    good = (size > 0) & xp.isfinite(size)
+    _, exponent = xp.frexp(xp.where(good, size, 1))
+    most = -int(np.finfo(dtype).minexp) - MARGIN
+    return xp.ldexp(xp.ones(xp.shape(size), dtype), xp.where(good, xp.clip(exponent - 1, -most, most), 0))
+
+
+def cast(a: Any, dtype: np.dtype) -> Any:
+    """The numbers in the precision of the search."""
+    return a.astype(dtype) if is_traced(a) else np.asarray(a, dtype)

@@ -1,0 +1,1 @@
+"""Local searches from one start, as state machines that take one evaluation a tick, and their last digits."""

@@ -1,0 +1,1 @@
+"""What is to be minimised: the user's function, traced and closed, in a box, and constraints; one problem or many."""

@@ -1,0 +1,204 @@
+"""Many problems under constraints: what their runs do differently from those of slots.py and guided.py.
+
+Problems are compared by rank (feasible.py); what is said of them is measured at the points that are given back, and
+nothing else: no part of a search is believed.
+"""
+
+import dataclasses
+import functools
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglobal.constraints import feasible, kkt, lagrangian, subject
+from jaxglobal.constraints.binding import NEAR_BOUND
+from jaxglobal.constraints.lagrangian import AugmentedLagrangian
+from jaxglobal.constraints.many_streams import ManyStreams, views
+from jaxglobal.constraints.packing import Sizes, Told
+from jaxglobal.constraints.subjects import ADDED, Subjects
+from jaxglobal.engine import opening
+from jaxglobal.engine.streams import Streams, thread_pool
+from jaxglobal.engine.sweep import Problems
+from jaxglobal.evidence.minima import Ended
+from jaxglobal.local.implicit import Polished
+from jaxglobal.result import Results, Status
+from jaxglobal.search.guided import Guided
+from jaxglobal.search.slots import STATUSES, Run
+
+SIGNED = 1e-6  # of the slope: what multipliers that ignore their signs may leave of it, or of a wrong sign
+SETTLED = Status.SAME, Status.NO_FINITE_VALUE, Status.NO_FINITE_GRADIENT  # ends by evidence
+
+
+class Constrained(Run):
+    """What both kinds of a run do differently under constraints; the args of its problems begin with those of the rows.
+
+    Attributes:
+        subjects: the constraints.
+    """
+
+    subjects: Subjects
+
+    def search(self) -> None:
+        """See `Run`."""
+        self._least = np.zeros((len(self._problem), self.subjects.packing.m))
+        began = time.perf_counter()
+        self._wait = self.subjects.compile()
+        self._compile_time += time.perf_counter() - began
+        super().search()
+
+    def _of_slots(self, slots: np.ndarray) -> np.ndarray:
+        """The problems in these slots."""
+        return self._problem[slots]
+
+    def _scales(self, slots: np.ndarray) -> Sizes:
+        """Of the problems in these slots."""
+        size: Any = self._table[ADDED - 1][slots]
+        least: Any = self._least[slots]
+        return Sizes(size, least)
+
+    def _admit(self) -> bool:
+        """See `Run`; measures the scales of those that come in."""
+        first = self._next
+        came = super()._admit()
+        if came:
+            slots = np.flatnonzero(self._problem >= first)
+            problem = self._problem[slots]
+            sizes = self.subjects.sizes(problem)
+            self._table[ADDED - 1][slots], self._least[slots] = sizes.size, sizes.least
+            self._sampled(problem)
+        return came
+
+    def _sampled(self, problem: np.ndarray) -> None:
+        """Counts the evaluations of the scales of these problems."""
+        self._nfev[problem] += subject.SAMPLE
+
+    def _in_slots(self) -> Problems:
+        """See `Run`."""
+        problems = super()._in_slots()
+        return problems._replace(region=lagrangian.inside(problems.region, self.subjects.packing.m))
+
+    def _feasible(self, problem: Any) -> Any:
+        """See `Run`: a rank of no feasible point is no value."""
+        return self._valued(self._f[problem])
+
+    def _valued(self, rank: np.ndarray) -> Any:
+        """The values of feasible points of these ranks, +inf of others."""
+        return np.where(rank < feasible.above(self.subjects.packing.dtype), rank, np.inf)
+
+    def _merge(self, ended: Ended) -> None:
+        """See `Run`: minima are feasible."""
+        super()._merge(ended._replace(f=self._valued(ended.f)))
+
+    def _opened(self, problems: Problems, compiling: Any) -> Streams:
+        """See `Run`."""
+        m, dtype, n = self.subjects.packing.m, self.subjects.packing.dtype, self._n
+        searched, looked = views(self._problems.closed, m, dtype)
+        local: Any = AugmentedLagrangian(self._options.program, m)  # type: ignore[arg-type]
+        needs, pool = self._needs, thread_pool(4)  # XLA compiles side by side
+        unpacked, own = Problems(super()._in_slots().region, problems.args), self._own[3:]
+
+        def looks() -> Any:
+            with jax.enable_x64(dtype == np.float64):
+                return opening.looks_of(looked, unpacked, self._devices, needs.points, n, dtype, False, own)
+
+        others = pool.submit(looks) if needs.points else None
+        kind = functools.partial(ManyStreams, subjects=self.subjects, in_slots=self._of_slots, scales=self._scales)
+        opened = opening.open_streams(
+            searched, local, problems, self._lanes, self._devices, compiling, self._own, False, self._group, self._fit,
+            needs._replace(points=0, pairs=0), kind,
+        )  # fmt: skip
+        if others is not None:
+            opened.looks = others.result()
+        return opened
+
+    def _compile(self, interrupt: Any) -> Any:
+        """See `Run`; the programs that finish are compiled beside."""
+        streams = super()._compile(interrupt)
+        began = time.perf_counter()
+        self._wait()
+        self._compile_time += time.perf_counter() - began
+        return streams
+
+    def results(self) -> Results:
+        """What has been found, measured at the points that are given back."""
+        every = np.arange(self._problems.count)
+        subjects, x = self.subjects, self._x
+        sizes = subjects.sizes(every)
+        told = subjects.told(every, x, sizes)
+        lam, doubtful = self._multipliers(told, x, 1 / sizes.size[:, 0])
+        kept = (told.relative <= subjects.packing.most) & np.isfinite(told.f)
+        plain = super().results()
+        status = plain.status.copy()
+        settled = np.array([one in SETTLED for one in status])
+        status[settled & ~kept] = Status.INFEASIBLE
+        structure, problems, rows = self._problems.structure, self._problems, subjects.rows
+        found = np.isfinite(told.f)
+        g = np.where(found[:, None], told.g * problems.free, np.nan).astype(x.dtype)
+        success = kept & self._begun & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
+        return dataclasses.replace(
+            plain,
+            x=structure.unflatten(x),
+            fun=np.where(found, told.f, np.nan).astype(x.dtype),
+            jac=structure.unflatten(g),
+            success=success,
+            status=status,
+            singular=told.singular | doubtful,
+            touching=told.touching,
+            tied=self._tied & kept,
+            violation=told.violation,
+            multipliers=rows.structured(lam),
+            active=rows.structured(told.active),
+        )
+
+    def _multipliers(self, told: Told, x: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(P, m) Multipliers of the signs that their bounds allow, and where that was not a matter of course, (P,).
+
+        usual: (P,) slopes of f.
+        """
+        frames = self.subjects
+        box = frames.box.astype(np.float64)
+        low, high = box[..., 0, :], box[..., 1, :]
+        width, x = high - low, x.astype(np.float64)
+        lam, g, J = (np.asarray(part, np.float64) for part in (told.lam, told.g, told.J))
+        rows, slope = J * np.expand_dims(np.broadcast_to(width, x.shape), 1), g * width
+        z = slope + np.einsum("pm,pmn->pn", lam, rows)
+        size = np.maximum(np.max(np.abs(slope), axis=1), usual)
+        on_low, on_high = x - low <= NEAR_BOUND * width, high - x <= NEAR_BOUND * width
+        left = np.where(on_low, np.minimum(z, 0), np.where(on_high, np.maximum(z, 0), z)) * (width > 0)
+        frame = kkt.Frame(low, high, frames.rows.lower, frames.rows.upper)
+        side = np.where(kkt.at_upper(told.c, frame), 1, -1)
+        length = np.linalg.norm(rows, axis=2)
+        wrong = np.where(frame.equal | ~told.active, 0, np.minimum(side * lam * length, 0))
+        doubtful = np.max(np.abs(left), axis=1, initial=0) > SIGNED * size
+        doubtful |= np.max(np.abs(wrong), axis=1, initial=0) > SIGNED * size
+        doubtful &= np.isfinite(told.f) & np.all(np.isfinite(told.c), axis=1) & np.all(np.isfinite(rows), axis=(1, 2))
+        doubtful &= np.all(np.isfinite(slope), axis=1)
+        for i in np.flatnonzero(doubtful):
+            held = np.where(told.active[i], side[i], 0)
+            movable = np.broadcast_to(width, x.shape)[i] > 0
+            lam[i], _ = kkt.prices(slope[i], rows[i], held, frame.equal[i], on_low[i], on_high[i], movable)
+        return np.where(np.isfinite(lam), lam, 0), doubtful
+
+    def _polish(self) -> tuple[Any, Any]:
+        """See `Run`: the ends are polished; what is said of them is measured. The auxiliary outputs at the points."""
+        x = self._x
+        no = np.zeros(len(x), bool)
+        polished: Any = Polished(x, self._feasible(slice(None)), np.full_like(x, np.nan), no, no)
+        if not self._problems.has_aux:
+            return polished, None
+        closed, leaves = self._problems.closed, [*self._problems.leaves, *self._problems.closed.constants]
+        axes = [0 if differs else None for differs in self._problems.own]
+        run = jax.jit(closed.safe(jax.vmap(closed.auxiliary, (0, axes)), jax.default_backend()))
+        return polished, jax.device_get(run(jnp.asarray(x), leaves))[0]
+
+
+class ConstrainedGuided(Constrained, Guided):
+    """Problems whose starts learn, under constraints."""
+
+    def _sampled(self, problem: np.ndarray) -> None:
+        """See `Constrained`."""
+        self._spent[problem, 0] += subject.SAMPLE
+        super()._sampled(problem)

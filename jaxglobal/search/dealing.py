@@ -1,0 +1,302 @@
+"""How the starts of a level reach the lanes: as many as there is room for, or block by block.
+
+A block of a sequence that learns waits for what the block before has found.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.evidence import stopping
+from jaxglobal.evidence.minima import Ended, join, lowest
+from jaxglobal.local import basins, descent
+from jaxglobal.local.basins import Known
+from jaxglobal.local.descent import Local
+from jaxglobal.problem import lattice
+from jaxglobal.problem.objective import Objective
+from jaxglobal.problem.region import within
+from jaxglobal.result import LocalStatus, Status
+from jaxglobal.starts import adaptive, lastlook
+from jaxglobal.starts.adaptive import Block
+from jaxglobal.starts.designs import Starts
+from jaxglobal.starts.hops import POOL
+
+MOST_STARTS = 10**100  # where no limit was given
+
+
+class Dealer:
+    """Deals starts that depend on no earlier find.
+
+    Attributes:
+        learns: whether it has to see every search that has ended.
+        number: of the next point that is dealt.
+    """
+
+    learns = False
+
+    def __init__(self, problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local):
+        """guesses: (k, n) the user's own starts, which come first in level 0."""
+        self.problem, self.guesses, self.sequence, self.search = problem, guesses, sequence, search
+        self.free = int(np.sum(problem.free))
+        self.number = 0
+
+    def own(self, level: int) -> int:
+        """The user's own starts among those of the level."""
+        return len(self.guesses) if level == 0 else 0
+
+    def size(self, level: int) -> int:
+        """Starts of the level, the user's own included."""
+        return self.own(level) + self.sequence.size(level, self.free)
+
+    def together(self, level: int) -> float:
+        """Searches of the level that can be under way together."""
+        return math.inf
+
+    def spacing(self, level: int, done: int) -> float:
+        """Of the level once so many searches have ended."""
+        return self.sequence.spacing(level, max(done - self.own(level), 0), self.free)
+
+    def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
+        """Deals starts of the level to the streams, if they have room; returns how many.
+
+        dealt: of the level so far. allowed: how many starts of it may be searched from.
+        """
+        count = min(streams.room, allowed - dealt)
+        if not count:
+            return 0
+        own = self.own(level)
+        spacing = (
+            descent.GUESS_STEP if own else self.sequence.spacing(level, self.sequence.size(level, self.free), self.free)
+        )
+        streams.deal(self.points(level, dealt, count), self.search.step(spacing), self.number + np.arange(count))
+        self.number += count
+        return count
+
+    def points(self, level: int, first: int, count: int) -> np.ndarray:
+        """Starts first, ..., first + count - 1 of the level, in the user's coordinates; the user's own come first."""
+        own = self.guesses[first : first + count] if level == 0 else self.guesses[:0]
+        first, count = max(first - self.own(level), 0), count - len(own)
+        if not count:
+            return own
+        unit = self.sequence.points(level, first, count, self.free)
+        return np.concatenate([own, self.problem.place(unit)])
+
+    def drains(self, dealt: int, allowed: int) -> bool:
+        """Whether the lanes are to finish what they have before more is dealt."""
+        return dealt == allowed
+
+    def take(self, level: int, ended: Ended) -> np.ndarray | None:
+        """Learns from what has ended; None where these were points that were looked at only.
+
+        Else (k,) whether each search began at one of the starts that are spread evenly over the box.
+        """
+        return ended.start >= len(self.guesses)
+
+    def evidence(self, nfev: int) -> stopping.Evidence | None:
+        """What speaks for the best value after so many evaluations; None where that is not told, or not now."""
+        return None
+
+    @property
+    def told(self) -> stopping.Evidence | None:
+        """The evidence when it was last told."""
+        return None
+
+    def look(self, points: int, searches: int) -> None:
+        """Looks at fresh points next, where evidence is told, and begins at most so many searches from the best."""
+
+    def sweep(self, searches: int) -> bool:
+        """Whether it begins searches, at most so many, from assignments of whole numbers that none has begun from."""
+        return False
+
+    @property
+    def tried(self) -> lattice.Tried | None:
+        """Which assignments of whole numbers have been searched from, where that is told."""
+        return None
+
+    def save(self) -> dict[str, np.ndarray]:
+        """Everything that decides the next starts, as arrays."""
+        return {"number": np.array(self.number)}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
+        self.number = int(arrays["number"])
+
+
+class GuidedDealer(Dealer):
+    """Deals the blocks of a guide (adaptive.py), each when the one before has ended; level 0 as it comes."""
+
+    learns = True
+
+    def __init__(
+        self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules
+    ):  # fmt: skip
+        """See `Dealer`. rules: which values are the same."""
+        super().__init__(problem, guesses, sequence, search)
+        eps = float(np.finfo(problem.structure.dtype).eps)
+        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values)
+        self._block: Block | None = None  # that is under way
+        self._sent = 0  # points of it
+        self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
+
+    def size(self, level: int) -> int:
+        """See `Dealer`; of the levels up to the one after the one under way."""
+        if level == 0:
+            return super().size(level)
+        if self._guide.level == 0:
+            x, f, _, sure = self._results()
+            self._guide.add(x, f, sure)
+        return self._guide.size(level)
+
+    def together(self, level: int) -> float:
+        """See `Dealer`."""
+        size = self.size(level)
+        return adaptive.round_size(size) if level else size
+
+    def spacing(self, level: int, done: int) -> float:
+        """See `Dealer`."""
+        if level == 0:
+            return super().spacing(level, done)
+        cover, share = self._guide.sequence.cover, min(done / self.size(level), 1.0)
+        return cover.spacing(level, int(share * cover.size(level, self.free)), self.free)
+
+    def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
+        """See `Dealer`; counts the starts of local searches alone."""
+        if level == 0:
+            return super().deal(level, dealt, allowed, streams)
+        if self._guide.level != level:
+            self._guide.enter(level, streams.spent.nfev)
+        if self._block is None:
+            self._block, self._sent = self._guide.next(dealt, allowed - dealt, streams.spent.nfev), 0
+            if self._block is None:
+                return 0
+        x, first_step, searched = self._block
+        if searched and self._guide.sequence.stop:
+            streams.know(self._known())
+        left = len(x) - self._sent
+        count = min(streams.room, left) if searched else left
+        if not count:
+            return 0
+        part = slice(self._sent, self._sent + count)
+        points, number = self.problem.place(x[part]), self.number + np.arange(count)
+        self.number += count
+        self._sent += count
+        if not searched:
+            streams.look(points, number)
+            return 0
+        streams.deal(points, np.clip(first_step[part], self.search.step(0.0), self.search.step(1.0)), number)
+        return 0 if self._guide.looking else count  # those of a last look stand for no points of the cover
+
+    def drains(self, dealt: int, allowed: int) -> bool:
+        """As soon as the block has been dealt; at level 0, which has none, the level."""
+        return super().drains(dealt, allowed) if self._block is None else self._sent == len(self._block.x)
+
+    def take(self, level: int, ended: Ended) -> np.ndarray | None:
+        """See `Dealer`; even starts are those at random points of the cells of the cover."""
+        self._ended.append(ended)
+        if level == 0:
+            self._ended = [lowest(join(self._ended), POOL)]
+            return super().take(level, ended)
+        if self._block is None:
+            raise RuntimeError("a search has ended though no block of starts is under way.")
+        even = self._guide.random(ended.start - (self.number - self._sent)) if self._block.searched else None
+        if sum(len(part.f) for part in self._ended) == len(self._block.x):
+            self._guide.take(*self._results())
+            self._block = None
+        return even
+
+    def evidence(self, nfev: int) -> stopping.Evidence | None:
+        """See `Dealer`; told between two rounds."""
+        return self._guide.evidence(nfev) if self._block is None and self._guide.level else None
+
+    @property
+    def told(self) -> stopping.Evidence | None:
+        """See `Dealer`."""
+        return self._guide.course.evidence
+
+    def look(self, points: int, searches: int) -> None:
+        """See `Dealer`."""
+        self._guide.look(points, min(searches, lastlook.SEARCHES))
+
+    def sweep(self, searches: int) -> bool:
+        """See `Dealer`."""
+        return self._guide.sweep(searches)
+
+    @property
+    def tried(self) -> lattice.Tried | None:
+        """See `Dealer`."""
+        return self._guide.tried
+
+    def _known(self) -> Known:
+        """The minima at which the searches of the block may end."""
+        x, f = self._guide.known()
+        lower, width = self.problem.lower, self.problem.upper - self.problem.lower
+        whole = np.zeros((len(x), len(lower)))
+        whole[:, self.problem.free] = x
+        region = within(lower, self.problem.upper, self.problem.open)
+        return basins.known(np.clip(lower + width * whole, region.lower, region.upper), f, lower, width)
+
+    def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """What has ended, in the order of the starts, as `adaptive.Guide.take` takes it."""
+        if not self._ended:
+            return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool)
+        ended = join(self._ended)
+        order = np.argsort(ended.start)
+        if self._block is None or self._block.searched:
+            lower, width = self.problem.lower, self.problem.upper - self.problem.lower
+            x = ((ended.x - lower) / np.where(width > 0, width, 1))[order][:, self.problem.free].astype(np.float64)
+        else:
+            x = self._block.x
+        self._ended = []
+        sure = (ended.status == LocalStatus.CONVERGED) | (ended.status == LocalStatus.KNOWN)
+        return x, ended.f[order].astype(np.float64), ended.nfev[order], sure[order]
+
+    def save(self) -> dict[str, np.ndarray]:
+        """See `Dealer`."""
+        ended = {} if not self._ended else {f"ended_{k}": v for k, v in join(self._ended)._asdict().items()}
+        block = {"block": np.array([self._block is not None, self._sent])}
+        return super().save() | ended | block | self._guide.save()
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """See `Dealer`."""
+        super().load(arrays)
+        self._ended = []
+        if "ended_x" in arrays:
+            self._ended = [Ended(*(arrays[f"ended_{name}"] for name in Ended._fields))]
+        self._guide.load(arrays)
+        under_way, self._sent = arrays["block"].tolist()
+        self._block = self._guide.block() if under_way else None
+
+
+def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: int, full: bool) -> Status | None:
+    """Whether the evidence ends the search of n variables; asks for a last look where that alone is missing.
+
+    nfev, searches: so far. full: whether more minima were found than are kept, so that `unseen` cannot be told.
+    """
+    counted = rules.unseen is not None and not full  # so that the share not yet seen decides
+    evidence = dealer.evidence(nfev) if rules.same is None and not counted else None
+    if evidence is None:
+        return None
+    left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
+    tried = dealer.tried
+    pure = tried is not None and tried.pure
+    if tried is not None and pure and tried.all and math.isfinite(evidence.f):
+        return Status.SAME
+    if pure and dealer.sweep(left):  # no evidence is as good as all of them
+        return None
+    many, few = (tried.many, tried.seen is not None) if tried is not None else (0, False)
+    if not stopping.convincing(evidence, nfev, n, pure, many, few):
+        return Status.NOISE if stopping.scattered(evidence, nfev) else None
+    if evidence.looked:
+        return Status.SAME if rules.unseen is None else Status.FULL
+    if dealer.sweep(left):
+        return None
+    dealer.look(stopping.last_look(nfev), left)
+    return None
+
+
+def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules) -> Dealer:
+    """The dealer for a sequence. rules: which values are the same."""
+    if isinstance(sequence, adaptive.Adaptive) and np.any(problem.free):
+        return GuidedDealer(problem, guesses, sequence, search, rules)
+    return Dealer(problem, guesses, sequence, search)
