@@ -1,6 +1,6 @@
 """jaxglobal finds the global minimum of a JAX function in a box.
 
-Start at `minimize`; `running.py` is the loop behind it.
+Start at `minimize`; `search/running.py` is the loop behind it.
 """
 
 from jaxglobal import plot as plot
@@ -20,6 +20,7 @@ from jaxglobal.engine.host import host as host
 from jaxglobal.evidence.distinct import Minima as Minima
 from jaxglobal.fit.curve_fit import Fit as Fit
 from jaxglobal.fit.curve_fit import curve_fit as curve_fit
+from jaxglobal.fit.curve_fit_many import FitOutcome as FitOutcome
 from jaxglobal.fit.curve_fit_many import Fits as Fits
 from jaxglobal.fit.curve_fit_many import curve_fit_many as curve_fit_many
 from jaxglobal.local.bfgs import BFGS as BFGS

@@ -502,18 +502,12 @@ class Results:
 
         What was spent in all (calls, lane_efficiency, time, compile_time) stays that of the whole search.
         """
-        if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"`index` must be in [-{len(self)}, {len(self)}); got {index}.")
+        index, single = which(index, len(self))
+        if single:
             told = {name: value.item() if name in COUNTED else value for name, value in self._at(index)}
             there = int(np.sum(told["minima"].count > 0))
             told["minima"] = jax.tree.map(lambda leaf: leaf[:there], told["minima"])
             return Outcome(**told)
-        if not isinstance(index, slice):
-            index = np.asarray(index)
-            if index.ndim != 1 or (index.size and index.dtype.kind not in "biu"):
-                raise TypeError("`index` must be a whole number, a slice, or a 1-D array of numbers or booleans.")
-            index = index if index.size else np.zeros(0, int)
         return dataclasses.replace(self, **dict(self._at(index)))
 
     def __iter__(self) -> Iterator["Outcome"]:
@@ -548,6 +542,25 @@ class Results:
 
     def _repr_html_(self) -> str:
         return table(self._rows())
+
+
+def which(index: Any, count: int) -> tuple[Any, bool]:
+    """An index into so many outcomes, checked, and whether it is that of a single one.
+
+    Raises:
+        IndexError: there is no such outcome.
+        TypeError: it is not a whole number, a slice, or a 1-D array of numbers or booleans.
+    """
+    if isinstance(index, int | np.integer) and not isinstance(index, bool):
+        if not -count <= index < count:
+            raise IndexError(f"`index` must be in [-{count}, {count}); got {index}.")
+        return index, True
+    if not isinstance(index, slice):
+        index = np.asarray(index)
+        if index.ndim != 1 or (index.size and index.dtype.kind not in "biu"):
+            raise TypeError("`index` must be a whole number, a slice, or a 1-D array of numbers or booleans.")
+        index = index if index.size else np.zeros(0, int)
+    return index, False
 
 
 def message(status: Status, calls: Calls | None) -> str:

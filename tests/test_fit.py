@@ -359,3 +359,25 @@ def test_many_fits_in_boxes_of_their_own(tol):
     for wrong, message in [({"bounds_axis": 1}, "bounds_axis"), ({"p0": np.zeros((4, 3)) - 2}, "`p0` must lie inside")]:
         with pytest.raises(ValueError, match=message):
             jg.curve_fit_many(decay, T, np.tile(data(), (4, 1)), boxes, **wrong)
+
+
+def test_many_fits_can_be_indexed():
+    t = np.linspace(0, 4, 12)
+    y = np.array([1.0, 2.0, 3.0])[:, None] * np.exp(-t)
+    box = jg.Box({"a": 0.0, "k": 0.0}, {"a": 10.0, "k": 5.0})
+    fits = jg.curve_fit_many(lambda t, p: p["a"] * jnp.exp(-p["k"] * t), t, y, box, progress=False)
+    one = fits[-1]
+    popt, pcov = one
+    np.testing.assert_allclose([popt["a"], popt["k"]], [3, 1], rtol=1e-3)
+    assert np.array_equal(pcov, fits.pcov[2]) and np.array_equal(one.perr, fits.perr[2])
+    assert (one.fun, one.success, one.nfev) == (fits.fun[2], bool(fits.success[2]), fits.nfev[2])
+    assert type(one.fun) is float and type(one.success) is bool and type(one.nfev) is int
+    for index in (slice(1, 3), [1, 2], np.array([False, True, True])):
+        part = fits[index]
+        assert len(part) == 2 and np.array_equal(part.popt["a"], fits.popt["a"][1:])
+        assert np.array_equal(part.pcov, fits.pcov[1:]) and part.time == fits.time
+    assert [np.round(popt["a"]) for popt, _ in fits] == [1, 2, 3]
+    with pytest.raises(IndexError, match="`index` must be in"):
+        fits[3]
+    with pytest.raises(TypeError, match="`index` must be a whole number"):
+        fits["a"]

@@ -266,9 +266,7 @@ class Fit:
             TypeError: the fit is that of a traced program or of a host function.
             ValueError: it has no residuals to draw from, or they hang together.
         """
-        many = import_module(
-            "jaxglobal.bootstrap"
-        )  # which stands on this module: it is not known before it is asked for
+        many = import_module("jaxglobal.profiles.bootstrap")  # which stands on this module
         return many.bootstrap(self, count, seed, progress)
 
     def check_unconstrained(self) -> None:

@@ -6,7 +6,7 @@ What is asked is read here, once for all data sets; how they are searched is in 
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -23,15 +23,46 @@ from jaxglobal.problem import family, objective
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.problem.objective import Box
-from jaxglobal.result import duration, table
+from jaxglobal.result import duration, table, which
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
+
+OF_EACH = ("popt", "pcov", "fun", "success", "nfev", "searches")  # what `Fits` has of each data set
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FitOutcome:
+    """The fit of one of many data sets; the fields are those of `Fits`. Unpacks as `popt, pcov`.
+
+    Attributes:
+        popt: the parameters, (n,) or in the structure of the `Box`.
+        pcov: (n, n) their covariance.
+        perr: (n,) their standard deviations.
+        fun: the cost, NaN where no value was finite.
+        success: whether the fit is believed.
+        nfev: evaluations of the model with its Jacobian.
+        searches: local searches.
+    """
+
+    popt: Any
+    pcov: np.ndarray
+    perr: np.ndarray
+    fun: float
+    success: bool
+    nfev: int
+    searches: int
+
+    def __iter__(self) -> Iterator[Any]:
+        """popt, pcov."""
+        return iter((self.popt, self.pcov))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fits:
     """The outcome of `curve_fit_many`: every array has a leading axis of P data sets.
+
+    `fits[i]` is the `FitOutcome` of a data set, `fits[2:5]` and `fits[~fits.success]` are `Fits`.
 
     Attributes:
         popt: (P, n) the parameters, or the structure of the `Box` with a leading axis.
@@ -62,6 +93,22 @@ class Fits:
     def __len__(self) -> int:
         """The number of data sets."""
         return len(self.fun)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The `FitOutcome` of a data set, or the `Fits` of several: a slice, their numbers, or a mask.
+
+        What was spent in all (nstarts, time, compile_time) stays that of the whole call.
+        """
+        at, single = which(index, len(self))
+        told = {name: jax.tree.map(lambda leaf: leaf[at], getattr(self, name)) for name in OF_EACH}
+        if not single:
+            return dataclasses.replace(self, **told)
+        numbers = {name: told[name].item() for name in ("fun", "success", "nfev", "searches")}
+        return FitOutcome(told["popt"], told["pcov"], self.perr[at], **numbers)
+
+    def __iter__(self) -> Iterator[FitOutcome]:
+        """The data sets one after the other."""
+        return (self[i] for i in range(len(self)))
 
     @property
     def perr(self) -> np.ndarray:

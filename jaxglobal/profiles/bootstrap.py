@@ -2,7 +2,7 @@
 
 Each set is the fitted curve plus residuals drawn with replacement, centred and scaled by sqrt(N / (N - p)), as a fit
 makes them too small, [DH] section 7.3, in units of their errors where these differ. All sets are fitted globally at
-once (fits.py): where several minima fit about as well, some sets end in another one, and the intervals show it.
+once: where several minima fit about as well, some sets end in another one, and the intervals show it.
 
 What is promised is what residuals can tell: equal distributions of errors in units of their sizes, and a model that is
 right. Percentiles of few data are somewhat short of their level.

@@ -41,8 +41,7 @@ import numpy as np
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.stopping import Evidence
 from jaxglobal.problem import lattice
-from jaxglobal.starts import chains, cmaes, hops, lastlook, scans
-from jaxglobal.starts import designs as starts
+from jaxglobal.starts import chains, cmaes, designs, hops, lastlook, scans
 from jaxglobal.starts.chains import Chains
 from jaxglobal.starts.cmaes import Evolution
 from jaxglobal.starts.designs import Starts
@@ -108,7 +107,7 @@ class Adaptive:
             raise TypeError(
                 f"`cover` must be a jaxglobal.Grid, Halves or Sobol, or an object like them; got {self.cover!r}."
             )
-        starts.check_seed(self.seed)
+        designs.check_seed(self.seed)
 
     def size(self, level: int, n: int) -> int:
         """Local searches of the level, at least."""
@@ -555,10 +554,10 @@ def plain(given: Any, n: int, seed: int) -> Starts:
         raise TypeError(
             "`starts` must be plain where fun is not a JAX function; got a jaxglobal.Adaptive: give its cover."
         )
-    return starts.read(given, n, seed)
+    return designs.read(given, n, seed)
 
 
 def read(given: Any, n: int, seed: int) -> Starts:
     """The sequence for `starts=`, for n free variables."""
-    sequence = starts.read(given, n, seed)
-    return Adaptive(starts.cover(n, seed), seed) if isinstance(given, str) and n <= MOST else sequence
+    sequence = designs.read(given, n, seed)
+    return Adaptive(designs.cover(n, seed), seed) if isinstance(given, str) and n <= MOST else sequence
