@@ -36,19 +36,19 @@ from jaxglobal.profiles import profile as profile
 from jaxglobal.profiles.bootstrap import Bootstrap as Bootstrap
 from jaxglobal.proof import Certificate as Certificate
 from jaxglobal.proof import certify as certify
-from jaxglobal.result import Finished as Finished
 from jaxglobal.result import Level as Level
-from jaxglobal.result import LocalStatus as LocalStatus
 from jaxglobal.result import Minimum as Minimum
-from jaxglobal.result import Outcome as Outcome
 from jaxglobal.result import Result as Result
-from jaxglobal.result import Results as Results
-from jaxglobal.result import Status as Status
 from jaxglobal.result import Unseen as Unseen
+from jaxglobal.results import Finished as Finished
+from jaxglobal.results import Outcome as Outcome
+from jaxglobal.results import Results as Results
 from jaxglobal.starts.adaptive import Adaptive as Adaptive
 from jaxglobal.starts.designs import Grid as Grid
 from jaxglobal.starts.designs import Halves as Halves
 from jaxglobal.starts.designs import Sobol as Sobol
+from jaxglobal.status import LocalStatus as LocalStatus
+from jaxglobal.status import Status as Status
 from jaxglobal.versions import show_versions as show_versions
 
 __version__ = "0.1.0"

@@ -10,8 +10,9 @@ import time
 import jax
 
 from jaxglobal.api.driver import minimize
+from jaxglobal.printing import duration
 from jaxglobal.problems import classic
-from jaxglobal.result import Result, duration
+from jaxglobal.result import Result
 
 HEAD = ("function", "minimum found", "error", "levels", "searches", "evaluations", "run time")
 LINE = "{:<16} {:>16} {:>8} {:>6} {:>9} {:>12} {:>9}  {}"

@@ -7,7 +7,7 @@ from checks import check_counts, check_minimum
 
 import jaxglobal as jg
 from jaxglobal.local import basins
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 BOX = [(-5.0, 5.1)] * 2
 STOP = jg.Adaptive(jg.Grid(), stop=True)

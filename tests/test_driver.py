@@ -19,8 +19,8 @@ from jaxglobal.engine import devices, streams
 from jaxglobal.engine.stream import Stream
 from jaxglobal.engine.streams import Streams
 from jaxglobal.problem import programs
-from jaxglobal.result import LocalStatus
 from jaxglobal.starts.adaptive import LARGEST_ROUND
+from jaxglobal.status import LocalStatus
 
 BOX = [(-4.0, 5.12)] * 2
 

@@ -15,7 +15,7 @@ import jaxglobal as jg
 from jaxglobal.local import methods, quasi_newton
 from jaxglobal.local.lbfgs import Pairs
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 ADAM = optax.adam(optax.cosine_decay_schedule(0.05, 300))
 MOMENTUM = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(optax.cosine_decay_schedule(-0.05, 300)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import jaxglobal as jg
 from jaxglobal.local import bfgs
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 
 def search(fun, x0, lower, upper, max_nfev=1000, **options):

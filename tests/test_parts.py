@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 import jaxglobal as jg
 from jaxglobal.evidence import minima, stopping
-from jaxglobal.result import LocalStatus, Status, duration
+from jaxglobal.printing import duration
 from jaxglobal.search import progress
 from jaxglobal.starts import designs as sequences
+from jaxglobal.status import LocalStatus, Status
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 FOLDERS = {  # each imports only those above it, and in it each module only those before it
-    "": "history result nearest problems".split(),
+    "": "history status printing result results nearest problems".split(),
     "problem": (
         "canonical cost jumps sequential linear_algebra programs keys out_of_range choice closed region modes lattice "
         "objective constraint family __init__"

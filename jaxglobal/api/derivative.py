@@ -18,7 +18,8 @@ from jaxglobal.problem import family, keys, objective
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.objective import Box
 from jaxglobal.problem.region import within
-from jaxglobal.result import Result, Results
+from jaxglobal.result import Result
+from jaxglobal.results import Results
 from jaxglobal.search import batch
 
 

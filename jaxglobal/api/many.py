@@ -21,7 +21,7 @@ from jaxglobal.problem import constraint, family, objective
 from jaxglobal.problem.closed import NO_FUNCTION
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.linear_algebra import one_thread
-from jaxglobal.result import Finished, Results
+from jaxglobal.results import Finished, Results
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.constrained_many import Constrained, ConstrainedGuided

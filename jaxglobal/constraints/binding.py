@@ -11,8 +11,10 @@ import numpy as np
 
 from jaxglobal.constraints import feasible, kkt
 from jaxglobal.constraints.subject import Subject
+from jaxglobal.printing import brief
 from jaxglobal.problem.closed import Structure
-from jaxglobal.result import Minimum, Result, Status, brief
+from jaxglobal.result import Minimum, Result
+from jaxglobal.status import Status
 
 BINDS = 10.0  # times the tolerance, may a row be from its bound
 NEAR_BOUND = 1e-7  # of the box: a variable is on its bound

@@ -25,7 +25,7 @@ from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.closed import Closed
 from jaxglobal.problem.objective import Objective
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 BATCH = 4  # starts a lane, between two times that all are idle
 STAGES = np.int64(1) << 40  # the number of a search that goes on is its own plus this

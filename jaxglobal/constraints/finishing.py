@@ -21,8 +21,8 @@ from jaxglobal.constraints import feasible, kkt, lagrangian
 from jaxglobal.constraints.exact import Exact
 from jaxglobal.constraints.subject import Subject, lengths
 from jaxglobal.evidence.minima import Ended
-from jaxglobal.result import LocalStatus
 from jaxglobal.starts import lastlook
+from jaxglobal.status import LocalStatus
 
 FIRST = (1e-3, 1e-2, 250.0)  # violation, projected gradient and evaluations with which a search ends
 ONCE = (math.inf, math.inf, 1.0)  # where no variable moves

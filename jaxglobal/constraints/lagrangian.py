@@ -29,7 +29,7 @@ import numpy as np
 from jaxglobal.local.descent import Rules, highest, outward
 from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 PENALTY = 10.0  # the first rho, for slopes of one
 GROWTH = 10.0  # of rho, where the violation has not fallen to

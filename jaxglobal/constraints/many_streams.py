@@ -23,7 +23,7 @@ from jaxglobal.evidence import minima
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.closed import Closed
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 
 def views(closed: Closed, m: int, dtype: np.dtype) -> tuple[Closed, Closed]:

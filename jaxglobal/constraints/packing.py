@@ -20,8 +20,8 @@ from jaxglobal.constraints.lagrangian import Packed
 from jaxglobal.constraints.semismooth import End
 from jaxglobal.local.descent import Local
 from jaxglobal.local.quasi_newton import QuasiNewton
-from jaxglobal.result import LocalStatus
 from jaxglobal.starts import lastlook
+from jaxglobal.status import LocalStatus
 
 MOST = 256  # variables and rows of a problem together: each end takes an elimination of so many
 TRIES = 2  # Newton's method from where a search ended, and from the feasible point nearby

@@ -15,7 +15,7 @@ from jaxglobal.constraints import lagrangian
 from jaxglobal.constraints.kkt import Frame
 from jaxglobal.constraints.packing import Packing, Sizes, Told
 from jaxglobal.engine import sweep
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 STAGE = 1e-5, 1e-4, 500.0  # violation, projected gradient and evaluations with which a search ends in its lane
 AT_ONCE = 256  # problems, or ends

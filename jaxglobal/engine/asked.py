@@ -19,7 +19,7 @@ from jaxglobal.local import descent
 from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 WAITING = 2**12  # starts in the queue, at most
 NUMBERS = 2**22  # in these starts, at most; never fewer than lanes

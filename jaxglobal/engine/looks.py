@@ -20,7 +20,7 @@ from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem import modes
 from jaxglobal.problem.closed import Closed, x64
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 CPU_CALL = 1e5  # multiplications of a call (about 30 microseconds), of which the points of a small block need few
 FEWEST = 16  # points of a call of a cheap function

@@ -32,7 +32,7 @@ from jaxglobal.evidence import minima
 from jaxglobal.local import basins
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.closed import x64
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 CHUNK_TIME = 0.05  # seconds of a program between two looks at the clock: what is done in between takes 2 to 4 ms
 TOGETHER = 3  # times as many between two messages of several processes

@@ -29,7 +29,7 @@ from jaxglobal.problem import modes
 from jaxglobal.problem.closed import Closed
 from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 QUEUED = 2**15  # numbers in the starts of a chunk: enough for tens of milliseconds
 BLOCKS_QUEUED = 16  # starts a lane in a chunk, at least, where they come in small blocks

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxglobal.result import Status, Unseen
+from jaxglobal.result import Unseen
+from jaxglobal.status import Status
 
 AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
 LOOKED = 2**13  # evaluations after which a function without a finite value is given up

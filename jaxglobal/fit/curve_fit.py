@@ -26,15 +26,17 @@ from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.units import Units
 from jaxglobal.local import implicit
 from jaxglobal.nearest import helps
+from jaxglobal.printing import brief, duration, table
 from jaxglobal.problem.closed import hold, is_traced
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.problem.objective import Box, is_tracing, refuse_tracing
 from jaxglobal.problem.region import Region
-from jaxglobal.result import Level, LocalStatus, Result, brief, duration, table
+from jaxglobal.result import Level, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
+from jaxglobal.status import LocalStatus
 
 SHOWN = 6  # local fits that a printed fit lists
 TRACED = "the search was traced, with a fixed number of levels: success says whether its cost is finite"

@@ -19,11 +19,12 @@ from jaxglobal.fit.curve_fit import Fit, curve_fit
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
 from jaxglobal.nearest import helps
+from jaxglobal.printing import duration, table
 from jaxglobal.problem import family, objective
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.problem.objective import Box
-from jaxglobal.result import duration, table, which
+from jaxglobal.results import which
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences

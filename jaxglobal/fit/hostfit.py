@@ -24,9 +24,10 @@ from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.local import levenberg
 from jaxglobal.local.levenberg import Seen
 from jaxglobal.problem.closed import Structure
-from jaxglobal.result import Calls, LocalStatus, Minimum, Result, Status
+from jaxglobal.result import Calls, Minimum, Result
 from jaxglobal.search.checkpoint import fingerprint
 from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.status import LocalStatus, Status
 
 POLISHED = 4  # of the best minima
 MAX_NFEV = 50

@@ -31,11 +31,12 @@ from jaxglobal.history import History, Step
 from jaxglobal.local import levenberg
 from jaxglobal.problem.closed import is_traced, x64
 from jaxglobal.problem.region import Region
-from jaxglobal.result import Level, LocalStatus, Minimum, Result, Status
+from jaxglobal.result import Level, Minimum, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.search.progress import Silent
 from jaxglobal.starts.designs import Starts
+from jaxglobal.status import LocalStatus, Status
 
 BLOCK_MEMORY = 2**19  # bytes of the Jacobians of the searches side by side
 FEWEST, MOST = 8, 64  # searches side by side

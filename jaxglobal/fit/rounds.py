@@ -23,10 +23,10 @@ from jaxglobal.fit.lockstep import FURTHER, Lockstep
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.problem.closed import x64
 from jaxglobal.problem.linear_algebra import one_at_a_time
-from jaxglobal.result import LocalStatus
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
+from jaxglobal.status import LocalStatus
 
 BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
 FEWEST, MOST = 16, 512  # data sets side by side

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxglobal.local.descent import highest
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 MOST = 64  # known minima
 CELLS = 64  # a side of the box

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 LONGEST_FIRST_STEP = 0.25  # of the box; found with shifted classic functions, where it loses none at the least cost
 GUESS_STEP = 0.1  # the first step from a user's own guess, in units of the box

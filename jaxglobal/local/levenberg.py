@@ -25,7 +25,7 @@ from jax import lax
 
 from jaxglobal.local.descent import outward
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 ACCEPTED = 1e-4  # share of the promised decrease that makes a step, as in [M]
 FIRST_DAMPING = 1e-3  # [N], tau

@@ -6,7 +6,8 @@ import numpy as np
 
 from jaxglobal.plot import axes
 from jaxglobal.plot.axes import BLUE, CYCLE, ORANGE, SKY, STYLES
-from jaxglobal.result import Result, counted
+from jaxglobal.printing import counted
+from jaxglobal.result import Result
 
 LISTED = 30  # minima that are drawn
 WRITTEN = 6  # levels whose seconds and spacing are written

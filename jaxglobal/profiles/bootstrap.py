@@ -18,8 +18,8 @@ import numpy as np
 from jaxglobal.engine.host import Host
 from jaxglobal.fit.curve_fit import Fit
 from jaxglobal.fit.curve_fit_many import Fits, curve_fit_many
+from jaxglobal.printing import table
 from jaxglobal.profiles.records import nested
-from jaxglobal.result import table
 from jaxglobal.starts.designs import check_seed
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxglobal.printing import duration, plain, table
 from jaxglobal.profiles.thresholds import Rule
-from jaxglobal.result import duration, plain, table
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

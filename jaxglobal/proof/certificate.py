@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal.result import WIDTH, brief, duration, plain, table, wrapped
+from jaxglobal.printing import WIDTH, brief, duration, plain, table, wrapped
 
 SHOWN = 6  # minimisers that a printed certificate lists
 

@@ -22,7 +22,7 @@ from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem import modes
 from jaxglobal.problem.region import Region, within
-from jaxglobal.result import LocalStatus
+from jaxglobal.status import LocalStatus
 
 SAME = 1e-8  # two values are equal within this times 1 + abs(f), as the default fatol and frtol
 APART = 1e-3  # two minimisers are different from so much of the box on

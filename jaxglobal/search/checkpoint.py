@@ -28,7 +28,8 @@ import numpy as np
 from jaxglobal.engine import processes
 from jaxglobal.evidence import minima
 from jaxglobal.problem import keys
-from jaxglobal.result import Level, LocalStatus
+from jaxglobal.result import Level
+from jaxglobal.status import LocalStatus
 
 FORMAT = 9
 EVERY = 1.0  # seconds between two writes, at least, and ...

@@ -24,9 +24,10 @@ from jaxglobal.engine.streams import Streams, thread_pool
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.implicit import Polished
-from jaxglobal.result import Results, Status
+from jaxglobal.results import Results
 from jaxglobal.search.guided import Guided
 from jaxglobal.search.slots import STATUSES, Run
+from jaxglobal.status import Status
 
 SIGNED = 1e-6  # of the slope: what multipliers that ignore their signs may leave of it, or of a wrong sign
 SETTLED = Status.SAME, Status.NO_FINITE_VALUE, Status.NO_FINITE_GRADIENT  # ends by evidence

@@ -16,11 +16,11 @@ from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
 from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.region import within
-from jaxglobal.result import LocalStatus, Status
 from jaxglobal.starts import adaptive, lastlook
 from jaxglobal.starts.adaptive import Block
 from jaxglobal.starts.designs import Starts
 from jaxglobal.starts.hops import POOL
+from jaxglobal.status import LocalStatus, Status
 
 MOST_STARTS = 10**100  # where no limit was given
 

@@ -13,7 +13,8 @@ from jaxglobal.local import polish
 from jaxglobal.local.polish import Evaluate
 from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.region import Region
-from jaxglobal.result import LocalStatus, Minimum, Unseen
+from jaxglobal.result import Minimum, Unseen
+from jaxglobal.status import LocalStatus
 
 CHECKED = 64  # minima whose values are looked at alone, at most
 ROUNDING = 64  # eps of a value: a larger difference between two programs is none of rounding

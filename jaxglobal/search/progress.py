@@ -6,7 +6,8 @@ import time
 from importlib import import_module
 from typing import Any
 
-from jaxglobal.result import Level, duration
+from jaxglobal.printing import duration
+from jaxglobal.result import Level
 
 LOG = logging.getLogger("jaxglobal")  # INFO: compilations and levels
 LOG.addHandler(logging.NullHandler())

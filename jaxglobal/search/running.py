@@ -28,11 +28,12 @@ from jaxglobal.evidence.minima import Ended, join
 from jaxglobal.history import History
 from jaxglobal.local import descent, polish
 from jaxglobal.problem.linear_algebra import one_thread
-from jaxglobal.result import NOT_BEGUN, Calls, Level, LocalStatus, Result, Status, message
+from jaxglobal.result import Calls, Level, Result, message
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import dealing, found
 from jaxglobal.search.found import Found
 from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 
 # Where no limit on time or evaluations ended the search.
 POLISHED = (Status.SAME, Status.COVERED, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)

@@ -27,12 +27,13 @@ from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.region import Region, within
-from jaxglobal.result import NOT_BEGUN, Finished, Results, Status
+from jaxglobal.results import Finished, Results
 from jaxglobal.search import batch
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts.designs import Starts
+from jaxglobal.status import NOT_BEGUN, Status
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args
