@@ -175,7 +175,7 @@ class ConstrainedStreams(Streams):
         if not len(ended.f):
             return self._no_ends()
         subject, number, again = self.subject, ended.start % STAGES, ended.start >= STAGES
-        batch = finishing.Batch(subject, ended, again, left)
+        batch = finishing.Batch(subject, ended._replace(start=number), again, left)
         more = batch.finish()
         self._spend(batch.spent)
         first_step = np.full(len(more.which), lagrangian.NEXT_STEP, self.engine.dtype)

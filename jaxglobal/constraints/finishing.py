@@ -3,9 +3,11 @@
 A search ends in its lane with a few digits (lagrangian.py). Then, for a batch of them side by side:
 1. one that ended at a known minimum is that minimum;
 2. Newton's method on the KKT system takes the others to their last digits (kkt.py);
-3. where it fails, the best few are first made feasible, and it tries again from there;
-4. where that fails, they go on in the lanes, their rows scaled by the slopes where they stand, once;
-5. what is left is measured as it is.
+3. of those that ended where the violation does not fall any more, a few are made feasible from fresh points of the box,
+   and it tries from there: the objective may lead all searches to where the rows have no slope;
+4. where it fails, the best few are first made feasible, and it tries again from there;
+5. where that fails, they go on in the lanes, their rows scaled by the slopes where they stand, once;
+6. what is left is measured as it is.
 What is decided depends on the batch and on what batches before it found, never on a clock.
 """
 
@@ -19,6 +21,7 @@ from jaxglobal.constraints import feasible, kkt, lagrangian
 from jaxglobal.constraints.exact import Exact
 from jaxglobal.constraints.subject import Subject, lengths
 from jaxglobal.evidence.minima import Ended
+from jaxglobal.starts import lastlook
 from jaxglobal.status import LocalStatus
 
 FIRST = (1e-3, 1e-2, 250.0)  # violation, projected gradient and evaluations with which a search ends
@@ -29,7 +32,8 @@ HIGHER = 0.1  # of 1 + abs of the scaled value, may Newton's method end above wh
 GO_ON = 4  # searches of a batch that go on
 PROMISING = 0.3  # of 1 + abs of the best scaled value, may one of them lie above it
 CLOSE = 1e-4  # violations below are alike, where ends are put in order
-STALLED = 5  # steps of a restoration in a row that gain little, where there are many assignments to look at
+STALLED = 5  # steps of a restoration in a row that gain little, where there are many places to look at
+FRESH = 8  # searches of a batch that begin anew at fresh points
 BARREN = 3  # times an assignment of whole numbers has led to nothing, after which it is left
 ENOUGH = 50  # evaluations left, for a search to go on
 RESTORED = 1e-12  # of the box: what is left of the violation
@@ -60,6 +64,7 @@ class Batch:
 
     def __init__(self, subject: Subject, ended: Ended, again: np.ndarray, left: float):
         """ended: with packed variables. again: (k,) whether it has gone on once. left: evaluations."""
+        self._number = ended.start
         self._subject, self._again, self._left = subject, again, left
         self._parts = subject.unpacked(ended.x)
         parts = self._parts
@@ -81,9 +86,11 @@ class Batch:
                 self.x[i], self.rank[i], self.status[i] = *known, LocalStatus.CONVERGED
         self._polish(self._open(self._sound), self._parts.x)
         self._mend(self._lost())
+        renewed = self._renew()
         promising = self._promising(self._open(self._sound & ~self._again))
         self._mend(np.union1d(promising, self._open(self._again & np.isfinite(self._value))).astype(int))
-        going = promising[np.isnan(self.rank[promising])] if self._left - self.spent > ENOUGH else promising[:0]
+        going = np.union1d(promising[np.isnan(self.rank[promising])], renewed).astype(int)
+        going = going if self._left - self.spent > ENOUGH else going[:0]
         going = going[:0] if self._subject.still else going
         rest = np.setdiff1d(self._open(np.ones(len(self.rank), bool)), going)
         if len(rest):
@@ -125,7 +132,8 @@ class Batch:
         self.spent += len(good) / 2
         for k, (i, point) in enumerate(good):
             value, before = float(seen.f[k]) * subject.size[0], self._value[i]
-            if subject.violation(seen.c[k], seen.J[k]) <= subject.most and value <= before + HIGHER * (1 + abs(before)):
+            low = value <= before + HIGHER * (1 + abs(before)) or self.status[i] == LocalStatus.INFEASIBLE
+            if subject.violation(seen.c[k], seen.J[k]) <= subject.most and low:
                 rank = feasible.ranked(float(seen.f[k]), 0.0, subject.most, subject.dtype)
                 self.x[i], self.status[i], self.rank[i] = ends[k], LocalStatus.CONVERGED, rank
                 if point.error <= SURE:
@@ -171,6 +179,34 @@ class Batch:
         self.x[stay] = places[stay]
         none = np.where(subject.whole, places[which[np.isnan(self.rank[which]) & lost]], 0.0)
         subject.barren = np.concatenate([subject.barren, none])
+
+    def _renew(self) -> np.ndarray:
+        """Makes a few of those that ended where a violation is least nearby feasible, from fresh points of the box.
+
+        Returns those that go on from there. Where no feasible point is near, they stay where they were.
+        """
+        subject = self._subject
+        which = self._open((self.status == LocalStatus.INFEASIBLE) & np.isfinite(self._value) & ~self._once)[:FRESH]
+        if not len(which) or self.spent >= self._left or np.any(subject.whole):
+            return which[:0]
+        frame, places = subject.frame, self._parts.x.copy()
+        begins = frame.low + frame.width * lastlook.scattered(self._number[which], len(frame.width))
+        told = self._side_by_side([kkt.restore(x, frame, RESTORED, STALLED) for x in begins])
+        for i, x, place in zip(which, begins, told, strict=True):
+            places[i] = x if place is None else place
+        self._lam[which] = 0.0
+        self._polish(which, places)
+        left = which[np.isnan(self.rank[which])]
+        if not len(left):
+            return left
+        ranks = subject.ranks(places[left])
+        self.spent += len(left) / 2
+        good = ranks < feasible.above(subject.dtype)
+        kept = left[good]
+        self.x[kept], self.rank[kept], self.status[kept] = places[kept], ranks[good], LocalStatus.CONVERGED_TO_PRECISION
+        going = kept[~self._again[kept]]
+        self._parts.x[going], self._parts.rho[going], self.rank[going] = places[going], LARGEST_PENALTY, np.nan
+        return going
 
     def _starts(self, which: np.ndarray) -> np.ndarray:
         """From where these searches go on, packed, with their rows scaled by the slopes there."""

@@ -134,15 +134,21 @@ class ManyStreams(Streams):
         x, rank, status = parts.x.copy(), np.full(len(ended.f), np.inf), ended.status.copy()
         sure, spent = np.zeros(len(x), bool), np.zeros(len(x))
         finite = np.all(np.isfinite(np.concatenate([parts.x, parts.lam], axis=1)), axis=1)
+        lost, number = status == LocalStatus.INFEASIBLE, ended.start % STAGES
         sound = np.isfinite(ended.f) & ~np.isin(status, UNSOUND) & finite
         for restorations in (0, semismooth.RESTORATIONS):
             which = np.flatnonzero(sound & ~sure)
             if not len(which):
                 break
             here = Sizes(*(part[which] for part in sizes))
-            end = subjects.finish(problem[which], ended.x[which], here, restorations)
+            packed = ended.x[which]
+            if restorations:  # the objective may have led it to where the rows have no slope
+                packed = np.where(lost[which][:, None], subjects.renewed(problem[which], packed, number[which]), packed)
+            end = subjects.finish(problem[which], packed, here, restorations)
             # A point that was made feasible counts more than one that is so within the tolerance, and lower for that.
-            better = end.sure | (end.rank < feasible.above(dtype)) | ~(rank[which] <= end.rank)
+            feasible_now = end.sure | (end.rank < feasible.above(dtype))
+            # A violation that is a little less at a fresh point is no progress.
+            better = feasible_now | (~(rank[which] <= end.rank) & ~((restorations > 0) & lost[which]))
             kept = which[better]
             x[kept], rank[kept], sure[which] = end.x[better], end.rank[better], end.sure
             spent[which] += end.nfev
@@ -151,7 +157,14 @@ class ManyStreams(Streams):
         status[unsure] = LocalStatus.CONVERGED_TO_PRECISION  # without Newton's method the last digits are not sure
         more = np.ceil(spent).astype(np.int64)
         self.spent = self.spent.add(int(np.sum(more)), ticks=int(np.sum(more)))
-        going = sound & ~sure & ~again & (ended.status != LocalStatus.INFEASIBLE) & (not subjects.still)
+        kept = lost & (rank < feasible.above(dtype))
+        parts = parts._replace(
+            x=np.where(kept[:, None], x, parts.x),
+            lam=np.where(kept[:, None], 0, parts.lam),
+            rho=np.where(kept[:, None], finishing.LARGEST_PENALTY, parts.rho),
+        )
+        status[kept & ~sure] = LocalStatus.CONVERGED_TO_PRECISION
+        going = sound & ~sure & ~again & (~lost | kept) & (not subjects.still)
         self._go_on(ended, parts, more, np.flatnonzero(going))
         done = np.flatnonzero(~going)
         rows = Ended(*(field[done] for field in ended))

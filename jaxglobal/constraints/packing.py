@@ -147,6 +147,16 @@ class Packing:
         lam = xp.zeros((len(x), self.m), x.dtype)
         return xp.concatenate([x, lam, size[:, 1:], size[:, :1], *numbers], axis=1, dtype=x.dtype)
 
+    def renewed(self, packed: Any, number: Any, low: Any, high: Any, xp: Any = jnp) -> Any:
+        """Packed rows, (k, ...), at fresh points of their boxes, with no multipliers. number: (k,) of the searches.
+
+        Whole numbers stay as they are.
+        """
+        n = packed.shape[1] - 2 * self.m - lagrangian.NUMBERS
+        x = low + (high - low) * lastlook.scattered(number, n, xp).astype(packed.dtype)
+        x = xp.where(self.whole[None], packed[:, :n], x)
+        return xp.concatenate([x, xp.zeros((len(x), self.m), x.dtype), packed[:, n + self.m :]], axis=1)
+
     def finish(self, packed: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any], restorations: Any) -> End:
         """What becomes of a search that has ended, (n + 2 m + ...,); see `semismooth.finish`."""
         parts: Packed = lagrangian.unpack(packed, self.m)
@@ -155,14 +165,22 @@ class Packing:
             self.both(leaves), parts.x, lam, frame, sizes.least, sizes.size[0], self.most, restorations, self.dtype
         )
 
-    def finish_whole(self, packed: jax.Array, status: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> End:
-        """The same with all that can be tried; nothing where the search has this status, 0, of none that has ended."""
+    def finish_whole(
+        self, packed: jax.Array, status: jax.Array, number: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]
+    ) -> End:
+        """The same with all that can be tried; nothing where the search has this status, 0, of none that has ended.
+
+        One that ended where the violation is least nearby is tried from a fresh point of the box: the objective may
+        have led it to where the rows have no slope. number: () of the search.
+        """
         ended = status > 0
         sound = ended & jnp.all(jnp.array([status != bad for bad in UNSOUND]))
         nowhere = jnp.full_like(packed, jnp.nan)
+        fresh = self.renewed(packed[None], number[None], frame.low[None], frame.high[None])[0]
 
         def attempt(k, before):
-            given = jnp.where(sound & ~before.sure, packed, nowhere)
+            given = jnp.where((k > 0) & (status == LocalStatus.INFEASIBLE), fresh, packed)
+            given = jnp.where(sound & ~before.sure, given, nowhere)
             limit = jnp.where(k == 0, 0, semismooth.RESTORATIONS)
             end = self.finish(given, sizes, frame, leaves, limit)
             end = end._replace(nfev=jnp.where(sound & ~before.sure, before.nfev + end.nfev, before.nfev))

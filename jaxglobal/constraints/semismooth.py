@@ -85,8 +85,8 @@ def finish(
     before Newton's method begins. dtype: to which x is rounded in the end.
     """
     m, box = len(lam), (frame.low, frame.high)
-    before = both(x)[0] * f_size
     start, restored = restore(both, x, frame, restorations)
+    before = both(start)[0] * f_size
     point, steps = newton(both, start, lam, frame)
     ends = jnp.stack([point.x, start])
     ends = jnp.clip(ends, frame.low[None], frame.high[None]).astype(dtype).astype(x.dtype)

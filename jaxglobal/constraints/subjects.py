@@ -81,6 +81,11 @@ class Subjects:
         limit = np.full(len(problem), restorations, np.int32)
         return End(*self._call("finish", problem, packed, *sizes, limit))
 
+    def renewed(self, problem: np.ndarray, packed: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Searches of these problems, (k, ...) packed, at fresh points of their boxes. number: (k,) of the searches."""
+        box = self.box[problem] if self.box.ndim == 3 else self.box
+        return self.packing.renewed(packed, number, box[..., 0, :], box[..., 1, :], np)
+
     def told(self, problem: np.ndarray, x: np.ndarray, sizes: Sizes) -> Told:
         """What is measured at points of these problems, (k, n)."""
         return Told(*self._call("told", problem, x, *sizes))

@@ -51,16 +51,19 @@ class Under:
         """x, (..., n), with nothing beside it yet."""
         return jnp.concatenate([x, jnp.zeros((*x.shape[:-1], self._packing.m + 1), x.dtype)], axis=-1)
 
-    def finish(self, results: jax.Array, problem: jax.Array) -> jax.Array:
-        """Rows of the lanes, (k, ...), of these problems, as what has ended, rank, status and evaluations."""
+    def finish(self, results: jax.Array, problem: jax.Array, number: jax.Array) -> jax.Array:
+        """Rows of the lanes, (k, ...), of these problems, as what has ended, rank, status and evaluations.
+
+        number: (k,) of the searches.
+        """
         packed, status, nfev = results[:, : self.length], results[:, -2], results[:, -1]
         problem = jnp.clip(problem, 0, self._every - 1)
 
-        def one(frame, leaves, packed, status, *sizes):
-            return self._packing.finish_whole(packed, status, Sizes(*sizes), frame, leaves)
+        def one(frame, leaves, packed, status, number, *sizes):
+            return self._packing.finish_whole(packed, status, number, Sizes(*sizes), frame, leaves)
 
         sizes = (part[problem] for part in self._sizes)
-        end = self._of(problem, one, packed, status, *sizes)
+        end = self._of(problem, one, packed, status, jnp.maximum(number, 0), *sizes)
         status = jnp.where(end.sure, jnp.asarray(LocalStatus.CONVERGED, status.dtype), status)
         columns = (end.sure, end.rank, status, nfev + jnp.ceil(end.nfev))
         return jnp.concatenate([end.x, end.lam, *(part[:, None].astype(packed.dtype) for part in columns)], axis=1)

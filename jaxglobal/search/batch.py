@@ -171,7 +171,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
         out = sweep.chunk(plan.value, plan.program, plan.platform, differ, state, queue, searched, plan.rules)
         who = jnp.concatenate([jnp.stack([problem, start], axis=1), at_work, jnp.full((1, 2), -1, jnp.int32)])
         rows = who[:-1]
-        results = out.results if under is None else under.finish(out.results, rows[:, 0])
+        results = out.results if under is None else under.finish(out.results, rows[:, 0], rows[:, 1])
         ended = results[:, -2] > 0
         counted = nfev.at[jnp.where(ended, rows[:, 0], count)].add(results[:, -1].astype(jnp.int32), mode="drop")
         best = better(best, results, jnp.where(ended, rows[:, 0], count), rows[:, 1], width, own_box)

@@ -8,9 +8,11 @@ Differs from [RT]:
 2. A latin hypercube in place of random points: even in each variable, for any number of them.
 
 [RT] A. Rinnooy Kan and G. Timmer, Stochastic global optimization methods II, Math. Program. 39 (1987).
+[R] M. Roberts, The unreasonable effectiveness of quasirandom sequences (2018): a root of x^(n+1) = x + 1 for the steps.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +25,18 @@ def points(count: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """(count, n) Points of the unit box, one in each of `count` slices of every variable."""
     slices = rng.permuted(np.tile(np.arange(count)[:, None], (1, n)), axis=0)
     return (slices + rng.random((count, n))) / count
+
+
+def scattered(number: Any, n: int, xp: Any = np) -> Any:
+    """(k, n) Points of the unit box, those of these numbers, (k,), of a sequence that fills it evenly [R].
+
+    xp: jnp where it is traced.
+    """
+    root = 2.0
+    for _ in range(64):
+        root = (1 + root) ** (1 / (n + 1))
+    step = (1 / root) ** np.arange(1, n + 1) % 1
+    return (0.5 + xp.asarray(number)[:, None] * xp.asarray(step)[None]) % 1
 
 
 def promising(x: np.ndarray, f: np.ndarray, known: np.ndarray, count: int) -> tuple[np.ndarray, float]:
