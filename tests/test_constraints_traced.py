@@ -140,3 +140,14 @@ def test_too_many_rows():
     many = jg.Constraint(lambda x: jnp.tile(x, 200), 0.0)
     with pytest.raises(ValueError, match="at most 256 together"):
         jg.argmin(lambda x: jnp.sum(x), SQUARE, constraints=many)
+
+
+def test_equalities_that_leave_no_freedom(x64):
+    """x is the one feasible point, whatever the objective says; its multipliers follow from the slope there."""
+    held = np.array([1.25, 1.5])
+    rows = jg.Constraint(lambda x: jnp.array([x[0] ** 2, x[1] ** 1.5]), held, held)
+    best = jg.argmin(lambda x: 2 * x[0] + 3 * x[1], [(0.0, 3.0), (0.0, 3.0)], constraints=rows)
+    x = np.array([1.25**0.5, 1.5 ** (2 / 3)])
+    np.testing.assert_allclose(best.x, x, rtol=1e-12 if x64 else 1e-6)
+    np.testing.assert_allclose(best.multipliers, [-1 / x[0], -2 / x[1] ** 0.5], rtol=1e-9 if x64 else 1e-3)
+    assert jg.LocalStatus(int(best.status)) is jg.LocalStatus.CONVERGED and not best.singular and best.active.all()

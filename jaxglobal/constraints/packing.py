@@ -200,21 +200,10 @@ class Packing:
         Where the gradients of the active rows are independent, and x is a KKT point, they are its multipliers.
         """
         frame = self._held(x, sizes, frame)
-        both, box, width = self.both(leaves), (frame.low, frame.high), frame.width
+        both, box = self.both(leaves), (frame.low, frame.high)
         _, c, g, J = exact.slopes_at(both, self.m, x, box)
         active, _ = self._active(c, J, frame)
-        near = NEAR_BOUND * width
-        free = (width > 0) & (x - frame.low > near) & (frame.high - x > near)
-        tiny = float(jnp.finfo(x.dtype).tiny)
-        rows = jnp.where(active[:, None] & free[None], J * width[None], 0)
-        length = jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny)
-        A, slope = rows / length[:, None], jnp.where(free, g * width, 0)
-        loose = float(jnp.finfo(x.dtype).eps) ** semismooth.LOOSE
-        product = A @ A.T + jnp.diag(jnp.where(active, loose, 1).astype(x.dtype))
-        mu = jnp.zeros(self.m, x.dtype)
-        for _ in range(2):  # the second time for what the first has lost to `loose`
-            mu = mu + semismooth.eliminate(product, -A @ (slope + A.T @ mu), self.m)[0]
-        return jnp.where(active, mu / length, 0)
+        return semismooth.estimate(x, c, g, J, frame, active)[0]
 
     def _active(self, c: jax.Array, J: jax.Array, frame: Frame) -> tuple[jax.Array, jax.Array]:
         """(m,) Which rows a bound holds, and how far they are from it."""

@@ -42,6 +42,8 @@ ERROR = 1e-6, 0.5  # of a KKT point at most, in units of the box: the greater of
 HIGHER = 0.1  # of 1 + abs of the scaled value, may a KKT point lie above the point where it began
 STIFF, LOOSE, FLAT = -0.2, 0.6, 0.75  # powers of eps: rho, the eps of the KKT system, and the least of its pivots
 RESTORATIONS = 25
+NEAR_BOUND = 1e-7  # of the box: a variable that a bound holds
+BINDING = 1e-6  # of the box: a row that a bound holds, where nothing is known of multipliers
 FARTHEST = 0.2  # of the box, does a step onto the rows go
 
 Both = Callable[[jax.Array], jax.Array]
@@ -116,6 +118,10 @@ def newton(both: Both, x: jax.Array, lam: jax.Array, frame: Frame) -> tuple[Poin
         f, c, g, J = exact.slopes_at(both, m, x, (frame.low, frame.high))
         H = curvature(both, product, x, lam, frame)
         step = _step(x, lam, c, g, J, H, frame)
+        guess, binds = estimate(x, c, g, J, frame)
+        # Without multipliers the objective alone would say which bounds hold.
+        first = (k == 0) & jnp.all(lam == 0) & jnp.any(binds)
+        step = step._replace(x=jnp.where(first, x, step.x), lam=jnp.where(first, guess, step.lam))
         error = jnp.where(jnp.isfinite(f) & jnp.isfinite(step.error), step.error, jnp.inf)
         stalled = jnp.where(error < FALLEN * best.error, 0, stalled + 1)
         here = Point(x, lam, error, step.definite)
@@ -129,6 +135,34 @@ def newton(both: Both, x: jax.Array, lam: jax.Array, frame: Frame) -> tuple[Poin
     begin = (x, lam, best, jnp.int32(0), jnp.int32(0), jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(lam)))
     _, _, best, _, k, _ = lax.while_loop(goes_on, body, begin)
     return best, k
+
+
+def estimate(
+    x: jax.Array, c: jax.Array, g: jax.Array, J: jax.Array, frame: Frame, binds: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """(m,) Multipliers of the rows that bind at x with which the least is left of the slope, and which these are.
+
+    Where their gradients are independent, and x is a KKT point, they are its multipliers. binds: (m,) the rows that
+    count, those at a bound if it is left out; then none has a multiplier of the wrong sign.
+    """
+    width, tiny = frame.width, float(jnp.finfo(x.dtype).tiny)
+    near = NEAR_BOUND * width
+    free = (width > 0) & (x - frame.low > near) & (frame.high - x > near)
+    rows = J * width[None]
+    sides = [(c - side) / jnp.maximum(jnp.linalg.norm(rows, axis=1), tiny) for side in (frame.upper, frame.lower)]
+    up, down = (frame.equal | (jnp.abs(side) <= BINDING) for side in sides)
+    which = up | down if binds is None else binds
+    held = jnp.where(which[:, None] & free[None], rows, 0)
+    length = jnp.maximum(jnp.linalg.norm(held, axis=1), tiny)
+    A, slope = held / length[:, None], jnp.where(free, g * width, 0)
+    product = A @ A.T + jnp.diag(jnp.where(which, float(jnp.finfo(x.dtype).eps) ** LOOSE, 1).astype(x.dtype))
+    mu = jnp.zeros(len(c), x.dtype)
+    for _ in range(2):  # the second time for what the first has lost to LOOSE
+        mu = mu + eliminate(product, -A @ (slope + A.T @ mu), len(c))[0]
+    lam = jnp.where(which, mu / length, 0)
+    if binds is None:
+        lam = jnp.where((lam > 0) & ~up | (lam < 0) & ~down, 0, lam)
+    return lam, which
 
 
 def curvature_product(both: Both, x: jax.Array) -> Any:
