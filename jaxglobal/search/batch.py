@@ -115,11 +115,12 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     (count,) = counts or {1}
     dtype = box.dtype
     K, n = guesses.shape[-2:]
-    total, searches = K + len(plan.unit), count * (K + len(plan.unit))
-    if searches >= 2**31 - 2**20:
+    total = K + len(plan.unit)
+    if count * total >= 2**31 - 2**20:
         raise ValueError(f"one program takes fewer than 2^31 local searches; got {count} problems of {total} starts.")
-    enough = 1 << (searches - 1).bit_length()
-    lanes = min(plan.lanes, enough)
+    first, more = (len(plan.unit), total) if plan.hops is None else (plan.hops.first, plan.hops.round)
+    enough, busy = (1 << (count * starts - 1).bit_length() for starts in (max(K + first, more), more))
+    lanes = min(plan.lanes, busy)  # of all rounds but the first
     lower, upper = box[..., 0, :], box[..., 1, :]
     lower = jnp.where(lower <= upper, lower, jnp.nan)  # a box that is upside down has no minimum
     region = within(lower, upper, plan.open, plan.whole)
@@ -129,12 +130,10 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     searched, packed = (problems, n) if under is None else (under.searched(problems), under.length)
     size = min(sweep.queue_size(packed, lanes), enough)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)
-    first: int = len(plan.unit)
     pool: Any = None
     draws: Any = None
     if plan.hops is not None:
-        first, draws = plan.hops.first, hopping.draw(plan.hops, n)
-        pool = hopping.empty(plan.hops, count, n, dtype)
+        pool, draws = hopping.empty(plan.hops, count, n, dtype), hopping.draw(plan.hops, n)
 
     def place(problem, start, pool):
         low, high = (side[problem] if own_box else side[None] for side in (lower, upper))
@@ -186,7 +185,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
 
     def following(pool, dealt, base):
         first = dealt.first + dealt.starts
-        return hopping.renew(pool, SAME), Round(first, jnp.full_like(first, pool.f.shape[1] - hopping.POOL)), 0 * base
+        return hopping.renew(pool, SAME), Round(first, jnp.full_like(first, more)), jnp.zeros_like(base)
 
     nobody = jnp.full((lanes, 2), -1, jnp.int32)
     centre = jnp.broadcast_to(lower + (upper - lower) / 2, (count, n))
