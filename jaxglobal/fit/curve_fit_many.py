@@ -15,7 +15,8 @@ import numpy as np
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
 from jaxglobal.fit import regression, units, whole_fit
-from jaxglobal.fit.curve_fit import Fit, curve_fit
+from jaxglobal.fit.curve_fit import curve_fit
+from jaxglobal.fit.fitted import Fit
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
 from jaxglobal.nearest import helps

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.fit.curve_fit import Fit
+from jaxglobal.fit.fitted import Fit
 from jaxglobal.fit.regression import names_of
 from jaxglobal.problem.choice import chosen
 from jaxglobal.problem.closed import Structure

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.fit.curve_fit import Fit
+from jaxglobal.fit.fitted import Fit
 from jaxglobal.plot import axes
 from jaxglobal.plot.axes import BLUE, GREEN, ORANGE, SKY
 from jaxglobal.profiles import Contour, Curve, Profile

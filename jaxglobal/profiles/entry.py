@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxglobal.engine.host import Host
 from jaxglobal.fit import regression
-from jaxglobal.fit.curve_fit import Fit
+from jaxglobal.fit.fitted import Fit
 from jaxglobal.nearest import helps, hint
 from jaxglobal.problem import choice, objective
 from jaxglobal.problem.closed import Structure

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.fit import regression, units
-from jaxglobal.fit.curve_fit import Fit
+from jaxglobal.fit.fitted import Fit
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.rounds import Run, both_ways, screened
 from jaxglobal.problem.closed import Structure

@@ -11,7 +11,7 @@ import numpy as np
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.precise import widened
-from jaxglobal.fit.curve_fit import Fit
+from jaxglobal.fit.fitted import Fit
 from jaxglobal.nearest import helps
 from jaxglobal.problem import keys, objective
 from jaxglobal.problem.closed import Structure, close
