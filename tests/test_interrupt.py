@@ -130,7 +130,7 @@ def test_python_ends_after_an_interrupted_compilation():
     # Ctrl-C is pressed when the first program is on its way to XLA, which takes a while over this function.
     code = (
         "import signal, threading, test_interrupt as t, jaxglobal as jg\n"
-        "from jaxglobal import compiling\n"
+        "from jaxglobal.engine import compiling\n"
         "compiled, presses = compiling.compiled, [threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])]\n"
         "def pressed(*args):\n"
         "    while presses: presses.pop().start()\n"
