@@ -8,12 +8,13 @@ L-BFGS-B on a jitted `value_and_grad`, from the middle of the box; and `minimize
 soon, as it is for dear functions. "again" is a second call of the same function.
 
 With --programs: the chunk of 8 lanes alone, compiled soon and compiled to run fast: seconds of the processor to compile
-it, and of a call in which all lanes are busy. Results go to
-benchmarks/results/first.json and first_programs.json.
+it and of a call in which all lanes are busy, and the memory maps that the program takes where the system tells. Results
+go to benchmarks/results/first.json and first_programs.json.
 """
 
 import argparse
 import functools
+import pathlib
 import statistics
 import time
 from collections.abc import Callable
@@ -104,6 +105,12 @@ def first_answers() -> list[dict[str, Any]]:
     return rows
 
 
+def maps() -> int:
+    """Memory maps of this process; 0 where the system does not tell."""
+    kept = pathlib.Path("/proc/self/maps")
+    return kept.read_text().count("\n") if kept.exists() else 0
+
+
 def programs() -> list[dict[str, Any]]:
     """A row a function: the chunk compiled in both ways."""
     rows = []
@@ -112,12 +119,13 @@ def programs() -> list[dict[str, Any]]:
         for way, soon in (("soon", True), ("fast", False)):
             problem, starts = objective.check(new(fun, 0), box, (), random_starts(box, 512), False, False)
             problem.closed.programs.clear()
-            one, search = sweep.one_problem(problem), bfgs.BFGS()
+            one, search, before = sweep.one_problem(problem), bfgs.BFGS(), maps()
             _, compiling, engine = timed(
                 lambda p=problem, o=one, s=search, w=soon: sweep.engine(
                     p.closed, s.program, o, LANES, lambda: None, soon=w
                 )
             )
+            taken = maps() - before
             runs = []
             for _ in range(CALLS):
                 lanes = streams.Streams([engine], one)
@@ -130,10 +138,12 @@ def programs() -> list[dict[str, Any]]:
 
                 runs.append(timed(through)[1])
             row |= {f"{way}_compile_cpu_s": round(compiling, 3), f"{way}_run_cpu_s": round(statistics.median(runs), 4)}
+            row[f"{way}_maps"] = taken
         rows.append(row)
         print(
             f"{name:16} compile {row['soon_compile_cpu_s']:.2f}, {row['fast_compile_cpu_s']:.2f} s; 512 searches "
-            f"{1e3 * row['soon_run_cpu_s']:.1f}, {1e3 * row['fast_run_cpu_s']:.1f} ms (compiled soon, to run fast)",
+            f"{1e3 * row['soon_run_cpu_s']:.1f}, {1e3 * row['fast_run_cpu_s']:.1f} ms; {row['soon_maps']}, "
+            f"{row['fast_maps']} maps (compiled soon, to run fast)",
             flush=True,
         )
     return rows

@@ -15,7 +15,7 @@ import pytest
 # Read by XLA before its first program.
 dear = "slow" in sys.argv or "timing" in sys.argv
 if os.environ.get("JAXGLOBAL_OPTIMISED", "1" if dear else "0") == "0":
-    flags = ["--xla_backend_optimization_level=0"]
+    flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
     if importlib.metadata.version("jaxlib") < "0.11":  # newer ones end at a flag that they do not know
         flags.append("--xla_cpu_use_fusion_emitters=false")
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])

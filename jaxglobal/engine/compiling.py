@@ -10,8 +10,16 @@ from typing import Any
 
 import jax
 
-SOON: dict[str, Any] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""Options of XLA's CPU compiler; those that an XLA does not know are taken out."""
+SOON: dict[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+"""Options of XLA's CPU compiler; those that an XLA does not know are taken out.
+
+With so little to optimise, code in one part is there sooner than in XLA's 32 parts that are compiled side by side (a
+fifth of the processor's time less), and takes 60 memory maps for 165 (`python benchmarks/first.py --programs`).
+"""
 
 
 def compiled(lowered: jax.stages.Lowered, soon: bool = False) -> jax.stages.Compiled:
