@@ -18,6 +18,8 @@ import numpy as np
 
 SEARCHES = 8  # from the points of a look, at most
 LOWEST = 1024  # points of which promising ones are chosen
+AT_ONCE = 8  # points that are compared with those below them at first; from block to block twice as many
+NUMBERS = 2**16  # of differences at a time, at most
 SIGMA = 2.0  # of the critical distance; convergence asks for more than 0
 
 
@@ -48,14 +50,15 @@ def promising(x: np.ndarray, f: np.ndarray, known: np.ndarray, count: int) -> tu
     reach = critical_distance(k, n)
     order = np.argsort(f, kind="stable")[:LOWEST]
     order = order[np.isfinite(f[order])]
-    chosen: list[int] = []
-    for i, point in enumerate(order):
-        if len(chosen) == count:
-            break
-        lower = np.concatenate([known, x[order[:i]]])
-        if not np.any(np.sum((lower - x[point]) ** 2, axis=1) <= reach**2):
-            chosen.append(int(point))
-    return np.array(chosen, np.int64), reach
+    ranked = np.concatenate([known, x[order]]).T  # by value, those that are known first
+    chosen, first, size = order[:0], len(known), AT_ONCE
+    while first < ranked.shape[1] and len(chosen) < count:
+        block = np.arange(first, min(first + size, ranked.shape[1]))
+        lower = np.arange(block[-1]) < block[:, None]
+        near = np.sum((ranked[:, None, : block[-1]] - ranked[:, block, None]) ** 2, axis=0) <= reach**2
+        chosen = np.append(chosen, order[block[~np.any(near & lower, axis=1)] - len(known)])
+        first, size = first + len(block), max(min(2 * size, NUMBERS // ranked.size), 1)
+    return chosen[:count], reach
 
 
 def critical_distance(k: int, n: int) -> float:
