@@ -24,6 +24,7 @@ from jaxglobal.engine import compiling
 from jaxglobal.local import basins
 from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
+from jaxglobal.local.first_order import Steps
 from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.problem import modes
 from jaxglobal.problem.closed import Closed
@@ -271,42 +272,18 @@ def chunk(
     leaves, sides = jax.tree.leaves(problems), len(Region._fields)
     axes = [0 if differs else None for differs in own[sides:]]
     evaluate = jax.vmap(modes.value_and_grad(value), in_axes=(-1, axes), out_axes=(0, -1))
-
-    def settle(searches):
-        """Writes the rows of the lanes that are done, and gives them the next starts."""
-        (lane, slot, first_step, problem), results, first, _ = searches
-        done = (lane.status[0] != LocalStatus.RUNNING) & (slot != idle)
-        row = [lane.best_x, lane.best_f, lane.status.astype(results.dtype), lane.nfev.astype(results.dtype)]
-        results = results.at[jnp.where(done, slot, idle)].set(jnp.concatenate(row).T, mode="drop")
-        free = done | (slot == idle)
-        following = first + jnp.cumsum(free, dtype=jnp.int32) - 1
-        taken = free & (following < queue.count)
-        slot = jnp.where(free, jnp.where(taken, following, idle), slot)
-        following = jnp.where(taken, following, 0)
-        # With many problems, one that has reached the target does not stop the others.
-        hit = jnp.any(done & (lane.status[0] == LocalStatus.TARGET_REACHED) & (not any(own)))
-        lane = lane._replace(
-            trial=jnp.where(taken, queue.starts[following].T, lane.trial),
-            nfev=jnp.where(taken, 0, lane.nfev),
-            status=jnp.where(taken, LocalStatus.RUNNING, lane.status),
-        )
-        first_step = jnp.where(taken, queue.first_step[following], first_step)
-        problem = jnp.where(taken, queue.problem[following], problem)
-        first = first + jnp.sum(taken, dtype=jnp.int32)
-        busy = jnp.sum(slot != idle, dtype=jnp.int32)
-        starved = (busy < lanes) & ~queue.drain
-        return State(lane, slot, first_step, problem), results, first, (busy, (busy > 0) & ~starved & ~hit)
+    advance = advance_of(program, platform)
+    # With many problems, one that has reached the target does not stop the others.
+    settle = functools.partial(refill, queue=queue, at_target=not any(own))
 
     def tick(carry):
         state, results, first, (busy, _), ticks, nfev = carry
-        once = evaluator(platform, ticks >= 0)
+        always = ticks >= 0
         lane = state.lanes
         data = [leaf[state.problem] if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
         region = Region(*(data[i].T if own[i] else data[i][:, None] for i in range(sides)))
-        f, g = once(lambda: evaluate(lane.trial, data[sides:]), like=(lane.f[0], lane.g))
-        lane = program.advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), once)
-        if queue.known is not None:
-            lane = basins.settle(lane, queue.known, region)
+        f, g = evaluator(platform, always)(lambda: evaluate(lane.trial, data[sides:]), like=(lane.f[0], lane.g))
+        lane = advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), queue.known, always)
         done = (lane.status[0] != LocalStatus.RUNNING) & (state.slot != idle)
         # The memory stays out of the branch, as a new search does not read it: passing it through would copy it.
         searches = (state._replace(lanes=lane._replace(memory=None)), results, first, (busy, jnp.array(True)))
@@ -324,6 +301,53 @@ def chunk(
     searches = settle((state._replace(slot=slot), results, queue.first, (zero, jnp.array(False))))
     state, results, first, _, ticks, nfev = lax.while_loop(goes_on, tick, (*searches, zero, zero))
     return Chunk(state, results, first, ticks, nfev)
+
+
+@functools.lru_cache(256)
+def advance_of(program: Program, platform: str) -> Callable[..., Any]:
+    """How the lanes advance, as a function of arrays alone: JAX traces it once, whatever functions are searched.
+
+    It takes the minima that are known, or None, and a value that is true, see `evaluator`.
+    """
+
+    def advance(lane, f, g, region, rules, known, always):
+        lane = program.advance(lane, f, g, region, rules, evaluator(platform, always))
+        return lane if known is None else basins.settle(lane, known, region)
+
+    # The steps of a transformation are a user's own, and may not be today what they were yesterday.
+    return advance if isinstance(program, Steps) else jax.jit(advance, inline=True)
+
+
+@functools.partial(jax.jit, static_argnames="at_target", inline=True)
+def refill(searches: Any, queue: Queue, at_target: bool) -> Any:
+    """Writes the rows of the lanes that are done, and gives them the next starts.
+
+    searches: the state, the results, the starts that were taken, and what comes back anew with them: how many lanes are
+    busy, and whether the chunk goes on. at_target: whether it ends where a search has reached the target.
+    """
+    (lane, slot, first_step, problem), results, first, _ = searches
+    lanes = len(slot)
+    idle = len(queue.starts) + lanes
+    done = (lane.status[0] != LocalStatus.RUNNING) & (slot != idle)
+    row = [lane.best_x, lane.best_f, lane.status.astype(results.dtype), lane.nfev.astype(results.dtype)]
+    results = results.at[jnp.where(done, slot, idle)].set(jnp.concatenate(row).T, mode="drop")
+    free = done | (slot == idle)
+    following = first + jnp.cumsum(free, dtype=jnp.int32) - 1
+    taken = free & (following < queue.count)
+    slot = jnp.where(free, jnp.where(taken, following, idle), slot)
+    following = jnp.where(taken, following, 0)
+    hit = jnp.any(done & (lane.status[0] == LocalStatus.TARGET_REACHED) & at_target)
+    lane = lane._replace(
+        trial=jnp.where(taken, queue.starts[following].T, lane.trial),
+        nfev=jnp.where(taken, 0, lane.nfev),
+        status=jnp.where(taken, LocalStatus.RUNNING, lane.status),
+    )
+    first_step = jnp.where(taken, queue.first_step[following], first_step)
+    problem = jnp.where(taken, queue.problem[following], problem)
+    first = first + jnp.sum(taken, dtype=jnp.int32)
+    busy = jnp.sum(slot != idle, dtype=jnp.int32)
+    starved = (busy < lanes) & ~queue.drain
+    return State(lane, slot, first_step, problem), results, first, (busy, (busy > 0) & ~starved & ~hit)
 
 
 def evaluator(platform: str, always: jax.Array) -> Callable[..., Any]:
