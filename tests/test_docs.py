@@ -7,11 +7,11 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted(
-    page for page in (ROOT / "docs").glob("*.md") if page.name != "several_machines.md"
+    page for page in (ROOT / "docs").rglob("*.md") if page.name != "several_machines.md"
 )  # which takes several processes: tests/together.py
 
 
-DEAR = ("profiles.md",)
+DEAR = ("profiles.md", "acquisitions.md", "models.md")
 
 
 @pytest.mark.parametrize(
