@@ -23,7 +23,7 @@ def rugged(x):
 
 def problem() -> None:
     """What one local search sees, and what starts of a grid do."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.25), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(8.6, 5.1), layout="constrained", sharey=True)
     one = jg.minimize(rugged, BOX, max_levels=1, progress=False)
     whole = jg.minimize(rugged, BOX, progress=False)
     titles = f"one search from the centre: {one.fun:.2f}", f"{whole.nstarts} searches, level by level: {whole.fun:.2f}"
@@ -33,8 +33,17 @@ def problem() -> None:
         axis.get_legend().remove()
         axis.set_title(title)
         axis.set(xlabel="", ylabel="", aspect="equal")
-    axes[0].set_xlabel("dark is low; lines divide the basins of the minima")
-    figure.legend(handles[:3], ["starts", *labels[1:3]], loc="outside lower right", ncols=3, frameon=False)
+    for bar in set(figure.axes) - set(axes):
+        bar.remove()  # the colours are told in a sentence
+    for best in [artist for artist in axes[0].get_children() if artist.get_label() == labels[2]]:
+        best.remove()  # it is not the global minimum where one search ends
+    centre = np.mean(BOX, axis=1)
+    axes[0].annotate("", one.x, centre, arrowprops={"arrowstyle": "->", "color": "white", "shrinkA": 6, "shrinkB": 6})
+    axes[0].plot(*one.x, "o", ms=6, mfc=COLOURS[1], mec="black", mew=0.8)
+    figure.legend(
+        handles[:3], ["starts", *labels[1:3]], loc="outside lower center", ncols=3, frameon=False,
+        title="dark is low; lines divide the basins of the minima",
+    )  # fmt: skip
     figure.savefig(HERE / "problem.png", dpi=100)
 
 
