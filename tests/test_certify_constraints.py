@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal.proof import branch, feasible
+from jaxglobal.proof import branch, exactly, feasible
 from jaxglobal.proof.problem import Problem
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
@@ -150,6 +151,14 @@ def test_whole_numbers():
         lambda x: x[0], [(0, 10)] * 2, [0, 0], integrality=True, constraints=row(lambda x: 2 * x[0] - 4 * x[1], 1, 1)
     )
     assert odd.proven and odd.lower == np.inf
+    tight = row(lambda x: 2 * x[0] + 3 * x[1], upper=20.0)  # met exactly, which an enclosure cannot see
+    full = prove(lambda x: -3 * x[0] - 4 * x[1], [(0, 10)] * 2, [0, 0], integrality=True, constraints=tight)
+    assert full.proven and full.x.tolist() == [10, 0] and abs(full.upper + 30) < 1e-9
+    pair = row(total, 2.0, 2.0)
+    cheapest = prove(
+        lambda x: x @ np.array([3.0, 1, 2, 5]), [(0, 1)] * 4, [1, 1, 0, 0], integrality=True, constraints=pair
+    )
+    assert cheapest.proven and cheapest.x.tolist() == [0, 1, 1, 0]
     needle = prove(
         lambda x: jnp.where(x[0] == 2, -1.0, x[0] ** 2) + x[1] ** 2, SQUARE, [0, 0], integrality=[True, False]
     )
@@ -220,6 +229,22 @@ def test_points_that_are_proven_to_keep_the_rows():
     assert np.any(lo < hi) and np.max(hi - lo) < 1e-12
     middle = 0.5 * (lo + hi)
     assert abs(size(middle) - 1) < 1e-14 and middle[0] - 2 * middle[1] <= 0.25 + 1e-14
+
+
+def test_values_in_exact_arithmetic():
+    def rows(x):
+        a, b = x
+        c = [a * b - 0.1, jnp.maximum(a, b) ** 3 - jnp.abs(a - 2 * b), jnp.floor(a / b) + jnp.sqrt(b), jnp.sin(a)]
+        return jnp.concatenate([jnp.stack(c), jnp.where(a > b, x, -x) - 3 * x**2])
+
+    model = Problem.read(total, SQUARE, (), row(rows, upper=1.0)).model
+    assert model.rows is not None
+    x = np.array([0.1, 0.25])
+    out = exactly.exactly(model.program, model.rows.id, x)
+    a, b = Fraction(0.1), Fraction(1, 4)
+    known = [a * b - a, b**3 - abs(a - 2 * b), Fraction(1, 2), None, -a - 3 * a * a, -b - 3 * b * b]
+    for value, want in zip(out, known, strict=True):
+        assert value == want or want is None and value != value
 
 
 WRONG = [

@@ -52,8 +52,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "profiles": ("thresholds records bootstrap line fit_points function_points study contours entry __init__").split(),
     "proof": (
         "intervals functions node moves enclose flat agree slopes tangents contract rows model constant lower newton "
-        "squares bound region apart feasible weights crew pool branch kept gather certificate picture problem entry "
-        "__init__"
+        "squares bound region apart exactly feasible weights crew pool branch kept gather certificate picture problem "
+        "entry __init__"
     ).split(),
     "plot": "axes searches landscapes places fits proofs __init__".split(),
 }

@@ -219,6 +219,8 @@ class _Batch:
         lack = np.maximum(np.fmax(at.c.lo - top, lower - at.c.hi), 0.0)
         lack = (lack / (1.0 + np.where(np.isfinite(lower), abs(lower), 0.0))).max(0)
         lack = np.where((upper < self.cut) & at.safe & (lack == lack), lack, INF)
+        if (lack == 0).any():  # as far as its enclosure tells
+            return np.where(lack == 0, upper, INF)
         j = int(np.argmin(lack))
         value[j] = upper[j] if lack[j] < INF else INF
         return value

@@ -272,6 +272,10 @@ class Search:
         if end.any() and self.regions:  # with one that has just been found
             touches = trimmed(a, b, self.regions)[3]
             end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | (b - a <= least).all(0)
+        if self._place is not None:
+            alive = self.settled(self._place, a, b, end & (bound < self.cut - self.slack))
+            a, b, score, least = (part[:, alive] for part in (a, b, score, least))
+            bound, end = bound[alive], end[alive]
         self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
         a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
         if not len(bound):
@@ -284,6 +288,17 @@ class Search:
             first[side[here], k[here]] = np.floor(first[side[here], k[here]])
             second[side[here], k[here]] = first[side[here], k[here]] + 1
         self.pool.add(np.concatenate([a, second], 1), np.concatenate([first, b], 1), np.concatenate([bound, bound]))
+
+    def settled(self, place: feasible.Place, a: np.ndarray, b: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Looks at the middles of some boxes that are not split further; which of all boxes are left."""
+        alive = np.ones(len(which), bool)
+        for k in np.flatnonzero(which):
+            x, point = 0.5 * a[:, k] + 0.5 * b[:, k], bool(np.all(a[:, k] == b[:, k]))
+            if point or self._repairs > 0:
+                self._repairs -= not point
+                self.meet(x, False)
+            alive[k] = not (point and place.violates(x))
+        return alive
 
 
 def batch_of(model: Model) -> int:

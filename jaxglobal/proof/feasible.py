@@ -1,14 +1,16 @@
 """Points that are proven to keep the constraints.
 
 The value at a point bounds the minimum from above only if the point keeps every row exactly. Where the rows' enclosures
-at a point lie within their bounds, it does. Else the rows that bind are taken as equations in as many of the variables,
-the others held, and a contracting Newton step proves that they have a solution in a box of a few roundings, in which
-the other rows are kept. Where that cannot be shown, a point a little further inside may do.
+at a point lie within their bounds, or its values in exact arithmetic, it does. Else the rows that bind are taken as
+equations in as many of the variables, the others held, and a contracting Newton step proves that they have a solution
+in a box of a few roundings, in which the other rows are kept. Where that cannot be shown, a point a little further
+inside may do.
 """
 
 import numpy as np
 
 from jaxglobal.proof import newton
+from jaxglobal.proof.exactly import exactly
 from jaxglobal.proof.intervals import EPS, Interval
 from jaxglobal.proof.model import Model
 
@@ -86,10 +88,36 @@ class Place:
             x = new
         return x
 
-    def keeps(self, lo: np.ndarray, hi: np.ndarray) -> bool:
-        """Whether every point of a box keeps the rows, and fun is defined there."""
+    def kept(self, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Which rows every point of a box keeps, (m,), and whether fun is defined there."""
         seen = self.model.value(Interval(lo[:, None], hi[:, None]))
-        return bool(seen.rows is not None and seen.rows.all[0] and seen.safe[0])
+        if seen.rows is None:
+            raise ValueError("`model` must have rows.")
+        c = seen.rows.c
+        inside = (c.lo >= self.lower[:, None]) & (c.hi <= self.upper[:, None]) & seen.rows.safe
+        return inside[:, 0], bool(seen.safe[0])
+
+    def exactly(self, x: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """Which rows are kept at a point, (m,): those that are inside, and of the others by exact arithmetic."""
+        if inside.all() or self.model.rows is None:
+            return inside
+        out, c = inside.copy(), exactly(self.model.program, self.model.rows.id, x)
+        for k in np.flatnonzero(~inside):
+            out[k] = c[k] == c[k] and self.lower[k] <= c[k] <= self.upper[k]
+        return out
+
+    def violates(self, x: np.ndarray) -> bool:
+        """Whether a point surely violates a row, by exact arithmetic."""
+        c = self.model.rows and exactly(self.model.program, self.model.rows.id, x)
+        return c is not None and any(
+            value == value and not low <= value <= high
+            for value, low, high in zip(c, self.lower, self.upper, strict=True)
+        )
+
+    def keeps(self, x: np.ndarray) -> bool:
+        """Whether a point keeps the rows, and fun is defined there."""
+        inside, defined = self.kept(x, x)
+        return defined and bool(self.exactly(x, inside).all())
 
 
 def near(place: Place, x: np.ndarray, further: bool = True) -> Ends | None:
@@ -97,7 +125,7 @@ def near(place: Place, x: np.ndarray, further: bool = True) -> Ends | None:
 
     further: whether points further inside are tried as well.
     """
-    if place.keeps(x, x):
+    if place.keeps(x):
         return x, x
     if not place.model.derives:
         return None
@@ -106,7 +134,7 @@ def near(place: Place, x: np.ndarray, further: bool = True) -> Ends | None:
         return found
     for inward in INWARD if further else ():
         p = place.moved(x, inward)
-        if place.keeps(p, p):
+        if place.keeps(p):
             return p, p
         if place.equal.any() and (found := exact(place, p)) is not None:
             return found
@@ -115,26 +143,20 @@ def near(place: Place, x: np.ndarray, further: bool = True) -> Ends | None:
 
 def exact(place: Place, x: np.ndarray) -> Ends | None:
     """Ends of a box about x in which the rows that bind are proven to have a solution, and the others are kept."""
-    model, m = place.model, len(place.lower)
-    if not np.isfinite(x).all():
+    rows = place.model.rows
+    if not np.isfinite(x).all() or rows is None:
         return None
-    seen = model.value(Interval(x[:, None], x[:, None]))
-    if seen.rows is None:
-        return None
-    c = seen.rows.c
-    inside = ((c.lo >= place.lower[:, None]) & (c.hi <= place.upper[:, None]))[:, 0]
-    active = ~inside
-    for _ in range(m):
+    met = place.exactly(x, place.kept(x, x)[0])
+    active = ~met
+    for _ in range(len(met)):
         ends = solved(place, x, active)
         if ends is None:
             return None
-        seen = model.value(Interval(ends[0][:, None], ends[1][:, None]))
-        if seen.rows is None or not (seen.rows.safe[0] and seen.safe[0]):
-            return None
-        c = seen.rows.c
-        inside = ((c.lo >= place.lower[:, None]) & (c.hi <= place.upper[:, None]))[:, 0]
-        if np.all(inside | active):
-            return ends
+        inside, defined = place.kept(*ends)
+        moved = (ends[0] != x) | (ends[1] != x)
+        inside |= active | met & ~(rows.depends & moved).any(1)
+        if not defined or inside.all():
+            return ends if defined else None
         active |= ~inside
     return None
 
