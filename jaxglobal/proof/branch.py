@@ -272,8 +272,8 @@ class Search:
         if end.any() and self.regions:  # with one that has just been found
             touches = trimmed(a, b, self.regions)[3]
             end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | (b - a <= least).all(0)
-        if self._place is not None:
-            alive = self.settled(self._place, a, b, end & (bound < self.cut - self.slack))
+        if self._place is not None or self.whole is not None:
+            alive = self.settled(a, b, bound, end & (bound < self.cut - self.slack))
             a, b, score, least = (part[:, alive] for part in (a, b, score, least))
             bound, end = bound[alive], end[alive]
         self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
@@ -289,15 +289,20 @@ class Search:
             second[side[here], k[here]] = first[side[here], k[here]] + 1
         self.pool.add(np.concatenate([a, second], 1), np.concatenate([first, b], 1), np.concatenate([bound, bound]))
 
-    def settled(self, place: feasible.Place, a: np.ndarray, b: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Looks at the middles of some boxes that are not split further; which of all boxes are left."""
+    def settled(self, a: np.ndarray, b: np.ndarray, bound: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Looks closely at some boxes that are not split further, and raises their bounds; which boxes are left."""
         alive = np.ones(len(which), bool)
-        for k in np.flatnonzero(which):
-            x, point = 0.5 * a[:, k] + 0.5 * b[:, k], bool(np.all(a[:, k] == b[:, k]))
-            if point or self._repairs > 0:
-                self._repairs -= not point
-                self.meet(x, False)
-            alive[k] = not (point and place.violates(x))
+        if not which.any():
+            return alive
+        with np.errstate(all="ignore"):
+            seen = self.model.value(Interval(a[:, which], b[:, which]))
+            bound[which] = np.fmax(bound[which], seen.f.lo)  # the box was larger when it was tested
+            for k in np.flatnonzero(which):
+                x, point = 0.5 * a[:, k] + 0.5 * b[:, k], bool(np.all(a[:, k] == b[:, k]))
+                if bound[k] < self.cut and (point or self._place is not None and self._repairs > 0):
+                    self._repairs -= not point
+                    self.meet(x, False)
+                alive[k] = not (point and self._place is not None and self._place.violates(x))
         return alive
 
 
