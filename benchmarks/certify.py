@@ -15,13 +15,14 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
+import cec2006
 import jax.numpy as jnp
 import numpy as np
 
 import jaxglobal as jg
 from jaxglobal.proof import entry
 from jaxglobal.proof.branch import Search
-from jaxglobal.proof.lower import model_of
+from jaxglobal.proof.problem import Problem
 
 # ------------------------------------------------------------------ functions of any number of variables
 
@@ -244,7 +245,7 @@ def network():
 
 
 def problems():
-    """Name: function, bounds, known point or None, seconds asked for."""
+    """Name: function, bounds, known point or None, seconds asked for, and constraints if there are any."""
     out = {f"classic/{p.name}": (p.fun, p.bounds, np.array(p.minimizers[0], float), 0.2) for p in jg.problems.classic}
     out["goldstein-price"] = (goldstein_price, [(-2, 2)] * 2, np.array([0.0, -1.0]), 0.2)
     out["hartmann6"] = (hartmann6, [(0, 1)] * 6, None, 0.2)
@@ -276,6 +277,10 @@ def problems():
     out |= {f"lennard-jones-{n}": (*lennard_jones(n), None, seconds) for n, seconds in ((3, 0.1), (4, 0.4))}
     out["ode"] = (*logistic_growth(), None, 20)
     out["network"] = (*network(), None, 25)
+    for name in ("g01", "g04", "g05", "g06", "g08", "g11", "g12", "g15", "g24"):
+        p = cec2006.PROBLEMS[name]
+        rows = jg.Constraint(p.rows, p.lower, p.upper)
+        out[f"cec2006/{name}"] = (p.fun, list(zip(*p.box, strict=True)), p.published, 5, rows)
     return out
 
 
@@ -296,18 +301,17 @@ def main() -> None:
     print(form.format("problem", "proven", "gap", "boxes", "minima", "seconds", "cpu", "asked"))
     if options.markdown:
         print(form.format(*["---"] * 8))
-    for name, (fun, bounds, point, asked) in problems().items():
+    for name, (fun, bounds, point, asked, *constraints) in problems().items():
         if not any(fnmatch.fnmatch(name, pattern) for pattern in options.names):
             continue
-        low, high = np.array(bounds, float).T
         points = [point]
         if point is None:
             found = jg.minimize(fun, bounds, max_time=30, progress=False)
             points = [found.x, *(m.x for m in found.minima[:8] if m.fun < found.fun + 1e-6 * (1 + abs(found.fun)))]
-        model = model_of(jax.make_jaxpr(fun)(low), low)
+        problem = Problem.read(fun, bounds, (), *constraints)
         began, before = time.perf_counter(), spent()
         with np.errstate(all="ignore"):
-            search = Search(model, low, high, points, 1e-8)
+            search = Search(problem.model, problem.low, problem.high, points, 1e-8)
             until = lambda: "max_time" if time.perf_counter() - began > options.max_time else ""  # noqa: B023, E731
             search.run(until, workers if workers > 1 else 0)
             seconds, cpu = time.perf_counter() - began, spent() - before

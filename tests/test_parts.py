@@ -51,8 +51,9 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "profiles": ("thresholds records bootstrap line fit_points function_points study contours entry __init__").split(),
     "proof": (
-        "intervals functions node moves enclose flat agree slopes tangents contract model constant lower newton "
-        "squares bound region apart crew pool branch kept gather certificate picture entry __init__"
+        "intervals functions node moves enclose flat agree slopes tangents contract rows model constant lower newton "
+        "squares bound region apart exactly feasible weights crew pool branch kept gather certificate picture problem "
+        "entry __init__"
     ).split(),
     "plot": "axes searches landscapes places fits proofs __init__".split(),
 }

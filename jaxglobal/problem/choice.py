@@ -16,8 +16,8 @@ from jax.core import Tracer
 
 CLOSE = float(np.finfo(np.float32).eps)  # so that a value may have come from a search in float32
 TAKEN_BY = (
-    "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative, Search, curve_fit, curve_fit_many and "
-    "plot.slices"
+    "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative, Search, certify, curve_fit, "
+    "curve_fit_many and plot.slices"
 )
 
 Lists = tuple[tuple[float, ...], ...]

@@ -1,7 +1,11 @@
 """What a batch of boxes goes through: each test narrows boxes, or drops those that hold no global minimiser.
 
-In order, the cheap ones first: fun <= cut, propagated backwards; sums of squares; the sign of the gradient and the mean
-value form; concavity, interval Newton and the second-order bound.
+In order, the cheap ones first: fun <= cut, and constraints, propagated backwards; sums of squares; the sign of the
+gradient and the mean value form; concavity, interval Newton and the second-order bound.
+
+What rests on a minimiser's being stationary (signs, concavity, Newton) holds only where no constraint can bind: in
+boxes where all of them are loose, or, of the signs, where moving that variable keeps them. Where they bind, sums of fun
+and rows (weights.py) narrow boxes by their mean value forms.
 """
 
 import functools
@@ -41,10 +45,11 @@ class Outcome(NamedTuple):
 class Bound:
     """The tests for one function in one box."""
 
-    def __init__(self, model: Model, low: np.ndarray, high: np.ndarray):
-        """low, high: (n,) the bounds of the search."""
+    def __init__(self, model: Model, low: np.ndarray, high: np.ndarray, whole: np.ndarray | None = None):
+        """low, high: (n,) the bounds of the search; whole: (n,) the variables that are whole numbers, if any."""
         self.model, self.low, self.high = model, low[:, None], high[:, None]
         self.width = np.maximum(self.high - self.low, 1e-300)
+        self.whole = None if whole is None else whole[:, None]
 
     @functools.cached_property
     def squares(self) -> Any:
@@ -58,22 +63,26 @@ class Bound:
         plan = model.program.needed([s.id for s in stacks if s is not None], known)
         return found, stacks, plan, squares.weights_of(found)
 
-    def __call__(self, lo: np.ndarray, hi: np.ndarray, cut: float) -> Outcome:
-        """The tests, of boxes with ends lo and hi, (n, B); cut: an upper bound of the minimum."""
+    def __call__(self, lo: np.ndarray, hi: np.ndarray, cut: float, weights: np.ndarray | None = None) -> Outcome:
+        """The tests, of boxes with ends lo and hi, (n, B); cut: an upper bound of the minimum.
+
+        weights: (K, 1 + m) of fun and the constraints, see weights.py.
+        """
         with np.errstate(all="ignore"):
-            return _Batch(self, lo, hi, cut).outcome()
+            return _Batch(self, lo, hi, cut, weights).outcome()
 
 
 class _Batch:
     """The state of one batch."""
 
-    def __init__(self, bound: Bound, lo: np.ndarray, hi: np.ndarray, cut: float):
-        self.bound, self.model, self.cut = bound, bound.model, cut
+    def __init__(self, bound: Bound, lo: np.ndarray, hi: np.ndarray, cut: float, weights: np.ndarray | None):
+        self.bound, self.model, self.cut, self.weights = bound, bound.model, cut, weights
         self.X, self.row = Interval(lo, hi), np.arange(lo.shape[1])
         self.low = np.full(lo.shape[1], -INF)
         self.share = np.zeros_like(lo)
         self.G = Interval(np.full_like(lo, -INF), np.full_like(lo, INF))
         self.best: tuple[float, np.ndarray | None] = (INF, None)
+        self.more: dict[str, np.ndarray] = {}  # what else is known of each box, under constraints
 
     def outcome(self) -> Outcome:
         seen = self.propagated()
@@ -87,10 +96,13 @@ class _Batch:
             pick = lambda box: Interval(box.lo[:, alive], box.hi[:, alive])  # noqa: E731
             self.X, self.G, self.share = pick(self.X), pick(self.G), self.share[:, alive]
             self.row, self.low = self.row[alive], self.low[alive]
+            self.more = {name: part[..., alive] for name, part in self.more.items()}
 
     def narrow(self, new: Interval, dead: np.ndarray) -> np.ndarray:
         """Meets the boxes with others, and drops those that are dead or empty; which are left. NaN says nothing."""
         lo, hi = np.fmax(self.X.lo, new.lo), np.fmin(self.X.hi, new.hi)
+        if self.bound.whole is not None:
+            lo, hi = drawn_in(lo, hi, self.bound.whole)
         alive = ~(dead | (lo > hi).any(0) | (self.low > self.cut))
         self.X = Interval(np.where(alive, lo, self.X.lo), np.where(alive, hi, self.X.hi))
         self.keep(alive)
@@ -122,8 +134,10 @@ class _Batch:
     def derived(self, seen: Values) -> None:
         """The tests by derivatives."""
         self.G, kept = self.model.slope(seen)[0], np.arange(len(self.row))
-        c = self.centre() if self.bound.squares is None else newton.middle(self.X)
+        c = self.snapped(self.centre() if self.bound.squares is None else newton.middle(self.X))
         f = self.at(c)
+        if self.model.rows is not None:
+            self.constrained(seen, c, f)
         if self.bound.squares is not None:
             kept = kept[self.relaxed(seen, c)]
         kept = kept[self.monotone(self.G)]
@@ -131,8 +145,49 @@ class _Batch:
             return
         f, c = Interval(f.lo[kept], f.hi[kept]), c[:, kept]
         self.mean_value(f, c)
-        if len(self.row) and self.model.curves:
+        for w in self.weights if self.weights is not None else ():
+            if len(self.row):
+                self.weighted(w)
+        if len(self.row) and self.model.curves and (self.model.rows is None or self.more["loose"].any()):
             self.curved()
+
+    def snapped(self, c: np.ndarray) -> np.ndarray:
+        """Points of the boxes, at whole numbers where these are asked for."""
+        return c if self.bound.whole is None else np.where(self.bound.whole, np.rint(c), c)
+
+    def constrained(self, seen: Values, c: np.ndarray, f: Interval) -> None:
+        """What the constraints allow in each box, and what is needed for sums of rows; c: points, f: fun there."""
+        rows, kept, at = self.model.rows, seen.rows, self.points.rows
+        if rows is None or kept is None or at is None:
+            return
+        J, usable = self.model.row_slopes(seen)
+        above, below, fine = kept.above, kept.below, kept.smooth & usable
+        apart = ~rows.depends.T[..., None]  # (n, m, 1)
+        down = (apart | (below | (J.lo > 0)) & (above | (J.hi < 0))).all(1) & fine
+        up = (apart | (below | (J.hi < 0)) & (above | (J.lo > 0))).all(1) & fine
+        self.more = {"loose": kept.loose, "down": down, "up": up}
+        if self.weights is not None and len(self.weights):
+            known = fine & at.safe
+            self.more |= {
+                "J.lo": np.where(known, J.lo, -INF), "J.hi": np.where(known, J.hi, INF), "c": c, "f": f.lo,
+                "rows.lo": np.where(known, at.c.lo, -INF), "rows.hi": np.where(known, at.c.hi, INF),
+            }  # fmt: skip
+
+    def weighted(self, w: np.ndarray) -> None:
+        """Narrows by the mean value form of w[0] fun + w[1:] (c - bound), which is at most w[0] cut."""
+        rows, more, used = self.model.rows, self.more, w[1:] != 0
+        if rows is None or "c" not in more or not used.any():
+            return
+        bound = np.where(w[1:] > 0, rows.upper, rows.lower)[used]
+        b, v = (Interval(*2 * (part[:, None],)) for part in (bound, w[1:][used]))
+        terms = iv.mul(v, iv.sub(Interval(more["rows.lo"][used], more["rows.hi"][used]), b))
+        slopes = iv.mul(Interval(*2 * (v.lo[None],)), Interval(more["J.lo"][:, used], more["J.hi"][:, used]))
+        f, G = iv.total(terms, (0,)), iv.total(slopes, (1,))
+        if w[0] > 0:
+            own = Interval(*2 * (np.full(1, w[0]),))
+            f, G = iv.add(iv.mul(own, Interval(more["f"], more["f"])), f), iv.add(iv.mul(own, self.G), G)
+        most = float(iv.up(np.asarray(w[0] * self.cut))) if w[0] > 0 else 0.0
+        self.mean_value(f, more["c"], G, most, w[0] == 1)
 
     def centre(self) -> np.ndarray:
         """Baumann's centre, the best for the lower bound of the mean value form; the middle where there is none."""
@@ -146,10 +201,29 @@ class _Batch:
         self.points = self.model.value(Interval(c, c))
         f, safe = self.points.f, self.points.safe
         upper = np.where(safe, f.hi, INF)
-        j = int(np.argmin(upper))
-        if upper[j] < self.best[0]:
-            self.best = (float(upper[j]), c[:, j].copy())
+        value = upper if self.points.rows is None else self.feasible(upper)
+        j = int(np.argmin(value))
+        if value[j] < self.best[0]:
+            self.best = (float(value[j]), c[:, j].copy())
         return Interval(np.where(safe, f.lo, -INF), upper)
+
+    def feasible(self, upper: np.ndarray) -> np.ndarray:
+        """The values at points that keep the constraints; where none does, that of the one that is nearest to it."""
+        rows, at = self.model.rows, self.points.rows
+        if rows is None or at is None:
+            return upper
+        value = np.where(at.all, upper, INF)
+        if np.isfinite(value).any():
+            return value
+        lower, top = rows.lower[:, None], rows.upper[:, None]
+        lack = np.maximum(np.fmax(at.c.lo - top, lower - at.c.hi), 0.0)
+        lack = (lack / (1.0 + np.where(np.isfinite(lower), abs(lower), 0.0))).max(0)
+        lack = np.where((upper < self.cut) & at.safe & (lack == lack), lack, INF)
+        if (lack == 0).any():  # as far as its enclosure tells
+            return np.where(lack == 0, upper, INF)
+        j = int(np.argmin(lack))
+        value[j] = upper[j] if lack[j] < INF else INF
+        return value
 
     def relaxed(self, seen: Values, c: np.ndarray) -> np.ndarray:
         """The sum of squares through its residuals."""
@@ -165,20 +239,36 @@ class _Batch:
         return self.narrow(new, np.zeros(batch, bool))
 
     def monotone(self, G: Interval) -> np.ndarray:
-        """A minimiser has g = 0, or g >= 0 at the low end of the search, g <= 0 at the high one."""
-        X, low, high = self.X, self.bound.low, self.bound.high
+        """A minimiser has g = 0, or g >= 0 at the low end of the search, g <= 0 at the high one.
+
+        A whole number of a box is then at the end of the box.
+        """
+        X, low, high, whole = self.X, self.bound.low, self.bound.high, self.bound.whole
         fixed, at_low, at_high = low == high, X.lo <= low, X.hi >= high
-        dead = ((G.lo > 0) & ~at_low | (G.hi < 0) & ~at_high) & ~fixed
-        lo = np.where((G.hi < 0) & at_high, high, -INF)
-        hi = np.where((G.lo > 0) & at_low, low, INF)
+        rise, fall = G.lo > 0, G.hi < 0
+        if "down" in self.more:
+            rise, fall = rise & self.more["down"], fall & self.more["up"]
+        if whole is not None:
+            fixed = fixed | whole
+        dead = (rise & ~at_low | fall & ~at_high) & ~fixed
+        lo = np.where(fall & at_high, high, -INF)
+        hi = np.where(rise & at_low, low, INF)
+        if whole is not None:
+            lo, hi = np.where(whole & fall, X.hi, lo), np.where(whole & rise, X.lo, hi)
         return self.narrow(Interval(lo, hi), dead.any(0))
 
-    def mean_value(self, f: Interval, at: np.ndarray) -> None:
-        """Fun >= f(at) + G (x - at); at: points of the boxes as they were, inside which G holds."""
-        X, G, cut = self.X, self.G, self.cut
+    def mean_value(
+        self, f: Interval, at: np.ndarray, slopes: Any = None, most: float | None = None, below: bool = True
+    ) -> None:
+        """Fun >= f(at) + G (x - at); at: points of the boxes as they were, inside which G holds.
+
+        slopes, most: of something else, that is at most so much; below: whether it is nowhere above fun.
+        """
+        X, G, cut = self.X, self.G if slopes is None else slopes, self.cut if most is None else most
         D = iv.sub(X, Interval(at, at))
         p = iv.mul(G, D)
-        self.raise_low(iv.add(f, iv.total(p, (0,))).lo)
+        if below:
+            self.raise_low(iv.add(f, iv.total(p, (0,))).lo)
         lows = np.where(np.isfinite(p.lo), p.lo, 0.0)
         bad = ~np.isfinite(p.lo)
         others = iv.total(Interval(lows, lows), (0,)).lo - lows
@@ -212,8 +302,13 @@ class _Batch:
         g, _ = model.slope(at)
         f = Interval(np.where(at.safe, at.f.lo, -INF), np.where(at.safe, at.f.hi, INF))
         free, d = (X.lo < X.hi) & (X.lo > low) & (X.hi < high), np.arange(model.n)
+        if self.bound.whole is not None:
+            free = free & ~self.bound.whole
         concave = usable & ((H.hi[d, d] < 0) & free).any(0)  # no minimiser inside
         bound = np.where(usable, newton.taylor(X, c, f, g, H), -INF)
+        if seen.rows is not None:
+            usable = usable & seen.rows.loose
+            concave = concave & usable
         new, empty, _ = newton.step(X, c, g, H, free, usable)
         new = Interval(np.where(usable, new.lo, X.lo), np.where(usable, new.hi, X.hi))
         return new, concave | empty & usable, bound
@@ -227,3 +322,8 @@ class _Batch:
         good = (self.share > 0).any(0)
         total = np.where(good, self.share.sum(0), 1.0)
         return np.where(good, self.share / total + score / np.maximum(score.sum(0), 1e-300), score)
+
+
+def drawn_in(lo: np.ndarray, hi: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of boxes, at whole numbers where `whole`, (n, 1)."""
+    return np.where(whole, np.ceil(lo), lo), np.where(whole, np.floor(hi), hi)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxglobal.proof import apart
-from jaxglobal.proof.bound import Bound, Outcome
+from jaxglobal.proof import apart, feasible, weights
+from jaxglobal.proof.bound import Bound, Outcome, drawn_in
 from jaxglobal.proof.crew import Crew
 from jaxglobal.proof.intervals import EPS, INF, Interval
 from jaxglobal.proof.model import Model
@@ -21,6 +21,8 @@ LONG = 3e6  # operations on numbers from which processes help: half a second or 
 AHEAD = 6  # batches under way then
 LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
 TRIES = 16  # small boxes about which a region is looked for
+REPAIRS = 32  # points that keep the constraints nearly, near which one that does is looked for, since the last success
+LEAST_VIOLATION = 1e-6  # of a row's own scale, at which a point counts as one that keeps the constraints nearly
 CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
 CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
 
@@ -37,8 +39,11 @@ class Search:
     """The state of a proof.
 
     Attributes:
-        cut: an upper bound of fun at `x`, the best point known.
+        cut: an upper bound of fun at `x`, the best point known; under constraints at a point beside it, a few roundings
+            away, that is proven to keep them.
         x: (n,) that point.
+        goal: fun at the best point that keeps the constraints nearly: where none is proven to keep them, the search
+            ends there.
         regions: of the known minima.
         pool: boxes that are left.
         leaves: boxes that are small and within the tolerance.
@@ -46,44 +51,76 @@ class Search:
     """
 
     def __init__(
-        self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0
-    ):
-        """points: known minima, the best first; tol: of the gap, by 1 + |fun|; history: tested boxes to keep."""
-        self.model, self.low, self.high, self.tol = model, low, high, tol
-        self.bound = Bound(model, low, high)
+        self, model: Model, low: np.ndarray, high: np.ndarray, points: list[np.ndarray], tol: float, history: int = 0,
+        whole: np.ndarray | None = None,
+    ):  # fmt: skip
+        """points: known minima, the best first; tol: of the gap, by 1 + |fun|; history: tested boxes to keep.
+
+        whole: (n,) the variables that are whole numbers, whose bounds are; None where there are none.
+        """
+        self.model, self.low, self.high, self.tol, self.whole = model, low, high, tol, whole
+        self.bound = Bound(model, low, high, whole)
         self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
-        self.cut, self.x, self.noise = INF, None, 0.0
+        self.cut, self.x, self.noise, self.goal = INF, None, 0.0, INF
+        self.weights, self._repairs = None, REPAIRS
+        still = np.zeros(len(low), bool) if whole is None else whole
+        self._place = None if model.rows is None else feasible.Place(model, low, high, still)
         self._pictured, self._tested, self._tries = history, [], TRIES
         self.valued = None  # boxes that had been tested when the value was proven
         self.regions: list[Region] = []
         self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
         self.batch = batch_of(model)
         with np.errstate(all="ignore"):
+            self.weigh()
             for p in points:
                 self.meet(p)
             for p in points:
                 self.surround(p)
-            alone = apart.prove(model, low, high, tol)
+            plain = model.rows is None and whole is None
+            alone = apart.prove(model, low, high, tol) if plain else None
         if alone is None:
             self.pool.add(low[:, None], high[:, None], np.full(1, -INF))
         else:  # of a sum of functions of one variable each it is the only minimiser
             self.regions, self.boxes = [alone], 1
             self.meet(0.5 * (alone.tiny[0] + alone.tiny[1]))
 
-    def meet(self, x: np.ndarray) -> None:
-        """A point that may be the best."""
+    def meet(self, x: np.ndarray, further: bool = True) -> None:
+        """A point that may be the best; further: see `feasible.near`."""
         x = np.clip(np.asarray(x, float), self.low, self.high)
-        seen = self.model.value(Interval(x[:, None], x[:, None]))
+        if self.whole is not None:
+            x = np.where(self.whole, np.rint(x), x)
+        ends = (x, x) if self._place is None else feasible.near(self._place, x, further)
+        if ends is None:
+            self._nearly(x)
+            return
+        seen = self.model.value(Interval(ends[0][:, None], ends[1][:, None]))
         if seen.safe[0] and seen.f.hi[0] < self.cut:
-            self.cut, self.x = float(seen.f.hi[0]), x
+            self.cut, self.x = float(seen.f.hi[0]), np.clip(0.5 * ends[0] + 0.5 * ends[1], *ends)
             self.noise = self.cut - float(seen.f.lo[0])
+            self.weigh()
+
+    def weigh(self) -> None:
+        """The weights of fun and the constraints, by those of the best point."""
+        if self._place is not None and self.model.derives:
+            self.weights, self._repairs = weights.weights(self._place, self.x), REPAIRS
+
+    def _nearly(self, x: np.ndarray) -> None:
+        """A point beside which none is proven to keep the constraints."""
+        seen = self.model.value(Interval(x[:, None], x[:, None]))
+        if self._place is None or not (seen.safe[0] and seen.f.hi[0] < min(self.goal, self.cut)):
+            return
+        if self.model.derives and self._place.violation(x) <= LEAST_VIOLATION:
+            self.goal = float(seen.f.hi[0])
+            if self.cut == INF:
+                self.x = x
+                self.weigh()
 
     def surround(self, x: np.ndarray) -> Region | None:
         """Looks for a proven region about a point that is not in one."""
         for known in self.regions:
             if np.all(known.low <= x) and np.all(x <= known.high):
                 return known
-        found = region(self.model, x, self.low, self.high)
+        found = region(self.model, x, self.low, self.high, self.whole)
         if found is not None and any(
             np.all(r.low <= found.tiny[0]) and np.all(found.tiny[1] <= r.high) for r in self.regions
         ):
@@ -100,7 +137,12 @@ class Search:
     @property
     def slack(self) -> float:
         """How far below the best value a bound may be."""
-        return max(self.tol * (1 + abs(self.cut)), 2 * self.noise) if self.cut < INF else 0.0
+        return max(self.tol * (1 + abs(self.aim)), 2 * self.noise) if self.aim < INF else 0.0
+
+    @property
+    def aim(self) -> float:
+        """The value up to which bounds have to come."""
+        return self.cut if self.cut < INF else self.goal
 
     @property
     def lower(self) -> float:
@@ -151,7 +193,7 @@ class Search:
                 return reason
             if crew.most == 1 and self.boxes * cost > LONG and self.pool.count > 4 * AHEAD:
                 crew.start(workers, AHEAD)
-            if self.valued is None and self.lower >= self.cut - self.slack:
+            if self.valued is None and self.lower >= self.aim - self.slack:
                 self.valued = self.boxes
             room = min(LOCATE, SPENT / cost) if self.model.derives else 0
             if self.valued is not None and self.boxes > self.valued + room:
@@ -169,7 +211,7 @@ class Search:
             share = self.batch if crew.most == 1 else max(min(self.batch, self.pool.count // 2), 1)
             batch = self.pool.take(share)
             self._given.append(batch)
-            crew.give(batch[0], batch[1], self.cut)
+            crew.give(batch[0], batch[1], self.cut, self.weights)
         lo, hi, low = self._given[0]
         outcome, was = crew.take(), self.cut
         self._given.pop(0)
@@ -178,6 +220,9 @@ class Search:
         self.boxes += len(low)
         if self.cut < was:
             self.pool.drop(self.cut)
+            if was == INF and self.leaves and self._place is not None:  # they were left since no value was known
+                self.pool.add(*(np.array(side).T for side in zip(*self.leaves, strict=True)))
+                self.leaves = []
             self.leaves = [leaf for leaf in self.leaves if not leaf.low > self.cut]
 
     def _under_way(self, crew: Crew) -> None:
@@ -192,10 +237,15 @@ class Search:
         if x is None or not value < self.cut:
             return
         far = self.cut - value > self.slack
-        self.meet(x)
-        if far and self.model.curves:
+        if self._place is not None and not far or self._repairs == 0:
+            return
+        self._repairs -= self._place is not None
+        was = self.cut
+        with np.errstate(all="ignore"):
+            self.meet(x, False)
+        if far and self.model.curves and (self._place is None or self.cut < was):
             with np.errstate(all="ignore"):
-                better = polished(self.model, x, np.ones(len(x), bool))
+                better = polished(self.model, x, np.ones(len(x), bool) if self.whole is None else ~self.whole)
                 if better is not None:
                     self.meet(better)
                 self.surround(self.x if self.x is not None else x)
@@ -204,6 +254,9 @@ class Search:
         """Drops, keeps or splits what a batch has left."""
         bound = np.fmax(outcome.low, low[outcome.row])
         a, b, alive, near = trimmed(outcome.X.lo, outcome.X.hi, self.regions)
+        if self.whole is not None:
+            a, b = drawn_in(a, b, self.whole[:, None])
+            alive &= (a <= b).all(0)
         alive &= ~(bound > self.cut)
         if self._pictured > 0:
             self._tested.append((lo.T, hi.T, np.full(len(low), self.boxes)))
@@ -211,13 +264,18 @@ class Search:
         a, b, bound, score, near = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive], near[alive]
         least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
         small = (b - a <= np.where(near, CLOSER, CLOSE) * (self.high - self.low)[:, None]).all(0)
-        end = (bound >= self.cut - self.slack) & small | (b - a <= least).all(0)
+        unknown = self._place is not None and self.aim == INF
+        end = ((bound >= self.aim - self.slack) | unknown) & small | (b - a <= least).all(0)
         for k in np.flatnonzero(end)[: self._tries]:  # a minimum that the search did not list, perhaps
             self._tries -= 1
             self.surround(0.5 * (a[:, k] + b[:, k]))
         if end.any() and self.regions:  # with one that has just been found
             touches = trimmed(a, b, self.regions)[3]
             end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | (b - a <= least).all(0)
+        if self._place is not None or self.whole is not None:
+            alive = self.settled(a, b, bound, end & (bound < self.cut - self.slack))
+            a, b, score, least = (part[:, alive] for part in (a, b, score, least))
+            bound, end = bound[alive], end[alive]
         self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
         a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
         if not len(bound):
@@ -225,12 +283,34 @@ class Search:
         side, k = np.argmax(score, 0), np.arange(len(bound))
         first, second = b.copy(), a.copy()
         first[side, k] = second[side, k] = 0.5 * (a[side, k] + b[side, k])
+        if self.whole is not None:
+            here = self.whole[side]
+            first[side[here], k[here]] = np.floor(first[side[here], k[here]])
+            second[side[here], k[here]] = first[side[here], k[here]] + 1
         self.pool.add(np.concatenate([a, second], 1), np.concatenate([first, b], 1), np.concatenate([bound, bound]))
+
+    def settled(self, a: np.ndarray, b: np.ndarray, bound: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Looks closely at some boxes that are not split further, and raises their bounds; which boxes are left."""
+        alive = np.ones(len(which), bool)
+        if not which.any():
+            return alive
+        with np.errstate(all="ignore"):
+            seen = self.model.value(Interval(a[:, which], b[:, which]))
+            bound[which] = np.fmax(bound[which], seen.f.lo)  # the box was larger when it was tested
+            for k in np.flatnonzero(which):
+                x, point = 0.5 * a[:, k] + 0.5 * b[:, k], bool(np.all(a[:, k] == b[:, k]))
+                if bound[k] < self.cut and (point or self._place is not None and self._repairs > 0):
+                    self._repairs -= not point
+                    self.meet(x, False)
+                alive[k] = not (point and self._place is not None and self._place.violates(x))
+        return alive
 
 
 def batch_of(model: Model) -> int:
     """Boxes at a time: so many that the arrays of the widest value fit in the cache."""
     widest = max(int(np.prod(model.program.shape(i), dtype=int)) for i in [*model.plan, model.program.x])
+    if model.rows is not None and model.derives:
+        widest = max(widest, model.n * len(model.rows.lower))
     return int(2 ** np.clip(np.log2(2.0**17 / widest) // 1, 0, 11))
 
 

@@ -70,19 +70,23 @@ class Certificate:
     """What is proven about the global minimum of a function in a box.
 
     Attributes:
-        lower: no point of the box has a value of fun below.
-        upper: fun at `x`, rounded upwards; inf where no point is known at which fun is defined.
+        lower: no point of the box, of those that keep the constraints, has a value of fun below; inf where it is proven
+            that none keeps them.
+        upper: fun at `x`, rounded upwards; inf where no point is known at which fun is defined. Under constraints at a
+            point that is proven to keep all of them exactly, equalities too, a few roundings from `x`; inf where that
+            could be shown of none.
         gap: upper - lower; the global minimum lies in between.
-        proven: whether the gap is within the tolerance.
-        x: the best point known, in the user's structure.
+        proven: whether the gap is within the tolerance; also where it is proven that no point keeps the constraints.
+        x: the best point known, in the user's structure; where `upper` is inf under constraints, one that keeps them
+            nearly, or NaN.
         minimizers: boxes that, with those of `undecided`, hold every global minimiser.
-        undecided: boxes that are left where a limit ended the proof.
+        undecided: boxes that are left where a limit ended the proof; a variable with a list of values is its index.
         complete: whether nothing is left undecided.
         nboxes: boxes that were tested.
         time: seconds from the call, a search included.
         message: what is proven, or what is missing, and on what it rests.
         tested: the first some thousand of the boxes that were tested.
-        bounds: (2, n) the box.
+        bounds: (2, n) the box; of a variable with a list of values that of its index.
     """
 
     lower: float

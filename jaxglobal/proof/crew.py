@@ -14,8 +14,6 @@ import sys
 import threading
 from typing import Any
 
-import numpy as np
-
 from jaxglobal.proof.bound import Bound, Outcome
 
 PACKAGE = pathlib.Path(__file__).parent
@@ -73,7 +71,7 @@ class Worker:
         pipe.write(content)
         pipe.flush()
 
-    def give(self, number: int, batch: tuple[np.ndarray, np.ndarray, float]) -> None:
+    def give(self, number: int, batch: tuple[Any, ...]) -> None:
         """A batch to test."""
         self.waiting.append(number)
         self._send(pickle.dumps(batch, protocol=5))
@@ -128,9 +126,9 @@ class Crew:
         """Batches that have been given and not been taken."""
         return self._next - self._first
 
-    def give(self, lo: np.ndarray, hi: np.ndarray, cut: float) -> None:
-        """A batch to test."""
-        number, batch = self._next, (lo, hi, cut)
+    def give(self, *batch: Any) -> None:
+        """A batch to test: what `Bound` takes."""
+        number = self._next
         self._batches[number] = batch
         self._next += 1
         free = [worker for worker in self._workers if len(worker.waiting) < 2]

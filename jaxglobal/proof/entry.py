@@ -1,6 +1,5 @@
 """certify: what a call asks for, checked and put together; the search is in branch.py."""
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,24 +9,18 @@ import numpy as np
 
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
-from jaxglobal.engine.precise import widened
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.nearest import helps
-from jaxglobal.problem import keys, objective
-from jaxglobal.problem.closed import Structure, close
-from jaxglobal.proof import kept
+from jaxglobal.problem import objective
+from jaxglobal.proof import branch, kept
 from jaxglobal.proof.branch import Search
 from jaxglobal.proof.certificate import Boxes, Certificate, Minimizer, Tested
 from jaxglobal.proof.crew import cores
 from jaxglobal.proof.gather import minimizers
-from jaxglobal.proof.lower import model_of
-from jaxglobal.proof.model import Model
-from jaxglobal.search import checkpoint as checkpoints
+from jaxglobal.proof.problem import Problem
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 
-LIKE = 1e-6  # values this near to the best one may belong to further global minima
-POINTS = 64  # known minima about which regions are looked for
 PICTURED = 20_000  # boxes that are kept for a picture
 SHOWN = 0.2  # seconds between two lines of progress
 RESTS = (
@@ -49,6 +42,8 @@ def certify(
     max_boxes: int | None = None,
     progress: bool | str = "auto",
     checkpoint: Any = None,
+    constraints: Any = None,
+    integrality: Any = None,
 ) -> Certificate:
     """A proven lower bound of a JAX function in a box, and boxes that hold its global minimisers.
 
@@ -61,7 +56,7 @@ def certify(
         fun: fun(x, *args) -> scalar, as `minimize` takes it, or a `Fit` of `curve_fit`, which brings all else along.
             It is taken as a function of real numbers in float64, whatever the precision of its search, and its
             derivative is that of its operations: custom rules and `stop_gradient` are left out.
-        bounds: finite, as `minimize` takes them.
+        bounds: finite, as `minimize` takes them; a `jaxglobal.Choice` in place of a pair: the values of a variable.
         args: further arguments of fun.
         result: what `minimize` returned, or a point: the better it is, the sooner boxes are dropped; a wrong one only
             costs time. None: searches first.
@@ -71,6 +66,10 @@ def certify(
         progress: "auto" (a live bar in a terminal or a notebook), True (also lines in a log), False.
         checkpoint: a file in which the boxes that are left are kept, written about once a second and at the end. The
             same call goes on from it.
+        constraints: as `minimize` takes them: those of JAX functions. They are meant exactly, without a tolerance:
+            `lower` is a bound over all points that keep them, and `upper` the value at a point, beside `x`, that is
+            proven to keep them.
+        integrality: which variables are whole numbers, as `minimize` takes it.
 
     A limit and Ctrl-C end the proof with the bound so far, which holds as well: that of the whole box at least.
 
@@ -98,17 +97,22 @@ def certify(
     objective.refuse_tracing("certify", "it outside")
     shown = display.show(progress)
     if isinstance(fun, Fit):
+        if constraints is not None or integrality is not None:
+            raise TypeError("`constraints` and `integrality` must be None for a Fit, which has its own; got some.")
         fun, bounds, args, result = *fun.objective(), fun.result if result is None else result
     if isinstance(fun, Host):
         raise TypeError("`fun` must be a JAX function, whose operations can be enclosed; got a host function.")
     with jax.enable_x64(True):
-        problem = Problem.read(fun, bounds, args)
+        problem = Problem.read(fun, bounds, args, constraints, integrality)
         if result is None:
             left = None if max_time is None else max(0.5 * (max_time - (time.perf_counter() - began)), 0.0)
-            result = driver.minimize(fun, problem.box, args, max_time=left, progress=progress)
+            box = bounds if problem.structure.choices else problem.box
+            result = driver.minimize(
+                fun, box, args, max_time=left, progress=progress, constraints=constraints, integrality=integrality
+            )
         points = problem.points(result)
     with np.errstate(all="ignore"):
-        search = Search(problem.model, problem.low, problem.high, points, tol, PICTURED)
+        search = Search(problem.model, problem.low, problem.high, points, tol, PICTURED, problem.whole)
         file = problem.checkpoint(checkpoint, points, tol)
         stored = None if file is None else file.read()
         if stored is not None:
@@ -131,80 +135,6 @@ def check_numbers(tol: Any, max_time: Any, max_boxes: Any) -> None:
             raise TypeError(f"`{name}` must be a number; got {type(value).__name__}.")
         if not value >= least or name == "tol" and not np.isfinite(value):
             raise ValueError(f"`{name}` must be at least {least:g}; got {value}.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A function and its box, in float64.
-
-    Attributes:
-        model: the function.
-        structure: the layout of x.
-        low, high: (n,) the bounds.
-        identity: what says which function of which args this is, for a checkpoint.
-    """
-
-    model: Model
-    structure: Structure
-    low: np.ndarray
-    high: np.ndarray
-    identity: Any
-
-    @classmethod
-    def read(cls, fun: Any, bounds: Any, args: Any) -> "Problem":
-        """Checks the arguments, and traces the function."""
-        if not callable(fun):
-            raise TypeError(f"`fun` must be a function fun(x, *args) or a Fit; got {type(fun).__name__}.")
-        lower, upper = objective.read_sides(bounds, None)
-        structure = objective.read_structure(lower, upper, None, False)
-        low, high = structure.flatten(lower), structure.flatten(upper)
-        for side in (low, high):
-            if not np.all(np.isfinite(side)):
-                i = int(np.argmin(np.isfinite(side)))
-                raise ValueError(
-                    f"`bounds` must be finite, as a proof covers the whole box; got {side[i]} at index {i}."
-                )
-        objective.check_sides(low, high)
-        structure = dataclasses.replace(structure, dtype=np.dtype(np.float64))
-        low, high = low.astype(float), high.astype(float)
-        given = jax.tree.map(widened, objective.read_args(args))
-        closed = close(fun, structure, given, False)
-        if closed.captured:
-            raise TypeError("`fun` must not close over a traced array.")
-        leaves = [*map(keys.numbers, jax.tree.leaves(given)), *closed.constants]
-        jaxpr = jax.make_jaxpr(lambda x: closed.value(x, leaves))(jax.ShapeDtypeStruct((structure.n,), np.float64))
-        return cls(model_of(jaxpr, low), structure, low, high, (closed.identity, leaves))
-
-    @property
-    def box(self) -> objective.Box:
-        """The bounds in the user's structure."""
-        return objective.Box(self.structure.unflatten(self.low), self.structure.unflatten(self.high))
-
-    def points(self, result: Any) -> list[np.ndarray]:
-        """The known minima, (n,) each, the best first: of a result, or a point."""
-        if isinstance(result, Fit):
-            result = result.result
-        x = getattr(result, "x", result)
-        try:
-            found = [self.structure.flatten(x)]
-        except (TypeError, ValueError):
-            found = []
-        if not found or found[0].shape != (self.structure.n,):
-            raise ValueError("`result` must be what minimize returned, or a point of the structure of the bounds.")
-        least = float(getattr(result, "fun", np.inf))
-        for minimum in getattr(result, "minima", []):
-            if minimum.fun <= least + LIKE * (1 + abs(least)):
-                found.append(self.structure.flatten(minimum.x))
-        return [p for p in found[: POINTS + 1] if np.all(np.isfinite(p))]
-
-    def checkpoint(self, path: Any, points: list[np.ndarray], tol: float) -> checkpoints.Checkpoint | None:
-        """The file at a path, if there is one."""
-        if path is None:
-            return None
-        parts = checkpoints.fingerprint(
-            function=self.identity, bounds=(self.low, self.high, str(self.structure)), options=("certify", tol)
-        )
-        return checkpoints.Checkpoint(path, parts)
 
 
 def run(search: Search, began: float, max_time: float | None, max_boxes: int | None, shown: Any, file: Any) -> str:
@@ -230,13 +160,16 @@ def run(search: Search, began: float, max_time: float | None, max_boxes: int | N
 
 def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> Certificate:
     """The certificate of what has been proven."""
-    unflatten: Callable[[np.ndarray], Any] = problem.structure.unflatten
+    unflatten: Callable[[np.ndarray], Any] = problem.structure.point
     found = [Minimizer(unflatten(b.lo), unflatten(b.hi), b.unique, b.low) for b in minimizers(search)]
     lo, hi, low = search.left
     lower, upper = search.lower, search.cut
     gap = upper - lower if upper < np.inf else np.inf
     proven = bool(np.isfinite(gap) and gap <= search.tol * (1 + abs(upper)))
-    x = unflatten(search.x if search.x is not None else np.full(problem.structure.n, np.nan))
+    if problem.model.rows is not None and lower == np.inf:  # no point keeps the constraints
+        gap, proven = 0.0, True
+    nowhere = np.full(problem.structure.n, np.nan)
+    x = problem.structure.unflatten(nowhere) if search.x is None else unflatten(search.x)
     return Certificate(
         lower, upper, float(gap), proven, x, found, Boxes(lo.T.copy(), hi.T.copy(), low.copy()), search.done,
         search.boxes, seconds, message(search, proven, reason, gap, problem.model.narrow), Tested(*search.tested),
@@ -247,10 +180,18 @@ def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> C
 def message(search: Search, proven: bool, reason: str, gap: float, narrow: bool) -> str:
     """What is proven, in words."""
     rests = RESTS + (NARROW if narrow else "")
+    if search.lower == np.inf and search.model.rows is not None:
+        return f"infeasible, proven: no point of the box keeps the constraints where fun is defined, {rests}"
     if proven and search.done:
         return f"proven, {rests}"
     if proven:
         return f"the value is proven, {rests}; where else it may be taken is not: {reason}"
+    if search.cut == np.inf and search.model.rows is not None:
+        share = f"{branch.LEAST_VIOLATION:g} of their scales"
+        nearly = "" if search.x is None else f", though x does to {share}, with fun = {search.goal:.12g}"
+        return f"no point is proven to keep the constraints{nearly}; the lower bound holds, {rests}" + (
+            f"; {reason}" if reason else ""
+        )
     if search.cut == np.inf:
         return f"no point is known at which fun is defined; the lower bound holds, {rests}" + (
             f"; {reason}" if reason else ""

@@ -24,7 +24,7 @@ def minimizers(search: Search) -> list[Place]:
     hulls = merged([leaf for leaf in search.leaves if not leaf.low > search.cut])
     rest: list[Leaf] = []
     for leaf in hulls if len(hulls) <= 64 else []:  # minima that the search did not list
-        found = region(search.model, 0.5 * (leaf.lo + leaf.hi), search.low, search.high)
+        found = region(search.model, 0.5 * (leaf.lo + leaf.hi), search.low, search.high, search.whole)
         inside = found is not None and np.all(found.low <= leaf.lo) and np.all(leaf.hi <= found.high)
         if found is not None and inside:
             if not any(

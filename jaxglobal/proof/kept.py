@@ -31,8 +31,9 @@ def load(search: Search, state: dict[str, Any], arrays: dict[str, np.ndarray]) -
     """The inverse, into a search that has just begun."""
     search.boxes, search.valued = state["boxes"], state["valued"]
     cut, noise = (float(value) for value in arrays["cut"])
-    if cut <= search.cut:
-        search.cut, search.noise, search.x = cut, noise, arrays["x"] if np.isfinite(cut) else None
+    if cut <= search.cut and cut < np.inf:
+        search.cut, search.noise, search.x = cut, noise, arrays["x"]
+        search.weigh()
     search.pool = Pool(search.model.n)
     search.pool.add(arrays["lo"], arrays["hi"], arrays["low"])
     leaves = zip(arrays["leaf_lo"], arrays["leaf_hi"], arrays["leaf_low"], strict=True)

@@ -18,6 +18,7 @@ from jaxglobal.proof.constant import EXACT, evaluate, known
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.model import Model
+from jaxglobal.proof.rows import Rows, depends
 
 LONGEST = 2048  # steps of a loop that are written out
 LARGEST = 2**22  # entries of a value
@@ -474,15 +475,18 @@ class Lowering:
         return ids[0]
 
 
-def model_of(jaxpr: Any, low: np.ndarray) -> Model:
+def model_of(jaxpr: Any, low: np.ndarray, sides: tuple[np.ndarray, np.ndarray] | None = None) -> Model:
     """The model of a closed jaxpr of a flat x in float64; low: (n,) the lower bounds.
+
+    sides: the bounds of its second output, the rows of constraints, (m,) each.
 
     Raises:
         Refused: something in it has no rule.
     """
     lowering = Lowering(Program(len(low), bool(np.all(low >= 0))))
-    (f,) = lowering.closed(jaxpr, [lowering.program.x])
-    return Model(lowering.program, lowering.id(f), lowering.narrow)
+    f, *c = map(lowering.id, lowering.closed(jaxpr, [lowering.program.x]))
+    rows = None if sides is None else Rows(c[0], *sides, depends(lowering.program, c[0], len(low)))
+    return Model(lowering.program, f, lowering.narrow, rows)
 
 
 WHOLE = frozenset(  # what may make whole numbers of x

@@ -12,6 +12,7 @@ from jaxglobal.proof import contract, enclose
 from jaxglobal.proof.enclose import Enclosure, by_box, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import INF, Interval
+from jaxglobal.proof.rows import Kept, Rows, kept
 from jaxglobal.proof.tangents import Stack, Tangents
 
 DERIVED = 64  # variables, at most, of a function whose gradient is used
@@ -27,12 +28,14 @@ class Values(NamedTuple):
         f: the function.
         safe: where it is surely defined everywhere in the box.
         smooth: where it has no jump either, in the box and at its faces: what holds for derivatives may be used.
+        rows: the constraints, if there are any.
     """
 
     all: dict[int, Enclosure]
     f: Interval
     safe: Any
     smooth: Any
+    rows: Kept | None = None
 
 
 class Model:
@@ -43,16 +46,18 @@ class Model:
         program: all operations.
         f: the number of the function's value.
         narrow: whether fun rounds to less than float64 somewhere.
+        rows: the constraints, None where there are none.
     """
 
-    def __init__(self, program: Program, f: int, narrow: bool = False):
+    def __init__(self, program: Program, f: int, narrow: bool = False, rows: Rows | None = None):
         """program: of a flat x; f: the number of the function's value."""
         self.n = program.shape(program.x)[0]
         self.program, self.f, self.narrow = program, f, narrow
         if self.program.nodes[self.f].op == "const":  # a function of nothing is still one of x
             zero = self.program.sum(self.program.mul(self.program.x, self.program.x), (0,))
             self.f = self.program.emit("add", (self.f, self.program.emit("min", (zero, self.program.const(0.0)))))
-        self.plan = self.program.needed([self.f])
+        self.rows = rows
+        self.plan = self.program.needed([self.f] if rows is None else [self.f, rows.id])
         self.tangents = Tangents(self.program)
 
     @functools.cached_property
@@ -76,7 +81,7 @@ class Model:
         if not self.derives or self.n > CURVED or len(self.plan) * self.n > LONGEST:
             return False
         kinks = {"sort", "unknown", "rem", "atan2"}
-        return not any(self.program.nodes[i].op in kinks for i in self.plan)
+        return not any(self.program.nodes[i].op in kinks for i in self.program.needed([self.f]))
 
     @functools.cached_property
     def gradient_plan(self) -> list[int]:
@@ -88,6 +93,17 @@ class Model:
         """Operations of the Hessian beyond those of the gradient."""
         known = {self.program.x, *self.plan, *self.gradient_plan}
         return [] if self.hessian is None else self.program.needed([self.hessian.id], known)
+
+    @functools.cached_property
+    def row_gradients(self) -> Stack | None:
+        """Rows of the gradients of the constraints that are not zero."""
+        return None if self.rows is None else self.tangents.first(self.rows.id)
+
+    @functools.cached_property
+    def row_plan(self) -> list[int]:
+        """Operations of these beyond those of the gradient."""
+        known = {self.program.x, *self.plan, *self.gradient_plan}
+        return [] if self.row_gradients is None else self.program.needed([self.row_gradients.id], known)
 
     # ------------------------------------------------------------ what may be asked, in NumPy or in a traced program
 
@@ -103,17 +119,23 @@ class Model:
         safe = np.broadcast_to(True if out.nan is False else ~out.nan, batch)
         rough = either(out.jump, out.edge)
         smooth = safe if rough is False else safe & ~rough
-        return Values(values, f, safe, smooth)
+        rows = None if self.rows is None else kept(self.rows, self._of(values, self.rows.id), batch)
+        return Values(values, f, safe, smooth, rows)
 
     def narrowed(
         self,
         seen: Values,
         cut: Any,
     ) -> tuple[Interval, Any]:
-        """The part of each box where fun <= cut may hold, and in which boxes there is none."""
+        """The part of each box where fun <= cut and the rows may hold, and in which boxes there is none."""
         batch = seen.f.lo.shape[-1]
-        target = Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)
-        return contract.backward(self.program.nodes, self.plan, seen.all, {self.f: target}, self.program.x)
+        targets = {self.f: Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)}
+        if self.rows is None or seen.rows is None:
+            return contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
+        sides = (np.repeat(side[:, None], batch, 1) for side in (self.rows.lower, self.rows.upper))
+        targets[self.rows.id] = Interval(*sides)
+        new, empty = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
+        return new, empty | seen.rows.none
 
     def slope(
         self,
@@ -133,6 +155,21 @@ class Model:
         rows = self._spread(out.interval, stack.keys, self.n, batch)
         rough = either(out.jump, out.edge)
         return self._unless(~bad, rows), np.broadcast_to(False if rough is False else rough, batch)
+
+    def row_slopes(self, seen: Values) -> tuple[Interval, np.ndarray]:
+        """The Jacobian of the rows in the boxes whose slopes were taken, (n, m, B), and where it may be used."""
+        rows, batch, stack = self.rows, seen.f.lo.shape[-1], self.row_gradients
+        if rows is None or seen.rows is None:
+            raise ValueError("`model` must have rows.")
+        J = np.zeros((2, self.n, len(rows.lower), batch))
+        if stack is None:
+            return Interval(*J), seen.rows.smooth
+        enclose.run(self.program.nodes, self.row_plan, seen.all)
+        out = self._of(seen.all, stack.id)
+        for side, end in zip(J, out.interval, strict=True):
+            side[list(stack.keys)] = np.broadcast_to(end, (len(stack.keys), len(rows.lower), batch))
+        bad = either(out.nan, by_box(np.isnan(J).any(0)))
+        return Interval(*J), seen.rows.smooth if bad is False else seen.rows.smooth & ~bad
 
     def curvature(
         self,

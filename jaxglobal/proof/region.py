@@ -32,12 +32,26 @@ class Region(NamedTuple):
     most: float
 
 
-def region(model: Model, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> Region | None:
-    """The region about x in the box of a search; None where nothing can be proven."""
+def region(
+    model: Model, x: np.ndarray, low: np.ndarray, high: np.ndarray, whole: np.ndarray | None = None
+) -> Region | None:
+    """The region about x in the box of a search; None where nothing can be proven.
+
+    whole: (n,) variables that are whole numbers: the region has those of x. Under constraints it is one of fun alone,
+    whose minimiser is proven to keep them.
+    """
     if not model.curves:
         return None
+    x = np.asarray(x, float)
+    if whole is not None:  # in this slice of the box
+        x = np.where(whole, np.clip(np.rint(x), low, high), x)
+        low, high = np.where(whole, x, low), np.where(whole, x, high)
     with np.errstate(all="ignore"):
-        return _region(model, np.asarray(x, float), low, high)
+        found = _region(model, x, low, high)
+        if found is None or model.rows is None:
+            return found
+        seen = model.value(Interval(found.tiny[0][:, None], found.tiny[1][:, None]))
+        return found if seen.rows is not None and seen.rows.all[0] else None
 
 
 def _region(model: Model, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> Region | None:
