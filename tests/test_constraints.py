@@ -358,7 +358,6 @@ def test_entry_points_that_do_not_take_constraints_say_so():
     host = jg.host(lambda x: (float(np.sum(x)), x))
     calls = [
         lambda: jg.curve_fit_many(lambda t, a: a * t, t, np.stack([t, t]), bounds=(0, 1), constraints=rows),
-        lambda: jg.Search(BOX, constraints=rows),
         lambda: jg.minimize(host, BOX, constraints=rows),
     ]
     for call in calls:

@@ -39,7 +39,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "constraints": (
         "kkt feasible exact lagrangian semismooth subject finishing constrained binding sensitivity saddle packing "
-        "under subjects many_streams host_constrained __init__"
+        "under subjects many_streams told_rows told_lanes host_constrained __init__"
     ).split(),
     "search": (
         "interrupt progress checkpoint found dealing running hopping batch slots guided constrained_many __init__"
