@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
-CONSTRAINED = "minimize, levels, aminimize, alevels, minimize_many, argmin and curve_fit take constraints"
+CONSTRAINED = "minimize, levels, aminimize, alevels, minimize_many, argmin, Search and both fits take them"
 OBSERVED = "minimize, levels, aminimize, alevels, minimize_many, Search and curve_fit do"
 ELSEWHERE = {  # what some entry points take, others not
     "constraints": CONSTRAINED,

@@ -354,12 +354,11 @@ def test_what_does_not_go_together():
 
 
 def test_entry_points_that_do_not_take_constraints_say_so():
-    rows, t = jg.Constraint(row_of_sum, 0.0), np.linspace(0, 1, 5)
+    rows = jg.Constraint(row_of_sum, 0.0)
     host = jg.host(lambda x: (float(np.sum(x)), x))
     calls = [
-        lambda: jg.curve_fit_many(lambda t, a: a * t, t, np.stack([t, t]), bounds=(0, 1), constraints=rows),
-        lambda: jg.Search(BOX, constraints=rows),
         lambda: jg.minimize(host, BOX, constraints=rows),
+        lambda: jg.minimize_many(host, BOX, np.zeros(2), constraints=rows),
     ]
     for call in calls:
         with pytest.raises(TypeError, match="no `constraints`: |constraints` .*yet"):

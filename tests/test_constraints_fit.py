@@ -93,7 +93,6 @@ def test_infeasible_and_refusals():
         lambda: fit(loss="lad"),
         lambda: jax.jit(lambda y: fit(y).fun)(data()),
         lambda: jg.curve_fit(jg.host(lambda t, a: a * t), T, T, [(0, 2)], constraints=SUM),
-        lambda: jg.curve_fit_many(two, T, np.stack([data()] * 2), BOUNDS, constraints=SUM),
         lambda: jg.profile(under.result, lambda p: jnp.sum(p), BOUNDS),
     ):
         with pytest.raises(TypeError, match="constraints`.* yet|takes no `constraints`: "):

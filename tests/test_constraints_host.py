@@ -83,11 +83,24 @@ def test_infeasible_and_failing_calls():
     assert result.calls.failed and abs(result.fun - 0.08) < 1e-7 and result.violation < 1e-8
 
 
+def test_a_search_goes_on_from_its_checkpoint(tmp_path):
+    """In the middle of a level, as often as it is stopped, and once it has ended."""
+    plain, path = search([0.4, -NONE], [0.4, 3.0], max_levels=2), tmp_path / "search.npz"
+    for _ in range(100):
+        result = search([0.4, -NONE], [0.4, 3.0], max_levels=2, checkpoint=path, max_time=0.1)
+        if result.status is jg.Status.MAX_LEVELS:
+            break
+    again = search([0.4, -NONE], [0.4, 3.0], max_levels=2, checkpoint=path)
+    for other in (result, again):
+        assert np.array_equal(other.x, plain.x) and (other.nfev, other.nstarts) == (plain.nfev, plain.nstarts)
+        assert np.array_equal(other.multipliers, plain.multipliers) and other.violation == plain.violation
+
+
 WRONG = {
     "no pair": (lambda x: 1.0, {}, TypeError, "must return a pair"),
     "shape": (lambda x: (1.0, np.zeros(3)), {}, TypeError, "of the shape"),
     "gradient": (None, dict(host=dict(jac=True)), TypeError, "yet"),
-    "checkpoint": (None, dict(checkpoint="never written"), TypeError, "yet"),
+    "whole": (None, dict(integrality=True), ValueError, "`integrality` must be None under constraints"),
     "open": (None, dict(open=True), ValueError, "`open` must be False"),
 }
 

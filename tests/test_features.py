@@ -33,8 +33,8 @@ checkpoint     y        y      y             .      y      y         .
 unseen         y        y      .             .      .      .         .
 devices        y        y      y             .      .      .         .
 integrality    y        y      y             y      y      y         y
-constraints    y        y      y             y      .      y         .
-ctol           y        y      y             y      .      y         .
+constraints    y        y      y             y      y      y         y
+ctol           y        y      y             y      y      y         y
 """
 ROWS = [row.split() for row in TABLE.strip().splitlines()]
 CELLS = [(name, entry, cell) for name, *cells in ROWS[1:] for entry, cell in zip(ROWS[0], cells, strict=True)]

@@ -1,5 +1,6 @@
 """Search: ask for points, tell their values, whoever evaluates them."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,14 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal.api.driver import check_callback
-from jaxglobal.engine import devices
+from jaxglobal.api.driver import check_callback, check_constrained
+from jaxglobal.constraints import told_lanes, told_rows
+from jaxglobal.constraints.told_lanes import ConstrainedAskedLanes
+from jaxglobal.engine import devices, processes
 from jaxglobal.engine.asked import AskedLanes
 from jaxglobal.engine.host import read_noise
 from jaxglobal.evidence import stopping
 from jaxglobal.local import methods
 from jaxglobal.nearest import helps
-from jaxglobal.problem import objective
+from jaxglobal.problem import constraint, objective
 from jaxglobal.result import Level, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
@@ -48,6 +51,11 @@ class Search:
     the number of local searches side by side, and so the most points that can be out at a time. x has float64 numbers
     unless the box or x0 has others. noise: the error of a value, where it is more than rounding. checkpoint: a file
     that keeps the state; `tag` says which function it is for.
+
+    constraints: `Constraint(None, lower, upper)` of rows that are told with each value, in the shape of these bounds;
+    beside it in a list, or alone, constraints as `minimize` takes them, whose functions of x are evaluated here. Where
+    only multipliers change, no point is asked again: what was told is used once more, and counts as an evaluation.
+    `result` knows local searches that have ended; integrality must be None.
 
     Attributes:
         done: whether the search has ended.
@@ -89,25 +97,38 @@ class Search:
         callback: Callable[[Level], Any] | None = None,
         checkpoint: Any = None,
         tag: str | None = None,
+        constraints: Any = None,
+        ctol: float = 1e-8,
     ):
         """See the class."""
         began = time.perf_counter()
         rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
         check_callback(callback)
+        constraint.check_tolerance(ctol)
         noise = read_noise(noise)
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
         sequence = adaptive.plain(starts, int(np.sum(problem.free)), seed)
         n, dtype = problem.structure.n, problem.structure.dtype
+        self._rows, subject = told_rows.read(constraints, problem.structure), None
         search = methods.read(local, n)
         width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
         options = (sequence, search.identity, width, noise)
-        self._structure, self._lanes = problem.structure, AskedLanes(width, problem.region, search.program)
+        self._structure = problem.structure
+        if self._rows is None:
+            self._lanes = AskedLanes(width, problem.region, search.program)
+        else:
+            constraint.check_box(problem.open, problem.whole)
+            check_constrained(search, processes.ALONE)
+            subject = told_lanes.subject(self._rows.rows, ctol, problem)
+            inner: Any = search.program
+            self._lanes = ConstrainedAskedLanes(subject, problem.region, inner, width)
+            options += (self._rows.rows.lower, self._rows.rows.upper, float(ctol))
         box = problem.lower, problem.upper, problem.open, str(problem.structure)
         kept = checkpoints.keep(checkpoint, lambda: tag, (), box, guesses, rules, options)
         self._levels = Levels(
             began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
-            lambda *_: self._lanes, noise, kept,
+            lambda *_: self._lanes, noise, kept, subject=subject,
         )  # fmt: skip
         self._last: np.ndarray | None = None
 
@@ -136,13 +157,17 @@ class Search:
             return Points(ids, self._structure.point(x))
         return self._structure.point(x[0]) if len(ids) else None
 
-    def tell(self, f: Any, g: Any, ids: Any = None) -> None:
-        """The values and gradients at points.
+    def tell(self, f: Any, g: Any, ids: Any = None, *, constraints: Any = None, jacobian: Any = None) -> None:
+        """The values and gradients at points, and those of what is constrained.
 
         Args:
             f: the value, or (k,) values; not finite where there is none.
             g: the gradient in the structure of x, with a leading axis of k for several.
             ids: of which points; None for those of the last `ask`.
+            constraints: of a `Constraint(None, lower, upper)`: its values, in the shape of its bounds, with a leading
+                axis of k for several; not finite where there are none.
+            jacobian: their gradients: the structure of x, each leaf with the axes of `constraints` before its own, as
+                `jax.jacobian` has it.
 
         Raises:
             ValueError: the shapes do not fit, or a point was not asked for.
@@ -169,8 +194,34 @@ class Search:
         if any(np.asarray(leaf).dtype.kind not in "biuf" for leaf in jax.tree.leaves(g)):
             raise ValueError(f"`g` must be real numbers; got {[str(np.asarray(v).dtype) for v in jax.tree.leaves(g)]}.")
         gradients = np.reshape(self._structure.flatten(g, axes=len(lead)), (len(ids), -1))
-        self._lanes.tell(ids, values, gradients)
+        c, J = self._told_rows(constraints, jacobian, lead, len(ids))
+        if self._rows is not None and isinstance(self._lanes, ConstrainedAskedLanes):
+            self._lanes.told(ids, values.astype(float), gradients, c, J, self._rows)
+        else:
+            self._lanes.tell(ids, values, gradients)
         self._last = None
+
+    def _told_rows(self, c: Any, J: Any, lead: tuple[int, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
+        """What was told of constraints at so many points, (count, m), and their slopes, (count, m, n)."""
+        shape = None if self._rows is None else self._rows.shape
+        if shape is None:
+            if c is not None or J is not None:
+                name = "constraints" if c is not None else "jacobian"
+                raise ValueError(f"`{name}` must be left out unless the search has a Constraint(None, lower, upper).")
+            return np.zeros((count, 0)), np.zeros((count, 0, self._structure.n))
+        expected = [(*lead, *shape), *((*lead, *shape, *leaf) for leaf in self._structure.shapes)]
+        if isinstance(J, list | tuple) and jax.tree_util.treedef_is_leaf(self._structure.treedef):
+            J = np.asarray(J)
+        leaves = [np.asarray(leaf) for leaf in (c, *jax.tree.leaves(J))]
+        if [leaf.shape for leaf in leaves] != expected or any(leaf.dtype.kind not in "biuf" for leaf in leaves):
+            got = [None if leaf.dtype == object else leaf.shape for leaf in leaves]
+            raise ValueError(
+                f"`constraints` and `jacobian` must be real numbers of the shapes {expected[0]} and {expected[1:]}; "
+                f"got {got[0]} and {got[1:]}."
+            )
+        m = math.prod(shape)
+        flat = self._structure.flatten(J, axes=len(lead) + len(shape)).astype(float)
+        return leaves[0].reshape(count, m).astype(float), flat.reshape(count, m, -1)
 
     def save(self) -> None:
         """Writes the checkpoint now, answers that have been told included.

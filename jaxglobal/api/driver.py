@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.constraints import constrained, exact, host_constrained, lagrangian
+from jaxglobal.constraints import constrained, exact, host_constrained, lagrangian, told_lanes
 from jaxglobal.constraints.host_constrained import ConstrainedHostLanes
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.constraints.subject import subject as make_subject
@@ -198,15 +198,13 @@ def levels(
     subject = None
     if isinstance(fun, Host):
         rows = host_constrained.read(constraints, fun)
-        if rows is not None and checkpoint is not None:
-            raise TypeError("`checkpoint` of a host function under constraints is not taken yet; got one.")
         if group.count > 1:
             raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
         if rows is not None:
             constraint.check_box(problem.open, problem.whole)
-            subject = host_constrained.subject(rows, ctol, problem)
+            subject = told_lanes.subject(rows, ctol, problem)
     else:
         problem, guesses, subject = checked(fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality)
     if target is not None:  # as the lanes will see it

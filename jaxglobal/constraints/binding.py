@@ -27,7 +27,7 @@ class Binding:
     Attributes:
         violation: the largest, in the constraints' own units.
         relative: the largest, in the rows' own scales.
-        multipliers: of f + sum of multiplier times row, in the structure of the constraints.
+        multipliers: of f + sum of multiplier times row, in the structure of the constraints; NaN without slopes.
         active: which rows are held by a bound, likewise.
         worst: the row that is violated most, in its own scale.
     """
@@ -57,7 +57,9 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
         side = np.where(active, np.where(kkt.at_upper(c, frame), 1, -1), 0)
         width, near = frame.width, NEAR_BOUND * frame.width
         on = x[k] - frame.low <= near, frame.high - x[k] <= near
-        lam, _ = kkt.prices(g * width, J * width, side, frame.equal, *on, width > 0)
+        lam = np.full(rows.m, np.nan)
+        if np.all(np.isfinite(g * width)) and np.all(np.isfinite(J * width)):
+            lam, _ = kkt.prices(g * width, J * width, side, frame.equal, *on, width > 0)
         worst = int(np.argmax(relative)) if len(relative) else 0
         largest, most = (float(np.max(part, initial=0.0)) for part in (over, relative))
         found.append(Binding(largest, most, rows.structured(lam), rows.structured(active), worst))

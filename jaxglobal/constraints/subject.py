@@ -152,13 +152,15 @@ class Subject:
         known = dict(zip(("known_x", "known_f", "known_rank"), self.known, strict=True))
         spread = np.broadcast_to(self.frame.spread, self.least.shape)
         sizes = {"sizes": self.size, "least": self.least, "spread": spread}
-        return known | sizes | {"barren": self.barren, "measured": np.array(self.measured)}
+        kept = {"barren": self.barren, "measured": np.array(self.measured)}
+        return known | sizes | kept | self.exact.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         self.known = arrays["known_x"], arrays["known_f"], arrays["known_rank"]
         self.size, self.least, self.measured = arrays["sizes"], arrays["least"], bool(arrays["measured"])
         self.frame, self.barren = self.frame._replace(spread=arrays["spread"]), arrays["barren"]
+        self.exact.load(arrays)
 
 
 def subject(rows: Rows, ctol: float, exact: Exact, problem: Objective) -> Subject:

@@ -120,7 +120,10 @@ class AskedLanes:
 
     def ask(self, k: int) -> Asked:
         """Up to k points that nobody has been asked for."""
-        chosen = self.open_lanes[:k]
+        return self.give(self.open_lanes[:k])
+
+    def give(self, chosen: np.ndarray) -> Asked:
+        """The points of these open lanes, from now on out."""
         self._ids[chosen] = self._serial + np.arange(len(chosen))
         self._serial += len(chosen)
         x = np.asarray(self.lane.trial)[:, chosen].T.copy()
@@ -132,6 +135,19 @@ class AskedLanes:
         Raises:
             ValueError: a point was never asked, or has been told before.
         """
+        lanes, known = self.lanes_of(ids)
+        self._told[lanes], self._f[lanes], self._g[lanes] = True, f[known], g[known]
+        self.spent = self.spent.add(len(lanes), ticks=len(lanes))
+        for lane in lanes:
+            if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):
+                self.best = float(self._f[lane]), np.asarray(self.lane.trial)[:, lane].copy(), self._g[lane].copy()
+
+    def lanes_of(self, ids: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The lanes that wait for points of these numbers, (k,), and whose number one waits for, a mask of k.
+
+        Raises:
+            ValueError: see `tell`.
+        """
         ids = np.asarray(ids, np.int64)
         if np.any((ids < 0) | (ids >= self._serial)):
             raise ValueError(
@@ -142,11 +158,7 @@ class AskedLanes:
         lanes = np.array([where[int(number)] for number in ids[known]], np.int64)
         if np.any(self._told[lanes]) or len(set(lanes)) < len(lanes):
             raise ValueError("`ids` must be told once; one of them has been told before.")
-        self._told[lanes], self._f[lanes], self._g[lanes] = True, f[known], g[known]
-        self.spent = self.spent.add(len(lanes), ticks=len(lanes))
-        for lane in lanes:
-            if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):
-                self.best = float(self._f[lane]), np.asarray(self.lane.trial)[:, lane].copy(), self._g[lane].copy()
+        return lanes, known
 
     def gather(self, news: Any) -> list[Any]:
         """As `Streams.gather`; no other process takes part."""

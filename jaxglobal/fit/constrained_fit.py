@@ -112,13 +112,18 @@ def directions(rows: Rows, reg: Regression, result: Result, units: Units) -> np.
     flat = structure.flatten(result.x)
     J = jax.jacobian(lambda flat: rows.values(structure.unflatten(flat)))(jnp.asarray(flat))
     active = np.concatenate([np.ravel(part) for part in jax.tree.leaves(result.active)])
-    A = (np.asarray(J, np.float64) * np.asarray(units.p, np.float64))[active][:, free]
+    return base(np.asarray(J)[active], free, units)
+
+
+def base(J: np.ndarray, free: np.ndarray, units: Units) -> np.ndarray:
+    """(n, k) The same, of rows that bind, whose slopes in the user's units are J, (a, n). free: (n,) parameters."""
+    A = (np.asarray(J, np.float64) * np.asarray(units.p, np.float64))[:, free]
     length = np.linalg.norm(A, axis=1, keepdims=True)
     A = A[length[:, 0] > 0] / length[length[:, 0] > 0]
     inner = kkt.along(A) if len(A) else np.eye(int(np.sum(free)))
-    base = np.zeros((structure.n, inner.shape[1]))
-    base[free] = inner
-    return base
+    directions = np.zeros((len(free), inner.shape[1]))
+    directions[free] = inner
+    return directions
 
 
 def check(loss: str, host: bool, traced: bool, ctol: Any) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import regression, units, whole_fit
+from jaxglobal.fit import constrained_fit, constrained_fits, regression, units, whole_fit
 from jaxglobal.fit.curve_fit import curve_fit
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.fit.regression import Data, Regression
@@ -30,7 +30,8 @@ from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
 
-OF_EACH = ("popt", "pcov", "fun", "success", "nfev", "searches")  # what `Fits` has of each data set
+OF_EACH = ("popt", "pcov", "fun", "success", "nfev", "searches", "multipliers", "active")
+"""What `Fits` has of each data set, beside the violation."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +46,9 @@ class FitOutcome:
         success: whether the fit is believed.
         nfev: evaluations of the model with its Jacobian.
         searches: local searches.
+        violation: the largest violation of a constraint, in its own units; 0 without constraints.
+        multipliers: as `Result.multipliers`.
+        active: as `Result.active`.
     """
 
     popt: Any
@@ -54,6 +58,9 @@ class FitOutcome:
     success: bool
     nfev: int
     searches: int
+    violation: float = 0.0
+    multipliers: Any = None
+    active: Any = None
 
     def __iter__(self) -> Iterator[Any]:
         """popt, pcov."""
@@ -79,6 +86,9 @@ class Fits:
         linear: the indices of the parameters in which the model was seen to be linear.
         time: seconds from the call to the result, compilation included.
         compile_time: seconds of these for tracing and compiling.
+        violation: (P,) the largest violation of a constraint, in its own units; 0 without constraints.
+        multipliers: of the costs, in the structure of the constraints, None without; see `Results`.
+        active: which constraints are held by a bound, likewise.
     """
 
     popt: Any
@@ -91,6 +101,9 @@ class Fits:
     linear: tuple[int, ...]
     time: float
     compile_time: float
+    violation: Any = 0.0
+    multipliers: Any = None
+    active: Any = None
 
     def __len__(self) -> int:
         """The number of data sets."""
@@ -103,10 +116,11 @@ class Fits:
         """
         at, single = which(index, len(self))
         told = {name: jax.tree.map(lambda leaf: leaf[at], getattr(self, name)) for name in OF_EACH}
+        told["violation"] = np.broadcast_to(self.violation, len(self))[at]
         if not single:
             return dataclasses.replace(self, **told)
-        numbers = {name: told[name].item() for name in ("fun", "success", "nfev", "searches")}
-        return FitOutcome(told["popt"], told["pcov"], self.perr[at], **numbers)
+        numbers = {name: told[name].item() for name in ("fun", "success", "nfev", "searches", "violation")}
+        return FitOutcome(**(told | numbers), perr=self.perr[at])
 
     def __iter__(self) -> Iterator[FitOutcome]:
         """The data sets one after the other."""
@@ -122,6 +136,7 @@ class Fits:
         return [
             ("data sets", f"{len(self):,}, {int(np.sum(self.success)):,} with success"),
             ("cost", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"),
+            *([] if self.active is None else [("violation", f"{np.max(self.violation, initial=0.0):.3g} at most")]),
             ("starts", f"{self.nstarts:,} screened for each, {float(np.mean(self.nfev)):.1f} evaluations in the mean"),
             ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
         ]
@@ -156,6 +171,8 @@ def curve_fit_many(
     progress: bool | str = "auto",
     bounds_axis: Any = "auto",
     integrality: Any = None,
+    constraints: Any = None,
+    ctol: float = 1e-8,
 ) -> Fits:
     """The best fits of a model to many data sets of the same size, without starting guesses.
 
@@ -188,6 +205,11 @@ def curve_fit_many(
             not; "auto" sees it by their shapes. Not for a host model.
         integrality: as for `curve_fit`, for all data sets, and so is a `jaxglobal.Choice` in bounds that all share: at
             most 16 assignments, each of which is fitted to each data set. Success asks for that of all of them.
+        constraints: of the parameters alone, as for `curve_fit`; their bounds may be each data set's own, as for
+            `minimize_many`, which then searches the costs: no start is screened, `levels` are those of each fit at
+            most, and `searches` and `integrality` must be left out. Where no point keeps them, success is False and
+            `violation` says by how much.
+        ctol: as for `minimize`.
 
     Returns:
         A `Fits`.
@@ -223,6 +245,11 @@ def curve_fit_many(
     if (integrality is not None or chosen) and (bounds_axis == 0 if chosen else own_boxes(bounds, bounds_axis, ydata)):
         raise ValueError("`bounds` must be those of all data sets where parameters are whole; got some for each.")
     lattice = whole_fit.read(model, bounds, p0, integrality)
+    if constraints is not None and not (isinstance(constraints, list | tuple) and not constraints):
+        constrained_fit.check(loss, isinstance(model, Host), False, ctol)
+        if lattice is not None or searches is not None:
+            name = "searches" if searches is not None else "integrality"
+            raise TypeError(f"`constraints` are not taken with `{name}` by curve_fit_many yet: see curve_fit.")
     if lattice is not None:
         inner = whole_fit.still(model, lattice)
 
@@ -257,6 +284,19 @@ def curve_fit_many(
     linear = regression.linear_parameters(read, one_x, lower, upper, own)
     reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs)
     reg = dataclasses.replace(reg, own_box=boxes is not None).within(own)
+    rows = None if constraints is None else constrained_fits.read(constraints, reg, count)
+    if rows is not None:
+        found = constrained_fits.search(
+            reg, Data(x, y, w, f_scale, read.constants).within(own, structure.dtype), own_w, rows,
+            read_guesses(p0, structure, lower, upper, count, boxes), boxes, constraints, ctol, absolute_sigma, until,
+            dict(starts=starts, seed=seed, max_levels=levels, progress=progress),
+        )  # fmt: skip
+        results = found.results
+        return Fits(
+            structure.unflatten(found.p * own.p), found.pcov * np.multiply.outer(own.p.astype(float), own.p),
+            own.cost(found.f), results.success, results.nfev, results.nstarts, 0, linear,
+            time.perf_counter() - began, results.compile_time, results.violation, found.multipliers, results.active,
+        )  # fmt: skip
     sequence = sequences.read(starts, len(reg.searched), seed)
     unit, reach = screened(sequence, len(reg.searched), levels)
     guesses = read_guesses(p0, structure, lower, upper, count, boxes) / own.p

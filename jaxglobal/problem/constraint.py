@@ -136,9 +136,11 @@ def of_bounds(both: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_box(is_open: np.ndarray, whole: np.ndarray | None = None) -> None:
-    """Raises for a box that does not go with constraints. whole: the variables, of a function that cannot hold them."""
+    """Raises for a box that does not go with constraints. whole: the variables, where rows are told, not evaluated."""
     if whole is not None and np.any(whole):
-        raise ValueError("`integrality` of a host function must be None under constraints; got some whole numbers.")
+        raise ValueError(
+            "`integrality` must be None under constraints of a host function or a Search; got whole numbers."
+        )
     if np.any(is_open):
         raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
 

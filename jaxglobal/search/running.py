@@ -436,6 +436,8 @@ class Levels(Iterator[Level]):
         self._jac = (arrays["jac_of"], arrays["jac"]) if "jac" in arrays else None
         if self._status is not Status.RUNNING:
             self._ended_at = time.perf_counter()
+            if self._subject is not None:  # of which streams are told else
+                self._subject.load(arrays)
 
     def _polish(self, streams: Streams) -> None:
         """Takes the best few minima to their last digits, where that costs little beside the search."""

@@ -1,0 +1,79 @@
+"""The constraints of a search whose values are told: those that are told too, and JAX functions, evaluated here."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxglobal.problem import constraint, modes
+from jaxglobal.problem.closed import Structure
+from jaxglobal.problem.constraint import Constraint, Rows, check_order
+
+
+class ToldRows(NamedTuple):
+    """Rows of which some are told.
+
+    Attributes:
+        rows: all of them.
+        told: (m,) which are told.
+        shape: of what is told with a value; None where nothing is.
+        others: the other rows, (m,), and their slopes, (m, n), at x in the flat layout, (n,).
+    """
+
+    rows: Rows
+    told: np.ndarray
+    shape: tuple[int, ...] | None
+    others: Any
+
+    def all_of(self, x: np.ndarray, c: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All rows, (k, m), and their slopes, (k, m, n), at points (k, n), of those that were told there."""
+        if np.all(self.told):
+            return c, J
+        k, m = len(x), self.rows.m
+        rows, slopes = np.empty((k, m)), np.empty((k, m, x.shape[1]))
+        with jax.enable_x64(x.dtype == np.float64):
+            for i, point in enumerate(x):
+                rows[i, ~self.told], slopes[i, ~self.told] = self.others(point)
+        rows[:, self.told], slopes[:, self.told] = c, J
+        return rows, slopes
+
+
+def read(given: Any, structure: Structure) -> ToldRows | None:
+    """The rows of `constraints=` for an x of this layout; None where there are none.
+
+    Raises:
+        TypeError: not a constraint, or not a JAX function.
+        ValueError: bounds of a wrong shape or out of order, or two constraints that are told.
+    """
+    single = not isinstance(given, list | tuple)
+    parts = [given] if single else list(given)
+    if given is None or not parts:
+        return None
+    which = [isinstance(part, Constraint) and part.fun is None for part in parts]
+    if sum(which) > 1:
+        raise ValueError(
+            f"`constraints` must have at most one Constraint(None, ...), of all that is told; got {sum(which)}."
+        )
+    read = [told(part) if is_told else evaluated(part, structure) for part, is_told in zip(parts, which, strict=True)]
+    lower, upper = (np.concatenate([getattr(part, side) for part in read]) for side in ("lower", "upper"))
+    functions, shapes = (sum((getattr(part, name) for part in read), ()) for name in ("functions", "shapes"))
+    rows = Rows(functions, lower, upper, shapes, single)
+    mask = np.concatenate([np.full(len(part.lower), is_told) for part, is_told in zip(read, which, strict=True)])
+
+    shape = next((part.shapes[0] for part, is_told in zip(read, which, strict=True) if is_told), None)
+    flat = lambda x: rows.values(structure.unflatten(x))  # noqa: E731
+    return ToldRows(rows, mask, shape, jax.jit(lambda x: (flat(x), modes.jacobian(flat)(x))))
+
+
+def told(given: Constraint) -> Rows:
+    """The rows of a constraint without a function, whose bounds say its shape."""
+    lower, upper = np.broadcast_arrays(np.asarray(given.lower, float), np.asarray(given.upper, float))
+    check_order(lower.ravel(), upper.ravel(), "constraints")
+    return Rows((), lower.ravel(), upper.ravel(), (lower.shape,), True)
+
+
+def evaluated(given: Any, structure: Structure) -> Rows:
+    """The rows of a constraint with a JAX function of x."""
+    with jax.enable_x64(structure.dtype == np.float64):
+        rows: Any = constraint.read(given, structure, ())
+    return rows
