@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 CONSTRAINED = "minimize, levels, aminimize, alevels, minimize_many, argmin and curve_fit take constraints"
-OBSERVED = "minimize, levels, aminimize, alevels, minimize_many, Search and curve_fit do"
+OBSERVED = "minimize, levels, aminimize, alevels, minimize_many, Search, curve_fit and curve_fit_many do"
 ELSEWHERE = {  # what some entry points take, others not
     "constraints": CONSTRAINED,
     "ctol": CONSTRAINED,
     "callback": OBSERVED,
     "checkpoint": OBSERVED,
     "max_evals": OBSERVED,
-    "max_time": "minimize, levels, aminimize, alevels, minimize_many, Search, curve_fit and curve_fit_many do",
+    "max_time": OBSERVED,
     "target": "minimize, levels, aminimize, alevels, minimize_many and Search do",
     "unseen": "minimize, levels, aminimize and alevels do",
     "devices": "minimize, levels, aminimize, alevels and minimize_many do; others run where jax.default_device says",

@@ -79,12 +79,12 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """What the callback of `minimize_many` hears: the problems that have ended since the last time.
+    """What the callback of `minimize_many` and `curve_fit_many` hears: what has ended since the last time.
 
     Attributes:
-        problems: (k,) their numbers.
+        problems: (k,) the numbers of the problems, or data sets.
         x: their best points, in the user's structure with a leading axis k, before the polish.
-        fun: (k,) their values.
+        fun: (k,) their values; NaN where none was finite.
         done: problems that have ended so far.
         count: of all.
     """

@@ -47,7 +47,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "api": "driver many argmin derivative ask_tell asynchronous __init__".split(),
     "fit": (
         "losses quotients units separable regression covariance agreement leastsquares lockstep hostfit stored "
-        "constrained_fit whole_fit fitted curve_fit rounds curve_fit_many __init__"
+        "constrained_fit whole_fit fitted curve_fit journal rounds curve_fit_many __init__"
     ).split(),
     "profiles": ("thresholds records bootstrap line fit_points function_points study contours entry __init__").split(),
     "proof": (
