@@ -16,7 +16,7 @@ ELSEWHERE = {  # what some entry points take, others not
     "max_evals": OBSERVED,
     "max_time": OBSERVED,
     "target": "minimize, levels, aminimize, alevels, minimize_many and Search do",
-    "unseen": "minimize, levels, aminimize and alevels do",
+    "unseen": "minimize, levels, aminimize, alevels and minimize_many do",
     "devices": "minimize, levels, aminimize, alevels and minimize_many do; others run where jax.default_device says",
     "integrality": "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative, Search and both fits do",
 }

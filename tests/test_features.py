@@ -30,7 +30,7 @@ max_evals      y        y      y             .      y      y         y
 target         y        y      y             .      y      .         .
 callback       y        y      y             .      y      y         y
 checkpoint     y        y      y             .      y      y         y
-unseen         y        y      .             .      .      .         .
+unseen         y        y      y             .      .      .         .
 devices        y        y      y             .      .      .         .
 integrality    y        y      y             y      y      y         y
 constraints    y        y      y             y      .      y         .
