@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 CONSTRAINED = "minimize, levels, aminimize, alevels, minimize_many, argmin, Search and both fits take them"
-OBSERVED = "minimize, levels, aminimize, alevels, minimize_many, Search and curve_fit do"
+OBSERVED = "minimize, levels, aminimize, alevels, minimize_many, Search, curve_fit and curve_fit_many do"
 ELSEWHERE = {  # what some entry points take, others not
     "constraints": CONSTRAINED,
     "ctol": CONSTRAINED,
     "callback": OBSERVED,
     "checkpoint": OBSERVED,
     "max_evals": OBSERVED,
-    "max_time": "minimize, levels, aminimize, alevels, minimize_many, Search, curve_fit and curve_fit_many do",
+    "max_time": OBSERVED,
     "target": "minimize, levels, aminimize, alevels, minimize_many and Search do",
-    "unseen": "minimize, levels, aminimize and alevels do",
+    "unseen": "minimize, levels, aminimize, alevels and minimize_many do",
     "devices": "minimize, levels, aminimize, alevels and minimize_many do; others run where jax.default_device says",
     "integrality": "minimize, levels, aminimize, alevels, minimize_many, argmin, derivative, Search and both fits do",
 }

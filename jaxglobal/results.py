@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxglobal.printing import brief, counted, duration, plain, table
-from jaxglobal.result import CONSTRAINED, Calls, message
+from jaxglobal.result import CONSTRAINED, Calls, Unseen, message
 from jaxglobal.status import Status
 
 COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied", "violation")
@@ -25,7 +25,7 @@ class Outcome:
         fun: its value; NaN where no value was finite.
         jac: the gradient there, in the user's structure.
         aux: the auxiliary output of fun at `x`, None without `has_aux`.
-        success: whether a finite value was found, and the end came by `same` or `target`.
+        success: whether a finite value was found, and the end came by the evidence, `same`, `unseen` or `target`.
         status: why the search ended.
         nit: levels that were searched to their end.
         nfev: evaluations, each a value together with its gradient.
@@ -38,6 +38,7 @@ class Outcome:
         violation: the largest violation of a constraint at x, in its own units; 0 without constraints.
         multipliers: as `Result.multipliers`.
         active: as `Result.active`.
+        unseen: as `Results.unseen`.
     """
 
     x: Any
@@ -57,6 +58,7 @@ class Outcome:
     violation: float = dataclasses.field(default=0.0, metadata=CONSTRAINED)
     multipliers: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
     active: Any = dataclasses.field(default=None, metadata=CONSTRAINED)
+    unseen: Unseen | None = None
 
     @property
     def message(self) -> str:
@@ -79,12 +81,12 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Finished:
-    """What the callback of `minimize_many` hears: the problems that have ended since the last time.
+    """What the callback of `minimize_many` and `curve_fit_many` hears: what has ended since the last time.
 
     Attributes:
-        problems: (k,) their numbers.
+        problems: (k,) the numbers of the problems, or data sets.
         x: their best points, in the user's structure with a leading axis k, before the polish.
-        fun: (k,) their values.
+        fun: (k,) their values; NaN where none was finite.
         done: problems that have ended so far.
         count: of all.
     """
@@ -107,7 +109,7 @@ class Results:
         fun: (P,) their values; NaN where no value was finite.
         jac: the gradients there, in the user's structure; NaN for a function that is not JAX.
         aux: the auxiliary outputs of fun at `x`, None without `has_aux`.
-        success: (P,) whether a finite value was found, and the end came by `same` or `target`.
+        success: (P,) whether a finite value was found, and the end came by the evidence, `same`, `unseen` or `target`.
         status: (P,) of `Status`: why each search ended.
         nit: (P,) levels that were searched to their end.
         nfev: (P,) evaluations, each a value together with its gradient.
@@ -125,6 +127,8 @@ class Results:
         violation: (P,) the largest violation of a constraint at x, in its own units; 0 without constraints.
         multipliers: in the structure of the constraints, None without; see `Result`.
         active: which constraints are held by a bound, likewise.
+        unseen: (P,) of `Unseen`: what the minima of each say about those not yet seen, where the starts learn or
+            `unseen` is given, else None; None too where there are more than are kept: 16, or up to 1,024 with `unseen`.
     """
 
     x: Any
@@ -148,6 +152,7 @@ class Results:
     violation: Any = 0.0
     multipliers: Any = None
     active: Any = None
+    unseen: Any = None
 
     def __len__(self) -> int:
         """The number of problems."""

@@ -35,9 +35,12 @@ def fits(y=None, upper=AT_MOST, fun=at_start, **options):
     return jg.curve_fit_many(decay, T, y, BOUNDS, progress=False, **options)
 
 
+HEARD = []
+
+
 @pytest.fixture(scope="module")
 def many():
-    return fits()
+    return fits(callback=HEARD.append)
 
 
 def check(one, alone):
@@ -56,6 +59,10 @@ def test_each_is_the_fit_of_curve_fit(many):
     for i, y in enumerate(data()):
         alone = jg.curve_fit(decay, T, y, BOUNDS, constraints=jg.Constraint(at_start, upper=AT_MOST[i]), progress=False)
         check(many[i], alone)
+    costs = np.full(COUNT, np.nan)
+    for news in HEARD:
+        costs[news.problems] = news.fun
+    assert np.allclose(costs, many.fun, rtol=DIGITS) and HEARD[-1].done == COUNT
     assert "violation" in repr(many) and len(many[many.active]) == np.sum(many.active)
 
 
@@ -107,6 +114,8 @@ def test_infeasible_limits_and_refusals():
     upper = np.where(np.arange(COUNT) == 4, -1.0, AT_MOST)
     told = fits(upper=upper)
     assert np.array_equal(~told.success, np.arange(COUNT) == 4) and np.isclose(told.violation[4], 1, atol=1e-3)
+    few = fits(max_evals=100)
+    assert np.all(few.nfev <= 101) and not np.any(few.success)
     late = fits(max_time=0.0)
     assert not np.any(late.success) and late.popt.shape == (COUNT, 3)
     assert not np.any(np.isfinite(late.fun) & ~np.isfinite(late.popt[:, 0]))
@@ -119,6 +128,7 @@ def test_infeasible_limits_and_refusals():
         (dict(searches=3), TypeError, "with `searches`.*yet"),
         (dict(integrality=[1, 0, 0]), TypeError, "with `integrality`.*yet"),
         (dict(ctol=2.0), ValueError, "`ctol`"),
+        (dict(checkpoint="fits"), ValueError, "`checkpoint` must be None"),
         (dict(upper=np.zeros(3)), ValueError, "problems along its leading axis"),
         (dict(fun=lambda p, t: p[0]), TypeError, "further arguments"),
         (dict(constraints=3), TypeError, "`constraints` must be a jaxglobal.Constraint"),

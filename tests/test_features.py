@@ -26,11 +26,11 @@ CALLS = {
 TABLE = """
                minimize levels minimize_many argmin Search curve_fit curve_fit_many
 max_time       y        y      y             .      y      y         y
-max_evals      y        y      y             .      y      y         .
+max_evals      y        y      y             .      y      y         y
 target         y        y      y             .      y      .         .
-callback       y        y      y             .      y      y         .
-checkpoint     y        y      y             .      y      y         .
-unseen         y        y      .             .      .      .         .
+callback       y        y      y             .      y      y         y
+checkpoint     y        y      y             .      y      y         y
+unseen         y        y      y             .      .      .         .
 devices        y        y      y             .      .      .         .
 integrality    y        y      y             y      y      y         y
 constraints    y        y      y             y      y      y         y

@@ -31,7 +31,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "local": (
         "descent linesearch quasi_newton bfgs lbfgs first_order methods basins levenberg polish implicit __init__"
     ).split(),
-    "evidence": "stopping minima distinct unseen __init__".split(),
+    "evidence": "stopping minima unseen distinct __init__".split(),
     "starts": "designs cmaes hops chains scans lastlook adaptive __init__".split(),
     "engine": (
         "compiling aside devices processes sweep looks spent stream streams opening width precise asked differences "
@@ -47,7 +47,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "api": "driver many argmin derivative ask_tell asynchronous __init__".split(),
     "fit": (
         "losses quotients units separable regression covariance agreement leastsquares lockstep hostfit stored "
-        "constrained_fit whole_fit fitted curve_fit rounds constrained_fits curve_fit_many __init__"
+        "constrained_fit whole_fit fitted curve_fit journal rounds constrained_fits curve_fit_many __init__"
     ).split(),
     "profiles": ("thresholds records bootstrap line fit_points function_points study contours entry __init__").split(),
     "proof": (

@@ -92,3 +92,50 @@ def test_the_share_is_checked():
         jg.minimize(four, [(-2, 2)] * 2, unseen=-1)
     with pytest.raises(TypeError, match="`unseen` must be a number; got 'all'"):
         jg.minimize(four, [(-2, 2)] * 2, unseen="all")
+
+
+def wells(x, a):
+    return jnp.sum((x**2 - a) ** 2 + 0.1 * x)
+
+
+DEPTHS = np.linspace(1, 1.5, 3)
+KINDS = {"plain": jg.Grid(), "learning": jg.Adaptive(jg.Grid())}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_of_many_problems_goes_on_until_it_has_seen_all(kind, tmp_path):
+    options = dict(starts=KINDS[kind], unseen=0.05, progress=False)
+    results = jg.minimize_many(wells, [(-2, 2.1)] * 2, DEPTHS, **options)
+    assert set(results.status) == {jg.Status.COVERED} and results.success.all()
+    for one, a in zip(results, DEPTHS, strict=True):
+        alone = jg.minimize(wells, [(-2, 2.1)] * 2, (a,), **options)
+        assert alone.status is jg.Status.COVERED and alone.nit == one.nit
+        assert one.unseen.most <= 0.05 and len(one.minima.fun) == 4
+        if kind == "plain":
+            assert one.unseen == alone.unseen
+        assert abs(one.unseen.searches - alone.unseen.searches) <= 0.05 * alone.unseen.searches
+        assert one.to_dict()["unseen"]["searches"] == one.unseen.searches
+    assert [told.searches for told in results[1:].unseen] == [told.searches for told in results.unseen[1:]]
+    kept = dict(callback=raises, checkpoint=tmp_path / "many.npz")
+    for _ in range(9):
+        again = jg.minimize_many(wells, [(-2, 2.1)] * 2, DEPTHS, **options | kept)
+    assert again.unseen.tolist() == results.unseen.tolist() and np.array_equal(again.x, results.x)
+
+
+def raises(_):
+    raise StopIteration
+
+
+def test_of_many_problems_those_with_more_minima_than_are_kept_end_by_the_evidence(monkeypatch):
+    def egg_crates(x, scale):
+        return jnp.sum(0.1 * x**2 - 10 * jnp.cos(scale * x))
+
+    scales, options = np.array([0.1, 9.0]), dict(starts=jg.Grid(), progress=False)
+    results = jg.minimize_many(egg_crates, [(-4, 5.12)] * 2, scales, **options, max_levels=6)
+    assert results.unseen.tolist() == [None, None] and results.minima.fun.shape == (2, 16)
+    monkeypatch.setattr("jaxglobal.evidence.minima.KEPT", 20)
+    results = jg.minimize_many(egg_crates, [(-4, 5.12)] * 2, scales, **options, unseen=0.04)
+    assert results.status.tolist() == [jg.Status.COVERED, jg.Status.FULL] and results.success.tolist() == [True, False]
+    assert results.unseen[1] is None and results.minima.fun.shape == (2, 16) and results.unseen[0].minima == 0
+    with pytest.raises(ValueError, match="`unseen` must be a number of at least 0; got -1"):
+        jg.minimize_many(egg_crates, [(-4, 5.12)] * 2, scales, unseen=-1)

@@ -96,6 +96,10 @@ def test_many_fits_are_each_of_their_best_assignment(x64):
     for i in range(3):
         best = one_by_one(y[i], (2, 3, 4))
         np.testing.assert_allclose(fits.popt[i], best.popt, rtol=1e-5 if x64 else 1e-3)
+    few = jg.curve_fit_many(wave, T, y, bounds, max_evals=20, progress=False)
+    assert few.nfev.max() <= 18 and np.isfinite(few.fun).all()
+    with pytest.raises(ValueError, match="`max_evals` must be at least 3, one for each assignment"):
+        jg.curve_fit_many(wave, T, y, bounds, max_evals=2, progress=False)
     with pytest.raises(ValueError, match="at most 16 assignments"):
         jg.curve_fit_many(wave, T, y, [*BOX[:2], (1, 60)], integrality=THIRD, progress=False)
     with pytest.raises(ValueError, match="those of all data sets"):

@@ -65,6 +65,7 @@ def minimize_many(
     checkpoint: Any = None,
     constraints: Any = None,
     ctol: float = 1e-8,
+    unseen: float | None = None,
 ) -> Results:
     """The global minima of many problems, which share a function but not their args, in shared lanes.
 
@@ -105,6 +106,8 @@ def minimize_many(
             one axis more than what its function returns are those of each problem, along a leading axis of P. What
             finishes a search counts as evaluations too, beyond `max_evals`. At most 256 variables and constraints.
         ctol: as for `minimize`.
+        unseen: as for `minimize`, for each problem, of which up to 1,024 minima are kept, fewer where there are many
+            problems; one that has more ends by the evidence, with `Status.FULL`.
 
     Returns:
         A `Results`: every array has a leading axis of problems.
@@ -122,7 +125,7 @@ def minimize_many(
         ([-1.01, -1.42, -1.74], True)
     """
     began = time.perf_counter()
-    rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target)
+    rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target, unseen)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     driver.check_callback(callback)

@@ -14,8 +14,10 @@ import numpy as np
 from jaxglobal.evidence import minima
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.evidence.stopping import cell_side
+from jaxglobal.evidence.unseen import estimate
+from jaxglobal.result import Unseen
 
-MOST = 16  # cells of each problem
+MOST = 16  # cells of each problem, where no more are needed to say how many have not been seen
 NUMBERS = 2**23  # in the points of all, at most; but one of each problem
 
 
@@ -38,20 +40,29 @@ class Minima:
 class Distinct:
     """The cells of P problems with the lowest values, in no order; axes (M, P), along which NumPy reduces soon."""
 
-    def __init__(self, count: int, n: int, dtype: np.dtype):
-        """None."""
-        most = int(min(max(NUMBERS // (count * max(n, 1)), 1), MOST))
+    def __init__(self, count: int, n: int, dtype: np.dtype, most: int | None = None):
+        """None. most: cells of each problem, at most `MOST` by default."""
+        most = int(min(max(NUMBERS // (count * max(n, 1)), 1), MOST if most is None else most))
         self.value, self.key = np.full((most, count), np.inf), np.zeros((most, count), np.uint64)
         self.x, self.f = np.full((most, count, n), np.nan, dtype), np.full((most, count), np.inf, dtype)
         self.start, self.searches = np.zeros((most, count), np.int64), np.zeros((most, count), np.int64)
+        self.even, self.evenly = np.zeros((most, count), np.int64), np.zeros(count, np.int64)
+        self.full = np.zeros(count, bool)  # a cell had no room
 
     @property
     def fields(self) -> dict[str, np.ndarray]:
         """All of it, by name."""
         return vars(self)
 
-    def add(self, ended: Ended, lower: np.ndarray, width: np.ndarray, fatol: float) -> None:
-        """Takes in local searches that ended; lower, width: (n,) or (k, n) the boxes of their problems."""
+    def add(
+        self, ended: Ended, lower: np.ndarray, width: np.ndarray, fatol: float, even: np.ndarray | None = None
+    ) -> None:
+        """Takes in local searches that ended; lower, width: (n,) or (k, n) the boxes of their problems.
+
+        even: (k,) whether the start of each is one of those that are spread evenly over the box, by default none.
+        """
+        even = np.zeros(len(ended.f), bool) if even is None else even & np.isfinite(ended.f)
+        np.add.at(self.evenly, ended.problem[even], 1)
         value, key = minima.lattice_value(ended.f, fatol), minima.cell_key(ended.x, lower, width)
         order = np.argsort(ended.problem, kind="stable")
         order = order[np.isfinite(ended.f[order])]
@@ -59,9 +70,9 @@ class Distinct:
         turn = np.arange(len(order)) - np.searchsorted(mine, mine)  # at most one search of each problem at a time
         order = order[np.argsort(turn, kind="stable")]
         for rows in np.split(order, np.cumsum(np.bincount(turn))[:-1]):
-            self._add(rows, ended, value[rows], key[rows])
+            self._add(rows, ended, value[rows], key[rows], even[rows])
 
-    def _add(self, rows: np.ndarray, ended: Ended, value: np.ndarray, key: np.ndarray) -> None:
+    def _add(self, rows: np.ndarray, ended: Ended, value: np.ndarray, key: np.ndarray, even: np.ndarray) -> None:
         p, f, start = ended.problem[rows], ended.f[rows], ended.start[rows]
         values, keys = self.value[:, p], self.key[:, p]
         same = (keys == key) & (values == value)
@@ -73,9 +84,28 @@ class Distinct:
         f_there, start_there = self.f[place, p], self.start[place, p]
         better = new | (known & ((f < f_there) | ((f == f_there) & (start < start_there))))
         self.searches[place, p] = np.where(new, 1, self.searches[place, p] + known)
+        self.even[place, p] = np.where(new, even, self.even[place, p] + (known & even))
+        self.full[p] |= ~known & np.isfinite(last)
         at = place[better], p[better]
         self.value[at], self.key[at], self.f[at], self.start[at] = value[better], key[better], f[better], start[better]
         self.x[at] = ended.x[rows[better]]
+
+    def unseen(self, problem: int, lower: np.ndarray, width: np.ndarray, fatol: float, frtol: float) -> Unseen | None:
+        """What the minima of a problem say about those not yet seen; None where there are more than are kept.
+
+        lower, width: (n,). None too where no search from an even start has ended.
+        """
+        if self.full[problem] or not self.evenly[problem]:
+            return None
+        kept = np.isfinite(self.f[:, problem])
+        value, key, x, f, start, searches, even = (
+            field[kept, problem]
+            for field in (self.value, self.key, self.x, self.f, self.start, self.searches, self.even)
+        )
+        archive = minima.Archive(value, key, x, f, start, np.zeros_like(start), searches, even)
+        merged = minima.merge(archive, lower, width, fatol, frtol)
+        hit = merged.even > 0
+        return estimate(merged.even[hit], int(self.evenly[problem]), int(np.sum(~hit)))
 
     def merged(self, lower: np.ndarray, width: np.ndarray, fatol: float, frtol: float) -> Minima:
         """The distinct minima; cells that a plane of the lattice happens to separate are one, as in `minima.merge`.
@@ -83,7 +113,7 @@ class Distinct:
         lower, width: (n,) or (P, n). The points are (P, M, n).
         """
         order = np.lexsort((self.start, self.f), axis=0)
-        used = max(int(np.max(np.sum(np.isfinite(self.f), axis=0), initial=0)), 1)
+        used = min(max(int(np.max(np.sum(np.isfinite(self.f), axis=0), initial=0)), 1), MOST)
         order, problems = order[:used], np.arange(self.f.shape[1])
         x, f, count = self.x[order, problems], self.f[order, problems], self.searches[order, problems]
         side = 2 * cell_side(float(np.finfo(x.dtype).eps)) * np.broadcast_to(width, x.shape[1:])

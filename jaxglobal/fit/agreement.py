@@ -33,8 +33,7 @@ class Agreement(NamedTuple):
 
 def nothing(count: int) -> Agreement:
     """Before the first search."""
-    zero = np.zeros(count, np.int64)
-    return Agreement(np.full(count, np.inf), zero, zero, zero)
+    return Agreement(np.full(count, np.inf), *(np.zeros(count, np.int64) for _ in range(3)))
 
 
 def learn(known: Agreement, f: np.ndarray, floor: np.ndarray) -> Agreement:

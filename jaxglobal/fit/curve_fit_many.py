@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
 from jaxglobal.fit import constrained_fit, constrained_fits, regression, units, whole_fit
@@ -25,7 +26,8 @@ from jaxglobal.problem import choice, family, objective
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.problem.objective import Box
-from jaxglobal.results import which
+from jaxglobal.results import Finished, which
+from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
@@ -171,13 +173,16 @@ def curve_fit_many(
     progress: bool | str = "auto",
     bounds_axis: Any = "auto",
     integrality: Any = None,
+    max_evals: int | None = None,
+    callback: Callable[[Finished], Any] | None = None,
+    checkpoint: Any = None,
     constraints: Any = None,
     ctol: float = 1e-8,
 ) -> Fits:
     """The best fits of a model to many data sets of the same size, without starting guesses.
 
     For every data set all starts of the first levels are screened, and it is searched from the best few; where these do
-    not agree on the lowest cost, from further ones until enough do. After `max_time` or Ctrl-C what has been found is
+    not agree on the lowest cost, from further ones until enough do. After a limit or Ctrl-C what has been found is
     returned: NaN for data sets that no search has begun for.
 
     Args:
@@ -205,6 +210,14 @@ def curve_fit_many(
             not; "auto" sees it by their shapes. Not for a host model.
         integrality: as for `curve_fit`, for all data sets, and so is a `jaxglobal.Choice` in bounds that all share: at
             most 16 assignments, each of which is fitted to each data set. Success asks for that of all of them.
+        max_evals: evaluations of the model with its Jacobian of each data set, `Fits.nfev`, which are not exceeded;
+            those of starts that are screened are not counted. Assignments of whole parameters share them evenly. Of a
+            host model as for `curve_fit`.
+        callback: callback(finished) is called as data sets end, after each round of searches, with a
+            `jaxglobal.Finished`, `x` the parameters and `fun` the costs; raises StopIteration to stop. Not where
+            parameters are whole, as all data sets end with the last assignment.
+        checkpoint: a file that keeps the state, written about once a second and at the end, from which the same call
+            goes on and gives the same answer. Not of a host model, under constraints, or where parameters are whole.
         constraints: of the parameters alone, as for `curve_fit`; their bounds may be each data set's own, as for
             `minimize_many`, which then searches the costs: no start is screened, `levels` are those of each fit at
             most, and `searches` and `integrality` must be left out. Where no point keeps them, success is False and
@@ -234,7 +247,8 @@ def curve_fit_many(
     whole = isinstance(searches, int | np.integer) and not isinstance(searches, bool) and searches >= 1
     if searches is not None and not whole:
         raise ValueError(f"`searches` must be a whole number of at least 1; got {searches!r}.")
-    stopping.Rules(max_time=max_time)  # raises unless it is a time
+    rules = stopping.Rules(max_time=max_time, max_evals=max_evals)
+    driver.check_callback(callback)
     until = math.inf if max_time is None else began + max_time
     shown = display.show(progress)
     objective.refuse_tracing("curve_fit_many", "vmap and curve_fit")
@@ -252,22 +266,27 @@ def curve_fit_many(
             raise TypeError(f"`constraints` are not taken with `{name}` by curve_fit_many yet: see curve_fit.")
     if lattice is not None:
         inner = whole_fit.still(model, lattice)
+        for name, given in (("callback", callback), ("checkpoint", checkpoint)):
+            if given is not None:
+                raise ValueError(f"`{name}` must be None for many fits where parameters are whole; got one.")
 
-        def one(held: Any, guesses: Any, max_time: float | None) -> Fits:
+        def one(held: Any, guesses: Any, max_time: float | None, max_evals: int | None) -> Fits:
             return curve_fit_many(
                 inner, xdata, ydata, held, sigma, absolute_sigma, loss, f_scale=f_scale, p0=guesses, levels=levels,
                 searches=searches, max_time=max_time, x_axis=x_axis, starts=starts, seed=seed, progress=progress,
-                bounds_axis=None,
+                bounds_axis=None, max_evals=max_evals,
             )  # fmt: skip
 
-        return whole_fit.best_of_many(lattice, one, max_time, began)
+        return whole_fit.best_of_many(lattice, one, max_time, max_evals, began)
     if isinstance(model, Host):
         if searches is not None:
             raise ValueError(f"`searches` must be left out for a host model, fitted level by level; got {searches}.")
+        if checkpoint is not None:
+            raise ValueError("`checkpoint` must be None for many fits of a host model: curve_fit keeps one of each.")
         return one_by_one_fits(
             began, until, model, xdata, ydata, bounds, sigma, x_axis, p0,
             dict(absolute_sigma=absolute_sigma, loss=loss, f_scale=f_scale, starts=starts, seed=seed, progress=False,
-                 max_levels=levels),
+                 max_levels=levels, max_evals=max_evals), callback,
         )  # fmt: skip
     structure, lower, upper, singly, boxes = read_box(bounds, bounds_axis, ydata)
     y, there = read_many(ydata, structure.dtype)
@@ -286,10 +305,14 @@ def curve_fit_many(
     reg = dataclasses.replace(reg, own_box=boxes is not None).within(own)
     rows = None if constraints is None else constrained_fits.read(constraints, reg, count)
     if rows is not None:
+        heard = None if callback is None else lambda news: callback(dataclasses.replace(news, fun=own.cost(news.fun)))
         found = constrained_fits.search(
             reg, Data(x, y, w, f_scale, read.constants).within(own, structure.dtype), own_w, rows,
             read_guesses(p0, structure, lower, upper, count, boxes), boxes, constraints, ctol, absolute_sigma, until,
-            dict(starts=starts, seed=seed, max_levels=levels, progress=progress),
+            dict(
+                starts=starts, seed=seed, max_levels=levels, progress=progress, max_evals=max_evals, callback=heard,
+                checkpoint=checkpoint,
+            ),
         )  # fmt: skip
         results = found.results
         return Fits(
@@ -304,7 +327,20 @@ def curve_fit_many(
     data = Data(x, y, w, f_scale, read.constants).within(own, structure.dtype)
     fixed = SEARCHES if searches is None and levels is not None else searches
     boxes = None if boxes is None else boxes / own.p
-    run = Run(reg, data, own_w, points, near, guesses, fixed, seed, shown, boxes, until=until)
+    kept = checkpoints.keep(
+        checkpoint, lambda: (read.text(), read.constants), (x, y, w, f_scale), (lower, upper, boxes), guesses, rules,
+        (sequence, unit, fixed, seed, loss, absolute_sigma),
+    )  # fmt: skip
+
+    def tell(which: np.ndarray, p: np.ndarray, f: np.ndarray, done: int) -> None:
+        costs = own.cost(np.where(np.isfinite(f), f, np.nan))
+        if callback is not None:
+            callback(Finished(which, structure.unflatten(p * own.p), costs, done, count))
+
+    run = Run(
+        reg, data, own_w, points, near, guesses, fixed, seed, shown, boxes, until=until, max_evals=max_evals,
+        tell=None if callback is None else tell, kept=kept,
+    )  # fmt: skip
     try:
         with Interrupt() as interrupt, one_thread():
             p, f, pcov, nfev, success, made = run.fit(absolute_sigma, interrupt)
@@ -418,7 +454,7 @@ def read_guesses(
 
 def one_by_one_fits(
     began: float, until: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, p0: Any,
-    options: dict[str, Any],
+    options: dict[str, Any], callback: Callable[[Finished], Any] | None,
 ) -> Fits:  # fmt: skip
     """The fits of a model that is not a JAX function, one after the other."""
     y, there = read_many(ydata, np.dtype(float))
@@ -437,8 +473,16 @@ def one_by_one_fits(
 
     fits: list[Fit] = []
     with Interrupt() as interrupt:
-        while len(fits) < len(y) and not (fits and (interrupt.asked or time.perf_counter() >= until)):
+        asked = lambda: interrupt.asked or time.perf_counter() >= until  # noqa: E731
+        while len(fits) < len(y) and not (fits and asked()):
             fits.append(one(len(fits)))
+            if callback is None or asked():
+                continue
+            x, f = jax.tree.map(lambda leaf: np.asarray(leaf)[None], fits[-1].popt), np.array([fits[-1].fun])
+            try:
+                callback(Finished(np.array([len(fits) - 1]), x, f, len(fits), len(y)))
+            except StopIteration:
+                break
 
     def all_of(leaves: Any, missing: Any) -> np.ndarray:
         done = np.stack(leaves)

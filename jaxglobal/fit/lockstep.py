@@ -30,13 +30,16 @@ class Lockstep:
         key: what they depend on beside the shapes of their arguments.
     """
 
-    def __init__(self, reg: Regression, points: np.ndarray, near: np.ndarray, searches: int, own_w: bool):
+    def __init__(
+        self, reg: Regression, points: np.ndarray, near: np.ndarray, searches: int, own_w: bool, most: int = FIRST
+    ):
         """points: (G, n) the starts that are screened. near: (G, K) the neighbours of each. searches: at most G.
 
-        own_w: whether each data set has weights of its own.
+        own_w: whether each data set has weights of its own. most: evaluations of the first search.
         """
         self._reg, self._points, self._near, self._searches, self._own_w = reg, points, near, searches, own_w
-        self.key = reg.key, points.tobytes(), searches, own_w
+        self._most = most
+        self.key = reg.key, points.tobytes(), searches, own_w, most
 
     def _box(self, lower: Any, upper: Any) -> Region:
         """The bounds with lanes last, of one lane where all share them."""
@@ -68,7 +71,7 @@ class Lockstep:
                 around = jnp.min(jnp.concatenate([values, values[:1] + jnp.inf])[self._near], axis=1)
                 left = jnp.where(values <= around, values, jnp.inf)
             left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
-        rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), FIRST)
+        rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), self._most)
         state = leastsquares.descend(reg, data, levenberg.begin(chosen[0]), box, rules, project=False)
         others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
         return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
@@ -146,6 +149,11 @@ class Lockstep:
         rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), most)
         state = leastsquares.descend(self._reg, data, levenberg.begin(p.T), box, rules)
         return self._ended(data, state)
+
+    def limited(self, begins: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
+        """As `rest`; begins: the points, and how many evaluations each search has at most, (L,)."""
+        p, most = begins
+        return self.rest(p, data, lower, upper, most)
 
     def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:
         """Parameters, costs, the triangular factors of the Jacobians, evaluations and statuses, lanes first."""

@@ -181,24 +181,34 @@ def merged(lattice: Lattice, fits: list[Any], status: Status | None, began: floa
     )
 
 
-def best_of_many(lattice: Lattice, fit: Callable[..., Any], max_time: float | None, began: float) -> Any:
-    """The best fits of many data sets, each of its own assignment. fit: fit(bounds, p0, max_time=...) -> Fits.
+def best_of_many(
+    lattice: Lattice, fit: Callable[..., Any], max_time: float | None, max_evals: int | None, began: float
+) -> Any:
+    """The best fits of many data sets, each of its own assignment. fit: fit(bounds, p0, **limits) -> Fits.
+
+    max_evals: of a data set, which all assignments share.
 
     Raises:
-        ValueError: there are too many assignments to fit each.
+        ValueError: there are too many assignments to fit each, or fewer evaluations.
     """
     if lattice.size > EACH:
         raise ValueError(
             f"`integrality` of many fits must leave at most {EACH} assignments of whole parameters, each of which is "
             f"fitted; got {lattice.size:,}: give each data set to curve_fit."
         )
+    if max_evals is not None and max_evals < lattice.size:
+        raise ValueError(
+            f"`max_evals` must be at least {lattice.size}, one for each assignment of whole parameters; got "
+            f"{max_evals}."
+        )
+    share = None if max_evals is None else max_evals // lattice.size
     each: list[Any] = []
     with Interrupt() as interrupt:
         for row in lattice.each():
             left = None if max_time is None else max(max_time - (time.perf_counter() - began), 0.0)
             if each and (left == 0.0 or interrupt.asked):
                 break
-            each.append(fit(*lattice.held(row), max_time=left))
+            each.append(fit(*lattice.held(row), max_time=left, max_evals=share))
     costs = np.array([np.where(np.isfinite(fits.fun), fits.fun, np.inf) for fits in each])
     which = np.argmin(costs, axis=0)
     picked = lambda *parts: np.stack(parts)[which, np.arange(len(which))]  # noqa: E731

@@ -26,11 +26,11 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.implicit import Polished
 from jaxglobal.results import Results
 from jaxglobal.search.guided import Guided
-from jaxglobal.search.slots import STATUSES, Run
+from jaxglobal.search.slots import STATUSES, SURE, Run
 from jaxglobal.status import Status
 
 SIGNED = 1e-6  # of the slope: what multipliers that ignore their signs may leave of it, or of a wrong sign
-SETTLED = Status.SAME, Status.NO_FINITE_VALUE, Status.NO_FINITE_GRADIENT  # ends by evidence
+SETTLED = Status.SAME, Status.COVERED, Status.NO_FINITE_VALUE, Status.NO_FINITE_GRADIENT  # ends by evidence
 
 
 class Constrained(Run):
@@ -87,9 +87,9 @@ class Constrained(Run):
         """The values of feasible points of these ranks, +inf of others."""
         return np.where(rank < feasible.above(self.subjects.packing.dtype), rank, np.inf)
 
-    def _merge(self, ended: Ended) -> None:
+    def _merge(self, ended: Ended, even: np.ndarray) -> None:
         """See `Run`: minima are feasible."""
-        super()._merge(ended._replace(f=self._valued(ended.f)))
+        super()._merge(ended._replace(f=self._valued(ended.f)), even)
 
     def _opened(self, problems: Problems, compiling: Any) -> Streams:
         """See `Run`."""
@@ -136,7 +136,7 @@ class Constrained(Run):
         structure, problems, rows = self._problems.structure, self._problems, subjects.rows
         found = np.isfinite(told.f)
         g = np.where(found[:, None], told.g * problems.free, np.nan).astype(x.dtype)
-        success = kept & self._begun & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
+        success = kept & self._begun & np.isin(self._status, [STATUSES.index(s) for s in SURE])
         return dataclasses.replace(
             plain,
             x=structure.unflatten(x),

@@ -148,7 +148,8 @@ class Guided(Run):
         course, problem = self._courses[slot], int(self._problem[slot])
         nfev, searches = int(self._nfev[problem]), int(self._nstarts[problem])
         if not course.waits:
-            status = dealing.weigh(course.dealer, self._rules, nfev, searches, int(np.sum(self._problems.free)), False)
+            n, full = int(np.sum(self._problems.free)), bool(self._distinct.full[problem])
+            status = dealing.weigh(course.dealer, self._rules, nfev, searches, n, full)
             if status is not None:
                 self._end(slot, status)
                 return True
@@ -171,18 +172,23 @@ class Guided(Run):
         np.add.at(self._nstarts, problem[~values], 1)
         self._begun[problem[~np.isin(ended.status, NOT_BEGUN) & ~values]] = True
         self._improve(problem, ended.x, ended.f, ended.start)
+        even = np.zeros(len(values), bool) if cut else self._take(ended)
         if not np.all(values):
-            self._merge(Ended(*(field[~values] for field in ended._replace(problem=problem))))
-        if cut:
-            return
+            self._merge(Ended(*(field[~values] for field in ended._replace(problem=problem))), even[~values])
+
+    def _take(self, ended: Ended) -> np.ndarray:
+        """The problems learn from these; (k,) whether each is a search from one of the evenly spread starts."""
+        even = np.zeros(len(ended.f), bool)
         order = np.argsort(ended.problem, kind="stable")
         slots, first = np.unique(ended.problem[order], return_index=True)
         for slot, rows in zip(slots.tolist(), np.split(order, first[1:]), strict=True):
             course = self._courses[slot]
-            course.dealer.take(course.level, Ended(*(field[rows] for field in ended)))
+            mine = course.dealer.take(course.level, Ended(*(field[rows] for field in ended)))
+            even[rows] = False if mine is None else mine
             course.waits -= len(rows)
             if not course.waits and slot not in self._tasks:
                 self._tasks.append(slot)
+        return even
 
     def _end_of_level(self, slot: int) -> None:
         """The problem stops, and leaves its slot, or begins the next level."""
@@ -191,6 +197,10 @@ class Guided(Run):
         course.best.append(float(self._feasible(problem)))
         eps, nfev = float(np.finfo(self._problems.structure.dtype).eps), int(self._nfev[problem])
         status = stopping.after_level(self._rules, course.best, eps, nfev, weighed=True)
+        if status is None and self._covered(np.array([problem]))[0]:
+            status = Status.COVERED
+        if status is Status.SAME and self._rules.unseen is not None and self._distinct.full[problem]:
+            status = Status.FULL
         if status is None:
             size = course.dealer.size(course.level + 1)
             status = stopping.before_level(self._rules, course.level + 1, int(self._nstarts[problem]), size)
@@ -203,6 +213,10 @@ class Guided(Run):
         """The problem stops and leaves its slot."""
         self._status[self._problem[slot]], self._problem[slot] = STATUSES.index(status), -1
         del self._courses[slot]
+
+    def _all_unseen(self) -> np.ndarray:
+        """As of `Run`; always told."""
+        return np.array([self._unseen(problem) for problem in range(self._problems.count)] + [None])[:-1]
 
     def _leave_out(self, slots: np.ndarray) -> None:
         """Nothing more is dealt to these slots."""

@@ -27,13 +27,14 @@ from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.region import Region, within
+from jaxglobal.result import Unseen
 from jaxglobal.results import Finished, Results
 from jaxglobal.search import batch
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts.designs import Starts
-from jaxglobal.status import NOT_BEGUN, Status
+from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args
@@ -44,6 +45,7 @@ FOUND = (
 """What a checkpoint keeps of every problem, and of every slot."""
 POLISHED = 2**12  # problems polished in one call
 STATUSES = list(Status)
+SURE = (Status.SAME, Status.TARGET, Status.COVERED)  # a search that has ended so is a success
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these
 
 
@@ -96,7 +98,7 @@ class Run:
         self._start, self._status = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self._nit, self._nfev, self._nstarts = (np.zeros(count, np.int64) for _ in range(3))
         self._begun, self._tied, self._told = (np.zeros(count, bool) for _ in range(3))
-        self._distinct = Distinct(count, n, dtype)
+        self._distinct = Distinct(count, n, dtype, None if rules.unseen is None else minima.KEPT)
         # The slots.
         leaves = problems.leaves
         each = sum(leaf.nbytes for leaf in leaves) / count
@@ -344,7 +346,8 @@ class Run:
         np.add.at(self._nstarts, problem, 1)
         self._begun[problem[~np.isin(ended.status, NOT_BEGUN)]] = True
         self._improve(problem, ended.x, f, start)
-        self._merge(ended._replace(problem=problem))
+        even = (start >= self._problems.guesses.shape[1]) & (ended.status != LocalStatus.CUT)
+        self._merge(ended._replace(problem=problem), even)
         if not cut:
             touched = np.flatnonzero(counts)
             finished = touched[self._left[touched] == 0]
@@ -368,10 +371,24 @@ class Run:
             ties = (f - self._f[problem] <= tolerance[problem]) & self._elsewhere(problem, x)
         self._tied[problem[ties]] = True
 
-    def _merge(self, ended: Ended) -> None:
-        """Takes local searches that ended into the distinct minima; problem: their problems."""
+    def _merge(self, ended: Ended, even: np.ndarray) -> None:
+        """Takes local searches that ended into the distinct minima; problem: their problems.
+
+        even: (k,) whether the start of each is one of those that are spread evenly over the box.
+        """
         lower, width = self._corner(ended.problem)
-        self._distinct.add(ended, lower, width, self._rules.fatol)
+        self._distinct.add(ended, lower, width, self._rules.fatol, even)
+
+    def _unseen(self, problem: int) -> Unseen | None:
+        """What the minima of a problem say about those not yet seen."""
+        lower, width = self._corner(problem)
+        return self._distinct.unseen(problem, lower, width, self._rules.fatol, self._rules.frtol)
+
+    def _covered(self, problem: np.ndarray) -> np.ndarray:
+        """Of which of these problems hardly any minimum is left to be seen, where that is asked for."""
+        if self._rules.unseen is None:
+            return np.zeros(len(problem), bool)
+        return np.array([stopping.covered(self._rules, self._unseen(int(p))) is not None for p in problem], bool)
 
     def _corner(self, problem: Any) -> tuple[np.ndarray, np.ndarray]:
         """The lower bounds and the widths of the boxes of these problems."""
@@ -397,7 +414,11 @@ class Run:
         if self._rules.max_evals is not None:
             status[self._nfev[problem] >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
         finite = np.isfinite(self._feasible(problem))
+        full = self._distinct.full[problem] if self._rules.unseen is not None else np.zeros(len(slots), bool)
+        settled &= full | (self._rules.same is not None or self._rules.unseen is None)
         status[settled & finite] = STATUSES.index(Status.SAME)
+        status[settled & finite & full] = STATUSES.index(Status.FULL)
+        status[self._covered(problem)] = STATUSES.index(Status.COVERED)
         given_up = (level + 1 >= self._rules.alike) & (self._nfev[problem] >= stopping.LOOKED)
         status[given_up & ~finite] = STATUSES.index(Status.NO_FINITE_VALUE)
         if self._rules.target is not None:
@@ -509,7 +530,7 @@ class Run:
         none = stopped & ~self._begun & ~(found & (self._nstarts == 0))  # a limit may come before the first search
         status[none] = Status.NO_FINITE_VALUE
         status[none & found] = Status.NO_FINITE_GRADIENT
-        success = found & self._begun & np.isin(self._status, [STATUSES.index(s) for s in (Status.SAME, Status.TARGET)])
+        success = found & self._begun & np.isin(self._status, [STATUSES.index(s) for s in SURE])
         return Results(
             x=structure.point(polished.x),
             fun=np.where(found, polished.f, np.nan),
@@ -530,7 +551,15 @@ class Run:
             time=taken,
             compile_time=compile_time,
             violation=np.zeros(problems.count),
+            unseen=self._all_unseen(),
         )
+
+    def _all_unseen(self) -> np.ndarray:
+        """(P,) What is said about the minima not yet seen of each problem, which takes Python some time: if asked."""
+        told = np.full(self._problems.count, None)
+        if self._rules.unseen is not None:
+            told[:] = [self._unseen(problem) for problem in range(len(told))]
+        return told
 
     def _minima(self, polished: Any, found: np.ndarray) -> Minima:
         """The distinct minima of each problem, the best of them as polished."""
