@@ -114,8 +114,8 @@ def test_infeasible_limits_and_refusals():
     upper = np.where(np.arange(COUNT) == 4, -1.0, AT_MOST)
     told = fits(upper=upper)
     assert np.array_equal(~told.success, np.arange(COUNT) == 4) and np.isclose(told.violation[4], 1, atol=1e-3)
-    few = fits(max_evals=100)
-    assert np.all(few.nfev <= 101) and not np.any(few.success)
+    few = fits(max_evals=100)  # kept to a tick of the lanes
+    assert np.all(few.nfev <= 116) and not np.any(few.success)
     late = fits(max_time=0.0)
     assert not np.any(late.success) and late.popt.shape == (COUNT, 3)
     assert not np.any(np.isfinite(late.fun) & ~np.isfinite(late.popt[:, 0]))
