@@ -80,6 +80,22 @@ PROBLEMS = {  # function, bounds, constraints, a point that is handed in, the in
     ),
     "an equation without a slope": (total, SQUARE, row(lambda x: (size(x) - 1) ** 2, 0.0, 0.0), [-1, 0], -ROOT, False),
     "one point": (total, SQUARE, row(size, upper=0.0), [0, 0], 0.0, False),
+    # Sums of squares, where no point that keeps the rows is known at first.
+    "squares": (
+        lambda x: (x[0] ** 2 - 0.3) ** 2 + (x[1] - 0.1) ** 2, [(-1, 1)] * 2,
+        row(lambda x: (x[1] + 1) ** 2 * (x[1] - 1) ** 2, 0.5), [1, 1], 0.0, True,
+    ),
+    "squares, and a row of another variable that jumps": (
+        lambda x: (x[0] - 0.3) ** 2, [(-1, 1)] * 2, row(lambda x: jnp.where(x[1] > 0.7, 1.0, 0.0), 1.0, 1.0), [0, 0],
+        0.0, True,
+    ),
+    "squares of one variable, without a slope": (
+        lambda x: (x[0] ** 2 - 0.3) ** 2, [(-1, 1)], row(lambda x: (x[0] ** 2 - 0.36) ** 2, 0.0, 0.0), [0.5], 0.0036,
+        False,
+    ),
+    "a row that is never a number": (lambda x: x[0], [(-1, 1)], row(lambda x: jnp.log(-1 + 0 * x[0])), [0], 0, False),
+    "and one that is": (lambda x: x[0], [(-1, 1)], row(lambda x: jnp.stack([jnp.nan, x[0]])), [0], 0, False),
+    "no row at all": (lambda x: x[0] ** 2, [(-1, 1)], row(lambda x: jnp.zeros(0)), [0.5], 0.0, True),
 }  # fmt: skip
 
 

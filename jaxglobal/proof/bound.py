@@ -217,7 +217,7 @@ class _Batch:
             return value
         lower, top = rows.lower[:, None], rows.upper[:, None]
         lack = np.maximum(np.fmax(at.c.lo - top, lower - at.c.hi), 0.0)
-        lack = (lack / (1.0 + np.where(np.isfinite(lower), abs(lower), 0.0))).max(0)
+        lack = (lack / (1.0 + np.where(np.isfinite(lower), abs(lower), 0.0))).max(0, initial=0.0)
         lack = np.where((upper < self.cut) & at.safe & (lack == lack), lack, INF)
         if (lack == 0).any():  # as far as its enclosure tells
             return np.where(lack == 0, upper, INF)
@@ -317,6 +317,8 @@ class _Batch:
         """By how much each side may change fun (smear), or what it costs a sum of squares, or its width."""
         w = self.X.hi - self.X.lo
         score, smear = w / self.bound.width, iv.size(self.G).hi * w
+        if self.cut == INF:  # no point that keeps the constraints is known, and fun does not tell where one is
+            return score
         good = np.isfinite(smear).all(0) & (smear > 0).any(0)
         score = np.where(good, smear / np.where(good, smear.max(0, initial=0.0), 1.0), score)
         good = (self.share > 0).any(0)

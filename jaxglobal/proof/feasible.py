@@ -55,7 +55,7 @@ class Place:
         by = np.where(self.equal, 0.0, np.minimum(inside, 0.25 * (self.upper - self.lower)))
         by = np.where(np.isfinite(by), by, inside)
         low, high = self.lower + by, self.upper - by
-        return np.where(c < low, low - c, np.where(c > high, high - c, 0.0))
+        return np.where(c < low, low - c, np.where(c <= high, 0.0, high - c))  # NaN where c is
 
     def violation(self, x: np.ndarray) -> float:
         """The largest violation of a row, of its own scale; inf where it is unknown."""

@@ -199,7 +199,9 @@ class Model:
 
     def _of(self, values: dict[int, Enclosure], i: int) -> Enclosure:
         node = self.program.nodes[i]
-        return values[i] if node.value is None else Enclosure(*node.value)
+        if node.value is None:
+            return values[i]
+        return Enclosure(*node.value, np.ones(1, bool) if node.undefined else False)
 
     def _spread(self, rows: Interval, keys: Any, size: int, batch: int) -> Interval:
         """Rows that are not zero, among zeros."""

@@ -134,7 +134,8 @@ def relax(X: Interval, c: np.ndarray, R: Interval, J: Interval, weights: np.ndar
     L = np.linalg.inv(G + ridge) @ B  # a row for each variable
     S = L @ np.swapaxes(B, 1, 2)
     slack = gamma * (abs(L) @ np.swapaxes(abs(B), 1, 2))
-    most = np.sqrt((L * L).sum(2) * (1 + gamma)) * np.sqrt(max(room, 0.0)) * (1 + 4 * EPS)
+    bounded = np.isfinite(room)  # where nothing is known yet, any sum of squares is low enough
+    most = np.sqrt((L * L).sum(2) * (1 + gamma)) * np.sqrt(max(room, 0.0) if bounded else 0.0) * (1 + 4 * EPS)
     most = most + (abs(L) @ (e + gamma * abs(r))[..., None])[..., 0] * (1 + gamma) + (abs(S) + slack).sum(2)
     own, fuzz = np.einsum("bii->bi", S), np.einsum("bii->bi", slack)
     most = iv.up((most - abs(own)) * (1 + 2 * gamma) + 8 * EPS * abs(own), 4)
@@ -144,7 +145,7 @@ def relax(X: Interval, c: np.ndarray, R: Interval, J: Interval, weights: np.ndar
         Interval(iv.down(own - fuzz).T, iv.up(own + fuzz).T),
     )
     x = iv.add(Interval(c, c), iv.mul(t, Interval(rho, rho)))
-    known = fine & np.isfinite(L).all((1, 2)) & (x.lo == x.lo) & (x.hi == x.hi)
+    known = fine & bounded & np.isfinite(L).all((1, 2)) & np.isfinite(most).all(1) & (x.lo == x.lo) & (x.hi == x.hi)
     new = Interval(np.where(known, x.lo, -INF), np.where(known, x.hi, INF))
     share = (part * abs(u).T).sum(1)
     return new, np.where(fine, low, 0.0), np.where(fine, share, 0.0)
