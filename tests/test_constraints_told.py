@@ -183,3 +183,42 @@ def test_wrong_arguments():
         plain.tell(1.0, np.zeros(2), plain.ask(1).ids, jacobian=np.zeros((2, 2)))
     assert not jg.Search(BOX, constraints=[]).result().success
     assert jnp.isfinite(asks.result().time)
+
+
+def test_a_checkpoint_belongs_to_its_constraints(tmp_path):
+    def search(A):
+        options = dict(checkpoint=tmp_path / "s.npz", tag="f", max_levels=2)
+        search = jg.Search(BOX, constraints=LinearConstraint(A, 0.1, 0.1), **options)
+        while len(points := search.ask(16)):
+            search.tell(np.sum((points.x - CENTRE) ** 2, axis=1), 2 * (points.x - CENTRE), points.ids)
+        search.save()
+        return search.result()
+
+    first = search([[1.0, 1.0]])
+    with pytest.raises(ValueError, match="has another options"):
+        search([[1.0, -1.0]])
+    assert np.array_equal(search([[1.0, 1.0]]).x, first.x)
+
+
+def test_no_points_and_none_that_were_asked():
+    search = jg.Search(BOX, constraints=BOTH)
+    search.ask(1)
+    tell(search, search.ask(4))  # of which there are none while one is out
+    with pytest.raises(ValueError, match="must be those of points that were asked; got 3"):
+        search.tell(0.0, np.zeros(2), 3, constraints=np.zeros(2), jacobian=np.zeros((2, 2)))
+
+
+def test_answers_to_an_earlier_process_are_dropped(tmp_path):
+    def search():
+        x0 = np.random.default_rng(0).uniform(-1, 1, (8, 2))
+        return jg.Search(BOX, checkpoint=tmp_path / "s.npz", tag="f", max_levels=1, x0=x0)
+
+    first = search()
+    first.ask(4)
+    first.save()
+    late = first.ask(4)  # since the last write
+    for ask in (0, 8):
+        again = search()
+        asked = again.ask(ask).ids if ask else []
+        again.tell(np.zeros(4), np.zeros((4, 2)), late.ids)
+        assert not set(asked) & set(late.ids) and again.result().nfev == 0

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -139,3 +140,12 @@ def test_of_many_problems_those_with_more_minima_than_are_kept_end_by_the_eviden
     assert results.unseen[1] is None and results.minima.fun.shape == (2, 16) and results.unseen[0].minima == 0
     with pytest.raises(ValueError, match="`unseen` must be a number of at least 0; got -1"):
         jg.minimize_many(egg_crates, [(-4, 5.12)] * 2, scales, unseen=-1)
+
+
+def test_minima_in_many_cells_are_each_listed():
+    """Beside an offset the values of one minimum are those of many cells, of which only the lowest would be listed."""
+    fun = lambda x, a: jnp.sum((x**2 - 1) ** 2 + 0.1 * x) + a  # noqa: E731
+    offsets = np.array([0.0, 1000.0 if jax.config.jax_enable_x64 else 10.0])
+    options = dict(starts=jg.Grid(), unseen=0.02, progress=False)
+    results = jg.minimize_many(fun, [(-2, 2.1)] * 2, offsets, **options)
+    assert all(np.sum(np.isfinite(results[i].minima.fun)) == 4 for i in range(2))

@@ -110,7 +110,7 @@ class Search:
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
         sequence = adaptive.plain(starts, int(np.sum(problem.free)), seed)
         n, dtype = problem.structure.n, problem.structure.dtype
-        self._rows, subject = told_rows.read(constraints, problem.structure), None
+        self._rows, subject = told_rows.read(constraints, problem.structure, (problem.lower, problem.upper)), None
         search = methods.read(local, n)
         width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
         options = (sequence, search.identity, width, noise)
@@ -123,7 +123,7 @@ class Search:
             subject = told_lanes.subject(self._rows.rows, ctol, problem)
             inner: Any = search.program
             self._lanes = ConstrainedAskedLanes(subject, problem.region, inner, width)
-            options += (self._rows.rows.lower, self._rows.rows.upper, float(ctol))
+            options += (self._rows.rows.lower, self._rows.rows.upper, float(ctol), self._rows.identity)
         box = problem.lower, problem.upper, problem.open, str(problem.structure)
         kept = checkpoints.keep(checkpoint, lambda: tag, (), box, guesses, rules, options)
         self._levels = Levels(
@@ -173,6 +173,8 @@ class Search:
             ValueError: the shapes do not fit, or a point was not asked for.
         """
         single = np.ndim(f) == 0
+        if self._lanes.untouched:
+            self._go_on()  # an answer to an earlier process is told from one to nobody by what the checkpoint knows
         if ids is None:
             if self._last is None:
                 raise ValueError("`ids` must say which points these are, as none was asked for since the last tell.")
@@ -193,7 +195,7 @@ class Search:
             raise ValueError(f"`g` must have the shapes {expected}; got {shapes}.")
         if any(np.asarray(leaf).dtype.kind not in "biuf" for leaf in jax.tree.leaves(g)):
             raise ValueError(f"`g` must be real numbers; got {[str(np.asarray(v).dtype) for v in jax.tree.leaves(g)]}.")
-        gradients = np.reshape(self._structure.flatten(g, axes=len(lead)), (len(ids), -1))
+        gradients = np.reshape(self._structure.flatten(g, axes=len(lead)), (len(ids), self._structure.n))
         c, J = self._told_rows(constraints, jacobian, lead, len(ids))
         if self._rows is not None and isinstance(self._lanes, ConstrainedAskedLanes):
             self._lanes.told(ids, values.astype(float), gradients, c, J, self._rows)
@@ -221,7 +223,7 @@ class Search:
             )
         m = math.prod(shape)
         flat = self._structure.flatten(J, axes=len(lead) + len(shape)).astype(float)
-        return leaves[0].reshape(count, m).astype(float), flat.reshape(count, m, -1)
+        return leaves[0].reshape(count, m).astype(float), flat.reshape(count, m, self._structure.n)
 
     def save(self) -> None:
         """Writes the checkpoint now, answers that have been told included.

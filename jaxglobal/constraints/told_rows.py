@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxglobal.constraints.exact import within
 from jaxglobal.problem import constraint, modes
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.constraint import Constraint, Rows, check_order
@@ -18,12 +19,14 @@ class ToldRows(NamedTuple):
         told: (m,) which are told.
         shape: of what is told with a value; None where nothing is.
         others: the other rows, (m,), and their slopes, (m, n), at x in the flat layout, (n,).
+        identity: what tells these rows from others, their bounds apart.
     """
 
     rows: Rows
     told: np.ndarray
     shape: tuple[int, ...] | None
     others: Any
+    identity: Any
 
     def all_of(self, x: np.ndarray, c: np.ndarray, J: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """All rows, (k, m), and their slopes, (k, m, n), at points (k, n), of those that were told there."""
@@ -38,8 +41,8 @@ class ToldRows(NamedTuple):
         return rows, slopes
 
 
-def read(given: Any, structure: Structure) -> ToldRows | None:
-    """The rows of `constraints=` for an x of this layout; None where there are none.
+def read(given: Any, structure: Structure, box: tuple[np.ndarray, np.ndarray]) -> ToldRows | None:
+    """The rows of `constraints=` for an x of this layout in a box, (lower, upper); None where there are none.
 
     Raises:
         TypeError: not a constraint, or not a JAX function.
@@ -62,7 +65,11 @@ def read(given: Any, structure: Structure) -> ToldRows | None:
 
     shape = next((part.shapes[0] for part, is_told in zip(read, which, strict=True) if is_told), None)
     flat = lambda x: rows.values(structure.unflatten(x))  # noqa: E731
-    return ToldRows(rows, mask, shape, jax.jit(lambda x: (flat(x), modes.jacobian(flat)(x))))
+    with jax.enable_x64(structure.dtype == np.float64):
+        traced = jax.make_jaxpr(flat)(np.zeros(structure.n, structure.dtype)) if rows.functions else None
+    identity = mask, shape, None if traced is None else (str(traced.jaxpr), [np.asarray(c) for c in traced.consts])
+    others = jax.jit(lambda x: (flat(x), modes.jacobian(flat)(within(x, box))))
+    return ToldRows(rows, mask, shape, others, identity)
 
 
 def told(given: Constraint) -> Rows:

@@ -6,6 +6,7 @@ late. The object has the methods of `streams.Streams`, so that the driver does n
 """
 
 import functools
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -142,6 +143,11 @@ class AskedLanes:
             if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):
                 self.best = float(self._f[lane]), np.asarray(self.lane.trial)[:, lane].copy(), self._g[lane].copy()
 
+    @property
+    def untouched(self) -> bool:
+        """Whether no point was ever asked for."""
+        return self._serial == 0
+
     def lanes_of(self, ids: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The lanes that wait for points of these numbers, (k,), and whose number one waits for, a mask of k.
 
@@ -237,7 +243,8 @@ class AskedLanes:
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         self.spent = Spent(*(int(count) for count in arrays["spent"]))
-        self._serial = int(arrays["serial"])  # so that an answer to an earlier process is known as one, and dropped
+        # An answer to an earlier process, also of a point that was asked since, is known as one, and dropped.
+        self._serial = max(int(arrays["serial"]), time.time_ns() // 1000)
         self.at_work, self.first_step = arrays["at_work"].copy(), arrays["first_step"].copy()
         self._told, self._f, self._g = (arrays[name].copy() for name in ("told", "f", "g"))
         self._ids = np.where(self._told, 0, -1)

@@ -97,25 +97,37 @@ class Distinct:
         """
         if self.full[problem] or not self.evenly[problem]:
             return None
+        merged = minima.merge(self._archive(problem), lower, width, fatol, frtol)
+        hit = merged.even > 0
+        return estimate(merged.even[hit], int(self.evenly[problem]), int(np.sum(~hit)))
+
+    def _archive(self, problem: int) -> minima.Archive:
         kept = np.isfinite(self.f[:, problem])
         value, key, x, f, start, searches, even = (
             field[kept, problem]
             for field in (self.value, self.key, self.x, self.f, self.start, self.searches, self.even)
         )
-        archive = minima.Archive(value, key, x, f, start, np.zeros_like(start), searches, even)
-        merged = minima.merge(archive, lower, width, fatol, frtol)
-        hit = merged.even > 0
-        return estimate(merged.even[hit], int(self.evenly[problem]), int(np.sum(~hit)))
+        return minima.Archive(value, key, x, f, start, np.zeros_like(start), searches, even)
 
     def merged(self, lower: np.ndarray, width: np.ndarray, fatol: float, frtol: float) -> Minima:
         """The distinct minima; cells that a plane of the lattice happens to separate are one, as in `minima.merge`.
 
         lower, width: (n,) or (P, n). The points are (P, M, n).
         """
-        order = np.lexsort((self.start, self.f), axis=0)
-        used = min(max(int(np.max(np.sum(np.isfinite(self.f), axis=0), initial=0)), 1), MOST)
+        fields = self.x, self.f, self.searches, self.start
+        many = np.flatnonzero(np.sum(np.isfinite(self.f), axis=0) > MOST)
+        if len(many):  # the lowest cells may be those of few minima
+            fields = tuple(field.copy() for field in fields)
+            fields[1][:, many] = np.inf
+        for p in many:
+            box = (np.broadcast_to(side, (self.f.shape[1], self.x.shape[2]))[p] for side in (lower, width))
+            one = minima.merge(self._archive(p), *box, fatol, frtol)
+            for field, news in zip(fields, (one.x, one.f, one.searches, one.start), strict=True):
+                field[: len(news), p] = news
+        order = np.lexsort((fields[3], fields[1]), axis=0)
+        used = min(max(int(np.max(np.sum(np.isfinite(fields[1]), axis=0), initial=0)), 1), MOST)
         order, problems = order[:used], np.arange(self.f.shape[1])
-        x, f, count = self.x[order, problems], self.f[order, problems], self.searches[order, problems]
+        x, f, count = (field[order, problems] for field in fields[:3])
         side = 2 * cell_side(float(np.finfo(x.dtype).eps)) * np.broadcast_to(width, x.shape[1:])
         tolerance = np.maximum(fatol, max(frtol, 2.0 ** -minima.value_bits(f.dtype)) * np.abs(f))
         stays = np.isfinite(f)

@@ -211,7 +211,8 @@ def curve_fit_many(
         integrality: as for `curve_fit`, for all data sets, and so is a `jaxglobal.Choice` in bounds that all share: at
             most 16 assignments, each of which is fitted to each data set. Success asks for that of all of them.
         max_evals: evaluations of the model with its Jacobian of each data set, `Fits.nfev`, which are not exceeded;
-            those of starts that are screened are not counted. Assignments of whole parameters share them evenly. Of a
+            those of starts that are screened are not counted. Under constraints kept to a tick of the lanes, and never
+            fewer than the 32 at which rows are scaled. Assignments of whole parameters share them evenly. Of a
             host model as for `curve_fit`.
         callback: callback(finished) is called as data sets end, after each round of searches, with a
             `jaxglobal.Finished`, `x` the parameters and `fun` the costs; raises StopIteration to stop. Not where
@@ -350,6 +351,7 @@ def curve_fit_many(
         popt=structure.unflatten(p * own.p),
         pcov=pcov * np.multiply.outer(own.p.astype(float), own.p),
         fun=own.cost(np.where(np.isfinite(f), f, np.nan)),
+        violation=np.zeros(count),
         success=success,
         nfev=nfev,
         searches=made,
@@ -492,6 +494,7 @@ def one_by_one_fits(
         popt=jax.tree.map(lambda *leaves: all_of(leaves, np.nan), *(fit.popt for fit in fits)),
         pcov=all_of([fit.pcov for fit in fits], np.inf),
         fun=all_of([fit.fun for fit in fits], np.nan),
+        violation=np.zeros(len(y)),
         success=all_of([fit.success for fit in fits], False),
         nfev=all_of([fit.result.nfev for fit in fits], 0),
         searches=all_of([fit.result.nstarts for fit in fits], 0),

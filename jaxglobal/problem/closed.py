@@ -52,7 +52,7 @@ class Structure:
         """
         xp: Any = jnp if is_traced(x) else np
         leaves = [xp.asarray(leaf, self.dtype) for leaf in jax.tree.leaves(x)]
-        leaves = [leaf.reshape(*leaf.shape[:axes], -1) for leaf in leaves]
+        leaves = [leaf.reshape(*leaf.shape[:axes], math.prod(leaf.shape[axes:])) for leaf in leaves]
         return xp.concatenate(leaves, axis=-1) if leaves else np.zeros(0, self.dtype)
 
     def unflatten(self, flat: Any) -> Any:
