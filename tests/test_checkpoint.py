@@ -54,7 +54,8 @@ def until_done(call):
 
 def check_same(a, b):
     """Bit for bit, times, idle lanes and counts of calls apart."""
-    assert np.array_equal(a.x, b.x) and a.fun == b.fun and np.array_equal(a.jac, b.jac) and a.status is b.status
+    assert np.array_equal(a.x, b.x) and a.fun == b.fun and a.status is b.status
+    assert np.array_equal(a.jac, b.jac, equal_nan=True)  # at a kink
     assert (a.nfev, a.nstarts, a.nit) == (b.nfev, b.nstarts, b.nit)
     assert [level.statuses for level in a.levels] == [level.statuses for level in b.levels]
     assert [level.fun for level in a.levels] == [level.fun for level in b.levels]
