@@ -149,7 +149,6 @@ def test_wrong_values(values, kind, words):
         (lambda: jg.minimize(fun, ([SIZES, 0], [SIZES, 1]), 0.2), TypeError, "`bounds` must be numbers here"),
         (lambda: jg.minimize(fun, jg.Box(SIZES, jg.Choice([1])), 0.2), ValueError, "the same Choice in `lower`"),
         (lambda: jg.minimize_many(fun, BOX, np.ones(3), bounds_axis=0), ValueError, "`bounds_axis` must be None"),
-        (lambda: jg.certify(lambda x: fun(x, 0.2), BOX), TypeError, "`bounds` must be numbers here"),
         (lambda: jg.curve_fit(lambda t, a: a * t, [1.0, 2, 3], [1.0, 2, 3], SIZES), TypeError, "must be numbers"),
     ],
 )
