@@ -159,6 +159,8 @@ def test_wrong_arguments():
         search(local=jg.Optax(optax.sgd(0.1)))
     with pytest.raises(ValueError, match="`ctol`"):
         search(ctol=0)
+    with pytest.raises(ValueError, match="of one shape; got"):
+        jg.Search(BOX, constraints=jg.Constraint(None, np.zeros(2), np.zeros(3)))
     with pytest.raises(ValueError, match="at most one"):
         search([BOTH, BOTH])
     with pytest.raises(TypeError, match="must be a JAX function"):

@@ -74,7 +74,13 @@ def read(given: Any, structure: Structure, box: tuple[np.ndarray, np.ndarray]) -
 
 def told(given: Constraint) -> Rows:
     """The rows of a constraint without a function, whose bounds say its shape."""
-    lower, upper = np.broadcast_arrays(np.asarray(given.lower, float), np.asarray(given.upper, float))
+    lower, upper = np.asarray(given.lower, float), np.asarray(given.upper, float)
+    try:
+        lower, upper = np.broadcast_arrays(lower, upper)
+    except ValueError:
+        raise ValueError(
+            f"`lower` and `upper` of `constraints` must be of one shape; got {lower.shape} and {upper.shape}."
+        ) from None
     check_order(lower.ravel(), upper.ravel(), "constraints")
     return Rows((), lower.ravel(), upper.ravel(), (lower.shape,), True)
 

@@ -262,6 +262,8 @@ def curve_fit_many(
     lattice = whole_fit.read(model, bounds, p0, integrality)
     if constraints is not None and not (isinstance(constraints, list | tuple) and not constraints):
         constrained_fit.check(loss, isinstance(model, Host), False, ctol)
+        if checkpoint is not None:
+            raise ValueError("`checkpoint` must be None for many fits under constraints; curve_fit keeps one of each.")
         if lattice is not None or searches is not None:
             name = "searches" if searches is not None else "integrality"
             raise TypeError(f"`constraints` are not taken with `{name}` by curve_fit_many yet: see curve_fit.")
