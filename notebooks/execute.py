@@ -10,7 +10,7 @@ import time
 import nbformat
 from nbclient import NotebookClient
 
-TIMEOUT = 120  # seconds a notebook
+TIMEOUT = 600  # seconds a cell, on a machine that others use too
 
 
 def main() -> None:
