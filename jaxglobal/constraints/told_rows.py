@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.constraints.exact import within
@@ -68,7 +69,8 @@ def read(given: Any, structure: Structure, box: tuple[np.ndarray, np.ndarray]) -
     with jax.enable_x64(structure.dtype == np.float64):
         traced = jax.make_jaxpr(flat)(np.zeros(structure.n, structure.dtype)) if rows.functions else None
     identity = mask, shape, None if traced is None else (str(traced.jaxpr), [np.asarray(c) for c in traced.consts])
-    others = jax.jit(lambda x: (flat(x), modes.jacobian(flat)(within(x, box))))
+    inside = lambda x: within(x, (jnp.asarray(box[0]), jnp.asarray(box[1])))  # noqa: E731
+    others = jax.jit(lambda x: (flat(x), modes.jacobian(flat)(inside(x))))
     return ToldRows(rows, mask, shape, others, identity)
 
 

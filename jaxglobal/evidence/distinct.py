@@ -114,20 +114,20 @@ class Distinct:
 
         lower, width: (n,) or (P, n). The points are (P, M, n).
         """
-        fields = self.x, self.f, self.searches, self.start
-        many = np.flatnonzero(np.sum(np.isfinite(self.f), axis=0) > MOST)
-        if len(many):  # the lowest cells may be those of few minima
-            fields = tuple(field.copy() for field in fields)
-            fields[1][:, many] = np.inf
-        for p in many:
-            box = (np.broadcast_to(side, (self.f.shape[1], self.x.shape[2]))[p] for side in (lower, width))
-            one = minima.merge(self._archive(p), *box, fatol, frtol)
-            for field, news in zip(fields, (one.x, one.f, one.searches, one.start), strict=True):
-                field[: len(news), p] = news
-        order = np.lexsort((fields[3], fields[1]), axis=0)
-        used = min(max(int(np.max(np.sum(np.isfinite(fields[1]), axis=0), initial=0)), 1), MOST)
-        order, problems = order[:used], np.arange(self.f.shape[1])
-        x, f, count = (field[order, problems] for field in fields[:3])
+        x, f, count, start = self.x, self.f, self.searches, self.start
+        crowded = np.flatnonzero(np.sum(np.isfinite(f), axis=0) > MOST)
+        if len(crowded):  # the lowest cells may be those of few minima
+            x, f, count, start = x.copy(), f.copy(), count.copy(), start.copy()
+            f[:, crowded] = np.inf
+        for p in crowded.tolist():
+            low, wide = (np.broadcast_to(side, (f.shape[1], x.shape[2]))[p] for side in (lower, width))
+            one = minima.merge(self._archive(p), low, wide, fatol, frtol)
+            k = len(one.f)
+            x[:k, p], f[:k, p], count[:k, p], start[:k, p] = one.x, one.f, one.searches, one.start
+        order = np.lexsort((start, f), axis=0)
+        used = min(max(int(np.max(np.sum(np.isfinite(f), axis=0), initial=0)), 1), MOST)
+        order, problems = order[:used], np.arange(f.shape[1])
+        x, f, count = x[order, problems], f[order, problems], count[order, problems]
         side = 2 * cell_side(float(np.finfo(x.dtype).eps)) * np.broadcast_to(width, x.shape[1:])
         tolerance = np.maximum(fatol, max(frtol, 2.0 ** -minima.value_bits(f.dtype)) * np.abs(f))
         stays = np.isfinite(f)
