@@ -174,7 +174,7 @@ class Search:
         """
         single = np.ndim(f) == 0
         if self._lanes.untouched:
-            self._go_on()  # an answer to an earlier process is told from one to nobody by what the checkpoint knows
+            self._go_on()  # reads the checkpoint, by which answers to an earlier process are known
         if ids is None:
             if self._last is None:
                 raise ValueError("`ids` must say which points these are, as none was asked for since the last tell.")
