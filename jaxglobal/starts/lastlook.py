@@ -19,7 +19,7 @@ import numpy as np
 SEARCHES = 8  # from the points of a look, at most
 LOWEST = 1024  # points of which promising ones are chosen
 AT_ONCE = 8  # points that are compared with those below them at first; from block to block twice as many
-NUMBERS = 2**16  # of differences at a time, at most
+NUMBERS = 2**18  # distances at a time, at most
 SIGMA = 2.0  # of the critical distance; convergence asks for more than 0
 
 
@@ -50,14 +50,16 @@ def promising(x: np.ndarray, f: np.ndarray, known: np.ndarray, count: int) -> tu
     reach = critical_distance(k, n)
     order = np.argsort(f, kind="stable")[:LOWEST]
     order = order[np.isfinite(f[order])]
-    ranked = np.concatenate([known, x[order]]).T  # by value, those that are known first
+    ranked = np.concatenate([known, x[order]])  # by value, those that are known first
+    lengths = np.sum(ranked**2, axis=1)
     chosen, first, size = order[:0], len(known), AT_ONCE
-    while first < ranked.shape[1] and len(chosen) < count:
-        block = np.arange(first, min(first + size, ranked.shape[1]))
-        lower = np.arange(block[-1]) < block[:, None]
-        near = np.sum((ranked[:, None, : block[-1]] - ranked[:, block, None]) ** 2, axis=0) <= reach**2
-        chosen = np.append(chosen, order[block[~np.any(near & lower, axis=1)] - len(known)])
-        first, size = first + len(block), max(min(2 * size, NUMBERS // ranked.size), 1)
+    while first < len(ranked) and len(chosen) < count:
+        block = slice(first, min(first + size, len(ranked)))
+        # Twice a product is at least this much where two points lie so near each other: |a - b|^2 <= reach^2.
+        near = 2 * ranked[block] @ ranked[: block.stop].T >= lengths[block, None] + (lengths[: block.stop] - reach**2)
+        alone = ~np.any(np.tril(near, first - 1), axis=1)
+        chosen = np.append(chosen, order[first - len(known) + np.flatnonzero(alone)])
+        first, size = block.stop, max(min(2 * size, NUMBERS // len(ranked)), 1)
     return chosen[:count], reach
 
 
