@@ -4,12 +4,12 @@
 
 Each function is new at every call (the same formula, traced and compiled anew), of which there are 7; medians, and the
 processor's seconds, which on a busy machine say more than the clock. Beside `minimize`: one local search of SciPy's
-L-BFGS-B on a jitted `value_and_grad`, from the middle of the box; and `minimize` without programs that are compiled
-soon, as it is for dear functions. "again" is a second call of the same function.
+L-BFGS-B on a jitted `value_and_grad`, from the middle of the box; and `minimize` with chunks from the beginning, and
+without any programs that are compiled soon, as it is for dear functions. "again" is a second call of the same function.
 
-With --programs: the chunk of 8 lanes alone, compiled soon and compiled to run fast: seconds of the processor to compile
-it and of a call in which all lanes are busy, and the memory maps that the program takes where the system tells. Results
-go to benchmarks/results/first.json and first_programs.json.
+With --programs: the programs of 8 lanes alone, a tick at a time, as a chunk compiled soon, and as one compiled to run
+fast: seconds of the processor to compile what knows the function, and for 512 searches, and the memory maps that the
+programs take where the system tells. Results go to benchmarks/results/first.json and first_programs.json.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from common import fit_problem, random_starts, save
 from scipy.optimize import minimize as local
 
 import jaxglobal as jg
-from jaxglobal.engine import devices, streams, sweep
+from jaxglobal.engine import devices, looks, stepped, streams, sweep
 from jaxglobal.local import bfgs
 from jaxglobal.problem import objective
 from jaxglobal.problems import himmelblau, rastrigin, rosenbrock
@@ -76,18 +76,26 @@ def scipy_once(fun: Callable[..., Any], box: Any) -> Any:
 
 def first_answers() -> list[dict[str, Any]]:
     """A row a function."""
-    rows, soon, number = [], devices.soon, 0
+    rows, soon, few, number = [], devices.soon, devices.STEPPED, 0
     jg.minimize(lambda x: x[0] ** 4, [(-1.0, 1.0)], progress=False)  # what every first search needs
     for name, (fun, box) in PROBLEMS.items():
-        took: dict[str, list[tuple[float, float]]] = {"minimize": [], "again": [], "fast": [], "scipy": []}
+        took: dict[str, list[tuple[float, float]]] = {
+            "minimize": [],
+            "again": [],
+            "chunks": [],
+            "fast": [],
+            "scipy": [],
+        }
         for _ in range(CALLS):
-            unseen = [new(fun, number + k) for k in range(3)]
-            number += 3
+            unseen = [new(fun, number + k) for k in range(4)]
+            number += 4
             search = functools.partial(jg.minimize, bounds=box, progress=False)
             took["minimize"].append(timed(lambda f=unseen[0], search=search: search(f))[:2])
             *again, result = timed(lambda f=unseen[0], search=search: search(f))
             took["again"].append((again[0], again[1]))
-            devices.soon = lambda cost, platform: 0
+            devices.STEPPED = 0
+            took["chunks"].append(timed(lambda f=unseen[3], search=search: search(f))[:2])
+            devices.STEPPED, devices.soon = few, lambda cost, platform: 0
             took["fast"].append(timed(lambda f=unseen[1], search=search: search(f))[:2])
             devices.soon = soon
             took["scipy"].append(timed(functools.partial(scipy_once, unseen[2], box))[:2])
@@ -97,12 +105,25 @@ def first_answers() -> list[dict[str, Any]]:
             row |= {f"{way}_s": clock, f"{way}_cpu_s": processor}
         rows.append(row)
         print(
-            f"{name:16} first {row['minimize_s']:.2f} s (processor {row['minimize_cpu_s']:.2f}), run fast at once "
+            f"{name:16} first {row['minimize_s']:.2f} s (processor {row['minimize_cpu_s']:.2f}), in chunks "
+            f"{row['chunks_s']:.2f} ({row['chunks_cpu_s']:.2f}), run fast at once "
             f"{row['fast_s']:.2f} ({row['fast_cpu_s']:.2f}), SciPy {row['scipy_s']:.2f} ({row['scipy_cpu_s']:.2f}); "
             f"again {row['again_s']:.3f} ({row['again_cpu_s']:.3f}); {row['nfev']} evaluations",
             flush=True,
         )
     return rows
+
+
+def compiled(problem: Any, one: sweep.Problems, program: Any, way: str) -> sweep.Engine:
+    """The lanes."""
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    if way != "stepped":
+        return sweep.engine(problem.closed, program, one, LANES, lambda: None, placement=place, soon=way == "soon")
+
+    def evaluate():
+        return looks.compiled(problem.closed, one, LANES, place, gradients=True, soon=True)
+
+    return stepped.engine(evaluate, problem.closed, program, one, LANES, lambda: None, None, place, False)
 
 
 def maps() -> int:
@@ -112,38 +133,41 @@ def maps() -> int:
 
 
 def programs() -> list[dict[str, Any]]:
-    """A row a function: the chunk compiled in both ways."""
+    """A row a function: its programs in all ways."""
     rows = []
     for name, (fun, box) in PROBLEMS.items():
         row: dict[str, Any] = {"problem": name}
-        for way, soon in (("soon", True), ("fast", False)):
+        problem, _ = objective.check(new(fun, 0), box, (), None, False, False)
+        compiled(problem, sweep.one_problem(problem), bfgs.BFGS().program, "stepped")  # what knows no function
+        for way in ("stepped", "soon", "fast"):
             problem, starts = objective.check(new(fun, 0), box, (), random_starts(box, 512), False, False)
             problem.closed.programs.clear()
             one, search, before = sweep.one_problem(problem), bfgs.BFGS(), maps()
-            _, compiling, engine = timed(
-                lambda p=problem, o=one, s=search, w=soon: sweep.engine(
-                    p.closed, s.program, o, LANES, lambda: None, soon=w
-                )
-            )
+            _, compiling, engine = timed(functools.partial(compiled, problem, one, search.program, way))
             taken = maps() - before
             runs = []
             for _ in range(CALLS):
                 lanes = streams.Streams([engine], one)
-                lanes.deal(starts, search.step(), np.arange(len(starts)))
-                rules = search.rules(problem.structure.dtype, None)
+                rules, step = search.rules(problem.structure.dtype, None), search.step()
 
-                def through(lanes=lanes, rules=rules):
-                    while lanes.busy:
-                        lanes.run(rules, True)
+                def through(lanes=lanes, rules=rules, starts=starts, step=step):
+                    dealt = 0
+                    while lanes.busy or dealt < len(starts):
+                        block = starts[dealt : dealt + lanes.room]
+                        if len(block):
+                            lanes.deal(block, step, dealt + np.arange(len(block)))
+                        dealt += len(block)
+                        lanes.run(rules, dealt == len(starts))
 
                 runs.append(timed(through)[1])
             row |= {f"{way}_compile_cpu_s": round(compiling, 3), f"{way}_run_cpu_s": round(statistics.median(runs), 4)}
             row[f"{way}_maps"] = taken
         rows.append(row)
         print(
-            f"{name:16} compile {row['soon_compile_cpu_s']:.2f}, {row['fast_compile_cpu_s']:.2f} s; 512 searches "
-            f"{1e3 * row['soon_run_cpu_s']:.1f}, {1e3 * row['fast_run_cpu_s']:.1f} ms; {row['soon_maps']}, "
-            f"{row['fast_maps']} maps (compiled soon, to run fast)",
+            f"{name:16} compile {row['stepped_compile_cpu_s']:.2f}, {row['soon_compile_cpu_s']:.2f}, "
+            f"{row['fast_compile_cpu_s']:.2f} s; 512 searches {1e3 * row['stepped_run_cpu_s']:.1f}, "
+            f"{1e3 * row['soon_run_cpu_s']:.1f}, {1e3 * row['fast_run_cpu_s']:.1f} ms; {row['stepped_maps']}, "
+            f"{row['soon_maps']}, {row['fast_maps']} maps (a tick at a time, compiled soon, to run fast)",
             flush=True,
         )
     return rows
@@ -151,7 +175,7 @@ def programs() -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--programs", action="store_true", help="the chunk alone, compiled in both ways")
+    parser.add_argument("--programs", action="store_true", help="the programs alone, in all three ways")
     both = parser.parse_args().programs
     save("first_programs" if both else "first", programs() if both else first_answers())
 

@@ -151,6 +151,7 @@ def test_wrong_arguments(wrong, error, message, monkeypatch):
         raise AssertionError("compiled")
 
     monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
+    monkeypatch.setattr("jaxglobal.engine.stepped.engine", compiles)
     arguments = {"fun": lambda x: jnp.sum(x**2), "bounds": [(-1, 1), (-1, 1)], "progress": False} | wrong
     with pytest.raises(error, match=re.escape(message)) as caught:
         jg.minimize(**arguments)

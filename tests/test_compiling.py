@@ -11,7 +11,8 @@ import pytest
 from test_checkpoint import check_same, deadly, until_done  # noqa: F401  (a fixture)
 
 import jaxglobal as jg
-from jaxglobal.engine import compiling, devices, opening
+from jaxglobal.engine import compiling, devices, opening, stepped
+from jaxglobal.engine.compiling import Tier
 
 BOX = [(-4.0, 5.12)] * 2
 AT = 600  # evaluations
@@ -23,35 +24,33 @@ def wavy(x):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Which streams a search has opened: whether compiled soon, which it takes for the first evaluations only."""
+    """Of which tier the streams are that a search has opened."""
     seen, real = [], opening.open_streams
 
     def noted(*args):
-        seen.append(args[-1].soon)
+        seen.append(args[-1].tier)
         return real(*args)
 
     monkeypatch.setattr(opening, "open_streams", noted)
-    monkeypatch.setattr(devices, "soon", lambda cost, platform: AT)
+    monkeypatch.setattr(devices, "tiers", lambda cost, platform: (AT, 2 * AT))
     return seen
 
 
 def test_a_search_changes_over_at_a_count_at_every_call(opened):
     first = jg.minimize(wavy, BOX, same=50, max_evals=4000, progress=False)
     again = jg.minimize(wavy, BOX, same=50, max_evals=4000, progress=False)
-    assert opened == [True, False] * 2
+    assert opened == [Tier.STEPPED, Tier.SOON, Tier.FAST] * 2
     check_same(first, again)
-    before = np.cumsum([0] + [level.nfev for level in first.levels])
-    assert np.any(before >= AT)
 
 
 def test_a_short_search_compiles_nothing_else(opened):
     result = jg.minimize(lambda x: jnp.sum((x - 1) ** 2), BOX, max_evals=AT // 2, progress=False)
-    assert opened == [True] and result.fun < 1e-6
+    assert opened == [Tier.STEPPED] and result.fun < 1e-6
 
 
-def test_plain_levels_and_dear_functions_run_fast_from_the_beginning(opened):
+def test_wide_levels_run_fast_from_the_beginning(opened):
     jg.minimize(wavy, BOX, starts=jg.Grid(), max_levels=2, progress=False)
-    assert opened == [False]
+    assert opened == [Tier.FAST]
 
 
 def test_a_checkpoint_goes_on_with_the_programs_that_it_was_written_with(opened, deadly, tmp_path):  # noqa: F811
@@ -63,9 +62,47 @@ def test_a_checkpoint_goes_on_with_the_programs_that_it_was_written_with(opened,
     check_same(result, whole)
 
 
+def test_the_lanes_know_no_function(x64):
+    """What they do in a tick is compiled once, for all functions of so many variables."""
+    jg.minimize(wavy, BOX, max_evals=200, progress=False)
+    before = stepped.programs.cache_info().misses
+    results = [jg.minimize(lambda x, k=k: wavy(x) + k, BOX, max_evals=200, progress=False) for k in range(3)]
+    results.append(jg.minimize(wavy, BOX, args=(), x0=np.array([[0.3, 0.3]]), max_evals=200, progress=False))
+    assert stepped.programs.cache_info().misses == before
+    assert [result.nfev for result in results[:3]] == [results[0].nfev] * 3
+    assert all(np.allclose(result.x, 0.3, atol=0.01) for result in results)
+
+
+@pytest.mark.parametrize("local", [jg.BFGS(), jg.LBFGS()])
+def test_a_tick_at_a_time_is_a_chunk(monkeypatch, local, x64):
+    """The same searches, to rounding."""
+    options = dict(local=local, max_levels=4, same=50, max_evals=600, progress=False)
+
+    def shifted(x):
+        return jnp.sum((x - 0.2) ** 2) + jnp.prod(jnp.cos(x))
+
+    few = jg.minimize(shifted, [(-3.0, 4.0)] * 3, **options)
+    monkeypatch.setattr(devices, "tiers", lambda cost, platform: (0, devices.SOON))
+    chunks = jg.minimize(shifted, [(-3.0, 4.0)] * 3, **options)
+    assert abs(few.fun - chunks.fun) < (1e-12 if x64 else 1e-5) and few.nstarts == chunks.nstarts
+    assert np.allclose(few.x, chunks.x, atol=1e-6 if x64 else 1e-3)
+    assert few.lane_efficiency == pytest.approx(chunks.lane_efficiency, abs=0.05)
+
+
+def test_small_arrays_as_two():
+    tree = (np.array([[1.5, 2.0]]), np.array([True, False]), np.array(7, np.int32), np.array(0.25))
+    packing = stepped.Packing(tree)
+    packed = packing.pack(tree, np)
+    assert packing.sizes == (3, 3) and [part.tolist() for part in packed] == [[1.5, 2.0, 0.25], [1, 0, 7]]
+    for there, back in zip(tree, packing.unpack(*packed), strict=True):
+        assert there.dtype == back.dtype and np.array_equal(there, back)
+
+
 def test_how_long_depends_on_the_cost():
     assert devices.soon(100, "cpu") == devices.SOON and devices.soon(100, "gpu") == 0
     assert devices.soon(4000, "cpu") == devices.SOON_COST / 4000 and devices.soon(1e5, "cpu") == 0
+    assert devices.tiers(100, "cpu") == (devices.STEPPED, devices.SOON) and devices.tiers(100, "gpu") == (0, 0)
+    assert devices.tiers(1e5, "cpu") == (devices.SOON, devices.SOON)  # a tick at a time, and then to run fast
 
 
 def test_an_option_that_the_compiler_does_not_know_is_left_out(monkeypatch):
@@ -80,7 +117,6 @@ def test_an_option_that_the_compiler_does_not_know_is_left_out(monkeypatch):
 LIKELIHOOD = """
 import jax
 import jax.numpy as jnp
-import numpy as np
 import jaxglobal as jg
 
 t = np.linspace(0, 10, 20)

@@ -336,19 +336,25 @@ def test_a_stream_knows_which_search_is_where():
     assert stream.at_work.tolist() == [[-1, -1], [11, 1]] and stream.begun.tolist() == [[0], [1]] and stream.first == 2
 
 
-def test_lanes_are_halved_when_memory_runs_out(monkeypatch):
-    from jaxglobal.engine import sweep
+@pytest.mark.parametrize("starts", ["auto", jg.Grid()])  # a tick at a time, and in chunks
+def test_lanes_are_halved_when_memory_runs_out(monkeypatch, starts):
+    from jaxglobal.engine import stepped, sweep
 
-    engines, real = [], sweep.engine
+    engines = []
 
-    def engine(closed, program, problems, lanes, *rest):
-        engines.append(lanes)
-        if lanes > 32:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
-        return real(closed, program, problems, lanes, *rest)
+    def scarce(real, position):
+        def engine(*args):
+            engines.append(args[position])
+            if args[position] > 32:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            return real(*args)
 
-    monkeypatch.setattr(sweep, "engine", engine)
-    result = jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)] * 2, lanes=128, progress=False)
+        return engine
+
+    monkeypatch.setattr(sweep, "engine", scarce(sweep.engine, 3))
+    monkeypatch.setattr(stepped, "engine", scarce(stepped.engine, 4))
+    options = dict(starts=starts, lanes=128, max_levels=3, progress=False)
+    result = jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)] * 2, **options)
     assert engines == [128, 64, 32] and result.fun < 1e-6
 
 
@@ -373,7 +379,7 @@ def test_memory_that_is_short_even_for_one_lane_is_an_error(monkeypatch):
     def engine(*_, **__):
         raise MemoryError("short")
 
-    monkeypatch.setattr("jaxglobal.engine.sweep.engine", engine)
+    monkeypatch.setattr("jaxglobal.engine.stepped.engine", engine)
     with pytest.raises(MemoryError):
         jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)], lanes=2, progress=False)
 

@@ -34,8 +34,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "evidence": "stopping minima unseen distinct __init__".split(),
     "starts": "designs cmaes hops chains scans lastlook adaptive __init__".split(),
     "engine": (
-        "compiling aside devices processes sweep looks spent stream streams opening width precise asked differences "
-        "workers host host_lanes __init__"
+        "compiling aside devices processes sweep looks stepped spent stream streams opening width precise asked "
+        "differences workers host host_lanes __init__"
     ).split(),
     "constraints": (
         "kkt feasible exact lagrangian semismooth subject finishing constrained binding sensitivity saddle packing "

@@ -17,6 +17,7 @@ from jaxglobal.constraints.subject import Subject
 from jaxglobal.constraints.subject import subject as make_subject
 from jaxglobal.engine import devices as hardware
 from jaxglobal.engine import looks, opening, processes, sweep
+from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_lanes import HostLanes
 from jaxglobal.engine.precise import traced
@@ -220,14 +221,14 @@ def levels(
         if subject is not None:
             check_constrained(search, group)
         width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args, subject), fun.noise
-        precise, soon = None, 0.0
+        precise, tiers = None, (0.0, 0.0)
     else:
         numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
         if subject is not None:
             numbers += 5 * lagrangian.packed_size(problem.structure.n, subject.rows.m)
             check_constrained(search, group)
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
-        fit, soon = isinstance(lanes, str), hardware.soon(cost, given[0].platform)
+        fit, tiers = isinstance(lanes, str), hardware.tiers(cost, given[0].platform)
         needs = opening.Needs(pairs=min(width, looks.PAIRS))
         if isinstance(sequence, Adaptive):
             points = looks.width(width, cost, given[0].platform)
@@ -248,7 +249,7 @@ def levels(
     kept = checkpoints.keep(checkpoint, lambda: known.identity, args, box, guesses, rules, options, group)
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
-        group, given[0].platform if isinstance(lanes, str) else "any", soon, subject,
+        group, given[0].platform if isinstance(lanes, str) else "any", tiers, subject,
     )  # fmt: skip
 
 
@@ -288,16 +289,16 @@ def check_callback(callback: Any) -> None:
 
 def by_host(
     host: Host, problem: objective.Objective, program: Program, args: Any, subject: Subject | None = None
-) -> Callable[[int, int, bool], HostLanes]:
+) -> Callable[[int, int, Tier], HostLanes]:
     """Opens the lanes of a function that is not JAX; see `compiled`."""
     region = problem.region
     given = args if isinstance(args, tuple) else (args,)
     if subject is not None:
         inner: Any = program
-        return lambda lanes, short, soon: ConstrainedHostLanes(
+        return lambda lanes, short, tier: ConstrainedHostLanes(
             host, problem.structure, lambda _: given, lanes, region, inner, subject
         )
-    return lambda lanes, short, soon: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
+    return lambda lanes, short, tier: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
 
 
 def compiled(
@@ -309,15 +310,15 @@ def compiled(
     lockstep: bool,
     fit: bool,
     needs: opening.Needs,
-) -> Callable[[int, int, bool], Streams]:
+) -> Callable[[int, int, Tier], Streams]:
     """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times.
 
-    The last argument: see `compiling.compiled`.
+    The last argument: of what their programs are.
     """
 
-    def open_streams(lanes: int, short: int, soon: bool) -> Streams:
+    def open_streams(lanes: int, short: int, tier: Tier) -> Streams:
         one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
-        fewer = needs.halved(short)._replace(soon=soon)
+        fewer = needs.halved(short)._replace(tier=tier)
         return opening.open_streams(
             problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, fewer
         )

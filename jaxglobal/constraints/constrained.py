@@ -17,7 +17,8 @@ from jaxglobal.constraints import feasible, finishing, lagrangian
 from jaxglobal.constraints.exact import outputs
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.subject import Subject
-from jaxglobal.engine import opening, processes, sweep
+from jaxglobal.engine import devices, opening, processes, sweep
+from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.streams import MOST_TICKS, Streams, thread_pool
 from jaxglobal.engine.sweep import Engine, Problems
 from jaxglobal.evidence import minima
@@ -192,7 +193,7 @@ class ConstrainedStreams(Streams):
 def compiled(
     problem: Objective, program: Program, subject: Subject, shown: Any, given: list[Any], group: processes.Alone,
     lockstep: bool, fit: bool, needs: opening.Needs,
-) -> Callable[[int, int, bool], ConstrainedStreams]:  # fmt: skip
+) -> Callable[[int, int, Tier], ConstrainedStreams]:  # fmt: skip
     """Opens so many lanes of a problem with constraints; see `driver.compiled`."""
     m, dtype = subject.rows.m, problem.structure.dtype
     searched, looked = views(problem.closed, m, dtype)
@@ -206,9 +207,10 @@ def compiled(
         with jax.enable_x64(dtype == np.float64):
             return opening.looks_of(looked, unpacked, given, points, problem.structure.n, dtype, soon)
 
-    def open_streams(lanes: int, short: int, soon: bool) -> ConstrainedStreams:
-        fewer = needs.halved(short)._replace(soon=soon)
+    def open_streams(lanes: int, short: int, tier: Tier) -> ConstrainedStreams:
+        fewer = needs.halved(short)._replace(tier=tier)
         pool = thread_pool(4)  # XLA compiles side by side
+        soon = tier < Tier.FAST and devices.soon(problem.closed.cost, given[0].platform) > 0
         others = [pool.submit(looks, fewer.points, soon)] if fewer.points else []
         exact = pool.submit(subject.exact.compile)
         opened = opening.open_streams(

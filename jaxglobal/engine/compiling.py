@@ -3,12 +3,27 @@
 On a CPU nearly all of the wait for a new function's first answer is XLA's compiler, and most of that is its own
 optimising and choosing of instructions. Without them a chunk of lanes takes a fifth of the processor's time to compile
 and runs at a third to a half of its speed (`python benchmarks/first.py --programs`), which a search of a few thousand
-evaluations of a cheap function hardly feels. How long a search goes on with it, `devices.soon` says.
+evaluations of a cheap function hardly feels. And the first few thousand need no chunk at all (stepped.py). So a search
+begins in the first tier, and goes on in the next after so many evaluations, see `devices.tiers`.
 """
 
+import enum
+from collections.abc import Callable
 from typing import Any
 
 import jax
+
+
+class Tier(enum.IntEnum):
+    """What a search's evaluations are made with."""
+
+    STEPPED = 0
+    """A program of the function alone, and one that knows no function; both compiled soon."""
+    SOON = 1
+    """A chunk of ticks in one program, compiled soon."""
+    FAST = 2
+    """The same, compiled to run fast."""
+
 
 SOON: dict[str, Any] = {
     "xla_backend_optimization_level": 0,
@@ -22,9 +37,18 @@ fifth of the processor's time less), and takes 60 memory maps for 165 (`python b
 """
 
 
-def compiled(lowered: jax.stages.Lowered, soon: bool = False) -> jax.stages.Compiled:
-    """The program. soon: of a CPU, and rather compiled soon than fast."""
-    options = dict(SOON) if soon else {}
+PLAIN: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+"""Likewise: for a program of loops over small matrices, which take longer to compile with them and run no faster."""
+
+
+def for_few(run: Callable[..., Any], *args: Any) -> jax.stages.Compiled:
+    """The program of `run` for arguments of these shapes, to be called a few times only."""
+    return compiled(jax.jit(run).lower(*args), soon=jax.default_backend() == "cpu")
+
+
+def compiled(lowered: jax.stages.Lowered, soon: bool = False, plain: bool = False) -> jax.stages.Compiled:
+    """The program. soon, plain: of a CPU, and with these options, see there."""
+    options = dict(SOON if soon else PLAIN if plain else {})
     try:
         return lowered.compile(compiler_options=options or None)
     except jax.errors.JaxRuntimeError as error:
@@ -33,4 +57,5 @@ def compiled(lowered: jax.stages.Lowered, soon: bool = False) -> jax.stages.Comp
             raise
         for name in unknown:
             SOON.pop(name, None)
-        return compiled(lowered, soon)
+            PLAIN.pop(name, None)
+        return compiled(lowered, soon, plain)

@@ -20,6 +20,7 @@ WIDE_FROM = 32  # times as many searches together, from which the full number of
 MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 SOON = 2**15  # evaluations that a search makes at most with a program that is compiled soon, on a CPU
+STEPPED = 2**12  # evaluations that it makes a tick at a time: a small search has ended by then
 SOON_COST = 2e7  # multiplications in these, at most: some 0.04 s more than by the program that runs fast
 LEAST_SOON = 4096  # evaluations: fewer are not worth compiling twice, as many a search would go on beyond them
 SHARE = 0.5  # of a device's memory that compiled programs may take
@@ -67,6 +68,17 @@ def soon(cost: float, platform: str) -> float:
     """
     most = min(SOON, SOON_COST / max(cost, 1))
     return most if platform == "cpu" and most >= LEAST_SOON else 0
+
+
+def tiers(cost: float, platform: str) -> tuple[float, float]:
+    """The evaluations after which a search leaves the first tier, and the second; see `compiling.Tier`.
+
+    A dear function has no second tier: a call from Python costs little beside it, and a slow program much.
+    """
+    if platform != "cpu":
+        return 0, 0
+    most = soon(cost, platform)
+    return (min(STEPPED, most), most) if most else (SOON, SOON)
 
 
 def fewer_lanes(lanes: int, needed: float, memory: float) -> int:

@@ -44,9 +44,9 @@ def compiled(
 ) -> Values:  # fmt: skip
     """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there.
 
-    Values that are not finite are +inf. gradients: with those, (points, n), too; where one is not finite, the value is
-    +inf and it is 0. own: which args have a leading axis of problems, if any do; then the problem of each point,
-    (points,), comes last. soon: see `compiling.compiled`.
+    Values that are not finite are +inf. gradients: with those too, as a tick has them: (n, points) and the args ->
+    (points,) and (n, points), whatever they are. own: which args have a leading axis of problems, if any do; then the
+    problem of each point, (points,), comes last. soon: see `compiling.compiled`.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     where = [sweep.place(leaf, placement) for leaf in problems.args]
@@ -73,9 +73,7 @@ def compiled(
             return jnp.where(jnp.isfinite(f), f, jnp.inf)  # and no NaN for jax_debug_nans to find
 
         def pairs(x, args):
-            f, g = jax.vmap(modes.value_and_grad(closed.value), in_axes=(-1, None), out_axes=(0, -1))(x.T, args)
-            finite = jnp.isfinite(f) & jnp.all(jnp.isfinite(g), axis=0)
-            return jnp.where(finite, f, jnp.inf), jnp.where(finite, g, 0).T
+            return jax.vmap(modes.value_and_grad(closed.value), in_axes=(-1, None), out_axes=(0, -1))(x, args)
 
         args = [
             jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=at, weak_type=getattr(leaf, "weak_type", False))
@@ -84,7 +82,8 @@ def compiled(
         run = closed.safe(pairs if gradients else values, next(iter(placement.device_set)).platform)
         jitted = jax.jit(run, out_shardings=placement)
         which = [jax.ShapeDtypeStruct((points,), np.int32, sharding=placement)] if several else []
-        lowered = jitted.lower(jax.ShapeDtypeStruct((points, n), dtype, sharding=placement), args, *which)
+        shape = (n, points) if gradients else (points, n)
+        lowered = jitted.lower(jax.ShapeDtypeStruct(shape, dtype, sharding=placement), args, *which)
         closed.programs[key] = compiling.compiled(lowered, soon)
     return closed.programs[key]
 
@@ -103,11 +102,11 @@ class Pairs(NamedTuple):
         k = len(points)
         blocks = -(-k // self.width)
         padded = np.concatenate([points, np.repeat(points[-1:], blocks * self.width - k, axis=0)])
-        with jax.disable_jit(False):  # a compiled program stays one
-            parts = [self.program(block, problems.args) for block in np.split(padded, blocks)]
-        f, g = (np.concatenate(fields)[:k] for fields in zip(*parts, strict=True))
-        free = np.asarray(problems.region.width) > 0
-        return f, np.where(np.isfinite(f)[:, None], np.where(free, g, 0), np.nan)
+        with jax.disable_jit(False), jax.debug_nans(False):  # a compiled program stays one, and NaN is no error
+            parts = [self.program(block, problems.args) for block in np.split(padded.T, blocks, axis=1)]
+        f, g = (np.concatenate(fields, axis=-1)[..., :k] for fields in zip(*parts, strict=True))
+        finite, free = np.isfinite(f) & np.all(np.isfinite(g), axis=0), np.asarray(problems.region.width) > 0
+        return np.where(finite, f, np.inf), np.where(finite[:, None], np.where(free, g.T, 0), np.nan)
 
 
 class Looks:

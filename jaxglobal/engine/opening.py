@@ -1,13 +1,15 @@
 """Opens streams: compiles what a search needs on every device, side by side, as large as its memory has room for."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxglobal.engine import devices as hardware
-from jaxglobal.engine import looks, processes, sweep
+from jaxglobal.engine import looks, processes, stepped, sweep
+from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.looks import Looks, Pairs
 from jaxglobal.engine.streams import Streams, thread_pool
 from jaxglobal.engine.sweep import Engine, Problems
@@ -26,8 +28,8 @@ class Needs(NamedTuple):
     """Starts that come together, at most, where they come in blocks."""
     stops: bool = False
     """Whether searches end at known minima."""
-    soon: bool = False
-    """Whether the programs are rather there soon than fast; see `compiling.compiled`."""
+    tier: Tier = Tier.FAST
+    """Whether the programs are rather there soon than fast."""
 
     def at_most(self, count: int) -> "Needs":
         """With calls of so many points at most."""
@@ -63,11 +65,17 @@ def open_streams(
     """
     placements = hardware.placements(given, jax.tree.leaves(problems))
     distinct, precise = list(dict.fromkeys(placements)), x64()
+    soon = needs.tier < Tier.FAST and hardware.soon(closed.cost, given[0].platform) > 0
 
     def compiled(placement: Any, lanes: int, before: Callable[[], None]) -> Engine:
         with jax.enable_x64(precise):
+            if needs.tier is Tier.STEPPED and stepped.serves(program, own):
+                evaluate = values(lanes, placement, gradients=True).result
+                return stepped.engine(
+                    evaluate, closed, program, problems, lanes, before, needs.at_once, placement, needs.stops
+                )
             return sweep.engine(
-                closed, program, problems, lanes, before, own, needs.at_once, placement, needs.stops, needs.soon
+                closed, program, problems, lanes, before, own, needs.at_once, placement, needs.stops, soon
             )
 
     def fitting(lanes: int) -> Engine:
@@ -79,16 +87,25 @@ def open_streams(
                 return first
             lanes = fewer
 
-    def values(points: int, placement: Any, gradients: bool) -> looks.Values:
-        with jax.enable_x64(precise):
-            of_args = own[len(problems.region) :]
-            return looks.compiled(closed, problems, points, placement, gradients, of_args, needs.soon)
+    begun: dict[Any, Future[looks.Values]] = {}
+
+    def values(points: int, placement: Any, gradients: bool = False) -> Future[looks.Values]:
+        """Begins to compile the program of so many values."""
+
+        def compiled() -> looks.Values:
+            with jax.enable_x64(precise):
+                of_args = own[len(problems.region) :]
+                return looks.compiled(closed, problems, points, placement, gradients, of_args, soon)
+
+        key = points, placement, gradients
+        if key not in begun:
+            begun[key] = thread_pool(len(distinct) + 2).submit(compiled)  # XLA compiles side by side
+        return begun[key]
 
     def ask(needs: Needs) -> tuple[list[Any], list[Any]]:
         """Begins to compile the programs of values: of each device, and with gradients."""
-        pool = thread_pool(len(distinct) + 2)  # XLA compiles side by side
-        alone = [pool.submit(values, needs.points, placement, False) for placement in distinct if needs.points]
-        return alone, [pool.submit(values, needs.pairs, distinct[0], True)] if needs.pairs else []
+        alone = [values(needs.points, placement) for placement in distinct if needs.points]
+        return alone, [values(needs.pairs, distinct[0], gradients=True)] if needs.pairs else []
 
     alone, pairs = ask(needs)
     engines = {distinct[0]: fitting(lanes)}

@@ -88,6 +88,21 @@ class Chunk(NamedTuple):
     """Evaluations on behalf of a search; the others were of idle lanes."""
 
 
+class Carry(NamedTuple):
+    """A chunk under way."""
+
+    state: State
+    results: jax.Array
+    first: jax.Array
+    busy: jax.Array
+    """Lanes at work."""
+    go: jax.Array
+    """Whether the chunk goes on, as far as the lanes are concerned."""
+    ticks: jax.Array
+    nfev: jax.Array
+    """The rest as in `Chunk`."""
+
+
 @dataclasses.dataclass
 class Engine:
     """The compiled program of a function, a number of lanes and a size of the queue.
@@ -138,9 +153,11 @@ def lane_shapes(program: Program, n: int, lanes: int, dtype: np.dtype) -> Any:
     return jax.eval_shape(program.begin, jax.ShapeDtypeStruct((n, lanes), dtype))
 
 
-def queue_size(n: int, lanes: int) -> int:
-    """Starts handed over at a time."""
-    return max(1 << max(QUEUED // n, 1).bit_length() - 1, 2 * lanes)
+def queue_size(n: int, lanes: int, at_once: int | None = None) -> int:
+    """Starts handed over at a time. at_once: that come together, at most, where they come in blocks."""
+    size = max(1 << max(QUEUED // n, 1).bit_length() - 1, 2 * lanes)
+    few = at_once is not None and at_once <= BLOCKS_QUEUED * lanes
+    return min(size, BLOCKS_QUEUED * lanes) if few else size
 
 
 def one_problem(objective: Objective) -> Problems:
@@ -172,9 +189,7 @@ def engine(
     leaves = jax.tree.leaves(problems)
     shapes, where = tuple(np.shape(leaf) for leaf in leaves), tuple(place(leaf, placement) for leaf in leaves)
     own = own or (False,) * len(shapes)
-    size = queue_size(n, lanes)
-    if at_once is not None and at_once <= BLOCKS_QUEUED * lanes:
-        size = min(size, BLOCKS_QUEUED * lanes)
+    size = queue_size(n, lanes, at_once)
     key = ("engine", program, lanes, own, shapes, size, placement, where, stops, soon)
     if key not in closed.programs:
         before_compile()
@@ -217,12 +232,22 @@ def compile_chunk(
 ) -> Any:
     """Compiles `run` for lanes, a queue and problems of these shapes, there. stops: whether minima can be known."""
 
-    def like(shape: tuple[int, ...], kind: Any) -> Any:
-        return jax.ShapeDtypeStruct(shape, kind, sharding=placement)
-
     def given(leaf: Any) -> Any:
         weak = getattr(leaf, "weak_type", False)
         return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=place(leaf, placement), weak_type=weak)
+
+    state, queue, rules = shapes(program, n, dtype, lanes, size, stops, placement)
+    jitted = jax.jit(run, donate_argnums=0, out_shardings=placement)
+    return compiling.compiled(jitted.lower(state, queue, jax.tree.map(given, problems), rules), soon)
+
+
+def shapes(
+    program: Program, n: int, dtype: np.dtype, lanes: int, size: int, stops: bool, placement: Sharding
+) -> tuple[State, Queue, LocalRules]:
+    """Shapes and dtypes of lanes, a queue of so many starts, and rules, there."""
+
+    def like(shape: tuple[int, ...], kind: Any) -> Any:
+        return jax.ShapeDtypeStruct(shape, kind, sharding=placement)
 
     number, whole = like((), dtype), like((), np.int32)
     lane = jax.tree.map(lambda leaf: like(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
@@ -231,9 +256,7 @@ def compile_chunk(
         like((size, n), dtype), like((size,), dtype), like((size,), np.int32), whole, whole, like((), np.bool_), whole
     )
     queue = queue._replace(known=basins.shapes(n, dtype, like) if stops else None)
-    rules = LocalRules(number, number, None, whole, number, number)
-    jitted = jax.jit(run, donate_argnums=0, out_shardings=placement)
-    return compiling.compiled(jitted.lower(state, queue, jax.tree.map(given, problems), rules), soon)
+    return state, queue, LocalRules(number, number, None, whole, number, number)
 
 
 def place(leaf: Any, placement: Sharding) -> Sharding:
@@ -266,41 +289,56 @@ def chunk(
     value: f(x, args) for one x of shape (n,), args a list of arrays. own: which leaves of the problems have an axis of
     problems.
     """
-    size, n = queue.starts.shape
-    lanes = state.slot.shape[0]
-    idle = size + lanes
     leaves, sides = jax.tree.leaves(problems), len(Region._fields)
     axes = [0 if differs else None for differs in own[sides:]]
     evaluate = jax.vmap(modes.value_and_grad(value), in_axes=(-1, axes), out_axes=(0, -1))
     advance = advance_of(program, platform)
-    # With many problems, one that has reached the target does not stop the others.
-    settle = functools.partial(refill, queue=queue, at_target=not any(own))
 
-    def tick(carry):
-        state, results, first, (busy, _), ticks, nfev = carry
-        always = ticks >= 0
-        lane = state.lanes
-        data = [leaf[state.problem] if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
+    def tick(carry: Carry) -> Carry:
+        lane, problem, always = carry.state.lanes, carry.state.problem, carry.ticks >= 0
+        data = [leaf[problem] if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
         region = Region(*(data[i].T if own[i] else data[i][:, None] for i in range(sides)))
         f, g = evaluator(platform, always)(lambda: evaluate(lane.trial, data[sides:]), like=(lane.f[0], lane.g))
-        lane = advance(lane, f[None], g, region, rules._replace(first_step=state.first_step[None]), queue.known, always)
-        done = (lane.status[0] != LocalStatus.RUNNING) & (state.slot != idle)
-        # The memory stays out of the branch, as a new search does not read it: passing it through would copy it.
-        searches = (state._replace(lanes=lane._replace(memory=None)), results, first, (busy, jnp.array(True)))
-        state, *searches = lax.cond(jnp.any(done), settle, lambda unchanged: unchanged, searches)
-        return state._replace(lanes=state.lanes._replace(memory=lane.memory)), *searches, ticks + 1, nfev + busy
+        # With many problems, one that has reached the target does not stop the others.
+        return moved(carry, f, g, region, queue, rules, advance, at_target=not any(own))
 
-    def goes_on(carry):
-        (_, go), ticks, _ = carry[-3:]
-        return go & (ticks < queue.max_ticks)
+    begun = begin(state, queue, at_target=not any(own))
+    return ended(lax.while_loop(lambda carry: carry.go & (carry.ticks < queue.max_ticks), tick, begun))
 
-    # A search that comes from the chunk before writes to the row of its lane.
+
+def begin(state: State, queue: Queue, at_target: bool) -> Carry:
+    """A chunk before its first tick. A search that comes from the chunk before writes to the row of its lane."""
+    size, n = queue.starts.shape
+    lanes = state.slot.shape[0]
+    idle, zero = size + lanes, jnp.zeros((), jnp.int32)
     slot = jnp.where(state.slot == idle, idle, size + jnp.arange(lanes, dtype=jnp.int32))
-    zero = jnp.zeros((), jnp.int32)
     results = jnp.zeros((idle, n + 3), state.lanes.x.dtype)
-    searches = settle((state._replace(slot=slot), results, queue.first, (zero, jnp.array(False))))
-    state, results, first, _, ticks, nfev = lax.while_loop(goes_on, tick, (*searches, zero, zero))
-    return Chunk(state, results, first, ticks, nfev)
+    searches = state._replace(slot=slot), results, queue.first, (zero, jnp.array(False))
+    state, results, first, (busy, go) = refill(searches, queue, at_target)
+    return Carry(state, results, first, busy, go, zero, zero)
+
+
+def moved(
+    carry: Carry, f: jax.Array, g: jax.Array, region: Region, queue: Queue, rules: LocalRules,
+    advance: Callable[..., Any], at_target: bool,
+) -> Carry:  # fmt: skip
+    """A chunk after a tick in which the lanes' trial points had these values, (L,), and gradients, (n, L)."""
+    state, always = carry.state, carry.ticks >= 0
+    lane = advance(
+        state.lanes, f[None], g, region, rules._replace(first_step=state.first_step[None]), queue.known, always
+    )
+    done = (lane.status[0] != LocalStatus.RUNNING) & (state.slot != len(carry.results))
+    # The memory stays out of the branch, as a new search does not read it: passing it through would copy it.
+    searches = state._replace(lanes=lane._replace(memory=None)), carry.results, carry.first, (carry.busy, carry.go)
+    settle = functools.partial(refill, queue=queue, at_target=at_target)
+    state, results, first, (busy, go) = lax.cond(jnp.any(done), settle, lambda unchanged: unchanged, searches)
+    state = state._replace(lanes=state.lanes._replace(memory=lane.memory))
+    return Carry(state, results, first, busy, go, carry.ticks + 1, carry.nfev + carry.busy)
+
+
+def ended(carry: Carry) -> Chunk:
+    """What a chunk returns."""
+    return Chunk(carry.state, carry.results, carry.first, carry.ticks, carry.nfev)
 
 
 @functools.lru_cache(256)

@@ -2,8 +2,8 @@
 
 The first levels are small, and a lane without a search costs: on a CPU as much as the others, on an accelerator a copy
 of its row. So a search begins with few, and goes on with all when a level has work for them: other streams, opened
-while limits bind. Likewise it begins with programs that are compiled soon, and goes on with such as run fast once it
-has made many evaluations: so many, whatever the clock says, so that the same call gives the same answer.
+while limits bind. Likewise it begins with programs that are there soon, and goes on with such as run fast once it has
+made many evaluations: so many, whatever the clock says, so that the same call gives the same answer.
 """
 
 import time
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.engine import aside, devices
+from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.spent import Spent
 
 
@@ -24,19 +25,21 @@ class Width:
         most: lanes of each, at most.
         short: how often memory ran out.
         compile_time: seconds that opening has taken.
+        tier: of the streams.
     """
 
     def __init__(
-        self, open_streams: Callable[[int, int, bool], Any], most: int, platform: str, alone: bool, soon: float = 0.0
-    ):
-        """open_streams: of so many lanes, after memory ran out so often, compiled rather soon than well, or not.
+        self, open_streams: Callable[[int, int, Tier], Any], most: int, platform: str, alone: bool,
+        tiers: tuple[float, float] = (0.0, 0.0),
+    ):  # fmt: skip
+        """open_streams: of so many lanes, after memory ran out so often, of this tier.
 
         platform: for which the number of lanes is chosen, "any" if it was given. alone: whether no other process
-        searches too; such look at the clock together, after a chunk, and not while a program compiles. soon: the
-        evaluations before which a level of few searches at a time begins with programs that are compiled soon.
+        searches too; such look at the clock together, after a chunk, and not while a program compiles. tiers: the
+        evaluations from which the first tier is left, and the second, where few searches are under way together.
         """
-        self._open, self._platform, self._alone, self._soon = open_streams, platform, alone, soon
-        self._opened: tuple[int, bool] | None = None  # what the streams were asked to be
+        self._open, self._platform, self._alone, self._tiers = open_streams, platform, alone, tiers
+        self.tier = Tier.FAST
         self.streams: Any = None
         self.most, self.short, self.compile_time = most, 0, 0.0
         self._spent = Spent()  # by streams that were given up
@@ -51,6 +54,11 @@ class Width:
         """Takes over what streams have spent from a checkpoint, and their state where the search goes on."""
         self._spent = Spent(*(int(count) for count in arrays["spent"]))
         self._kept = arrays if goes_on else None
+        self.tier = Tier(int(arrays["tier"]))
+
+    def save(self) -> dict[str, np.ndarray]:
+        """What the streams are, and their state."""
+        return {"tier": np.array(int(self.tier))} | self.streams.save()
 
     def ready(self, together: float, nfev: int, goes_on: Callable[[], bool]) -> Iterator[None]:
         """Opens streams, if there are none yet, for a level of so many starts together, begun after `nfev` evaluations.
@@ -58,7 +66,8 @@ class Width:
         They are compiled at their first use; meanwhile goes_on is asked whether to wait for them.
         """
         if self.streams is None:
-            yield from self._change(self._wanted(together, nfev), goes_on)
+            lanes, tier = self._wanted(together, nfev)
+            yield from self._change((lanes, tier if self._kept is None else self.tier), goes_on)
             if self._kept is not None and self.streams is not None:
                 self.streams.load(self._kept)
                 self._kept = None
@@ -66,35 +75,37 @@ class Width:
     def change(self, together: float, nfev: int, goes_on: Callable[[], bool]) -> Iterator[None]:
         """Changes to the streams for such a level, where they are others; see `ready`."""
         wanted = self._wanted(together, nfev)
-        if wanted != (getattr(self.streams, "lanes", wanted[0]), self._opened and self._opened[1]):
+        if wanted != (getattr(self.streams, "lanes", wanted[0]), self.tier):
             yield from self._change(wanted, goes_on)
 
-    def _change(self, wanted: tuple[int, bool], goes_on: Callable[[], bool]) -> Iterator[None]:
-        """Opens streams of so many lanes, in a thread that a search which ends meanwhile leaves to itself."""
-        lanes, soon = wanted
+    def _change(self, wanted: tuple[int, Tier], goes_on: Callable[[], bool]) -> Iterator[None]:
+        """Opens such streams, in a thread that a search which ends meanwhile leaves to itself."""
+        lanes, tier = wanted
         began, opened = time.perf_counter(), None
         if self._alone:
-            opening, waits = aside.begin(lambda: self._open(lanes, self.short, soon)), True
+            opening, waits = aside.begin(lambda: self._open(lanes, self.short, tier)), True
             while waits and not aside.ended(opening):
                 waits = goes_on()
                 yield
             opened = opening.result() if waits else None
         else:
-            opened = self._open(lanes, self.short, soon)
+            opened = self._open(lanes, self.short, tier)
         self.compile_time += time.perf_counter() - began
         if opened is not None:
             self._close()
             self._use(opened, lanes)
-            self._opened = wanted
+            self.tier = tier
 
     def halve(self) -> None:
         """Gives up the streams, for which memory was short; the next have half the lanes."""
         self.most, self.short = max(getattr(self.streams, "lanes", self.most) // 2, 1), self.short + 1
         self._close()
 
-    def _wanted(self, together: float, nfev: int) -> tuple[int, bool]:
-        few = devices.narrow(self.most, together, self._platform)
-        return few, nfev < self._soon and together < devices.WIDE_FROM * devices.FEW["cpu"]
+    def _wanted(self, together: float, nfev: int) -> tuple[int, Tier]:
+        """How many lanes, and of which tier, such a level wants."""
+        few = together < devices.WIDE_FROM * devices.FEW["cpu"]
+        left = sum(nfev >= evaluations for evaluations in self._tiers)
+        return devices.narrow(self.most, together, self._platform), Tier(left) if few else Tier.FAST
 
     def _use(self, opened: Any, wanted: int) -> None:
         """Goes on with these streams, which were to have so many lanes."""

@@ -10,6 +10,7 @@ level would be too large, it is believed if enough searches agree on it (agreeme
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 import time
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal.engine import aside, devices
+from jaxglobal.engine import aside, compiling, devices
 from jaxglobal.engine.streams import CHUNK_TIME, thread_pool, ticks
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.minima import Archive, Ended
@@ -366,7 +367,8 @@ class Search:
             self._shown.compiling(self._lanes)
             run = self._regression.safe(make(self._regression), jax.default_backend())
             lowered = jax.jit(run).lower(*args)
-            program = aside.unless(lambda: self._interrupt.asked, lowered.compile)
+            compile = functools.partial(compiling.compiled, lowered, plain=jax.default_backend() == "cpu")
+            program = aside.unless(lambda: self._interrupt.asked, compile)
             self.compile_time += time.perf_counter() - began
             if program is None:
                 return None

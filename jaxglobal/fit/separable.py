@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxglobal.engine import compiling
 from jaxglobal.local.levenberg import backward, triangular
 from jaxglobal.problem import modes
 
@@ -34,9 +35,8 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
     far = (unit + rng.uniform(0.25, 0.75, unit.shape)) % 1  # of the box from there, and inside
     # Rounding must not take a point out of the box, where the model may not be defined.
     points, ends = (np.clip(lower + width * share, lower, upper).astype(lower.dtype) for share in (unit, far))
-    values = jax.jit(jax.vmap(model))
     try:
-        bends = np.asarray(jax.jit(jax.vmap(jax.jacfwd(jax.jacfwd(model))))(points))
+        bends = np.asarray(compiling.for_few(jax.vmap(jax.jacfwd(jax.jacfwd(model))), points)(points))
         finite = np.isfinite(bends)
         curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
     except modes.FAILURES:  # a rule of the user's allows one derivative only, or reverse mode alone
@@ -49,7 +49,10 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
     for i in sorted(candidates, key=lambda i: (int(np.sum(curved[i, candidates])), i)):
         if not any(curved[i, j] for j in chosen):
             chosen.append(i)
-    if chosen and not _in_proportion(values, points, ends, chosen):
+    if not chosen:
+        return ()
+    values = compiling.for_few(jax.vmap(model), np.concatenate([points] * 3))
+    if not _in_proportion(values, points, ends, chosen):
         chosen = [i for i in chosen if _in_proportion(values, points, ends, [i])]
         chosen = chosen if _in_proportion(values, points, ends, chosen) else []
     return tuple(sorted(chosen))
@@ -72,7 +75,7 @@ def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, ends: n
     moved, middle = points.copy(), points.copy()
     moved[:, which] = ends[:, which]
     middle[:, which] = points[:, which] / 2 + ends[:, which] / 2
-    here, half, there = (np.asarray(values(p)) for p in (points, middle, moved))
+    here, half, there = np.split(np.asarray(values(np.concatenate([points, middle, moved]))), 3)
     finite = np.isfinite(here) & np.isfinite(half) & np.isfinite(there)
     size = np.abs(here) + np.abs(half) + np.abs(there)
     with np.errstate(invalid="ignore"):

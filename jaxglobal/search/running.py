@@ -68,17 +68,17 @@ class Levels(Iterator[Level]):
 
     def __init__(
         self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None, precise=None, group=processes.ALONE, platform="any", soon=0.0, subject=None,
+        checkpoint=None, precise=None, group=processes.ALONE, platform="any", tiers=(0.0, 0.0), subject=None,
     ):  # fmt: skip
         """See `levels`, which checks the arguments.
 
         subject: what is searched under constraints, None without; values are then ranks, see `feasible.rank`.
 
-        open_streams, platform, soon: see `Width`. noise: error of a value. precise: the objective in float64, if it has
-        one; see `precise.Precise`. group: the processes that search together.
+        open_streams, platform, tiers: see `Width`. noise: error of a value. precise: the objective in float64, if it
+        has one; see `precise.Precise`. group: the processes that search together.
         """
         self._group, self._due = group, False
-        self._width = Width(open_streams, lanes, platform, group.count == 1, soon)
+        self._width = Width(open_streams, lanes, platform, group.count == 1, tiers)
         self._precise, self._noise, self._checkpoint, self._subject = precise, noise, checkpoint, subject
         self._began, self._problem = began, problem
         self._dealer = dealing.dealer(problem, guesses, sequence, search, rules)
@@ -211,8 +211,9 @@ class Levels(Iterator[Level]):
                 if self._streams is None:
                     return
                 self._level = level or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
-                yield from self._width.change(together, nfev, self._stands)
-                yield from self._run_level(self._level, self._streams)
+                if level is None:  # else the streams are those of the checkpoint
+                    yield from self._width.change(together, nfev, self._stands)
+                yield from self._run_level(self._level)
                 return
             except (jax.errors.JaxRuntimeError, MemoryError) as error:
                 if not streams.out_of_memory(error) or self._width.most == 1 or level is not None:
@@ -242,9 +243,9 @@ class Levels(Iterator[Level]):
         self._status = self._limit(self._streams)
         return self._status is Status.RUNNING
 
-    def _run_level(self, level: Underway, streams: Any) -> Iterator[None]:
+    def _run_level(self, level: Underway) -> Iterator[None]:
         """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
-        dealer, rules = self._dealer, self._local
+        dealer, rules, streams = self._dealer, self._local, self._streams
         size, before = dealer.size(level.index), self._found.searches - level.done
         allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
         began, earlier = time.perf_counter(), level.seconds
@@ -257,6 +258,11 @@ class Levels(Iterator[Level]):
             if ended is not None:
                 finished, self._status = True, ended
                 break
+            if dealer.learns and not streams.busy:  # between two rounds, which no clock divides
+                yield from self._width.change(dealer.together(level.index), streams.spent.nfev, self._stands)
+                streams = self._streams
+                if self._status is not Status.RUNNING:
+                    break
             level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
             finished = not streams.busy
             if finished:
@@ -414,7 +420,7 @@ class Levels(Iterator[Level]):
             "calls": None if calls is None else dataclasses.asdict(calls),
         }
         jac = {} if self._jac is None else dict(zip(("jac_of", "jac"), self._jac, strict=True))
-        self._checkpoint.write(state, found_arrays | levels_arrays | jac | self._dealer.save() | self._streams.save())
+        self._checkpoint.write(state, found_arrays | levels_arrays | jac | self._dealer.save() | self._width.save())
 
     def _load(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Goes on from the checkpoint, if there is one; if that search had ended, so has this one."""
