@@ -117,6 +117,7 @@ def test_an_option_that_the_compiler_does_not_know_is_left_out(monkeypatch):
 LIKELIHOOD = """
 import jax
 import jax.numpy as jnp
+import numpy as np
 import jaxglobal as jg
 
 t = np.linspace(0, 10, 20)
