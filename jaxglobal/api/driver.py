@@ -313,7 +313,7 @@ def compiled(
 ) -> Callable[[int, int, Tier], Streams]:
     """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times.
 
-    The last argument: of what their programs are.
+    The last argument is their tier.
     """
 
     def open_streams(lanes: int, short: int, tier: Tier) -> Streams:

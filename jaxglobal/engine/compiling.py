@@ -18,7 +18,7 @@ class Tier(enum.IntEnum):
     """What a search's evaluations are made with."""
 
     STEPPED = 0
-    """A program of the function alone, and one that knows no function; both compiled soon."""
+    """A program of the function alone, compiled soon if it is cheap, and one that knows no function (stepped.py)."""
     SOON = 1
     """A chunk of ticks in one program, compiled soon."""
     FAST = 2

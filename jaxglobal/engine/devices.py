@@ -78,7 +78,7 @@ def tiers(cost: float, platform: str) -> tuple[float, float]:
     if platform != "cpu":
         return 0, 0
     most = soon(cost, platform)
-    return (min(STEPPED, most), most) if most else (SOON, SOON)
+    return (STEPPED, most) if most else (SOON, SOON)
 
 
 def fewer_lanes(lanes: int, needed: float, memory: float) -> int:

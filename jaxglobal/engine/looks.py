@@ -42,11 +42,11 @@ def compiled(
     closed: Closed, problems: Problems, points: int, placement: Sharding, gradients: bool = False,
     own: tuple[bool, ...] = (), soon: bool = False,
 ) -> Values:  # fmt: skip
-    """The program of so many values, (points, n) and the args -> (points,), compiled if this is its first use there.
+    """The program of values at k = `points` points, compiled if this is its first use there.
 
-    Values that are not finite are +inf. gradients: with those too, as a tick has them: (n, points) and the args ->
-    (points,) and (n, points), whatever they are. own: which args have a leading axis of problems, if any do; then the
-    problem of each point, (points,), comes last. soon: see `compiling.compiled`.
+    x, (k, n), and the args -> f, (k,), +inf where it is not finite. gradients: as a tick has them instead: x, (n, k),
+    and the args -> f, (k,), and g, (n, k), whatever they are. own: which args have a leading axis of problems, if any
+    do; then the problem of each point, (k,), comes last. soon: see `compiling.compiled`.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     where = [sweep.place(leaf, placement) for leaf in problems.args]

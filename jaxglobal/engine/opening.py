@@ -29,7 +29,7 @@ class Needs(NamedTuple):
     stops: bool = False
     """Whether searches end at known minima."""
     tier: Tier = Tier.FAST
-    """Whether the programs are rather there soon than fast."""
+    """What the evaluations are made with."""
 
     def at_most(self, count: int) -> "Needs":
         """With calls of so many points at most."""

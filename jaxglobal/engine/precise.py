@@ -92,7 +92,7 @@ def widened(leaf: jax.Array) -> jax.Array:
 
 def compiled(closed: Closed, leaves: list[Any], rows: int, n: int) -> Any:
     """The program of so many values and gradients, compiled at the first use."""
-    key = ("precise", rows)
+    key = ("precise", rows, tuple(leaf.sharding if isinstance(leaf, jax.Array) else None for leaf in leaves))
     if key not in closed.programs:
         run = jax.vmap(modes.value_and_grad(closed.value), in_axes=(0, None))
         jitted = jax.jit(closed.safe(run, jax.default_backend()))

@@ -2,9 +2,9 @@
 
 The chunk of sweep.py is one program: the function amid the thousand operations of a local search, which every new
 function compiles anew. Here the search's part is a program of its own. It does not know the function, so that it is
-compiled once in a process for a number of variables and of lanes; of the function only its values with gradients are
-compiled. Python calls the two in turn, which takes it some tens of microseconds a tick: more than the chunk of a cheap
-function needs, and less than its compilation for some ten thousand ticks.
+compiled once in a process for a local search, a number of variables and of lanes; of the function only its values with
+gradients are compiled. Python calls the two in turn, which takes it some 0.2 ms a tick: more than the chunk of a cheap
+function needs, and less than its compilation for some thousands of ticks.
 """
 
 import functools
@@ -42,12 +42,14 @@ def engine(
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     size = min(sweep.queue_size(n, lanes, at_once), sweep.BLOCKS_QUEUED * lanes)  # a large one is passed in every tick
-    key = "stepped", program, lanes, tuple(np.shape(leaf) for leaf in problems.args), size, placement, stops
+    where = tuple(sweep.place(leaf, placement) for leaf in problems.args)
+    key = "stepped", program, lanes, tuple(np.shape(leaf) for leaf in problems.args), size, placement, where, stops
     if key not in closed.programs:
         before_compile()
         known = stops and isinstance(program, QuasiNewton)
         own = programs(program, n, dtype, lanes, size, known, placement)
-        call, needed = functools.partial(run, own, evaluate()), sweep.memory(own.move)
+        seen = evaluate()
+        call, needed = functools.partial(run, own, seen), sweep.memory(own.move) + sweep.memory(seen)
         closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, stops, needed)
     return closed.programs[key]
 

@@ -369,7 +369,7 @@ class Streams:
             mine += [stream.starts[waits], stream.first_step[waits], stream.waiting[waits]]
             mine += [stream.at_work, stream.begun, *(np.asarray(leaf) for leaf in jax.tree.leaves(stream.state))]
         told = [array for arrays in self.group.gather_arrays(mine) for array in arrays]
-        arrays = {"spent": np.array(self.spent)}
+        arrays = {"spent": np.array(self.spent), "queue": np.array(self.engine.queue)}
         arrays |= dict(zip(("returned_starts", "returned_step", "returned"), self._returned, strict=True))
         if self.looks is not None:
             looks = self.looks
@@ -392,7 +392,8 @@ class Streams:
         treedef, names, kept = jax.tree.structure(self.engine.idle()), self._names(), []
         while f"stream{len(kept)}_at_work" in arrays:
             kept.append([arrays[f"stream{len(kept)}_{name}"] for name in names])
-        if len(kept) == len(self._waiting) and len(kept[0][names.index("at_work")]) == self.lanes:
+        alike = len(kept) == len(self._waiting) and int(arrays["queue"]) == self.engine.queue
+        if alike and len(kept[0][names.index("at_work")]) == self.lanes:
             for i, (starts, first_step, waiting, at_work, begun, *leaves) in enumerate(kept[self._mine]):
                 stream = self._idle()
                 stream.fill(starts, first_step, waiting)

@@ -67,7 +67,8 @@ class Width:
         """
         if self.streams is None:
             lanes, tier = self._wanted(together, nfev)
-            yield from self._change((lanes, tier if self._kept is None else self.tier), goes_on)
+            keeps = self._kept is not None and any(self._tiers)  # else another device goes on, which has no tiers
+            yield from self._change((lanes, self.tier if keeps else tier), goes_on)
             if self._kept is not None and self.streams is not None:
                 self.streams.load(self._kept)
                 self._kept = None
