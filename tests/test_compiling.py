@@ -32,7 +32,7 @@ def opened(monkeypatch):
         return real(*args)
 
     monkeypatch.setattr(opening, "open_streams", noted)
-    monkeypatch.setattr(devices, "tiers", lambda cost, platform: (AT, 2 * AT))
+    monkeypatch.setattr(devices, "tiers", lambda cost, numbers, platform: (AT, 2 * AT))
     return seen
 
 
@@ -82,7 +82,7 @@ def test_a_tick_at_a_time_is_a_chunk(monkeypatch, local, x64):
         return jnp.sum((x - 0.2) ** 2) + jnp.prod(jnp.cos(x))
 
     few = jg.minimize(shifted, [(-3.0, 4.0)] * 3, **options)
-    monkeypatch.setattr(devices, "tiers", lambda cost, platform: (0, devices.SOON))
+    monkeypatch.setattr(devices, "tiers", lambda cost, numbers, platform: (0, devices.SOON))
     chunks = jg.minimize(shifted, [(-3.0, 4.0)] * 3, **options)
     assert abs(few.fun - chunks.fun) < (1e-12 if x64 else 1e-5) and few.nstarts == chunks.nstarts
     assert np.allclose(few.x, chunks.x, atol=1e-6 if x64 else 1e-3)
@@ -101,8 +101,9 @@ def test_small_arrays_as_two():
 def test_how_long_depends_on_the_cost():
     assert devices.soon(100, "cpu") == devices.SOON and devices.soon(100, "gpu") == 0
     assert devices.soon(4000, "cpu") == devices.SOON_COST / 4000 and devices.soon(1e5, "cpu") == 0
-    assert devices.tiers(100, "cpu") == (devices.STEPPED, devices.SOON) and devices.tiers(100, "gpu") == (0, 0)
-    assert devices.tiers(1e5, "cpu") == (devices.SOON, devices.SOON)  # a tick at a time, and then to run fast
+    assert devices.tiers(100, 30, "cpu") == (devices.STEPPED, devices.SOON) and devices.tiers(100, 30, "gpu") == (0, 0)
+    assert devices.tiers(1e5, 30, "cpu") == (devices.SOON, devices.SOON)  # a tick at a time, and then to run fast
+    assert devices.tiers(1e5, 1500, "cpu") == (2000, 2000) and devices.tiers(100, 1e4, "cpu") == (0, devices.SOON)
 
 
 def test_an_option_that_the_compiler_does_not_know_is_left_out(monkeypatch):

@@ -228,7 +228,7 @@ def levels(
             numbers += 5 * lagrangian.packed_size(problem.structure.n, subject.rows.m)
             check_constrained(search, group)
         width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
-        fit, tiers = isinstance(lanes, str), hardware.tiers(cost, given[0].platform)
+        fit, tiers = isinstance(lanes, str), hardware.tiers(cost, numbers, given[0].platform)
         needs = opening.Needs(pairs=min(width, looks.PAIRS))
         if isinstance(sequence, Adaptive):
             points = looks.width(width, cost, given[0].platform)

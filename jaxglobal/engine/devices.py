@@ -21,6 +21,8 @@ MOST_LANES = {"cpu": 256, "gpu": 16384, "tpu": 16384}
 ACCELERATOR_MEMORY = 2**30  # bytes of lanes on an accelerator
 SOON = 2**15  # evaluations that a search makes at most with a program that is compiled soon, on a CPU
 STEPPED = 2**12  # evaluations that it makes a tick at a time: a small search has ended by then
+STEPPED_NUMBERS = 3e6  # of its lanes in these, at most: a tick of large ones is slow as it is compiled soon
+LEAST_STEPPED = 1024  # evaluations: fewer are not worth a program of their own
 SOON_COST = 2e7  # multiplications in these, at most: some 0.04 s more than by the program that runs fast
 LEAST_SOON = 4096  # evaluations: fewer are not worth compiling twice, as many a search would go on beyond them
 SHARE = 0.5  # of a device's memory that compiled programs may take
@@ -70,15 +72,17 @@ def soon(cost: float, platform: str) -> float:
     return most if platform == "cpu" and most >= LEAST_SOON else 0
 
 
-def tiers(cost: float, platform: str) -> tuple[float, float]:
+def tiers(cost: float, numbers: float, platform: str) -> tuple[float, float]:
     """The evaluations after which a search leaves the first tier, and the second; see `compiling.Tier`.
 
-    A dear function has no second tier: a call from Python costs little beside it, and a slow program much.
+    A dear function has no second tier: a call from Python costs little beside it, and a slow program much. Of large
+    lanes the first one is short. cost: as for `soon`. numbers: that a lane holds.
     """
     if platform != "cpu":
         return 0, 0
-    most = soon(cost, platform)
-    return (STEPPED, most) if most else (SOON, SOON)
+    most, stepped = soon(cost, platform), STEPPED_NUMBERS / numbers
+    first = min(stepped if stepped >= LEAST_STEPPED else 0, STEPPED if most else SOON)
+    return first, max(first, most)
 
 
 def fewer_lanes(lanes: int, needed: float, memory: float) -> int:

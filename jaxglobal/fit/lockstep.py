@@ -68,7 +68,7 @@ class Lockstep:
             point = jnp.take_along_axis(points, i[None, None], axis=0)[0]
             chosen.append(jnp.where((k == 0) | jnp.isfinite(jnp.min(left, axis=0)), point, jnp.nan))
             if k == 0:
-                around = jnp.min(jnp.concatenate([values, values[:1] + jnp.inf])[self._near], axis=1)
+                around = lowest_near(values, self._near)
                 left = jnp.where(values <= around, values, jnp.inf)
             left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
         rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), self._most)
@@ -159,6 +159,16 @@ class Lockstep:
         """Parameters, costs, the triangular factors of the Jacobians, evaluations and statuses, lanes first."""
         R, _, _ = triangular(*self._reg.jacobian(data, state.p))
         return state.p.T, state.f, jnp.moveaxis(R, -1, 0), state.nfev, state.status
+
+
+def lowest_near(values: Any, near: np.ndarray) -> Any:
+    """(G, L) The lowest of the values, (G, L), of the neighbours of each, (G, K), one neighbour of all at a time.
+
+    A neighbour G is none. All at once would take K times the memory: gigabytes for ten thousand starts.
+    """
+    beside = jnp.concatenate([values, values[:1] + jnp.inf])
+    columns, lowest = jnp.asarray(near.T), jnp.full_like(values, jnp.inf)
+    return lax.fori_loop(0, len(columns), lambda k, low: jnp.minimum(low, beside[columns[k]]), lowest)
 
 
 def _dot(equation: str, a: Any, b: Any) -> Any:
