@@ -4,8 +4,9 @@
 
 Each function is new at every call (the same formula, traced and compiled anew), of which there are 7; medians, and the
 processor's seconds, which on a busy machine say more than the clock. Beside `minimize`: one local search of SciPy's
-L-BFGS-B on a jitted `value_and_grad`, from the middle of the box; and `minimize` with chunks from the beginning, and
-without any programs that are compiled soon, as it is for dear functions. "again" is a second call of the same function.
+L-BFGS-B on a jitted `value_and_grad`, from the middle of the box; and `minimize` in chunks from the first
+evaluation, compiled soon where the function is cheap, or all compiled to run fast. "again" is a second call of the same
+function.
 
 With --programs: the programs of 8 lanes alone, a tick at a time, as a chunk compiled soon, and as one compiled to run
 fast: seconds of the processor to compile what knows the function, and for 512 searches, and the memory maps that the
@@ -76,7 +77,7 @@ def scipy_once(fun: Callable[..., Any], box: Any) -> Any:
 
 def first_answers() -> list[dict[str, Any]]:
     """A row a function."""
-    rows, soon, few, number = [], devices.soon, devices.STEPPED, 0
+    rows, tiers, number = [], devices.tiers, 0
     jg.minimize(lambda x: x[0] ** 4, [(-1.0, 1.0)], progress=False)  # what every first search needs
     for name, (fun, box) in PROBLEMS.items():
         took: dict[str, list[tuple[float, float]]] = {
@@ -93,11 +94,11 @@ def first_answers() -> list[dict[str, Any]]:
             took["minimize"].append(timed(lambda f=unseen[0], search=search: search(f))[:2])
             *again, result = timed(lambda f=unseen[0], search=search: search(f))
             took["again"].append((again[0], again[1]))
-            devices.STEPPED = 0
+            devices.tiers = lambda cost, numbers, platform: (0, devices.soon(cost, platform))
             took["chunks"].append(timed(lambda f=unseen[3], search=search: search(f))[:2])
-            devices.STEPPED, devices.soon = few, lambda cost, platform: 0
+            devices.tiers = lambda cost, numbers, platform: (0, 0)
             took["fast"].append(timed(lambda f=unseen[1], search=search: search(f))[:2])
-            devices.soon = soon
+            devices.tiers = tiers
             took["scipy"].append(timed(functools.partial(scipy_once, unseen[2], box))[:2])
         row: dict[str, Any] = {"problem": name, "nfev": result.nfev}
         for way, times in took.items():
