@@ -173,9 +173,9 @@ def test_options_of_the_local_search():
             jg.BFGS(**options)
     with pytest.raises(TypeError, match="`cover` must be a jaxglobal.Grid, Halves or Sobol, .*; got 3"):
         jg.Adaptive(3)
-    learns = {"starts": jg.Adaptive(jg.Sobol())}
-    for call in (lambda: solve(jg.host(lambda x: 0.0), **learns), lambda: jg.Search([(-1, 1)], **learns)):
-        with pytest.raises(TypeError, match="`starts` must be plain where fun is not a JAX function.*give its cover"):
+    ends = {"starts": jg.Adaptive(jg.Sobol(), stop=True)}
+    for call in (lambda: solve(jg.host(lambda x: 0.0), **ends), lambda: jg.Search([(-1, 1)], **ends)):
+        with pytest.raises(TypeError, match="`starts` must be a jaxglobal.Adaptive with stop=False where fun is not"):
             call()
     with pytest.raises(TypeError, match="`ftol` must be a number; got True"):
         jg.BFGS(ftol=True)

@@ -24,7 +24,8 @@ MINIMA = np.array([[3, 2], [-2.805118, 3.131312], [-3.779310, -3.283186], [3.584
 
 
 def solve(fun, bounds=BOX, **options):
-    return jg.minimize(fun, bounds, **({"progress": False, "max_levels": 3} | options))
+    """From plain starts, whose searches are as many as there are points."""
+    return jg.minimize(fun, bounds, **({"progress": False, "max_levels": 3, "starts": jg.Grid()} | options))
 
 
 def check(result):
@@ -261,18 +262,22 @@ def told(search, k):
     return search.result()
 
 
-def test_ask_and_tell_in_any_order():
-    plain = solve(jg.host(himmelblau, jac=gradient), max_levels=4)
-    results = [told(jg.Search(BOX, max_levels=4), k) for k in (1, 3, 16, 100)]
+@pytest.mark.parametrize("starts", [jg.Grid(), "auto"], ids=["plain", "learning"])
+def test_ask_and_tell_in_any_order(starts):
+    limits = {"max_levels": 4} if starts != "auto" else {"max_levels": None}
+    plain = solve(jg.host(himmelblau, jac=gradient), starts=starts, **limits)
+    results = [told(jg.Search(BOX, starts=starts, **limits), k) for k in (1, 3, 16, 100)]
     for result in results:
         assert np.array_equal(result.x, plain.x) and (result.nfev, result.nstarts) == (plain.nfev, plain.nstarts)
         assert [m.count for m in result.minima] == [m.count for m in plain.minima]
-        assert result.status is plain.status is jg.Status.SAME
+        assert result.status is plain.status is jg.Status.SAME and len(result.minima) == 4
 
 
-def test_answers_that_come_late_and_partly():
-    plain = told(jg.Search(BOX, max_levels=4), 16)
-    search, rng, waiting = jg.Search(BOX, max_levels=4), np.random.default_rng(1), []
+@pytest.mark.parametrize("starts", [jg.Grid(), "auto"], ids=["plain", "learning"])
+def test_answers_that_come_late_and_partly(starts):
+    options = {"max_levels": 4, "starts": starts}
+    plain = told(jg.Search(BOX, **options), 16)
+    search, rng, waiting = jg.Search(BOX, **options), np.random.default_rng(1), []
     while not search.done:
         points = search.ask(16)
         waiting += zip(points.ids, points.x, strict=True)
@@ -282,6 +287,52 @@ def test_answers_that_come_late_and_partly():
         search.tell([himmelblau(x) for x in xs], np.array([gradient(x) for x in xs]), ids)
         assert search.result().fun <= min(himmelblau(x) for x in xs)
     assert np.array_equal(search.result().x, plain.x) and search.result().nfev == plain.nfev
+
+
+def test_starts_that_learn():
+    """A look costs a simulator one call, where a point of a search costs five; gradients are looked at of these alone.
+
+    One of many minima is found, where the searches from every point of a grid take twenty times as many calls.
+    """
+    made = []
+
+    def rastrigin(x):
+        made.append(np.array(x))
+        return 30 + float(np.sum((x - 0.7) ** 2 - 10 * np.cos(2 * np.pi * (x - 0.7))))
+
+    box = [(-4.0, 5.12)] * 3
+    result = jg.minimize(jg.host(rastrigin), box, progress=False)
+    assert result.success and result.fun < 1e-9 and "the evidence speaks" in result.message
+    assert len(made) == result.calls.made < 5 * result.nfev < 40_000
+    limited = jg.minimize(jg.host(rastrigin), box, progress=False, max_evals=700)
+    assert limited.status is jg.Status.MAX_EVALS and limited.nfev == 700
+
+    def look(x):
+        seen.append(x.value_only)
+        slopes = 2 * (x.x - 0.7) + 20 * np.pi * np.sin(2 * np.pi * (x.x - 0.7))
+        return np.where(x.value_only[:, None], np.nan, slopes)
+
+    seen, search = [], jg.Search(box)
+    while len(points := search.ask(50)):
+        search.tell([rastrigin(x) for x in points.x], look(points), points.ids)
+    assert search.result().success and search.result().fun < 1e-12
+    values = sum(int(np.sum(one)) for one in seen)
+    assert values > 2000
+    assert search.result().nfev == sum(map(len, seen)) - values + (values + 1) // 2
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_looks_of_a_function_that_fails(vectorized):
+    """Points where it raises or is not finite are no starts, whether calls are made one by one or all at once."""
+
+    def half(x):
+        if not vectorized and x[0] > 0:
+            raise ArithmeticError("outside the model")
+        a, b = x[..., 0], x[..., 1]
+        return np.where(a > 0, np.nan, (a**2 + b - 11) ** 2 + (a + b**2 - 7) ** 2)
+
+    result = jg.minimize(jg.host(half, vectorized=vectorized), BOX, progress=False, max_evals=1500)
+    assert result.fun < 1e-6 and result.x[0] <= 0
 
 
 def test_one_point_at_a_time():

@@ -33,10 +33,12 @@ class Points(NamedTuple):
     Attributes:
         ids: (k,) a number for each, to tell its value by.
         x: the points, in the structure of x with a leading axis of k.
+        value_only: (k,) where no local search is, so that gradients told there are not looked at.
     """
 
     ids: np.ndarray
     x: Any
+    value_only: Any = None
 
     def __len__(self) -> int:
         """The number of points."""
@@ -48,9 +50,9 @@ class Search:
 
     Ask for points and tell their values and gradients, in any order, late, and partly: the local searches whose points
     are still out stand still, the others go on. The arguments are those of `minimize`, without fun and args; `lanes` is
-    the number of local searches side by side, and so the most points that can be out at a time. x has float64 numbers
-    unless the box or x0 has others. noise: the error of a value, where it is more than rounding. checkpoint: a file
-    that keeps the state; `tag` says which function it is for.
+    the number of local searches side by side. At points with `value_only`, from which no search begins yet, the value
+    is enough: any gradient will do. x has float64 numbers unless the box or x0 has others. noise: the error of a value,
+    where it is more than rounding. checkpoint: a file that keeps the state; `tag` says which function it is for.
 
     constraints: `Constraint(None, lower, upper)` of rows that are told with each value, in the shape of these bounds;
     beside it in a list, or alone, constraints as `minimize` takes them, whose functions of x are evaluated here. Where
@@ -108,7 +110,7 @@ class Search:
         noise = read_noise(noise)
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
-        sequence = adaptive.plain(starts, int(np.sum(problem.free)), seed)
+        sequence = adaptive.told(starts, int(np.sum(problem.free)), seed)
         n, dtype = problem.structure.n, problem.structure.dtype
         self._rows, subject = told_rows.read(constraints, problem.structure, (problem.lower, problem.upper)), None
         search = methods.read(local, n)
@@ -151,10 +153,10 @@ class Search:
         if k is not None and (isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1):
             raise ValueError(f"`k` must be a whole number of at least 1; got {k!r}.")
         self._go_on()
-        ids, x, _ = self._lanes.ask(1 if k is None else int(k))
+        ids, x, _, value_only = self._lanes.ask(1 if k is None else int(k))
         self._last = ids
         if k is not None:
-            return Points(ids, self._structure.point(x))
+            return Points(ids, self._structure.point(x), value_only)
         return self._structure.point(x[0]) if len(ids) else None
 
     def tell(self, f: Any, g: Any, ids: Any = None, *, constraints: Any = None, jacobian: Any = None) -> None:
@@ -240,5 +242,6 @@ class Search:
 
     def _go_on(self) -> None:
         """Advances what has been told, as long as there is no point to give away."""
-        while not self._levels.ended and not len(self._lanes.open_lanes) and self._lanes.movable:
+        lanes = self._lanes
+        while not self._levels.ended and lanes.movable and (lanes.news or not lanes.waiting):
             self._levels.step()

@@ -84,7 +84,7 @@ def minimize(
             noisy models; "auto" takes one of the first two by the number of variables.
         same: stop after so many levels in a row with the same best value; None: by the evidence (how long ago and how
             often the best value was found, and a last look at fresh points), which `message` says; with starts that
-            do not learn after four levels; with `unseen`, not by this rule.
+            do not learn (`Grid()`) after four levels; with `unseen`, not by this rule.
         fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype).
         frtol: see fatol.
         max_time: wall-clock seconds from the call, compilation included.
@@ -211,8 +211,7 @@ def levels(
     if target is not None:  # as the lanes will see it
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
-    # Without a gradient a point costs as much as several.
-    read = adaptive.plain if isinstance(fun, Host) else adaptive.read
+    read = adaptive.told if isinstance(fun, Host) else adaptive.read
     sequence = read(starts, int(np.sum(problem.free)), seed)
     search = methods.read(local, problem.structure.n)
     if isinstance(fun, Host):
@@ -249,7 +248,7 @@ def levels(
     kept = checkpoints.keep(checkpoint, lambda: known.identity, args, box, guesses, rules, options, group)
     return Levels(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
-        group, given[0].platform if isinstance(lanes, str) else "any", tiers, subject,
+        group, given[0].platform if isinstance(lanes, str) and not isinstance(fun, Host) else "any", tiers, subject,
     )  # fmt: skip
 
 

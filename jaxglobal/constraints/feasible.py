@@ -5,7 +5,8 @@ that compares values (pools, scans, evolutions, minima, stopping) works under co
 infeasible point for an answer.
 
 A row's violation is measured in its own scale, abs(bound) + abs(gradient) times the width of the box, which no unit
-changes; and some eps of what the row changes across the box, where it changes the least, are no violation.
+changes; a gradient that is far steeper than usual (that of sqrt(x) near 0) counts no more than `STEEPEST` usual ones.
+Some eps of what the row changes across the box, where it changes the least, are no violation.
 
 [D] K. Deb, An efficient constraint handling method for genetic algorithms, Comput. Methods Appl. Mech. Eng. 186 (2000).
 """
@@ -20,6 +21,7 @@ from jaxglobal.constraints import kkt
 from jaxglobal.constraints.kkt import Frame
 
 WORST = 1e6  # violations beyond it are alike
+STEEPEST = 1e3  # times the usual slope of a row across the box, is what its slope counts for at most
 ROUNDING = 64.0  # eps of a row's scale: its rounding error
 
 
@@ -47,7 +49,16 @@ def scales(c: Any, J: Any, frame: Frame, xp: Any = np) -> Any:
     xp: jnp where it is traced.
     """
     bound = xp.where(kkt.at_upper(c, frame, xp), frame.upper, frame.lower)
-    return xp.abs(xp.where(xp.isfinite(bound), bound, 0)) + xp.abs(J) @ frame.width + frame.spread
+    slope = xp.minimum(xp.abs(J) @ frame.width, frame.steepest)
+    return xp.abs(xp.where(xp.isfinite(bound), bound, 0)) + slope + frame.spread
+
+
+def steepest(size: Any, xp: Any = np) -> Any:
+    """(m,) What the slopes of rows count for at most. size: (m,) one over the usual ones, 1 where these are not known.
+
+    xp: jnp where it is traced.
+    """
+    return xp.where(size == 1, xp.inf, STEEPEST / size)
 
 
 def violations(c: Any, J: Any, frame: Frame, least: Any, xp: Any = np) -> Any:

@@ -88,6 +88,9 @@ class ConstrainedHostLanes(ToldLanes, HostLanes):
     def _tell(self, point: Point) -> None:
         """See `HostLanes`."""
         told = np.full(1 + self._m, np.nan) if np.ndim(point.f) == 0 else point.f
+        if np.any(self.value_only([point.ident])):
+            self.tell_look(point.ident, told)
+            return
         slopes = np.zeros((1 + self._m, len(point.x)))
         if np.all(np.isfinite(told)):
             for i, differences in point.differences.items():

@@ -52,6 +52,8 @@ class Frame(NamedTuple):
     upper: Any
     spread: Any = 0.0
     """(m,) What rows that depend on whole numbers alone change by, 0 of the others."""
+    steepest: Any = np.inf
+    """(m,) What a slope across the box counts for at most, in the scale of a row."""
 
     @property
     def width(self) -> Any:

@@ -132,6 +132,7 @@ class Packing:
 
     def _held(self, x: jax.Array, sizes: Sizes, frame: Frame) -> Frame:
         """The box and the bounds of the rows around x, (n,), which holds its whole numbers."""
+        frame = frame._replace(steepest=feasible.steepest(sizes.size[1:], jnp))
         if not np.any(self.whole):
             return frame
         low, high = (jnp.where(self.whole, x, side) for side in (frame.low, frame.high))

@@ -77,8 +77,13 @@ class Subject:
         lowest = np.zeros(len(some))
         lowest[some] = np.nanmin(slopes[:, some], axis=0)
         self.least = feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:]
-        self.measured = True
+        self.use(self.size)
         return SAMPLE
+
+    def use(self, size: np.ndarray) -> None:
+        """Goes on with these scales, (1 + m,)."""
+        self.size, self.measured = size, True
+        self.frame = self.frame._replace(steepest=feasible.steepest(size[1:]))
 
     def frame_at(self, x: np.ndarray) -> Frame:
         """The box and the bounds of the rows for a search from x, (n,), which holds its whole numbers."""
@@ -158,7 +163,9 @@ class Subject:
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         self.known = arrays["known_x"], arrays["known_f"], arrays["known_rank"]
-        self.size, self.least, self.measured = arrays["sizes"], arrays["least"], bool(arrays["measured"])
+        if arrays["measured"]:
+            self.use(arrays["sizes"])
+        self.least = arrays["least"]
         self.frame, self.barren = self.frame._replace(spread=arrays["spread"]), arrays["barren"]
         self.exact.load(arrays)
 

@@ -136,7 +136,7 @@ class Subjects:
             }[name]
             of_box = 0 if self.box.ndim == 3 else None
             own = [0] * self.args + [None] * (len(self.leaves) - self.args)
-            frame: Any = Frame(of_box, of_box, 0, 0, None)
+            frame: Any = Frame(of_box, of_box, 0, 0, None, None)
             run = jax.vmap(getattr(self, f"_{name}"), in_axes=(frame, own, *[0] * len(given)))
             run = self.closed.safe(run, jax.default_backend())
             with jax.enable_x64(dtype == np.float64):

@@ -33,11 +33,24 @@ class Asked(NamedTuple):
         ids: (k,) a number for each, to tell its value by.
         x: (k, n) the points.
         problem: (k,) the problem of each; 0 where there is one.
+        value_only: (k,) whether no search is there, so that a gradient is not looked at.
     """
 
     ids: np.ndarray
     x: np.ndarray
     problem: np.ndarray
+    value_only: np.ndarray
+
+
+class Look(NamedTuple):
+    """A point of which the value alone is wanted."""
+
+    x: np.ndarray
+    """(n,)"""
+    number: int
+    problem: int
+    told: np.ndarray
+    """(1,), or (1 + m,) under m constraints: what was told there."""
 
 
 @functools.lru_cache(256)
@@ -80,6 +93,9 @@ class AskedLanes:
         self._ids = np.full(lanes, -1, np.int64)  # of the point that has been asked, -1 where it has not
         self._told = np.zeros(lanes, bool)
         self._f, self._g = np.zeros(lanes, dtype), np.zeros((lanes, n), dtype)
+        self._looks: list[Look] = []  # that nobody has been asked for
+        self._looking: dict[int, Look] = {}  # that are out, by the number of the point
+        self._looked: list[Look] = []  # that were told
 
     @property
     def room(self) -> int:
@@ -89,7 +105,8 @@ class AskedLanes:
     @property
     def busy(self) -> bool:
         """Whether a start waits or a lane is at work."""
-        return bool(self.queue) or bool(np.any(self.at_work[:, 0] >= 0))
+        looking = bool(self._looks or self._looking or self._looked)
+        return looking or bool(self.queue) or bool(np.any(self.at_work[:, 0] >= 0))
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """Takes starts, as `Streams.deal`."""
@@ -112,7 +129,17 @@ class AskedLanes:
     @property
     def movable(self) -> bool:
         """Whether a run would change anything: something has been told, or no lane is at work."""
-        return bool(np.any(self._told)) or not self.busy
+        return bool(np.any(self._told)) or self.news or not self.busy
+
+    @property
+    def news(self) -> bool:
+        """Whether values at points from which no search begins have been told since the last run."""
+        return bool(self._looked)
+
+    @property
+    def waiting(self) -> int:
+        """The points that nobody has been asked for."""
+        return len(self.open_lanes) + len(self._looks)
 
     @property
     def open_lanes(self) -> np.ndarray:
@@ -121,14 +148,37 @@ class AskedLanes:
 
     def ask(self, k: int) -> Asked:
         """Up to k points that nobody has been asked for."""
-        return self.give(self.open_lanes[:k])
+        searched = self.give(self.open_lanes[:k])
+        count = min(k - len(searched.ids), len(self._looks))
+        if count <= 0:
+            return searched
+        looks, self._looks = self._looks[:count], self._looks[count:]
+        ids = self._serial + np.arange(count)
+        self._serial += count
+        self._looking.update(zip(ids.tolist(), looks, strict=True))
+        x, of = np.array([look.x for look in looks]), np.array([look.problem for look in looks], np.int64)
+        return Asked(
+            np.concatenate([searched.ids, ids]),
+            np.concatenate([searched.x, x]),
+            np.concatenate([searched.problem, of]),
+            np.arange(len(searched.ids) + count) >= len(searched.ids),
+        )
+
+    def look(self, points: np.ndarray, number: np.ndarray, problem: Any = 0) -> None:
+        """Asks for the values at points, (k, n), from which no search begins, as `Streams.look`."""
+        of = np.broadcast_to(problem, len(points))
+        points = points.astype(self.dtype)
+        self._looks += [Look(*one, np.zeros(0)) for one in zip(points, number.tolist(), of.tolist(), strict=True)]
+
+    def know(self, known: Any) -> None:
+        """Searches of which points are told do not end at known minima."""
 
     def give(self, chosen: np.ndarray) -> Asked:
         """The points of these open lanes, from now on out."""
         self._ids[chosen] = self._serial + np.arange(len(chosen))
         self._serial += len(chosen)
         x = np.asarray(self.lane.trial)[:, chosen].T.copy()
-        return Asked(self._ids[chosen], x, np.maximum(self.at_work[chosen, 1], 0))
+        return Asked(self._ids[chosen], x, np.maximum(self.at_work[chosen, 1], 0), np.zeros(len(chosen), bool))
 
     def tell(self, ids: Sequence[int] | np.ndarray, f: np.ndarray, g: np.ndarray) -> None:
         """Takes values, (k,), and gradients, (k, n), at asked points; those of searches that were cut are dropped.
@@ -137,11 +187,24 @@ class AskedLanes:
             ValueError: a point was never asked, or has been told before.
         """
         lanes, known = self.lanes_of(ids)
+        for ident, value, alone in zip(ids, f, self.value_only(ids), strict=True):
+            if alone:
+                self.tell_look(int(ident), np.array([value]))
         self._told[lanes], self._f[lanes], self._g[lanes] = True, f[known], g[known]
         self.spent = self.spent.add(len(lanes), ticks=len(lanes))
         for lane in lanes:
             if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):
                 self.best = float(self._f[lane]), np.asarray(self.lane.trial)[:, lane].copy(), self._g[lane].copy()
+
+    def value_only(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(k,) Which of these points no search is at."""
+        return np.array([int(number) in self._looking for number in ids], bool)
+
+    def tell_look(self, ident: int, told: np.ndarray) -> None:
+        """Takes what was told at a point where no search is."""
+        look = self._looking.pop(ident)._replace(told=told)
+        self._looked.append(look)
+        self.spent = self.spent.add(values=1)
 
     @property
     def untouched(self) -> bool:
@@ -162,7 +225,7 @@ class AskedLanes:
         where = {int(number): lane for lane, number in enumerate(self._ids) if number >= 0}
         known = np.array([int(number) in where for number in ids], bool)
         lanes = np.array([where[int(number)] for number in ids[known]], np.int64)
-        if np.any(self._told[lanes]) or len(set(lanes)) < len(lanes):
+        if np.any(self._told[lanes]) or len(np.unique(ids)) < len(ids):
             raise ValueError("`ids` must be told once; one of them has been told before.")
         return lanes, known
 
@@ -177,7 +240,12 @@ class AskedLanes:
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
     ) -> minima.Ended:
-        """Advances the lanes that have been told, by one evaluation; returns the searches that ended."""
+        """Advances the lanes that have been told, by one evaluation; returns the searches that ended.
+
+        Or, where only values were asked for, those that were told.
+        """
+        if self.news:
+            return self._seen_alone()
         if not np.any(self._told):
             return self._ended(np.zeros(0, np.int64))
         advance = advance_of(self._program, self._own)
@@ -191,8 +259,28 @@ class AskedLanes:
         self._ids[self._told] = -1
         done = np.flatnonzero(self._told & (np.asarray(self.lane.status)[0] != LocalStatus.RUNNING))
         self._told[:] = False
-        ended = self._ended(done)
-        self.at_work[done] = -1
+        return self._release(self._over(done))
+
+    def _seen_alone(self) -> minima.Ended:
+        """The points at which no search is that were told, as ended."""
+        looked, self._looked = self._looked, []
+        x, f = np.array([look.x for look in looked]), self._looked_at(looked)
+        number, problem = (np.array([look[i] for look in looked], np.int64) for i in (1, 2))
+        status, once = np.full(len(looked), int(LocalStatus.RUNNING)), np.ones(len(looked), np.int64)
+        return minima.Ended(x, np.where(np.isfinite(f), f, np.inf).astype(self.dtype), number, status, once, problem)
+
+    def _looked_at(self, looked: list[Look]) -> np.ndarray:
+        """(k,) The values of points."""
+        return np.array([look.told[0] for look in looked])
+
+    def _over(self, lanes: np.ndarray) -> np.ndarray:
+        """Those of these lanes, whose local search has converged or given up, that ask for nothing more."""
+        return lanes
+
+    def _release(self, lanes: np.ndarray) -> minima.Ended:
+        """The searches of these lanes, which take the next starts."""
+        ended = self._ended(lanes)
+        self.at_work[lanes] = -1
         self._fill()
         return ended
 
@@ -214,6 +302,10 @@ class AskedLanes:
     def drop(self, problems: np.ndarray) -> minima.Ended:
         """As `Streams.drop`; points of these problems that were asked are dropped."""
         self.queue = [start for start in self.queue if start[3] not in problems]
+        self._looks, self._looked = (
+            [look for look in kept if look.problem not in problems] for kept in (self._looks, self._looked)
+        )
+        self._looking = {ident: look for ident, look in self._looking.items() if look.problem not in problems}
         works = (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
         ended = self._ended(np.flatnonzero(works & (np.asarray(self.lane.nfev)[0] > 0)), LocalStatus.CUT)
         self.at_work[works], self._ids[works], self._told[works] = -1, -1, False
@@ -222,6 +314,10 @@ class AskedLanes:
 
     def cut(self) -> minima.Ended:
         """Ends the searches at work where they are; starts that wait, and points that were asked, are dropped."""
+        if self._looked:  # and so no search
+            values = self._seen_alone()
+            self._clear()
+            return values
         begun = np.flatnonzero((self.at_work[:, 0] >= 0) & (np.asarray(self.lane.nfev)[0] > 0))
         ended = self._ended(begun, LocalStatus.CUT)
         self._clear()
@@ -232,7 +328,8 @@ class AskedLanes:
         fields: Any = zip(*self.queue, strict=True) if self.queue else ((), (), (), ())
         starts, first_step, number, problem = (np.array(field) for field in fields)
         f, x, g = self.best or (np.inf, np.zeros(self.n), np.zeros(self.n))
-        arrays = {
+        looks = [*self._looking.values(), *self._looks]
+        arrays = self._pack(looks, "look") | self._pack(self._looked, "looked") | {
             "spent": np.array(self.spent), "serial": np.array(self._serial),
             "at_work": self.at_work, "first_step": self.first_step,
             "told": self._told, "f": self._f, "g": self._g, "best_f": np.array(f), "best_x": x, "best_g": g,
@@ -240,8 +337,23 @@ class AskedLanes:
         }  # fmt: skip
         return arrays | {f"lane{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(self.lane))}
 
+    def _pack(self, looks: list[Look], name: str) -> dict[str, np.ndarray]:
+        """Such points as arrays of these names."""
+        x, told = (np.array([look[i] for look in looks]) if looks else np.zeros((0, 0)) for i in (0, 3))
+        of = np.array([[look.number, look.problem] for look in looks], np.int64).reshape(-1, 2)
+        return {f"{name}_x": x, f"{name}_of": of, f"{name}_told": told}
+
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
+        self._looks, self._looked = (
+            [
+                Look(x.astype(self.dtype), int(number), int(problem), told)
+                for x, (number, problem), told in zip(
+                    *(arrays[f"{name}_{part}"] for part in ("x", "of", "told")), strict=True
+                )
+            ]
+            for name in ("look", "looked")
+        )
         self.spent = Spent(*(int(count) for count in arrays["spent"]))
         # An answer to an earlier process, also of a point that was asked since, is known as one, and dropped.
         self._serial = max(int(arrays["serial"]), time.time_ns() // 1000)

@@ -90,15 +90,28 @@ class HostLanes(AskedLanes):
     ) -> minima.Ended:
         """Advances the lanes whose calls are done, and makes calls for some tens of milliseconds."""
         ended = super().run(rules, drain)
-        asked = self.ask(self.lanes if allowed is None else max(allowed - len(self._points), 0))
-        for ident, x, problem in zip(asked.ids, asked.x, asked.problem, strict=True):
-            self._begin(int(ident), x, int(problem))
+        asked = self.ask(self._affordable(allowed))
+        for ident, x, problem, value_only in zip(*asked, strict=True):
+            if value_only:
+                point = self._points[int(ident)] = Point(int(ident), int(problem), x, {})
+                point.g = np.zeros_like(x)
+                self._tasks.append((int(ident), "value", x))
+            else:
+                self._begin(int(ident), x, int(problem))
         until = time.perf_counter() + CHUNK_TIME
         while self._points and time.perf_counter() < until:
             told = self._call_all() if self._host.vectorized else self._call(until - time.perf_counter())
             if told and not isinstance(self._workers, Inline):
                 break
         return ended
+
+    def _affordable(self, allowed: int | None) -> int:
+        """Points that may be asked for now, of so many evaluations; no more calls than points in all lanes take."""
+        if not self._looks and not self._looking:
+            return self.lanes if allowed is None else max(allowed - len(self._points), 0)
+        most = self.lanes * (1 + 2 * self._structure.n) - len(self._points)
+        left = math.inf if allowed is None else self.spent.values_within(allowed) - len(self._points)
+        return int(max(min(most, left), 0))
 
     def save(self) -> dict[str, np.ndarray]:
         """As `AskedLanes.save`, with the counts of the calls."""

@@ -193,9 +193,10 @@ class GuidedDealer(Dealer):
 
     def take(self, level: int, ended: Ended) -> np.ndarray | None:
         """See `Dealer`; even starts are those at random points of the cells of the cover."""
-        self._ended.append(ended)
+        if len(ended.f):
+            self._ended.append(ended)
         if level == 0:
-            self._ended = [lowest(join(self._ended), POOL)]
+            self._ended = [lowest(join(self._ended), POOL)] if self._ended else []
             return super().take(level, ended)
         if self._block is None:
             raise RuntimeError("a search has ended though no block of starts is under way.")

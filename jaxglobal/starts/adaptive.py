@@ -557,6 +557,13 @@ def plain(given: Any, n: int, seed: int) -> Starts:
     return designs.read(given, n, seed)
 
 
+def told(given: Any, n: int, seed: int) -> Starts:
+    """The sequence for `starts=` where values are told: searches of such points do not end at known minima."""
+    if isinstance(given, Adaptive) and given.stop:
+        raise TypeError("`starts` must be a jaxglobal.Adaptive with stop=False where fun is not a JAX function.")
+    return read(given, n, seed)
+
+
 def read(given: Any, n: int, seed: int) -> Starts:
     """The sequence for `starts=`, for n free variables."""
     sequence = designs.read(given, n, seed)
