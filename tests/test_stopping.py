@@ -165,3 +165,20 @@ def test_a_likelihood_in_float32_ends_by_its_evidence():
         result = jg.minimize(loss, [(-3, 2), (-2, 3), (-4, 1)], max_evals=50_000, progress=False)
     assert result.status is jg.Status.SAME and result.nfev < 5000
     np.testing.assert_allclose(result.x, [0.3917, 0.8467, -4], atol=0.01)
+
+
+def test_the_evidence_does_not_depend_on_units():
+    """Where all values lie within the default `fatol`, not every search has ended at the best one."""
+
+    def schwefel(x, unit):
+        y = x - 60
+        return -unit * jnp.sum(y * jnp.sin(jnp.sqrt(jnp.abs(y))))
+
+    box = [(-500, 500)] * 3
+    plain, small, none = (
+        jg.minimize(schwefel, box, unit, fatol=fatol, progress=False)
+        for unit, fatol in ((1.0, 1e-8), (1e-12, 1e-8), (1e-12, 1e-3))
+    )
+    assert plain.success and small.success and np.isclose(small.fun, 1e-12 * plain.fun, rtol=1e-5, atol=0)
+    assert 0.7 < small.nfev / plain.nfev < 1.4
+    assert none.nfev < 0.7 * plain.nfev  # as was asked

@@ -193,6 +193,8 @@ class Course(NamedTuple):
     """() Points of the last look whose searches are under way."""
     chosen: np.ndarray
     """() Searches that a last look may begin."""
+    scale: np.ndarray
+    """() How far values of candidates lie above the best, in the median; infinite until that is known."""
 
 
 def begin(n: int) -> Course:
@@ -202,7 +204,7 @@ def begin(n: int) -> Course:
     return Course(
         hops.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
         none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
-        np.zeros(0), np.zeros((), bool), stopping.no_evidence(), zero, zero,
+        np.zeros(0), np.zeros((), bool), stopping.no_evidence(), zero, zero, np.full((), np.inf),
     )  # fmt: skip
 
 
@@ -254,7 +256,8 @@ class Guide:
         """The evidence with searches that ended at x and f, so many of them from fresh starts. pool: after them."""
         spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
         best = min(lowest_of(pool), float(course.evidence.f))
-        tolerance = stopping.tolerance(self._rules, best, self._eps, spread) if math.isfinite(best) else 0.0
+        known = math.isfinite(best)
+        tolerance = stopping.tolerance(self._rules, best, self._eps, spread, float(course.scale)) if known else 0.0
         known = len(course.pool.f) and len(pool.f)
         moved = float(np.max(np.abs(pool.x[0] - course.pool.x[0]))) if known else math.inf
         side = 2 * stopping.cell_side(self._eps)  # within which two ends are one minimum
@@ -339,7 +342,7 @@ class Guide:
         if course.step == SEARCH or self.tried.pure:
             self.tried.add(course.x)
         if course.step in (SCREEN, SCAN):
-            self.course = self._scan(course, f)
+            self.course = self._scan(self._scaled(course, f) if course.step == SCREEN else course, f)
         elif course.step == EXCHANGE:
             self.course = self._choose(course, f)
         elif course.step == SEARCH:
@@ -348,6 +351,14 @@ class Guide:
             self.course = self._looked(course, f)
         else:
             self.course = self._evolved(course, f)
+
+    def _scaled(self, course: Course, f: np.ndarray) -> Course:
+        """The course with the scale that the values of candidates show."""
+        f = f[np.isfinite(f)]
+        if not len(f):
+            return course
+        scale, before = np.median(f) - min(np.min(f), lowest_of(course.pool)), course.scale
+        return course._replace(scale=np.maximum(scale, np.where(np.isfinite(before), before, 0.0)))
 
     def _looked(self, course: Course, f: np.ndarray) -> Course:
         """What comes after the values of the last look: searches from what is promising, or nothing."""
