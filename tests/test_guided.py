@@ -28,7 +28,10 @@ def test_few_problems_learn_by_default_and_many_do_not():
     few, many_more = many(starts="auto"), many(args=np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2)
     assert np.array_equal(few.nfev, many().nfev) and set(many_more.nstarts) == {5}
     dear = lambda x, a: rastrigin(x, a) + 0 * jnp.sum(jnp.outer(jnp.arange(300.0), x[0] * jnp.ones(300)))  # noqa: E731
-    assert set(many(dear, np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2).nstarts) != {5}
+    learned = many(dear, np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2)
+    # Each as by itself, also those for whose starts the queues had no room at first.
+    assert np.array_equal(learned.nfev, np.tile(many(dear, max_levels=2).nfev, 30)) and set(learned.nstarts) == {5}
+    assert np.all(learned.nfev[:6] != many_more.nfev[:6])
 
 
 def test_each_problem_is_searched_as_by_itself():

@@ -321,6 +321,20 @@ def test_starts_that_learn():
     assert search.result().nfev == sum(map(len, seen)) - values + (values + 1) // 2
 
 
+def test_many_simulators_learn():
+    """Each is searched as it would be alone, with few lanes for many problems too."""
+
+    def rastrigin(x, a):
+        return 20 + float(np.sum((x - a) ** 2 - 10 * np.cos(2 * np.pi * (x - a))))
+
+    a = np.linspace(0.1, 0.9, 3)
+    for lanes in (2, "auto"):
+        many = jg.minimize_many(jg.host(rastrigin), [(-4, 5.12)] * 2, a, lanes=lanes, progress=False)
+        assert many.success.all() and np.all(many.fun < 1e-9) and np.all(many.nfev < 4000)
+    alone = jg.minimize(jg.host(rastrigin), [(-4, 5.12)] * 2, (a[1],), progress=False)
+    assert np.array_equal(alone.x, many.x[1]) and alone.nfev == many.nfev[1]
+
+
 @pytest.mark.parametrize("vectorized", [False, True])
 def test_looks_of_a_function_that_fails(vectorized):
     """Points where it raises or is not finite are no starts, whether calls are made one by one or all at once."""

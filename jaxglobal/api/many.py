@@ -180,10 +180,10 @@ def minimize_many(
 def read_starts(given: Any, problems: Family, seed: int) -> Starts:
     """The sequence for `starts=`; by default one that learns where there are few problems, or dear ones."""
     n, closed = int(np.sum(problems.free)), problems.closed
-    able = closed is not NO_FUNCTION and 0 < n <= adaptive.MOST
+    by_host, able = closed is NO_FUNCTION, 0 < n <= adaptive.MOST
     if isinstance(given, Adaptive) and able:
-        return given
+        return adaptive.told(given, n, seed) if by_host else given
     sequence = adaptive.plain(given, n, seed)
     searches = sum(sequence.size(level, n) for level in range(stopping.LEVELS))
-    learns = problems.count <= FEW or EVALUATIONS * searches * closed.cost > DEAR
+    learns = by_host or problems.count <= FEW or EVALUATIONS * searches * closed.cost > DEAR
     return adaptive.read(given, n, seed) if isinstance(given, str) and able and learns else sequence

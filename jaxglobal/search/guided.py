@@ -145,6 +145,8 @@ class Guided(Run):
 
     def _offer(self, slot: int, streams: Streams) -> bool:
         """Deals the next block of a problem; whether it now waits for its ends, or has none left."""
+        if not streams.room:
+            return False
         course, problem = self._courses[slot], int(self._problem[slot])
         nfev, searches = int(self._nfev[problem]), int(self._nstarts[problem])
         if not course.waits:
