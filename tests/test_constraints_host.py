@@ -42,6 +42,39 @@ def test_minimum_and_multipliers(name):
     assert np.allclose(result.jac, 2 * (result.x - 0.3), atol=1e-6)
 
 
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize("together", [False, True])
+def test_slopes_that_are_given(vectorized, together):
+    """By a function of their own, or with the values; a point is one call, or two."""
+
+    def simulate(x):
+        x = np.asarray(x)
+        return np.sum((x - 0.3) ** 2, axis=-1), np.stack([x[..., 0] + x[..., 1], np.sum(x * x, axis=-1)], axis=-1)
+
+    def slopes(x):
+        return 2 * (x - 0.3), np.stack([np.ones_like(x), 2 * x], axis=-2)
+
+    fun, jac = (lambda x: (simulate(x), slopes(x)), True) if together else (simulate, slopes)
+    result = search([0.1, 0.3], [0.1, 0.3], fun, dict(jac=jac, vectorized=vectorized), max_levels=2)
+    usual = search([0.1, 0.3], [0.1, 0.3], max_levels=2)
+    assert abs(result.fun - 0.42) < 1e-12 and result.violation < 1e-12
+    assert np.allclose(result.multipliers, [0.6, -1.0], atol=1e-10)
+    assert vectorized or result.calls.made < 2 * usual.calls.made / 4
+
+
+def test_searches_end_with_their_last_digits():
+    """From a start each, by few points, whose slopes tell the curvature; where a slope at a bound is endless, too."""
+    disc = jg.host(lambda x: (float(x[0] + x[1]), x @ x))
+    result = jg.minimize(disc, BOX, constraints=jg.Constraint(None, upper=1.0), progress=False, max_levels=1)
+    assert abs(result.fun + 2**0.5) < 1e-9 and result.violation < 1e-9 and result.calls.made < 5 * 60
+    told = jg.Search([(0, 1), (-1, 1)], constraints=jg.Constraint(None, upper=0.5), max_levels=2)
+    while (x := told.ask()) is not None:
+        with np.errstate(divide="ignore"):
+            steep = np.array([0.3 * x[0] ** -0.7, 1.0])
+        told.tell(-x[1], np.array([0.0, -1.0]), constraints=x[0] ** 0.3 + x[1], jacobian=steep)
+    assert abs(told.result().fun + 0.5) < 1e-12 and told.result().violation < 1e-12
+
+
 def test_no_point_is_called_twice():
     """Value and rows of all points come from calls of their own, those of the differences too, and of the answer."""
     called = []
@@ -99,7 +132,8 @@ def test_a_search_goes_on_from_its_checkpoint(tmp_path):
 WRONG = {
     "no pair": (lambda x: 1.0, {}, TypeError, "must return a pair"),
     "shape": (lambda x: (1.0, np.zeros(3)), {}, TypeError, "of the shape"),
-    "gradient": (None, dict(host=dict(jac=True)), TypeError, "yet"),
+    "no slopes": (None, dict(host=dict(jac=lambda x: x)), TypeError, "must be a pair"),
+    "Jacobian": (None, dict(host=dict(jac=lambda x: (x, x))), TypeError, "the Jacobian must be"),
     "whole": (None, dict(integrality=True), ValueError, "`integrality` must be None under constraints"),
     "open": (None, dict(open=True), ValueError, "`open` must be False"),
 }

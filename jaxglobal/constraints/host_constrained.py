@@ -6,6 +6,7 @@ Value and rows come from the same calls, and so do the differences of both; how 
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxglobal.constraints import told_rows
@@ -23,7 +24,7 @@ def read(given: Any, host: Host) -> Rows | None:
     """The rows of `constraints=` for a host function; None where there are none.
 
     Raises:
-        TypeError: not one `Constraint(None, lower, upper)`, or a host whose slopes are not differences.
+        TypeError: not one `Constraint(None, lower, upper)`.
         ValueError: bounds out of order.
     """
     if given is None or (isinstance(given, list | tuple) and not given):
@@ -33,10 +34,6 @@ def read(given: Any, host: Host) -> Rows | None:
         raise TypeError(
             "`constraints` of a host function must be a jaxglobal.Constraint(None, lower, upper), of what fun returns "
             "beside its value; others are not taken yet."
-        )
-    if host.jac is True or callable(host.jac):
-        raise TypeError(
-            "`jac` of a host function must be left out under constraints, or name differences; not taken yet."
         )
     return told_rows.told(one)._replace(single=one is given)
 
@@ -78,12 +75,28 @@ class ConstrainedHostLanes(ToldLanes, HostLanes):
 
     def _part(self, values: Any, k: int, count: int, is_gradient: bool) -> Any:
         """See `HostLanes`."""
-        shapes = [np.shape(leaf) for leaf in values] if isinstance(values, tuple) else []
-        if len(shapes) != 2 or any(shape[:1] != (count,) for shape in shapes):
-            raise TypeError(
-                f"`fun` must return {count} values and as many constraints with vectorized=True; got shapes {shapes}."
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(values)] if isinstance(values, tuple) else []
+        if len(values if shapes else ()) != 2 or any(shape[:1] != (count,) for shape in shapes):
+            name, what = (
+                ("jac", "gradients and Jacobians") if is_gradient else ("fun", "values and as many constraints")
             )
-        return np.asarray(values[0])[k], np.asarray(values[1])[k]
+            raise TypeError(f"`{name}` must return {count} {what} with vectorized=True; got shapes {shapes}.")
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[k], values)
+
+    def _gradient(self, value: Any) -> np.ndarray:
+        """The slopes of the value and the rows, (1 + m, n), that a call returned as a pair (gradient, Jacobian)."""
+        if not isinstance(value, tuple) or len(value) != 2:
+            raise TypeError(
+                "the gradient must be a pair (gradient, Jacobian of the constraints) under constraints; got "
+                f"{type(value).__name__}."
+            )
+        shape = self._subject.rows.shapes[0]
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(value[1])]
+        expected, got = [(*shape, *leaf) for leaf in self._structure.shapes], [leaf.shape for leaf in leaves]
+        if got != expected or any(leaf.dtype.kind not in "biuf" for leaf in leaves):
+            raise TypeError(f"the Jacobian must be real numbers of the shapes {expected}; got {got}.")
+        J = self._structure.flatten(value[1], axes=len(shape)).astype(float)
+        return np.concatenate([super()._gradient(value[0])[None], J.reshape(self._m, -1)])
 
     def _tell(self, point: Point) -> None:
         """See `HostLanes`."""
@@ -93,7 +106,10 @@ class ConstrainedHostLanes(ToldLanes, HostLanes):
             return
         slopes = np.zeros((1 + self._m, len(point.x)))
         if np.all(np.isfinite(told)):
-            for i, differences in point.differences.items():
-                slopes[:, i] = differences.slope(told)
+            if point.differences:
+                for i, differences in point.differences.items():
+                    slopes[:, i] = differences.slope(told)
+            else:
+                slopes[:] = point.g  # NaN where the call has failed
             self._seen.add(point.x, (told[0], told[1:], slopes[0], slopes[1:]))
         self._tell_lane(point.ident, told, slopes)

@@ -85,6 +85,7 @@ class ToldLanes(AskedLanes):
         self._endings: dict[int, tuple[told_endings.Asked, set[bytes]]] = {}  # of lanes, with the points asked for
         self._answers: dict[int, Seen] = {}  # to what these have asked
         self._finished: list[int] = []  # lanes that have nothing left to ask
+        self._slopes: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}  # told though a value was enough
 
     @property
     def _m(self) -> int:
@@ -117,8 +118,9 @@ class ToldLanes(AskedLanes):
             ranks = np.asarray(jax.vmap(lambda f, c: feasible.rank(f, c, *rows))(told[:, 0], told[:, 1:]))
         for k in np.flatnonzero(ranks < np.minimum.accumulate(np.append(np.inf, ranks))[:-1]):
             x, (f, *c) = looked[k].x, told[k]
-            if _key(x) not in self._told_at.known:
-                self._told_at.add(x, (f, np.array(c), np.full(n, np.nan), np.full((self._m, n), np.nan)))
+            slopes = self._slopes.get(_key(x), (np.full(n, np.nan), np.full((self._m, n), np.nan)))
+            self._told_at.known.setdefault(_key(x), (f, np.array(c), *slopes))
+        self._slopes.clear()
         return ranks
 
     @property
@@ -326,8 +328,7 @@ class ConstrainedAskedLanes(ToldLanes):
         for k in np.flatnonzero(self.value_only(ids)):
             look = self._looking[int(ids[k])]
             values, slopes = rows.all_of(look.x[None], c[k : k + 1], J[k : k + 1])
-            if np.isfinite(f[k]) and np.all(np.isfinite(values)):
-                self._told_at.add(look.x, (f[k], values[0], g[k].astype(float), slopes[0]))
+            self._slopes[_key(look.x)] = g[k].astype(float), slopes[0]
             self.tell_look(int(ids[k]), np.append(f[k], values[0]))
         x = self._x(np.asarray(self.lane.trial)[:, lanes].T)
         c, J = rows.all_of(x, c[known], J[known])

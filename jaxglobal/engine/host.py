@@ -45,7 +45,8 @@ def host(
         fun: fun(x, *args) -> number; x is a NumPy array, or a pytree of them. For processes it must be importable by
             name, as for `multiprocessing`, and the script guarded by `if __name__ == "__main__":`.
         jac: a function jac(x, *args) -> gradient in the structure of x; True where fun returns (value, gradient); None
-            or "3-point" for central differences, "2-point" for forward ones, one-sided at bounds.
+            or "3-point" for central differences, "2-point" for forward ones, one-sided at bounds. Under constraints a
+            pair (gradient, Jacobian of the constraints) in place of the gradient.
         executor: anything with the interface of `concurrent.futures.Executor`; it stays open.
         workers: without an executor, processes of our own (1, the default: none, calls are made here). With one, the
             calls that are under way at a time; give it where there is a time-out, which counts from the submission.
