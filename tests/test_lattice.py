@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
+from jaxglobal.api import many
 from jaxglobal.problem import lattice
 
 HALF = [False, True, False, True]
@@ -104,6 +105,23 @@ def test_many_problems(starts, x64):
     own[:, 0, 1] = np.arange(-3, 4)  # the number of values differs between the problems
     results = jg.minimize_many(pair, own, a, starts=starts, integrality=[True, False], progress=False)
     assert np.all(results.x[:, 0] <= own[:, 0, 1]) and np.all(results.x[:, 0] == np.rint(results.x[:, 0]))
+
+
+def test_plain_starts_come_to_each_assignment_before_success(monkeypatch):
+    def fun(x, a=2.2):
+        return (x[0] - a) ** 2 + jnp.cos(9 * x[0])
+
+    box, k, a = [(-50, 50)], np.arange(-50, 51), np.linspace(-20, 20.5, 9)
+    result = jg.minimize(fun, box, integrality=True, starts=jg.Grid(), progress=False)
+    assert result.success and result.x[0] == 3 and "each of the 101 points" in result.message
+    own = np.tile([[[-50.0, 50.0]]], (9, 1, 1))
+    own[:, 0, 1] = 30 + np.arange(9)
+    monkeypatch.setattr(many, "FEW", 8)
+    for bounds, options in ((own, {"starts": jg.Grid()}), (box, {})):
+        results = jg.minimize_many(fun, bounds, a, integrality=True, progress=False, **options)
+        best = np.array([np.argmin((k - value) ** 2 + np.cos(9.0 * k)) for value in a])
+        assert np.all(results.success) and np.array_equal(results.x[:, 0], k[best]), options
+    assert np.max(results.nfev) < 200  # these have learnt
 
 
 def test_argmin_and_its_derivative(x64):

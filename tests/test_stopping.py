@@ -65,7 +65,8 @@ def test_the_message_says_the_evidence():
     assert result.status is jg.Status.SAME and result.success
     assert f"of {result.nstarts:,} searches ended at it" in result.message and "last look at 2,048" in result.message
     assert all(len(line) < 120 for line in repr(result).splitlines())
-    assert jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, same=4, progress=False).message == jg.Status.SAME.value
+    told = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, same=3, progress=False).message
+    assert told == "the best value was the same in 3 levels in a row"
 
 
 def test_the_end_does_not_depend_on_the_chunks_or_a_checkpoint(monkeypatch, tmp_path):

@@ -110,9 +110,9 @@ class Dealer:
         return False
 
     @property
-    def tried(self) -> lattice.Tried | None:
-        """Which assignments of whole numbers have been searched from, where that is told."""
-        return None
+    def tried(self) -> lattice.Tried:
+        """Which assignments of whole numbers have been searched from; the user's own starts do not count."""
+        return lattice.reached(self.sequence, self.number - len(self.guesses), self.problem.values)
 
     def save(self) -> dict[str, np.ndarray]:
         """Everything that decides the next starts, as arrays."""
@@ -224,7 +224,7 @@ class GuidedDealer(Dealer):
         return self._guide.sweep(searches)
 
     @property
-    def tried(self) -> lattice.Tried | None:
+    def tried(self) -> lattice.Tried:
         """See `Dealer`."""
         return self._guide.tried
 
@@ -280,13 +280,11 @@ def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: in
         return None
     left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
     tried = dealer.tried
-    pure = tried is not None and tried.pure
-    if tried is not None and pure and tried.all and math.isfinite(evidence.f):
+    if tried.pure and tried.all and math.isfinite(evidence.f):
         return Status.SAME
-    if pure and dealer.sweep(left):  # no evidence is as good as all of them
+    if tried.pure and dealer.sweep(left):  # no evidence is as good as all of them
         return None
-    many, few = (tried.many, tried.seen is not None) if tried is not None else (0, False)
-    if not stopping.convincing(evidence, nfev, n, pure, many, few):
+    if not stopping.convincing(evidence, nfev, n, tried.pure, tried.many, tried.seen is not None):
         return Status.NOISE if stopping.scattered(evidence, nfev) else None
     if evidence.looked:
         return Status.SAME if rules.unseen is None else Status.FULL
@@ -294,6 +292,13 @@ def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: in
         return None
     dealer.look(stopping.last_look(nfev), left)
     return None
+
+
+def least_evaluations(tried: lattice.Tried) -> float:
+    """Evaluations before which levels with the same best value say nothing of whole numbers, where starts are plain."""
+    if tried.seen is None:
+        return stopping.WHOLE * tried.many
+    return 0 if tried.all else math.inf
 
 
 def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules) -> Dealer:
