@@ -85,13 +85,29 @@ def test_a_host_function_sees_whole_numbers_alone():
     assert result.x[0] == 3 and abs(result.x[1] - 0.5) < 1e-3
 
 
+@pytest.mark.parametrize("both", [True, False])
+def test_a_slope_in_a_whole_number_may_be_nan(both):
+    def fun(x):
+        return float((x[0] - 2.2) ** 2 + (x[1] - x[0] / 10) ** 2)
+
+    def slope(x):
+        return np.array([np.nan, 2 * (x[1] - x[0] / 10)])
+
+    host = jg.host(lambda x: (fun(x), slope(x)), jac=True) if both else jg.host(fun, jac=slope)
+    result = jg.minimize(host, BOX, integrality=[True, False], max_evals=300, progress=False)
+    np.testing.assert_allclose(result.x, [2, 0.2], atol=1e-6)
+    assert result.status is jg.Status.MAX_EVALS or result.success
+    np.testing.assert_allclose(result.jac, 0, atol=1e-6)
+
+
 def test_ask_and_tell():
     search = jg.Search([(-3, 6), (0.0, 1.0)], integrality=[True, False], max_evals=400)
     while not search.done:
         x = search.ask()
         assert float(x[0]).is_integer()
-        search.tell((x[0] - 2) ** 2 + (x[1] - 0.25) ** 2, [2 * (x[0] - 2), 2 * (x[1] - 0.25)])
+        search.tell((x[0] - 2) ** 2 + (x[1] - 0.25) ** 2, [np.nan, 2 * (x[1] - 0.25)])
     np.testing.assert_allclose(search.result().x, [2, 0.25], atol=1e-4)
+    assert search.result().status is not jg.Status.NO_FINITE_GRADIENT
 
 
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()])
