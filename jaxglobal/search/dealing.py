@@ -129,12 +129,13 @@ class GuidedDealer(Dealer):
     learns = True
 
     def __init__(
-        self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules
+        self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules,
+        above: float = math.inf,
     ):  # fmt: skip
-        """See `Dealer`. rules: which values are the same."""
+        """See `Dealer`. rules: which values are the same. above: see `stopping.learn`."""
         super().__init__(problem, guesses, sequence, search)
         eps = float(np.finfo(problem.structure.dtype).eps)
-        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values)
+        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values, above)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
@@ -301,8 +302,10 @@ def least_evaluations(tried: lattice.Tried) -> float:
     return 0 if tried.all else math.inf
 
 
-def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules) -> Dealer:
-    """The dealer for a sequence. rules: which values are the same."""
+def dealer(
+    problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules, above: float
+) -> Dealer:
+    """The dealer for a sequence. rules: which values are the same. above: see `stopping.learn`."""
     if isinstance(sequence, adaptive.Adaptive) and np.any(problem.free):
-        return GuidedDealer(problem, guesses, sequence, search, rules)
+        return GuidedDealer(problem, guesses, sequence, search, rules, above)
     return Dealer(problem, guesses, sequence, search)

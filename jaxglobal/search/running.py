@@ -83,7 +83,8 @@ class Levels(Iterator[Level]):
         self._precise, self._noise, self._checkpoint, self._subject = precise, noise, checkpoint, subject
         self._began, self._problem = began, problem
         alike = dataclasses.replace(rules, fatol=max(rules.fatol, NOISE * noise))  # what differs by noise is the same
-        self._dealer = dealing.dealer(problem, guesses, sequence, search, alike)
+        above = math.inf if subject is None else feasible.above(subject.dtype)
+        self._dealer = dealing.dealer(problem, guesses, sequence, search, alike, above)
         self._rules, self._callback, self._display = rules, callback, shown
         self._search = search
         self._found = found.nothing(problem)

@@ -7,6 +7,7 @@ problems pass through the memory of some thousands.
 """
 
 import collections
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -227,6 +228,11 @@ class Run:
     def _feasible(self, problem: Any) -> np.ndarray:
         """The best values of problems so far, +inf where there is none."""
         return self._f[problem]
+
+    @property
+    def _above(self) -> float:
+        """From where on a value is the rank of an infeasible point."""
+        return math.inf
 
     @property
     def _most_slots(self) -> int:
