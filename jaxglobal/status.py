@@ -7,7 +7,7 @@ class Status(enum.StrEnum):
     """Why a search ended; the value is the message."""
 
     RUNNING = "the search has not ended"
-    SAME = "the best value was the same in as many levels in a row as `same` asks for"
+    SAME = "the best value has settled: it was the same in so many levels in a row, or the evidence speaks for it"
     TARGET = "the target was reached"
     CALLBACK = "the callback ended the search"
     COVERED = "the share of the box that leads to minima not yet seen is at most `unseen`"

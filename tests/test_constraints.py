@@ -160,6 +160,14 @@ def test_traps(name):
     check_feasible(result, value, traps(jnp.asarray(result.x), None), lower, upper)
 
 
+def test_infeasible_ends_are_neither_noise_nor_the_loss_of_a_feasible_point():
+    row = jg.Constraint(lambda x: jnp.sum((x - 0.12345) ** 2 + 1 - jnp.cos(20 * (x - 0.12345))), upper=1e-3)
+    result = jg.minimize(lambda x: jnp.sum((x - 1) ** 2), [(-10, 10)] * 2, constraints=row, progress=False)
+    assert result.success and result.active and result.minima[0].count > 1
+    value = 0.12345 + np.sqrt(1e-3 / 2 / 201)  # as the row is 201 |x - 0.12345|^2 there but for its fourth order
+    np.testing.assert_allclose(result.x, [value] * 2, atol=1e-5)
+
+
 def test_undefined_everywhere():
     result = search(jg.Constraint(lambda x, *_: jnp.log(-1 - x[0] ** 2), lower=0.0), args(), max_evals=3000)
     assert result.status is jg.Status.INFEASIBLE and not result.success

@@ -134,6 +134,15 @@ def test_constraints_that_are_functions_are_evaluated_here(usual):
         known.tell(1.0, np.zeros(2), known.ask(1).ids, constraints=1.0)
 
 
+def test_a_slope_in_a_fixed_variable_may_be_nan():
+    disc = jg.Search([(1.0, 1.0), (-2.0, 2.0)], constraints=jg.Constraint(None, upper=1.5), max_levels=1)
+    while (x := disc.ask()) is not None:
+        disc.tell(-x[1], [np.nan, -1.0], constraints=np.sum(x**2), jacobian=[np.nan, 2 * x[1]])
+    result = disc.result()
+    np.testing.assert_allclose(result.x, [1, np.sqrt(0.5)], atol=1e-7)
+    np.testing.assert_allclose([result.multipliers, *result.jac], [np.sqrt(0.5), 0, -1], atol=1e-6)
+
+
 def test_pytrees_and_float32():
     box = jg.Box(
         {"a": np.float32(-1), "b": np.full(2, -1, np.float32)}, {"a": np.float32(3), "b": np.full(2, 3.0, np.float32)}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
+from jaxglobal.api import many
 from jaxglobal.problem import lattice
 
 HALF = [False, True, False, True]
@@ -84,13 +85,29 @@ def test_a_host_function_sees_whole_numbers_alone():
     assert result.x[0] == 3 and abs(result.x[1] - 0.5) < 1e-3
 
 
+@pytest.mark.parametrize("both", [True, False])
+def test_a_slope_in_a_whole_number_may_be_nan(both):
+    def fun(x):
+        return float((x[0] - 2.2) ** 2 + (x[1] - x[0] / 10) ** 2)
+
+    def slope(x):
+        return np.array([np.nan, 2 * (x[1] - x[0] / 10)])
+
+    host = jg.host(lambda x: (fun(x), slope(x)), jac=True) if both else jg.host(fun, jac=slope)
+    result = jg.minimize(host, BOX, integrality=[True, False], max_evals=300, progress=False)
+    np.testing.assert_allclose(result.x, [2, 0.2], atol=1e-6)
+    assert result.status is jg.Status.MAX_EVALS or result.success
+    np.testing.assert_allclose(result.jac, 0, atol=1e-6)
+
+
 def test_ask_and_tell():
     search = jg.Search([(-3, 6), (0.0, 1.0)], integrality=[True, False], max_evals=400)
     while not search.done:
         x = search.ask()
         assert float(x[0]).is_integer()
-        search.tell((x[0] - 2) ** 2 + (x[1] - 0.25) ** 2, [2 * (x[0] - 2), 2 * (x[1] - 0.25)])
+        search.tell((x[0] - 2) ** 2 + (x[1] - 0.25) ** 2, [np.nan, 2 * (x[1] - 0.25)])
     np.testing.assert_allclose(search.result().x, [2, 0.25], atol=1e-4)
+    assert search.result().status is not jg.Status.NO_FINITE_GRADIENT
 
 
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()])
@@ -104,6 +121,23 @@ def test_many_problems(starts, x64):
     own[:, 0, 1] = np.arange(-3, 4)  # the number of values differs between the problems
     results = jg.minimize_many(pair, own, a, starts=starts, integrality=[True, False], progress=False)
     assert np.all(results.x[:, 0] <= own[:, 0, 1]) and np.all(results.x[:, 0] == np.rint(results.x[:, 0]))
+
+
+def test_plain_starts_come_to_each_assignment_before_success(monkeypatch):
+    def fun(x, a=2.2):
+        return (x[0] - a) ** 2 + jnp.cos(9 * x[0])
+
+    box, k, a = [(-50, 50)], np.arange(-50, 51), np.linspace(-20, 20.5, 9)
+    result = jg.minimize(fun, box, integrality=True, starts=jg.Grid(), progress=False)
+    assert result.success and result.x[0] == 3 and "each of the 101 points" in result.message
+    own = np.tile([[[-50.0, 50.0]]], (9, 1, 1))
+    own[:, 0, 1] = 30 + np.arange(9)
+    monkeypatch.setattr(many, "FEW", 8)
+    for bounds, options in ((own, {"starts": jg.Grid()}), (box, {})):
+        results = jg.minimize_many(fun, bounds, a, integrality=True, progress=False, **options)
+        best = np.array([np.argmin((k - value) ** 2 + np.cos(9.0 * k)) for value in a])
+        assert np.all(results.success) and np.array_equal(results.x[:, 0], k[best]), options
+    assert np.max(results.nfev) < 200  # these have learnt
 
 
 def test_argmin_and_its_derivative(x64):

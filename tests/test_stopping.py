@@ -60,12 +60,23 @@ def test_what_is_promising_is_lower_than_all_around_it_and_not_known():
     assert len(lastlook.promising(x, np.full(500, np.inf), ends, 8)[0]) == 0
 
 
+def test_infeasible_ends_count_for_nothing_once_there_is_a_feasible_one():
+    rank, sure = 2e100, np.zeros(2, bool)
+    evidence = stopping.no_evidence()
+    for nfev, f in ((10, [rank, rank]), (20, [1.0, rank]), (30, [rank, rank])):
+        evidence = stopping.learn(evidence, np.array(f), np.ones(2, bool), sure, 1e-8, 0.0, above=1e100)
+        evidence = stopping.dated(evidence, nfev)
+    assert evidence.f == evidence.top == 1 and evidence.rough == evidence.searches == evidence.fresh == 1
+    assert (evidence.first, evidence.found, evidence.refined) == (10, 20, 20)
+
+
 def test_the_message_says_the_evidence():
     result = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, progress=False)
     assert result.status is jg.Status.SAME and result.success
     assert f"of {result.nstarts:,} searches ended at it" in result.message and "last look at 2,048" in result.message
     assert all(len(line) < 120 for line in repr(result).splitlines())
-    assert jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, same=4, progress=False).message == jg.Status.SAME.value
+    told = jg.minimize(jg.problems.rastrigin, [(-4, 5.12)] * 2, same=3, progress=False).message
+    assert told == "the best value was the same in 3 levels in a row"
 
 
 def test_the_end_does_not_depend_on_the_chunks_or_a_checkpoint(monkeypatch, tmp_path):

@@ -79,10 +79,12 @@ def minimize_many(
             closed over in fun.
         x0: a guess for each problem, leading axis P, or several, axes (P, K).
         starts: as for `minimize`. "auto" learns from the finds of each problem where there are at most 128 problems, or
-            these are dear, as that takes Python about a tenth of a second for each; else it is a plain sequence, `Grid`
-            or `Sobol`. A `jaxglobal.Adaptive` always learns.
+            these are dear or have whole numbers, as that takes Python about a tenth of a second for each; else it is a
+            plain sequence, `Grid` or `Sobol`. A `jaxglobal.Adaptive` always learns.
         local: as for `minimize`.
-        same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels.
+        same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels,
+            and with whole numbers as many as come to each assignment (of more than 4,096, to 10,000 evaluations for
+            each of these variables).
         fatol: as for `minimize`.
         frtol: as for `minimize`.
         max_time: wall-clock seconds for all problems together.
@@ -178,12 +180,13 @@ def minimize_many(
 
 
 def read_starts(given: Any, problems: Family, seed: int) -> Starts:
-    """The sequence for `starts=`; by default one that learns where there are few problems, or dear ones."""
+    """The sequence for `starts=`; by default one that learns where problems are few, dear, or of whole numbers."""
     n, closed = int(np.sum(problems.free)), problems.closed
     by_host, able = closed is NO_FUNCTION, 0 < n <= adaptive.MOST
     if isinstance(given, Adaptive) and able:
         return adaptive.told(given, n, seed) if by_host else given
     sequence = adaptive.plain(given, n, seed)
     searches = sum(sequence.size(level, n) for level in range(stopping.LEVELS))
-    learns = by_host or problems.count <= FEW or EVALUATIONS * searches * closed.cost > DEAR
+    dear = EVALUATIONS * searches * closed.cost > DEAR
+    learns = by_host or problems.count <= FEW or dear or bool(np.any(problems.whole & problems.free))
     return adaptive.read(given, n, seed) if isinstance(given, str) and able and learns else sequence

@@ -16,6 +16,7 @@ import numpy as np
 from jaxglobal.constraints import feasible, finishing, lagrangian
 from jaxglobal.constraints.exact import outputs
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
+from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.engine import devices, opening, processes, sweep
 from jaxglobal.engine.compiling import Tier
@@ -60,6 +61,7 @@ class ConstrainedStreams(Streams):
         super().__init__(engines, problems, lockstep, group)
         self._unscaled: Problems | None = problems  # None once the programs know the scales of the rows
         self._held: list[minima.Ended] = []
+        self._penalties = Penalties(self.engine.dtype)
 
     @property
     def _under_way(self) -> bool:
@@ -83,7 +85,8 @@ class ConstrainedStreams(Streams):
         if starts.shape[1] != self.engine.n:
             self._scale()
             size, none = np.repeat(self.subject.size[None], len(starts), axis=0), np.zeros((len(starts), self._m))
-            starts = self.subject.packed(starts, none, size, lagrangian.PENALTY, self._stage(starts))
+            rho = self._penalties.of(starts, number, problem)
+            starts = self.subject.packed(starts, none, size, rho, self._stage(starts))
         super().deal(starts, first_step, number, problem)
 
     def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
@@ -96,7 +99,9 @@ class ConstrainedStreams(Streams):
     ) -> minima.Ended:
         """See `Streams`; ends come when all lanes are idle."""
         if self.looks is not None and len(self.looks.points):
-            return super().run(rules, drain, allowed, most_ticks)
+            values = super().run(rules, drain, allowed, most_ticks)
+            self._penalties.looked(values.x, values.f, values.problem)
+            return values
         none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing
         before = self.spent.nfev
         if self._under_way:
@@ -127,12 +132,14 @@ class ConstrainedStreams(Streams):
     def save(self) -> dict[str, np.ndarray]:
         """See `Streams`."""
         held = minima.join(self._held)._asdict() if self._held else {}
-        return super().save() | self.subject.save() | {f"held_{name}": field for name, field in held.items()}
+        own = self.subject.save() | self._penalties.save()
+        return super().save() | own | {f"held_{name}": field for name, field in held.items()}
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Streams`."""
         super().load(arrays)
         self.subject.load(arrays)
+        self._penalties.load(arrays)
         if "held_x" in arrays:
             self._held = [minima.Ended(*(arrays[f"held_{name}"] for name in minima.Ended._fields))]
 
@@ -184,6 +191,7 @@ class ConstrainedStreams(Streams):
         both = zip(self._returned, (more.starts, first_step, searches), strict=True)
         starts, first_step, searches = (np.concatenate(pair) for pair in both)
         self._returned = starts, first_step, searches
+        self._penalties.count(np.delete(batch.status, more.which))
         done, dtype = np.setdiff1d(np.arange(len(number)), more.which), subject.dtype
         low, high = (side.astype(dtype) for side in (subject.frame.low, subject.frame.high))
         x, rank = np.clip(batch.x[done].astype(dtype), low, high), batch.rank[done].astype(dtype)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal.constraints import feasible, kkt, lagrangian
+from jaxglobal.constraints import feasible, kkt, lagrangian, penalties
 from jaxglobal.constraints.exact import Exact
 from jaxglobal.constraints.subject import Subject, lengths
 from jaxglobal.evidence.minima import Ended
@@ -39,7 +39,6 @@ ENOUGH = 50  # evaluations left, for a search to go on
 RESTORED = 1e-12  # of the box: what is left of the violation
 ERROR = 1e-6  # of a KKT point, in units of the box, at most
 SURE = 1e-10  # the same, for other searches to end there
-LARGEST_PENALTY = 1e4  # with which a search goes on
 LEAST_SHARE = 1e-3  # of the usual slope of a row, is its slope where a search stands taken to be at least
 
 
@@ -205,7 +204,7 @@ class Batch:
         kept = left[good]
         self.x[kept], self.rank[kept], self.status[kept] = places[kept], ranks[good], LocalStatus.CONVERGED_TO_PRECISION
         going = kept[~self._again[kept]]
-        self._parts.x[going], self._parts.rho[going], self.rank[going] = places[going], LARGEST_PENALTY, np.nan
+        self._parts.x[going], self._parts.rho[going], self.rank[going] = places[going], penalties.LARGE, np.nan
         return going
 
     def _starts(self, which: np.ndarray) -> np.ndarray:
@@ -219,7 +218,7 @@ class Batch:
         own = 1 / np.where(np.isfinite(slopes), np.maximum(slopes, LEAST_SHARE / subject.size), 1 / subject.size)
         own[:, 0] = subject.size[0]  # so that values compare
         lam = self._lam[which] * own[:, :1] / own[:, 1:]
-        rho = np.clip(self._parts.rho[which, 0], lagrangian.PENALTY, LARGEST_PENALTY)
+        rho = np.clip(self._parts.rho[which, 0], lagrangian.PENALTY, penalties.LARGE)
         return subject.packed(x, lam, own, rho, LAST)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.constraints import exact, feasible, finishing, lagrangian, semismooth
+from jaxglobal.constraints import exact, feasible, finishing, lagrangian, penalties, semismooth
 from jaxglobal.constraints.constrained import STAGES
 from jaxglobal.constraints.packing import UNSOUND, Sizes
+from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subjects import ADDED, Subjects
 from jaxglobal.engine import processes
 from jaxglobal.engine.streams import MOST_TICKS, Streams
@@ -52,6 +53,7 @@ class ManyStreams(Streams):
         """See `Streams`. in_slots, scales: the problems in some slots, (k,), and their scales."""
         super().__init__(engines, problems, lockstep, group)
         self._subjects, self._in_slots, self._scales = subjects, in_slots, scales
+        self._penalties = Penalties(subjects.packing.dtype)
         self._earlier: dict[tuple[int, int], int] = {}  # evaluations of searches that go on, by number and slot
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
@@ -59,13 +61,16 @@ class ManyStreams(Streams):
         if starts.shape[1] != self.engine.n:
             size = self._scales(np.broadcast_to(problem, len(starts))).size
             stage = finishing.ONCE if self._subjects.still else finishing.FIRST
-            starts = self._subjects.packing.pack(starts, size, stage, np)
+            rho = self._penalties.of(starts, number, self._in_slots(np.broadcast_to(problem, len(starts))))
+            starts = self._subjects.packing.pack(starts, size, stage, np, rho)
         super().deal(starts, first_step, number, problem)
 
     def run(self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS) -> Ended:
         """See `Streams`; of ends, those that do not go on."""
         if self.looks is not None and len(self.looks.points):
-            return super().run(rules, drain, allowed, most_ticks)
+            values = super().run(rules, drain, allowed, most_ticks)
+            self._penalties.looked(values.x, values.f, self._in_slots(values.problem))
+            return values
         none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing
         return self._finish(super().run(rules._replace(target=none), drain, allowed, most_ticks))
 
@@ -161,7 +166,7 @@ class ManyStreams(Streams):
         parts = parts._replace(
             x=np.where(kept[:, None], x, parts.x),
             lam=np.where(kept[:, None], 0, parts.lam),
-            rho=np.where(kept[:, None], finishing.LARGEST_PENALTY, parts.rho),
+            rho=np.where(kept[:, None], penalties.LARGE, parts.rho),
         )
         status[kept & ~sure] = LocalStatus.CONVERGED_TO_PRECISION
         going = sound & ~sure & ~again & (~lost | kept) & (not subjects.still)
@@ -177,7 +182,7 @@ class ManyStreams(Streams):
         if not len(which):
             return
         least, flat, most = (np.full((len(which), 1), number) for number in finishing.LAST)
-        rho = np.clip(parts.rho[which], lagrangian.PENALTY, finishing.LARGEST_PENALTY)
+        rho = np.clip(parts.rho[which], lagrangian.PENALTY, penalties.LARGE)
         of = lagrangian.Packed(*(part[which] for part in parts))._replace(rho=rho, least=least, flat=flat, most=most)
         starts = np.concatenate(list(of), axis=1).astype(self.engine.dtype)
         first_step = np.full(len(which), lagrangian.NEXT_STEP, self.engine.dtype)

@@ -138,13 +138,16 @@ class Packing:
         low, high = (jnp.where(self.whole, x, side) for side in (frame.low, frame.high))
         return frame._replace(low=low, high=high, spread=sizes.spread)
 
-    def pack(self, x: Any, size: Any, stage: tuple[float, float, float], xp: Any = jnp) -> Any:
+    def pack(
+        self, x: Any, size: Any, stage: tuple[float, float, float], xp: Any = jnp, rho: Any = lagrangian.PENALTY
+    ) -> Any:
         """Packed starts of searches from x, (k, n), whose problems have these scales, (k, 1 + m).
 
-        stage: violation, projected gradient and evaluations with which the searches end.
+        stage: violation, projected gradient and evaluations with which the searches end. rho: with what penalty they
+        begin, one for all or (k, 1).
         """
         column = lambda number: xp.full((len(x), 1), number, x.dtype)  # noqa: E731
-        numbers = (column(number) for number in (lagrangian.PENALTY, *stage))
+        numbers = (column(number) for number in (rho, *stage))
         lam = xp.zeros((len(x), self.m), x.dtype)
         return xp.concatenate([x, lam, size[:, 1:], size[:, :1], *numbers], axis=1, dtype=x.dtype)
 

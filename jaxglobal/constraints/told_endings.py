@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal.constraints import exact, finishing, kkt, lagrangian
+from jaxglobal.constraints import exact, finishing, kkt, lagrangian, penalties
 from jaxglobal.constraints.kkt import Frame
 from jaxglobal.constraints.lagrangian import Packed
 from jaxglobal.constraints.subject import Subject, lengths
@@ -92,7 +92,7 @@ def _onwards(subject: Subject, parts: Packed, lam: np.ndarray, seen: Seen) -> np
     slopes = lengths(seen.g[None], seen.J[None], subject.frame)[0]
     own = 1 / np.maximum(np.where(np.isfinite(slopes), slopes, 1), finishing.LEAST_SHARE)
     own[0] = parts.f_size[0]
-    rho = np.clip(parts.rho, lagrangian.PENALTY, finishing.LARGEST_PENALTY)
+    rho = np.clip(parts.rho, lagrangian.PENALTY, penalties.LARGE)
     scaled = (lam * own[0] / own[1:])[None]
     return subject.packed(seen.x[None], scaled, own[None], rho, finishing.LAST)[0]
 

@@ -16,6 +16,7 @@ from jaxglobal.constraints import feasible, finishing, lagrangian, told_endings
 from jaxglobal.constraints.exact import Slopes
 from jaxglobal.constraints.kkt import Frame
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
+from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subject import Subject, spreads
 from jaxglobal.constraints.told_endings import Ending, Seen
 from jaxglobal.constraints.told_rows import ToldRows
@@ -80,6 +81,7 @@ class ToldLanes(AskedLanes):
         self._subject, self._plain = subject, region
         self._told_at: Any = told
         self._seen = Told(m, len(subject.frame.low))  # at points on the way
+        self._penalties = Penalties(self.dtype)
         self._resumed = np.zeros(self.lanes, bool)  # whether a search goes on after it had ended
         self._paths: dict[int, list[Seen]] = {}  # the last points of each lane's search
         self._endings: dict[int, tuple[told_endings.Asked, set[bytes]]] = {}  # of lanes, with the points asked for
@@ -104,6 +106,12 @@ class ToldLanes(AskedLanes):
     def news(self) -> bool:
         """See `AskedLanes`: once all of them have been told, from which the scales of their ranks follow."""
         return bool(self._looked) and not self._looks and not self._looking
+
+    def _seen_alone(self) -> minima.Ended:
+        """See `AskedLanes`."""
+        values = super()._seen_alone()
+        self._penalties.looked(values.x, values.f, values.problem)
+        return values
 
     def _looked_at(self, looked: list[Look]) -> np.ndarray:
         """See `AskedLanes`: their ranks. What is known of each that is lower than those before is kept."""
@@ -137,12 +145,13 @@ class ToldLanes(AskedLanes):
             "path_lane": np.array([lane for lane, _ in path], np.int64),
             "path_x": np.array([x for _, x in path]) if path else np.zeros((0, 0)),
         }  # fmt: skip
-        return super().save() | seen | own | self._subject.save()
+        return super().save() | seen | own | self._subject.save() | self._penalties.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """See `AskedLanes`."""
         super().load(arrays)
         self._subject.load(arrays)
+        self._penalties.load(arrays)
         self._seen.load({name.removeprefix("seen_"): part for name, part in arrays.items() if name.startswith("seen_")})
         self._resumed, self._paths = arrays["resumed"].copy(), {}
         for lane, x in zip(arrays["path_lane"], arrays["path_x"], strict=True):
@@ -155,8 +164,8 @@ class ToldLanes(AskedLanes):
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """See `AskedLanes`; a start has its scales once what is told of it gives them."""
         k, m = len(starts), self._m
-        numbers = [np.full((k, 1), one) for one in (lagrangian.PENALTY, *finishing.FIRST)]
-        packed = np.concatenate([starts, np.zeros((k, m)), np.ones((k, m + 1)), *numbers], axis=1)
+        rho, numbers = self._penalties.of(starts, number, problem), [np.full((k, 1), one) for one in finishing.FIRST]
+        packed = np.concatenate([starts, np.zeros((k, m)), np.ones((k, m + 1)), rho, *numbers], axis=1)
         super().deal(packed, first_step, number, problem)
 
     def run(
@@ -325,13 +334,17 @@ class ConstrainedAskedLanes(ToldLanes):
         See `AskedLanes.tell`.
         """
         lanes, known = self.lanes_of(ids)
+        moves = self._subject.frame.width > 0
+        g = np.where(moves, g, 0)
         for k in np.flatnonzero(self.value_only(ids)):
             look = self._looking[int(ids[k])]
             values, slopes = rows.all_of(look.x[None], c[k : k + 1], J[k : k + 1])
+            slopes = np.where(moves, slopes, 0)
             self._slopes[_key(look.x)] = g[k].astype(float), slopes[0]
             self.tell_look(int(ids[k]), np.append(f[k], values[0]))
         x = self._x(np.asarray(self.lane.trial)[:, lanes].T)
         c, J = rows.all_of(x, c[known], J[known])
+        J = np.where(moves, J, 0)
         for lane, place, *told in zip(lanes, x, f[known], c, g[known].astype(float), J, strict=True):
             if np.isfinite(told[0]) and np.all(np.isfinite(told[1])):
                 self._seen.add(place, tuple(told))

@@ -183,6 +183,8 @@ class AskedLanes:
     def tell(self, ids: Sequence[int] | np.ndarray, f: np.ndarray, g: np.ndarray) -> None:
         """Takes values, (k,), and gradients, (k, n), at asked points; those of searches that were cut are dropped.
 
+        Slopes in variables that searches hold count as zero, whatever they are.
+
         Raises:
             ValueError: a point was never asked, or has been told before.
         """
@@ -190,7 +192,9 @@ class AskedLanes:
         for ident, value, alone in zip(ids, f, self.value_only(ids), strict=True):
             if alone:
                 self.tell_look(int(ident), np.array([value]))
-        self._told[lanes], self._f[lanes], self._g[lanes] = True, f[known], g[known]
+        width = np.asarray(self.region.width)
+        moves = (width[self.at_work[lanes, 1]] if self._own else width) > 0
+        self._told[lanes], self._f[lanes], self._g[lanes] = True, f[known], np.where(moves, g[known], 0)
         self.spent = self.spent.add(len(lanes), ticks=len(lanes))
         for lane in lanes:
             if np.isfinite(self._f[lane]) and (self.best is None or self._f[lane] < self.best[0]):

@@ -147,13 +147,17 @@ def no_evidence() -> Evidence:
 
 def learn(
     evidence: Evidence, f: np.ndarray, fresh: np.ndarray, sure: np.ndarray, tolerance: float, moved: float,
-    near: np.ndarray | bool = False, noise: float = 0.0,
+    near: np.ndarray | bool = False, noise: float = 0.0, above: float = math.inf,
 ) -> Evidence:  # fmt: skip
     """The evidence with the ends of more searches: values, (k,), whether their starts were fresh and they converged.
 
     moved: how far the best point has moved with them, in units of the box. near: (k,) which ended at the minimum that
     the best point is in. noise: by what values may differ there; the best one has moved within it if `moved` is 0.
+    above: from here on, values are ranks of infeasible points: once there is a feasible one, they count for nothing.
     """
+    if min(np.min(f, initial=np.inf), evidence.f) < above:
+        f = np.where(f < above, f, np.inf)
+        evidence = evidence if evidence.f < above else no_evidence()._replace(first=evidence.first)
     finite = np.isfinite(f)
     lowest = np.min(f[finite], initial=np.inf)
     if lowest < evidence.f - (tolerance if moved else max(tolerance, noise)):

@@ -20,6 +20,7 @@ STEPS = (-2, -1, -1, 1, 1, 2)  # of whole numbers, to one next to another
 TWO = 0.5  # share of such moves in which two take a step
 POINTS = 2**14  # the same where nothing is continuous, and each is one evaluation
 EACH = 2**8  # assignments up to which `argmin`, whose starts are fixed, has one from each
+BLOCK = 2**16  # starts that are looked at together
 MOST = 2**30  # values of a variable: beyond that, whole numbers and floats of 32 bits are not told apart
 
 
@@ -147,6 +148,17 @@ class Tried:
         x = np.repeat(best[None], len(near), axis=0)
         x[:, self._where] = unit[near]
         return x
+
+
+def reached(sequence: Any, starts: int, count: np.ndarray) -> Tried:
+    """Which assignments so many starts of a plain sequence, of its first levels, begin at. count: see `Tried`."""
+    tried, n, level = Tried(count), len(count), 0
+    while starts > 0 and tried.seen is not None and not tried.all:
+        size = min(sequence.size(level, n), starts)
+        for first in range(0, size, BLOCK):
+            tried.add(sequence.points(level, first, min(BLOCK, size - first), n))
+        starts, level = starts - size, level + 1
+    return tried
 
 
 def completed(x: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -85,7 +85,12 @@ class Constrained(Run):
 
     def _valued(self, rank: np.ndarray) -> Any:
         """The values of feasible points of these ranks, +inf of others."""
-        return np.where(rank < feasible.above(self.subjects.packing.dtype), rank, np.inf)
+        return np.where(rank < self._above, rank, np.inf)
+
+    @property
+    def _above(self) -> float:
+        """See `Run`."""
+        return feasible.above(self.subjects.packing.dtype)
 
     def _merge(self, ended: Ended, even: np.ndarray) -> None:
         """See `Run`: minima are feasible."""

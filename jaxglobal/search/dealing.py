@@ -110,9 +110,9 @@ class Dealer:
         return False
 
     @property
-    def tried(self) -> lattice.Tried | None:
-        """Which assignments of whole numbers have been searched from, where that is told."""
-        return None
+    def tried(self) -> lattice.Tried:
+        """Which assignments of whole numbers have been searched from; the user's own starts do not count."""
+        return lattice.reached(self.sequence, self.number - len(self.guesses), self.problem.values)
 
     def save(self) -> dict[str, np.ndarray]:
         """Everything that decides the next starts, as arrays."""
@@ -129,12 +129,13 @@ class GuidedDealer(Dealer):
     learns = True
 
     def __init__(
-        self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules
+        self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules,
+        above: float = math.inf,
     ):  # fmt: skip
-        """See `Dealer`. rules: which values are the same."""
+        """See `Dealer`. rules: which values are the same. above: see `stopping.learn`."""
         super().__init__(problem, guesses, sequence, search)
         eps = float(np.finfo(problem.structure.dtype).eps)
-        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values)
+        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values, above)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
@@ -224,7 +225,7 @@ class GuidedDealer(Dealer):
         return self._guide.sweep(searches)
 
     @property
-    def tried(self) -> lattice.Tried | None:
+    def tried(self) -> lattice.Tried:
         """See `Dealer`."""
         return self._guide.tried
 
@@ -280,13 +281,11 @@ def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: in
         return None
     left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
     tried = dealer.tried
-    pure = tried is not None and tried.pure
-    if tried is not None and pure and tried.all and math.isfinite(evidence.f):
+    if tried.pure and tried.all and math.isfinite(evidence.f):
         return Status.SAME
-    if pure and dealer.sweep(left):  # no evidence is as good as all of them
+    if tried.pure and dealer.sweep(left):  # no evidence is as good as all of them
         return None
-    many, few = (tried.many, tried.seen is not None) if tried is not None else (0, False)
-    if not stopping.convincing(evidence, nfev, n, pure, many, few):
+    if not stopping.convincing(evidence, nfev, n, tried.pure, tried.many, tried.seen is not None):
         return Status.NOISE if stopping.scattered(evidence, nfev) else None
     if evidence.looked:
         return Status.SAME if rules.unseen is None else Status.FULL
@@ -296,8 +295,17 @@ def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: in
     return None
 
 
-def dealer(problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules) -> Dealer:
-    """The dealer for a sequence. rules: which values are the same."""
+def least_evaluations(tried: lattice.Tried) -> float:
+    """Evaluations before which levels with the same best value say nothing of whole numbers, where starts are plain."""
+    if tried.seen is None:
+        return stopping.WHOLE * tried.many
+    return 0 if tried.all else math.inf
+
+
+def dealer(
+    problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules, above: float
+) -> Dealer:
+    """The dealer for a sequence. rules: which values are the same. above: see `stopping.learn`."""
     if isinstance(sequence, adaptive.Adaptive) and np.any(problem.free):
-        return GuidedDealer(problem, guesses, sequence, search, rules)
+        return GuidedDealer(problem, guesses, sequence, search, rules, above)
     return Dealer(problem, guesses, sequence, search)

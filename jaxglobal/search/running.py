@@ -83,7 +83,8 @@ class Levels(Iterator[Level]):
         self._precise, self._noise, self._checkpoint, self._subject = precise, noise, checkpoint, subject
         self._began, self._problem = began, problem
         alike = dataclasses.replace(rules, fatol=max(rules.fatol, NOISE * noise))  # what differs by noise is the same
-        self._dealer = dealing.dealer(problem, guesses, sequence, search, alike)
+        above = math.inf if subject is None else feasible.above(subject.dtype)
+        self._dealer = dealing.dealer(problem, guesses, sequence, search, alike, above)
         self._rules, self._callback, self._display = rules, callback, shown
         self._search = search
         self._found = found.nothing(problem)
@@ -178,7 +179,11 @@ class Levels(Iterator[Level]):
             weighed = isinstance(self._dealer, dealing.GuidedDealer)
             full = self._rules.unseen is not None and self._found.full
             rules = dataclasses.replace(self._rules, unseen=None) if full else self._rules
-            ended = stopping.after_level(rules, best, eps, nfev, weighed) or stopping.covered(rules, seen)
+            ended = stopping.after_level(rules, best, eps, nfev, weighed)
+            if ended is Status.SAME and rules.same is None:
+                least = dealing.least_evaluations(self._dealer.tried)
+                ended = ended if self._width.spent.nfev >= least else None
+            ended = ended or stopping.covered(rules, seen)
             none = ended is Status.NO_FINITE_VALUE or not (np.any(self._problem.free) or math.isfinite(best[-1]))
             ended = Status.INFEASIBLE if none and self._subject is not None else ended
             self._status = (Status.FULL if full and ended is Status.SAME else ended) or Status.RUNNING
@@ -303,14 +308,18 @@ class Levels(Iterator[Level]):
 
     def _message(self, status: Status, calls: Calls | None) -> str:
         """Why the search ended; where that was by its evidence, what this is."""
-        evidence = self._dealer.told
-        if status is not Status.SAME or self._rules.same is not None or evidence is None:
+        if status is not Status.SAME:
             return message(status, calls)
+        evidence = self._dealer.told
+        words = f"the best value was the same in {self._rules.alike} levels in a row"
+        if self._rules.same is not None:
+            return words
         tried = self._dealer.tried
-        if tried is not None and tried.pure and tried.all:
+        if tried.pure and tried.all:
             return f"each of the {tried.all:,} points of whole numbers was evaluated"
-        words = stopping.words(evidence, self._width.spent.nfev, self._found.searches)
-        if tried is None or not tried.all:
+        if evidence is not None:
+            words = stopping.words(evidence, self._width.spent.nfev, self._found.searches)
+        if not tried.all:
             return words
         return f"{words}; searches began at each of the {tried.all:,} assignments of whole numbers"
 

@@ -7,6 +7,7 @@ problems pass through the memory of some thousands.
 """
 
 import collections
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ from jaxglobal.problem.family import Family
 from jaxglobal.problem.region import Region, within
 from jaxglobal.result import Unseen
 from jaxglobal.results import Finished, Results
-from jaxglobal.search import batch
+from jaxglobal.search import batch, dealing
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.interrupt import Interrupt
@@ -89,6 +90,7 @@ class Run:
         self._rules, self._lanes, self._display = rules, lanes, shown
         self._free, self._n = int(np.sum(problems.free)), problems.structure.n
         self._units: dict[int, np.ndarray] = {}
+        self._awaited: dict[Any, float] = {}  # evaluations before success, by level and numbers of values
         self._compile_time = 0.0
         count, n, dtype = problems.count, self._n, problems.structure.dtype
         # What has been found, for every problem.
@@ -226,6 +228,11 @@ class Run:
     def _feasible(self, problem: Any) -> np.ndarray:
         """The best values of problems so far, +inf where there is none."""
         return self._f[problem]
+
+    @property
+    def _above(self) -> float:
+        """From where on a value is the rank of an infeasible point."""
+        return math.inf
 
     @property
     def _most_slots(self) -> int:
@@ -415,6 +422,8 @@ class Run:
             status[self._nfev[problem] >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
         finite = np.isfinite(self._feasible(problem))
         full = self._distinct.full[problem] if self._rules.unseen is not None else np.zeros(len(slots), bool)
+        if self._rules.same is None and np.any(self._problems.whole):
+            settled[settled] = self._nfev[problem[settled]] >= self._least_evaluations(level, slots[settled])
         settled &= full | (self._rules.same is not None or self._rules.unseen is None)
         status[settled & finite] = STATUSES.index(Status.SAME)
         status[settled & finite & full] = STATUSES.index(Status.FULL)
@@ -428,6 +437,17 @@ class Run:
         self._problem[slots[stops]] = -1
         if not np.all(stops):
             self._begin_level(level + 1, slots[~stops])
+
+    def _least_evaluations(self, level: int, slots: np.ndarray) -> np.ndarray:
+        """(k,) See `dealing.least_evaluations`; of the problems in these slots, after a level."""
+        box, whole = self._boxes[slots] if self._boxes.ndim == 3 else self._boxes[None], self._problems.whole
+        counts = lattice.values(box[:, 0], box[:, 1], whole)[:, self._problems.free]
+        starts = self._before(level + 1) - self._problems.guesses.shape[1]
+        for count in counts:
+            if (level, count.tobytes()) not in self._awaited:
+                tried = lattice.reached(self._sequence, starts, count)
+                self._awaited[level, count.tobytes()] = dealing.least_evaluations(tried)
+        return np.array([self._awaited[level, count.tobytes()] for count in counts])
 
     def _under_way(self, streams: Any) -> np.ndarray:
         """(2, S) Evaluations of the searches under way for each slot, and how many searches these are."""

@@ -212,9 +212,14 @@ class Guide:
     """Gives the blocks of every level from 1 on, one after another, and learns from each before the next."""
 
     def __init__(
-        self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None, values: Any = 0
-    ):
-        """n: free variables. eps: rounding of the values. rules: which values are the same. values: see `lattice`."""
+        self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None, values: Any = 0,
+        above: float = math.inf,
+    ):  # fmt: skip
+        """n: free variables. eps: rounding of the values. rules: which values are the same. values: see `lattice`.
+
+        above: see `stopping.learn`.
+        """
+        self._above = above
         self._values = np.broadcast_to(values, n)
         self.tried = lattice.Tried(self._values)
         self.sequence, self.n, self.course = sequence, n, begin(n)
@@ -264,7 +269,9 @@ class Guide:
         near = np.max(np.abs(x - pool.x[:1]), axis=1, initial=0) <= side if len(pool.x) else False
         noise = stopping.HALF_DIGITS * self._eps**0.5 * abs(best)
         moved = 0.0 if moved <= side else moved
-        return stopping.learn(course.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved, near, noise)
+        return stopping.learn(
+            course.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved, near, noise, self._above
+        )
 
     @property
     def looking(self) -> bool:
