@@ -331,6 +331,8 @@ def test_triangular_factor_is_that_of_qr(x64):
         ({"f_scale": 0}, "`f_scale` must be a positive number"),
         ({"sigma": np.ones(3)}, "`sigma` must be a number, 40 of them"),
         ({"sigma": 0.0}, "`sigma` must be positive"),
+        ({"sigma": "a"}, "`sigma` must be an array of real numbers; got str"),
+        ({"bounds": [*BOX[:2], (0, np.inf)]}, r"`upper` must be finite \(the starts fill the box\); got inf"),
         ({"ydata": np.full(40, np.nan)}, "`ydata` must be finite"),
         ({"ydata": data()[:5]}, "`model` must return 5 real numbers"),
         ({"bounds": [(0, 1)]}, "`model` must take x and the 1 parameters"),

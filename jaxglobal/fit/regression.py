@@ -347,12 +347,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
 
 def read_y(ydata: Any, dtype: np.dtype) -> Any:
     """The ordinates, (N,)."""
-    traced = is_traced(ydata)
-    check_no_complex("ydata", ydata)
-    try:
-        y = (jnp if traced else np).ravel((jnp if traced else np).asarray(ydata, dtype))
-    except (TypeError, ValueError):
-        raise TypeError(f"`ydata` must be an array of real numbers; got {type(ydata).__name__}.") from None
+    y = xp_of(ydata).ravel(read_numbers("ydata", ydata, dtype))
     if not len(y):
         raise ValueError("`ydata` must have at least one number; got none.")
     check_finite("ydata", y)
@@ -427,6 +422,15 @@ def xp_of(leaf: Any) -> Any:
     return jnp if is_traced(leaf) else np
 
 
+def read_numbers(name: str, array: Any, dtype: Any) -> Any:
+    """An array of real numbers."""
+    check_no_complex(name, array)
+    try:
+        return xp_of(array).asarray(array, dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be an array of real numbers; got {type(array).__name__}.") from None
+
+
 def check_no_complex(name: str, array: Any) -> None:
     """Raises where these are complex numbers."""
     if not hasattr(array, "dtype"):
@@ -457,8 +461,7 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
     """
     if sigma is None:
         return np.ones((), dtype), False
-    check_no_complex("sigma", sigma)
-    sigma = jnp.asarray(sigma, dtype) if is_traced(sigma) else np.asarray(sigma, np.float64)
+    sigma = read_numbers("sigma", sigma, dtype if is_traced(sigma) else np.float64)
     check_finite("sigma", sigma)
     if sigma.shape == (N, N) and N > 1:
         if is_traced(sigma):
