@@ -78,6 +78,13 @@ def test_means_what_scipy_means(options, scipys, tol):
     np.testing.assert_allclose(pcov / np.outer(errors, errors), covariance / np.outer(errors, errors), atol=10 * tol)
 
 
+def test_robust_errors_of_many_are_those_of_one(tol):
+    options = {"loss": "huber", "f_scale": 0.02, "progress": False}
+    one = jg.curve_fit(decay, T, data(), BOX, **options)
+    many = jg.curve_fit_many(decay, T, data()[None], BOX, **options)
+    np.testing.assert_allclose(many.pcov[0], one.pcov, rtol=tol, atol=tol * np.max(np.abs(one.pcov)))
+
+
 def test_least_absolute_deviations_pass_through_as_many_points_as_parameters(x64):
     y = 0.5 + 1.5 * T + np.random.default_rng(1).standard_cauchy(len(T))
     fit = jg.curve_fit(lambda t, a, b: a + b * t, T, y, [(-20, 20), (-20, 20)], loss="lad", progress=False)

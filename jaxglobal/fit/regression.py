@@ -188,10 +188,12 @@ class Regression:
         f = losses.cost(self._loss, self.residuals(data, list(p)), data.scale)
         return Seen(p, f, *self.jacobian(data, p, columns))
 
-    def jacobian(self, data: Data, p: Any, known: dict[int, Any] | None = None) -> tuple[Any, Any]:
+    def jacobian(
+        self, data: Data, p: Any, known: dict[int, Any] | None = None, least: float = losses.LEAST_CURVATURE
+    ) -> tuple[Any, Any]:
         """The columns of the Jacobian, (n, N, L), and the residuals, (N, L), as the loss weighs them.
 
-        known: columns that have been computed.
+        known: columns that have been computed. least: of steps; 0 for the errors of a fit, as in `weigh`.
         """
         parts, known = list(p), known or {}
         r = self.residuals(data, parts)
@@ -200,7 +202,7 @@ class Regression:
         J = jnp.stack([columns[i] for i in range(len(parts))])
         if self.loss == "linear":
             return J, r
-        by_residual, by_row = losses.weigh(self._loss, r, data.scale)
+        by_residual, by_row = losses.weigh(self._loss, r, data.scale, least)
         return J * by_row[None], r * by_residual
 
     def cost(self, p: Any, data: Data) -> Any:
