@@ -76,7 +76,7 @@ def curve_fit(
         bounds: of the parameters: pairs (low, high), a tuple (lows, highs) as SciPy's curve_fit has it, a
             `scipy.optimize.Bounds` or a `jaxglobal.Box`; finite, low == high fixes a parameter. A `jaxglobal.Choice`
             in place of a pair: the values of a parameter.
-        sigma: the errors of ydata: one, N of them, or their (N, N) covariance matrix.
+        sigma: the errors of ydata: one, N of them, or their (N, N) covariance matrix, which is symmetric.
         absolute_sigma: sigma is in the units of ydata; else only its proportions count, and the scatter of the data
             gives its size.
         loss: "linear" (least squares), "soft_l1", "huber", "cauchy" as in `scipy.optimize.least_squares`, or "lad"

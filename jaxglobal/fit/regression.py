@@ -29,6 +29,8 @@ from jaxglobal.problem.objective import Box
 from jaxglobal.problem.region import Region
 from jaxglobal.problem.sequential import factorises
 
+SYMMETRIC = 1e-4  # correlations that differ by less, as by rounding in float32, are the same
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -469,6 +471,7 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
         if is_traced(sigma):
             factor = jnp.linalg.cholesky(sigma)
             return jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True), True
+        check_symmetric(sigma)
         return scipy.linalg.solve_triangular(_cholesky(sigma), np.eye(N), lower=True), True
     if sigma.size == 1:
         sigma = sigma.reshape(())
@@ -479,6 +482,18 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
     if not is_traced(sigma) and np.any(sigma <= 0):
         raise ValueError(f"`sigma` must be positive; got {np.min(sigma)}.")
     return 1 / sigma, False
+
+
+def check_symmetric(sigma: np.ndarray) -> None:
+    """Raises where a covariance matrix is not symmetric but for rounding."""
+    errors = np.sqrt(np.abs(np.diag(sigma)))
+    wrong = np.abs(sigma - sigma.T) > SYMMETRIC * errors[:, None] * errors
+    if np.any(wrong):
+        i, j = map(int, np.argwhere(wrong)[0])
+        raise ValueError(
+            f"`sigma` must be symmetric where it is a matrix; got {sigma[i, j]} at index [{i}, {j}] and {sigma[j, i]} "
+            f"at [{j}, {i}]."
+        )
 
 
 def _cholesky(sigma: np.ndarray) -> np.ndarray:
