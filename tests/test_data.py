@@ -44,6 +44,19 @@ def test_masked_points_are_left_out():
     np.testing.assert_array_equal(unmasked.popt, fit(T, Y).popt)
 
 
+def test_a_covariance_is_symmetric_but_for_rounding():
+    scales = np.linspace(0.01, 10, 20)
+    sigma = scales[:, None] * (0.5 + 0.5 * np.eye(20)) * scales
+    bent = sigma + 0.3 * np.triu(sigma, 1)
+    message = r"`sigma` must be symmetric where it is a matrix; got \d.* at index \[0, 1\] and \d.* at \[1, 0\]\."
+    with pytest.raises(ValueError, match=message):
+        fit(T, Y, bent)
+    rounded = (sigma * (1 + 1e-5 * np.random.default_rng(0).uniform(-1, 1, (20, 20)))).astype(np.float32)
+    assert fit(T, Y, rounded).popt == pytest.approx(fit(T, Y, sigma).popt, rel=1e-3)
+    one = np.where(np.arange(20)[:, None] == 3, bent, sigma)  # in a row that is masked
+    np.testing.assert_array_equal(fit(T, masked(Y, 3), one).popt, fit(T, masked(Y, 3), sigma).popt)
+
+
 def test_masked_points_of_several_abscissae():
     x, y = np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 2, 5))
     z = 1 + 2 * x + 3 * y

@@ -91,6 +91,8 @@ def test_minima_that_found_no_room_once_are_not_forgotten(monkeypatch):
 def test_the_share_is_checked():
     with pytest.raises(ValueError, match="`unseen` must be a number of at least 0; got -1"):
         jg.minimize(four, [(-2, 2)] * 2, unseen=-1)
+    with pytest.raises(ValueError, match="`unseen` must be a share of the box, at most 1; got 1.5"):
+        jg.minimize(four, [(-2, 2)] * 2, unseen=1.5)
     with pytest.raises(TypeError, match="`unseen` must be a number; got 'all'"):
         jg.minimize(four, [(-2, 2)] * 2, unseen="all")
 

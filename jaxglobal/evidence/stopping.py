@@ -95,6 +95,8 @@ class Rules:
                 raise ValueError(f"`{name}` must be a number; got {value}.")
             if name != "target" and value < 0:
                 raise ValueError(f"`{name}` must be a number of at least 0; got {value}.")
+        if self.unseen is not None and self.unseen > 1:
+            raise ValueError(f"`unseen` must be a share of the box, at most 1; got {self.unseen}.")
 
     @property
     def alike(self) -> int:

@@ -207,7 +207,7 @@ def error_of_new(data: Data, matrix: bool, x: Any, sigma: Any, count: int) -> np
         ValueError: those of the data say nothing about these.
     """
     if sigma is not None:
-        own = np.asarray(sigma, float)
+        own = regression.read_numbers("sigma", sigma, float)
         if own.shape not in ((), (1,), (count,)) or not np.all(np.isfinite(own)) or np.any(own <= 0):
             raise ValueError(f"`sigma` must be a positive number, or {count} of them; got {sigma!r}.")
         return own

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
@@ -20,7 +21,7 @@ from jaxglobal.evidence import stopping
 from jaxglobal.fit import constrained_fit, hostfit, leastsquares, regression, units, whole_fit
 from jaxglobal.fit.covariance import errors
 from jaxglobal.fit.fitted import Fit, LocalFit
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.regression import Data, Regression, xp_of
 from jaxglobal.local import implicit
 from jaxglobal.nearest import helps
 from jaxglobal.problem.closed import hold, is_traced
@@ -76,7 +77,7 @@ def curve_fit(
         bounds: of the parameters: pairs (low, high), a tuple (lows, highs) as SciPy's curve_fit has it, a
             `scipy.optimize.Bounds` or a `jaxglobal.Box`; finite, low == high fixes a parameter. A `jaxglobal.Choice`
             in place of a pair: the values of a parameter.
-        sigma: the errors of ydata: one, N of them, or their (N, N) covariance matrix.
+        sigma: the errors of ydata: one, N of them, or their (N, N) covariance matrix, which is symmetric.
         absolute_sigma: sigma is in the units of ydata; else only its proportions count, and the scatter of the data
             gives its size.
         loss: "linear" (least squares), "soft_l1", "huber", "cauchy" as in `scipy.optimize.least_squares`, or "lad"
@@ -145,8 +146,8 @@ def curve_fit(
     x, y = regression.read_x(xdata), regression.read_y(ydata, dtype)
     weights, covariance = regression.read_sigma(sigma, len(y), dtype)
     guesses = regression.read_guesses(p0, structure, lower, upper)
-    scale = regression.spread(weights @ y if covariance else weights * y) if loss == "lad" else f_scale
-    of_search = units.choose(lower, upper, y, weights, dtype)
+    scale = regression.bend(weights @ y if covariance else weights * y, dtype) if loss == "lad" else f_scale
+    of_search = units.choose(lower, upper, y, weights, dtype, loss != "lad")
     data = Data(x, y, *(units.cast(a, dtype) for a in (weights, scale)))
     given = Data(x, y, weights, scale).within(of_search, dtype)
     within = constraints if not isinstance(constraints, list | tuple) or len(constraints) else None
@@ -266,7 +267,7 @@ def traced(
 
     def value(p, leaves):
         told = jax.tree.unflatten(treedef, leaves)
-        return reg.cost(p, told._replace(constants=hold(told.constants, moves)))
+        return reg.cost_near(p, told._replace(constants=hold(told.constants, moves)))
 
     def find(box, guesses, *leaves):
         sides = (box[0], box[1]) if is_traced((reg.lower, reg.upper)) else (reg.lower, reg.upper)
@@ -282,6 +283,8 @@ def traced(
     best = solve(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
     y, J = regression.values_and_jacobian(reg.modelled(given), data.x, best.x, data.constants)
     sure = errors(reg, given, best.f, y, J, absolute_sigma).out_of(of_search)
+    if reg.loss == "lad":  # without the bend, but with the derivatives
+        best = best._replace(f=best.f + lax.stop_gradient(deviations(reg, given, y) - best.f))
     (y, J), p, f = of_search.seen(y, J), structure.unflatten(best.x * of_search.p), of_search.cost(best.f)
     outcome = p, sure.pcov, f, data.y - y, sure.dof, [], reg.linear, reg.loss, None
     names = regression.names_of(model, structure, not isinstance(bounds, Box))
@@ -300,13 +303,19 @@ def finish(
     jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
     with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
         result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
-    f = result.fun / float(own.r) / float(own.r)
+    f = result.fun / float(own.r) / float(own.c)
     sure = errors(reg, given, f, y, J, absolute_sigma, along).out_of(own)
     y, J = own.seen(y, J)
     ordinates = np.asarray(data.y)
     # Where another than the best was cut off is no minimum.
-    minima = [m for i, m in enumerate(result.minima) if i == 0 or m.status in CONVERGED][:LISTED]
-    modelled = values(reg, given, [reg.structure.flatten(m.x) / own.p for m in minima])
+    listed = [i for i, m in enumerate(result.minima) if i == 0 or m.status in CONVERGED][:LISTED]
+    modelled = values(reg, given, [reg.structure.flatten(result.minima[i].x) / own.p for i in listed])
+    minima = list(result.minima)
+    if reg.loss == "lad" and minima:
+        for i, y_there in zip(listed, modelled, strict=True):
+            minima[i] = dataclasses.replace(minima[i], fun=float(own.cost(deviations(reg, given, y_there))))
+        result = dataclasses.replace(result, fun=minima[0].fun, minima=minima)
+    minima = [minima[i] for i in listed]
     fits = [
         LocalFit(m.x, m.fun, m.count, m.status, ordinates - y * own.y) for m, y in zip(minima, modelled, strict=True)
     ]
@@ -314,6 +323,11 @@ def finish(
     called_by = model.fun if isinstance(model, Host) else model
     names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))
     return Fit(*outcome, names, data, reg, bounds, sure, called, model, (y, J), own)
+
+
+def deviations(reg: Regression, data: Data, y: Any) -> Any:
+    """The cost of a model, (N,), by absolute deviations, without the bend of the loss."""
+    return xp_of(y).sum(abs(reg.whiten(data.w, y - data.y)))
 
 
 def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:

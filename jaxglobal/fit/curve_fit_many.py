@@ -409,8 +409,7 @@ def read_weights(sigma: Any, count: int, N: int) -> tuple[np.ndarray, bool]:
     """By what residuals are multiplied, in float64, and whether each data set has weights of its own."""
     if sigma is None:
         return np.ones(()), False
-    regression.check_no_complex("sigma", sigma)
-    sigma = np.asarray(sigma, np.float64)
+    sigma = regression.read_numbers("sigma", sigma, np.float64)
     if sigma.shape not in ((), (1,), (N,), (count, N)):
         raise ValueError(f"`sigma` must be a number, ({N},) or ({count}, {N}); got shape {sigma.shape}.")
     regression.check_finite("sigma", sigma)
@@ -426,7 +425,7 @@ def read_box(bounds: Any, bounds_axis: Any, ydata: Any) -> tuple[Any, Any, Any, 
     """
     if not own_boxes(bounds, bounds_axis, ydata):
         return *regression.read_parameters(bounds, None), None
-    structure, boxes = family.read_boxes(bounds, None, len(ydata) if np.ndim(ydata) else 0)
+    structure, boxes = family.read_boxes(bounds, None, len(ydata) if np.ndim(ydata) else 0, opens=False)
     return structure, np.min(boxes[:, 0], axis=0), np.max(boxes[:, 1], axis=0), not isinstance(bounds, Box), boxes
 
 

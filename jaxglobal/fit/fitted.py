@@ -67,7 +67,8 @@ class Fit:
         pcov: (n, n) their covariance; infinite for those of `undetermined`.
         perr: (n,) their standard deviations.
         undetermined: the names of the parameters that the data do not determine, alone or with others.
-        fun: the cost: the weighted sum of squared residuals, or of what the loss makes of them.
+        fun: the cost: the sum of squared residuals in units of `sigma`, or of what the loss makes of them (the sum of
+            their absolute values by "lad"); twice that of `scipy.optimize.least_squares`, which halves its sums.
         residuals: (N,) data minus model.
         dof: degrees of freedom: data minus free parameters.
         fits: the distinct local fits, minima of the cost, with their residuals, best first.
@@ -226,7 +227,7 @@ class Fit:
 
         def cost(p, x, y, w, scale):
             given = Data(x, y, w, scale, self.data.constants).within(self._units, reg.structure.dtype)
-            return reg.cost(reg.structure.flatten(p) / self._units.p, given)
+            return reg.cost_near(reg.structure.flatten(p) / self._units.p, given)
 
         moves = derivative(self.result, cost, self._bounds, tuple(self.data[:4]))
         fun, fun_bounds = jax.tree.map(self._units.cost, (moves.fun, moves.fun_bounds))

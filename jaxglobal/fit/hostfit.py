@@ -221,7 +221,7 @@ def polish(model: Model, reg: Regression, data: Data, minimum: Minimum, interrup
         p = jnp.asarray(reg.structure.flatten(minimum.x), jnp.float64)[:, None]
         box = leastsquares.region(reg.lower, reg.upper)
         rules = levenberg.Rules(TOL, float(reg.floor(data)), MAX_NFEV)
-        state, advance = levenberg.begin(p), jax.jit(levenberg.advance)
+        state, advance, narrowed = levenberg.begin(p), jax.jit(levenberg.advance), 0
         while int(state.status[0]) == LocalStatus.RUNNING and not (model.late or interrupt.asked):
             at = np.asarray(state.trial[:, 0])
             y, J = model(data.x, at)
@@ -231,7 +231,12 @@ def polish(model: Model, reg: Regression, data: Data, minimum: Minimum, interrup
                 jnp.asarray(at)[:, None], jnp.reshape(f, 1), jnp.asarray(J).T[:, :, None], jnp.asarray(r)[:, None]
             )
             state = advance(state, seen, box, rules)
-        if not float(state.f[0]) < minimum.fun:
+            if reg.loss == "lad" and int(state.status[0]) and narrowed < leastsquares.SHARPENED:
+                y, _ = model(data.x, np.asarray(state.p[:, 0]))  # it has been called there
+                before, data = data, reg.sharper(data, reg.whiten(data.w, y - data.y))
+                if data.scale < before.scale:
+                    state, narrowed = levenberg.begin(state.p), narrowed + 1
+        if not (narrowed or float(state.f[0]) < minimum.fun):
             return minimum
         found = reg.structure.unflatten(np.asarray(state.p[:, 0]))
         ended = LocalStatus(int(state.status[0])) or LocalStatus.CUT

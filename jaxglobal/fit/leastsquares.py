@@ -44,6 +44,7 @@ FEWEST, MOST = 8, 64  # searches side by side
 SCREENED = 1024  # starts in one call
 SEARCHED = 64  # starts of a level that are searched from, at least
 CLOSE = 1e-4  # relative: parameters that differ by less are no exchange
+SHARPENED = 4  # times at most, the bend of least absolute deviations is narrowed for the best minima
 APART = 10.0  # in units of the box, so that two starts are no neighbours
 SHARE = 32  # and one in so many
 COMPARED = 2048  # starts of a level that are compared with their neighbours: the best so many
@@ -108,6 +109,15 @@ def screen_program(regression: Regression) -> Any:
         return regression.project(data, p, region(lower, upper))[:2]
 
     return screen
+
+
+def bend_program(regression: Regression) -> Any:
+    """bend(p, data) -> the bend of least absolute deviations that the residuals of p, (n,), ask for."""
+
+    def bend(p, data):
+        return regression.sharper(data, regression.residuals(data, list(p[:, None]))[:, 0]).scale
+
+    return bend
 
 
 def lanes(regression: Regression, N: int) -> int:
@@ -193,7 +203,7 @@ class Search:
         self._known = agreement.nothing(1)
         self._history = History()
         self._best: list[float] = []  # cost after each level, in the units of the search
-        self._screened = self._searched = self._nfev = self._made = 0
+        self._screened = self._searched = self._nfev = self._made = self._narrowed = 0
         self._tick_time, self._interrupt, self._callback, self._kept = 0.0, interrupt, callback, kept
         self._lanes = lanes(regression, len(data.y))
         self._precise = x64()
@@ -352,11 +362,12 @@ class Search:
     @property
     def same(self) -> float:
         """Two costs that differ by less are the same: what rounding does to a vanishing one."""
-        return max(self._rules.fatol, NOISE * self._floor)
+        return max(self._rules.fatol, NOISE ** (self._regression.power / 2) * self._floor)
 
     def _alike(self, f: float) -> float:
         """Two costs near f that differ by less are the same: what rounding does to squares of small residuals."""
-        return self.same + 2 * (max(f, 0.0) * self._floor) ** 0.5 if np.isfinite(f) else self.same
+        squares = self._regression.power == 2 and np.isfinite(f)
+        return self.same + 2 * (max(f, 0.0) * self._floor) ** 0.5 if squares else self.same
 
     def _compiled(self, make: Any, *args: Any) -> Any:
         """The program for arguments of these shapes; None where Ctrl-C came before it was compiled."""
@@ -441,6 +452,9 @@ class Search:
             ended = self._descend(x[:count], POLISH_TOL, POLISH_NFEV)
             lower = np.flatnonzero(ended.f < f[:count])
             x[lower], f[lower], status[lower] = ended.x[lower], ended.f[lower], ended.status[lower]
+        while self._sharpens(x[np.argmin(f)]):  # costs below are those of another bend
+            ended = self._descend(x, POLISH_TOL, POLISH_NFEV)
+            x, f, status = ended.x, ended.f, ended.status
         again = minima.merge(
             merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol
         )
@@ -450,6 +464,16 @@ class Search:
         order = [first, *(i for i in range(len(again.f)) if i != first)]
         fields = zip(*(field[order] for field in (again.x, again.f, again.searches, again.status)), strict=True)
         return [Minimum(self._parameters(x), self._cost(f), int(n), LocalStatus(int(s))) for x, f, n, s in fields]
+
+    def _sharpens(self, x: np.ndarray) -> bool:
+        """Narrows the bend of least absolute deviations where the residuals of the best fit ask for that."""
+        if self._regression.loss != "lad" or self._narrowed == SHARPENED or self._limit() is not None:
+            return False
+        program, before = self._compiled(bend_program, x, self._data), self._data.scale
+        if program is not None:
+            self._data = self._data._replace(scale=np.asarray(program(x, self._data)))
+        self._narrowed += 1
+        return bool(self._data.scale < before)
 
     def _exchanged(self, x: np.ndarray, f: float) -> tuple[np.ndarray, float]:
         """The fit with equal parts of a sum in ascending order, where exchanging parameters gives an equal fit."""
@@ -541,5 +565,17 @@ def pure(regression: Regression, unit: np.ndarray, data: Data, lower: Any, upper
     box, floor = region(lower, upper), regression.floor(data)
     state = descend(regression, data, levenberg.begin(points.T), box, levenberg.Rules(TOL, floor, MAX_NFEV))
     best = state.p[:, jnp.argmin(state.f)][:, None]
-    state = descend(regression, data, levenberg.begin(best), box, levenberg.Rules(POLISH_TOL, floor, POLISH_NFEV))
-    return Best(state.p[:, 0], state.f[0])
+    rules = levenberg.Rules(POLISH_TOL, floor, POLISH_NFEV)
+    state = descend(regression, data, levenberg.begin(best), box, rules)
+    if regression.loss != "lad":
+        return Best(state.p[:, 0], state.f[0])
+
+    def sharpen(_, carry):
+        p, _, scale = carry
+        own = data._replace(scale=scale)
+        own = regression.sharper(own, regression.residuals(own, list(p))[:, 0])
+        state = descend(regression, own, levenberg.begin(p), box, rules)
+        return state.p, state.f, own.scale
+
+    p, f, _ = lax.fori_loop(0, SHARPENED, sharpen, (state.p, state.f, jnp.asarray(data.scale)))
+    return Best(p[:, 0], f[0])

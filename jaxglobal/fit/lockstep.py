@@ -157,7 +157,7 @@ class Lockstep:
 
     def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:
         """Parameters, costs, the triangular factors of the Jacobians, evaluations and statuses, lanes first."""
-        R, _, _ = triangular(*self._reg.jacobian(data, state.p))
+        R, _, _ = triangular(*self._reg.jacobian(data, state.p, least=0.0))
         return state.p.T, state.f, jnp.moveaxis(R, -1, 0), state.nfev, state.status
 
 

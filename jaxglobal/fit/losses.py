@@ -1,8 +1,9 @@
 """What a residual costs: squares, or a loss that grows more slowly, so that outliers count less.
 
-With z = (r / scale)^2 the cost of a residual is scale^2 rho(z), as in `scipy.optimize.least_squares`. Near the minimum
-of a loss Gauss-Newton steps are those of scaled residuals and a scaled Jacobian, [T] 4.3; where the curvature of a far
-outlier is negative, a share of its weight takes its place, so that every step is one of a positive model.
+With z = (r / scale)^2 the cost of a residual is scale^2 rho(z), as in `scipy.optimize.least_squares`; that of "lad" is
+scale rho(z): |r|, but for a smooth bend as wide as the scale, which is so small that it does not matter. Near the
+minimum of a loss Gauss-Newton steps are those of scaled residuals and a scaled Jacobian, [T] 4.3; where the curvature
+of a far outlier is negative, a share of its weight takes its place, so that every step is one of a positive model.
 
 [T] B. Triggs, P. McLauchlan, R. Hartley and A. Fitzgibbon, Bundle adjustment: a modern synthesis (2000).
 """
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 LEAST_CURVATURE = 0.1  # of a residual's curvature, as a share of its weight
-SHARP = 1e-6  # "lad" is sqrt(z) from so much of the scale on, and smooth below
+SHARP = 1e-6  # the bend of "lad", in units of the data or, where these are large beside them, of the residuals
 
 
 class Loss(NamedTuple):
@@ -24,11 +25,13 @@ class Loss(NamedTuple):
         rho: the cost of z.
         slope: its first derivative.
         bend: its second derivative times z; None where the weight alone is taken (iteratively reweighted squares).
+        power: of the residuals that a cost is, and of the scale before rho.
     """
 
     rho: Callable[[jax.Array], jax.Array]
     slope: Callable[[jax.Array], jax.Array]
     bend: Callable[[jax.Array], jax.Array] | None
+    power: int = 2
 
 
 LOSSES = {
@@ -42,7 +45,7 @@ LOSSES = {
         lambda z: jnp.where(z <= 1, 0, -0.5 * jnp.maximum(z, 1) ** -0.5),
     ),
     "cauchy": Loss(jnp.log1p, lambda z: 1 / (1 + z), lambda z: -z / (1 + z) ** 2),
-    "lad": Loss(lambda z: 2 * (jnp.sqrt(z + SHARP**2) - SHARP), lambda z: (z + SHARP**2) ** -0.5, None),
+    "lad": Loss(lambda z: z / (jnp.sqrt(1 + z) + 1), lambda z: 0.5 * (1 + z) ** -0.5, None, 1),
 }
 
 
@@ -50,7 +53,7 @@ def cost(loss: Loss, r: jax.Array, scale: jax.Array) -> jax.Array:
     """The cost of residuals, (N, ...), summed over the first axis."""
     if loss is LOSSES["linear"]:
         return jnp.sum(r**2, axis=0)
-    return jnp.sum(scale**2 * loss.rho((r / scale) ** 2), axis=0)
+    return jnp.sum(scale**loss.power * loss.rho((r / scale) ** 2), axis=0)
 
 
 def weigh(loss: Loss, r: jax.Array, scale: jax.Array, least: float = LEAST_CURVATURE) -> tuple[jax.Array, jax.Array]:
@@ -58,7 +61,7 @@ def weigh(loss: Loss, r: jax.Array, scale: jax.Array, least: float = LEAST_CURVA
     z = (r / scale) ** 2
     slope = loss.slope(z)
     if loss.bend is None:
-        weight = jnp.sqrt(slope)
+        weight = jnp.sqrt(slope * scale ** (loss.power - 2))
         return weight, weight
     least_row = jnp.maximum(least * slope, jnp.finfo(r.dtype).eps)
     rows = jnp.sqrt(jnp.maximum(slope + 2 * loss.bend(z), least_row))

@@ -18,7 +18,7 @@ import scipy.linalg
 from jax.extend.core import ClosedJaxpr
 
 from jaxglobal.fit import losses, quotients, separable
-from jaxglobal.fit.losses import LOSSES, Loss
+from jaxglobal.fit.losses import LOSSES, SHARP, Loss
 from jaxglobal.fit.units import Units
 from jaxglobal.local.levenberg import ROUNDING, Seen
 from jaxglobal.nearest import hint
@@ -28,6 +28,9 @@ from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time
 from jaxglobal.problem.objective import Box
 from jaxglobal.problem.region import Region
 from jaxglobal.problem.sequential import factorises
+
+LOOSE = 1e-3  # of the residuals: a bend of "lad" as wide as that moves the fit
+SYMMETRIC = 1e-4  # correlations that differ by less, as by rounding in float32, are the same
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +46,7 @@ class Data(NamedTuple):
     w: Any
     """() or (N,) or (N, L) by which a residual is multiplied; (N, N) the inverse factor of a covariance matrix."""
     scale: Any
-    """() The residual, in units of its error, from which on a robust loss bends."""
+    """() The residual, in units of its error, from which on a robust loss bends; below which "lad" does."""
     constants: Any = ()
     """The arrays that the model closes over."""
     units: Units | None = None
@@ -113,6 +116,11 @@ class Regression:
     @property
     def _loss(self) -> Loss:
         return LOSSES[self.loss]
+
+    @property
+    def power(self) -> int:
+        """Of the residuals that the cost is."""
+        return self._loss.power
 
     def whiten(self, w: Any, r: Any) -> Any:
         """Residuals, (N,) or (N, L), in units of their errors."""
@@ -188,10 +196,12 @@ class Regression:
         f = losses.cost(self._loss, self.residuals(data, list(p)), data.scale)
         return Seen(p, f, *self.jacobian(data, p, columns))
 
-    def jacobian(self, data: Data, p: Any, known: dict[int, Any] | None = None) -> tuple[Any, Any]:
+    def jacobian(
+        self, data: Data, p: Any, known: dict[int, Any] | None = None, least: float = losses.LEAST_CURVATURE
+    ) -> tuple[Any, Any]:
         """The columns of the Jacobian, (n, N, L), and the residuals, (N, L), as the loss weighs them.
 
-        known: columns that have been computed.
+        known: columns that have been computed. least: of steps; 0 for the errors of a fit, as in `weigh`.
         """
         parts, known = list(p), known or {}
         r = self.residuals(data, parts)
@@ -200,18 +210,38 @@ class Regression:
         J = jnp.stack([columns[i] for i in range(len(parts))])
         if self.loss == "linear":
             return J, r
-        by_residual, by_row = losses.weigh(self._loss, r, data.scale)
+        by_residual, by_row = losses.weigh(self._loss, r, data.scale, least)
         return J * by_row[None], r * by_residual
 
     def cost(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,)."""
-        r = self.whiten(data.w, self.modelled(data)(data.x, list(p), data.constants) - data.y)
-        return losses.cost(self._loss, r, data.scale)
+        return losses.cost(self._loss, self._left(p, data), data.scale)
+
+    def cost_near(self, p: Any, data: Data) -> Any:
+        """The cost of one fit, p (n,), with the bend that `sharper` leaves there; for derivatives at a fit."""
+        if self.loss == "lad":
+            data = self.sharper(data, jax.lax.stop_gradient(self._left(p, data)))
+        return self.cost(p, data)
+
+    def _left(self, p: Any, data: Data) -> Any:
+        """What is left of the data, in units of its error, (N,), by one fit, p (n,)."""
+        return self.whiten(data.w, self.modelled(data)(data.x, list(p), data.constants) - data.y)
+
+    def sharper(self, data: Data, r: Any) -> Data:
+        """The data with a narrower bend of "lad" where the residuals r, (N,), of a fit are small beside it.
+
+        A bend that is narrower than what rounding leaves of the residuals serves nothing.
+        """
+        eps, size = jnp.finfo(self.structure.dtype).eps, jnp.median(jnp.abs(r))
+        y = jnp.abs(self.whiten(data.w, data.y))
+        width = jnp.maximum(SHARP * size, ROUNDING * eps * jnp.median(y) + eps**2 * jnp.max(y))
+        narrower = jnp.minimum(data.scale, width.astype(data.scale.dtype))
+        return data._replace(scale=jnp.where(data.scale > LOOSE * size, narrower, data.scale))
 
     def floor(self, data: Data) -> Any:
-        """A cost at or below this is rounding error: () or (L,)."""
+        """A cost at or below this is that of rounding errors: () or (L,)."""
         eps = jnp.finfo(self.structure.dtype).eps
-        return (ROUNDING * eps) ** 2 * jnp.sum(self.whiten(data.w, data.y) ** 2, axis=0)
+        return losses.cost(self._loss, ROUNDING * eps * self.whiten(data.w, data.y), data.scale)
 
 
 def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
@@ -347,12 +377,7 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
 
 def read_y(ydata: Any, dtype: np.dtype) -> Any:
     """The ordinates, (N,)."""
-    traced = is_traced(ydata)
-    check_no_complex("ydata", ydata)
-    try:
-        y = (jnp if traced else np).ravel((jnp if traced else np).asarray(ydata, dtype))
-    except (TypeError, ValueError):
-        raise TypeError(f"`ydata` must be an array of real numbers; got {type(ydata).__name__}.") from None
+    y = xp_of(ydata).ravel(read_numbers("ydata", ydata, dtype))
     if not len(y):
         raise ValueError("`ydata` must have at least one number; got none.")
     check_finite("ydata", y)
@@ -427,6 +452,15 @@ def xp_of(leaf: Any) -> Any:
     return jnp if is_traced(leaf) else np
 
 
+def read_numbers(name: str, array: Any, dtype: Any) -> Any:
+    """An array of real numbers."""
+    check_no_complex(name, array)
+    try:
+        return xp_of(array).asarray(array, dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be an array of real numbers; got {type(array).__name__}.") from None
+
+
 def check_no_complex(name: str, array: Any) -> None:
     """Raises where these are complex numbers."""
     if not hasattr(array, "dtype"):
@@ -457,13 +491,13 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
     """
     if sigma is None:
         return np.ones((), dtype), False
-    check_no_complex("sigma", sigma)
-    sigma = jnp.asarray(sigma, dtype) if is_traced(sigma) else np.asarray(sigma, np.float64)
+    sigma = read_numbers("sigma", sigma, dtype if is_traced(sigma) else np.float64)
     check_finite("sigma", sigma)
     if sigma.shape == (N, N) and N > 1:
         if is_traced(sigma):
             factor = jnp.linalg.cholesky(sigma)
             return jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True), True
+        check_symmetric(sigma)
         return scipy.linalg.solve_triangular(_cholesky(sigma), np.eye(N), lower=True), True
     if sigma.size == 1:
         sigma = sigma.reshape(())
@@ -474,6 +508,18 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
     if not is_traced(sigma) and np.any(sigma <= 0):
         raise ValueError(f"`sigma` must be positive; got {np.min(sigma)}.")
     return 1 / sigma, False
+
+
+def check_symmetric(sigma: np.ndarray) -> None:
+    """Raises where a covariance matrix is not symmetric but for rounding."""
+    errors = np.sqrt(np.abs(np.diag(sigma)))
+    wrong = np.abs(sigma - sigma.T) > SYMMETRIC * errors[:, None] * errors
+    if np.any(wrong):
+        i, j = map(int, np.argwhere(wrong)[0])
+        raise ValueError(
+            f"`sigma` must be symmetric where it is a matrix; got {sigma[i, j]} at index [{i}, {j}] and {sigma[j, i]} "
+            f"at [{j}, {i}]."
+        )
 
 
 def _cholesky(sigma: np.ndarray) -> np.ndarray:
@@ -498,10 +544,19 @@ def weigh(regression: Regression, data: Data, y: Any, J: Any) -> tuple[Any, Any]
     return by_residual * r, by_row[:, None] * J
 
 
-def spread(y: Any) -> Any:
-    """A size of the residuals, () or (L,): the mean distance from the mean."""
-    size = jnp.mean(jnp.abs(y - jnp.mean(y, axis=0)), axis=0)
-    return jnp.where(size > 0, size, 1)
+def bend(y: Any, dtype: np.dtype) -> Any:
+    """() How wide the bend of "lad" is for data in units of their errors, (N,), whatever a few outliers are.
+
+    In units of the median distance from the median; where most agree, of that of the others.
+    """
+    xp, eps = xp_of(y), np.finfo(dtype).eps
+    y = jax.lax.stop_gradient(y) if is_traced(y) else np.asarray(y, float)
+    middle, top = xp.median(y), xp.max(xp.abs(y))
+    away = xp.abs(y - middle)
+    apart = away > ROUNDING * eps * (xp.abs(y) + xp.abs(middle))
+    size = xp.sort(xp.where(apart, away, xp.inf))[xp.maximum(xp.sum(apart) - 1, 0) // 2]
+    size = xp.where(xp.isfinite(size), size, xp.where(top > 0, top, 1))
+    return xp.maximum(SHARP * size, eps**2 * top)  # its inverse square is a number
 
 
 def linear_parameters(read: "Model", x: Any, lower: Any, upper: Any, units: Units) -> tuple[int, ...]:

@@ -26,6 +26,8 @@ class Units(NamedTuple):
     """() The data."""
     r: Any
     """() The residuals, in units of their errors."""
+    c: Any
+    """() The costs, in units of r: r of squares, one of absolute values."""
 
     def modelled(self, model: Callable[..., Any]) -> Callable[..., Any]:
         """model(x, parts, ...), where parameters and values are in these units."""
@@ -43,7 +45,7 @@ class Units(NamedTuple):
 
     def cost(self, f: Any) -> Any:
         """A cost in the user's units, in float64 unless it is traced."""
-        return f * self.r * self.r if is_traced((f, self.r)) else np.asarray(f, float) * float(self.r) * float(self.r)
+        return f * self.r * self.c if is_traced((f, self.r)) else np.asarray(f, float) * float(self.r) * float(self.c)
 
     def seen(self, y: Any, J: Any) -> tuple[Any, Any]:
         """Values, (N,), and their derivatives, (N, n), in the user's units, the latter in float64 unless traced."""
@@ -52,14 +54,16 @@ class Units(NamedTuple):
         return y * self.y, np.asarray(J, float) * (float(self.y) / np.asarray(self.p, float))
 
 
-def choose(lower: Any, upper: Any, y: Any, w: Any, dtype: np.dtype) -> Units:
+def choose(lower: Any, upper: Any, y: Any, w: Any, dtype: np.dtype, squares: bool = True) -> Units:
     """Those of parameters in a box, (n,) each, and of data y, (N,) or (P, N), with weights w, as in `regression.Data`.
 
+    squares: whether a cost is one of squares, as all but that of "lad" are.
     Of many data sets they fit the middle one, so that a single wild one does not take the digits of the others.
     """
     p = power(jnp.maximum(abs(lower), abs(upper)) if is_traced((lower, upper)) else np.maximum(-lower, upper), dtype)
     weighted = w @ y if np.ndim(w) == 2 and np.ndim(y) == 1 else w * y
-    return Units(p, power(middle(y), dtype), power(middle(weighted), dtype))
+    r = power(middle(weighted), dtype)
+    return Units(p, power(middle(y), dtype), r, r if squares else np.ones((), dtype))
 
 
 def middle(y: Any) -> Any:

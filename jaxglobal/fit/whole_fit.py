@@ -94,7 +94,7 @@ def read(model: Any, bounds: Any, p0: Any, integrality: Any) -> Lattice | None:
         return None
     try:
         with jax.enable_x64(x64() or isinstance(model, Host)):
-            problem, guesses = objective.check_box(bounds, p0, False, integrality=integrality)
+            problem, guesses = objective.check_box(bounds, p0, False, integrality=integrality, opens=False)
     except (TypeError, ValueError) as error:
         raise type(error)(str(error).replace("`x0`", "`p0`")) from None
     return Lattice(problem, guesses, isinstance(bounds, Box)) if np.any(problem.whole) else None

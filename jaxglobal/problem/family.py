@@ -184,12 +184,12 @@ def read_box(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray]:
         return np.asarray(leaf)[0] if np.ndim(leaf) and np.size(leaf) else leaf
 
     first = None if x0 is None else jax.tree.map(of_first, x0)
-    structure, lower, upper = objective.read_bounds(bounds, first, choosing=True)
+    structure, lower, upper = objective.read_bounds(bounds, first, choosing=True, opens=True)
     return structure, np.stack([lower, upper])
 
 
-def read_boxes(bounds: Any, x0: Any, count: int) -> tuple[Structure, np.ndarray]:
-    """The layout of x and the bounds of each problem, (P, 2, n)."""
+def read_boxes(bounds: Any, x0: Any, count: int, opens: bool = True) -> tuple[Structure, np.ndarray]:
+    """The layout of x and the bounds of each problem, (P, 2, n). opens: as in `objective.read_bounds`."""
     choice.refuse(bounds)
     if isinstance(bounds, Box):
         lower, upper = bounds
@@ -222,7 +222,7 @@ def read_boxes(bounds: Any, x0: Any, count: int) -> tuple[Structure, np.ndarray]
         good = np.all(np.isfinite(box), axis=(1, 2)) & np.all(box[:, 0] <= box[:, 1], axis=1)
         good &= np.all(np.isfinite(box[:, 1] - box[:, 0]), axis=1)
     if not np.all(good):
-        objective.check_sides(*box[np.argmin(good)])
+        objective.check_sides(*box[np.argmin(good)], opens=opens)
     return structure, box
 
 

@@ -126,10 +126,10 @@ def check(
 
 
 def check_box(
-    bounds: Any, x0: Any, open: Any, traceable: bool = False, integrality: Any = None
+    bounds: Any, x0: Any, open: Any, traceable: bool = False, integrality: Any = None, opens: bool = True
 ) -> tuple[Objective, Any]:
-    """A problem without a function, and the user's own starts; see `check`."""
-    structure, lower, upper = read_bounds(bounds, x0, traceable, choosing=True)
+    """A problem without a function, and the user's own starts; see `check`. opens: as in `read_bounds`."""
+    structure, lower, upper = read_bounds(bounds, x0, traceable, True, opens)
     whole = lattice.read(integrality, structure)
     if np.any(whole):
         if is_traced((lower, upper)):
@@ -154,11 +154,13 @@ def check_whole(whole: np.ndarray, is_open: np.ndarray, starts: Any) -> None:
         lattice.check_starts(starts, whole)
 
 
-def read_bounds(bounds: Any, x0: Any, traceable: bool = False, choosing: bool = False) -> tuple[Structure, Any, Any]:
+def read_bounds(
+    bounds: Any, x0: Any, traceable: bool = False, choosing: bool = False, opens: bool = False
+) -> tuple[Structure, Any, Any]:
     """The layout of x, the lower and the upper bounds, from pairs, (lows, highs), `scipy.optimize.Bounds` or a `Box`.
 
     Traced bounds, where they are `traceable`, are checked for their shapes alone. choosing: whether there may be a
-    `Choice` among them.
+    `Choice` among them. opens: whether the user has an argument `open`.
     """
     lists: choice.Lists = ()
     if choosing:
@@ -169,7 +171,7 @@ def read_bounds(bounds: Any, x0: Any, traceable: bool = False, choosing: bool = 
         structure = dataclasses.replace(structure, choices=choice.rounded(lists, structure.dtype))
     low, high = structure.flatten(lower), structure.flatten(upper)
     if not is_traced((low, high)):
-        check_sides(low, high)
+        check_sides(low, high, opens)
     return structure, low, high
 
 
@@ -279,15 +281,13 @@ def read_structure(lower: Any, upper: Any, x0: Any, traceable: bool) -> Structur
     return structure
 
 
-def check_sides(low: np.ndarray, high: np.ndarray) -> None:
-    """Raises unless the bounds, (n,), are finite and in order."""
+def check_sides(low: np.ndarray, high: np.ndarray, opens: bool = False) -> None:
+    """Raises unless the bounds, (n,), are finite and in order. opens: as in `read_bounds`."""
     for name, side in (("lower", low), ("upper", high)):
         if not np.all(np.isfinite(side)):
             i = int(np.argmin(np.isfinite(side)))
-            raise ValueError(
-                f"`{name}` must be finite (the starts fill the box; `open=True` lets the searches leave it); "
-                f"got {side[i]} at index {i}."
-            )
+            leave = "; `open=True` lets the searches leave it" if opens else ""
+            raise ValueError(f"`{name}` must be finite (the starts fill the box{leave}); got {side[i]} at index {i}.")
     if np.any(low > high):
         i = int(np.argmax(low > high))
         raise ValueError(
