@@ -115,6 +115,13 @@ TRAPS = {  # function, bounds, the infimum, a point that is handed in
     "nan as an integer": (lambda x: -(jnp.log(x[0]).astype(jnp.int32)) * 1.0, [(-1, 0.9)], 0.0, [0.5]),
     "the edge of a domain": (lambda x: x[0] * jnp.sqrt(x[0]) + x[0], [(-1, 1)], 0.0, [0.7]),
     "the edge of a power's domain": (lambda x: x[0] ** 1.5 + x[0], [(-1, 1)], 0.0, [0.7]),
+    "one to a power that is nan": (lambda x: x[1] ** jnp.sqrt(x[0]) + x[0], [(-2, -1), (1, 1)], -1.0, [-1.0, 1.0]),
+    "nan that is added elsewhere": (
+        lambda x: jnp.zeros(2).at[jnp.array([0, 1])].add(jnp.log(x))[1] + x[0] ** 2,
+        [(-2, -1), (1, 2)],
+        1.0,
+        [-1.0, 1.5],
+    ),
     "an edge that is multiplied away": (lambda x: 0 * jnp.sqrt(x[0]) + x[0], [(-1, 1)], 0.0, [0.7]),
 }
 
@@ -145,6 +152,32 @@ def test_a_power_that_is_not_defined_at_the_point_is_no_value():
     fun = lambda x: jnp.cos(x[0] ** x[1]) - 3  # noqa: E731
     certificate = prove(fun, [(-0.5, -0.5), (-0.5, -0.5)], result=np.full(2, -0.5), max_time=1.0)
     assert certificate.upper == np.inf and not certificate.proven and certificate.lower <= -2
+
+
+def test_where_fun_is_surely_undefined_no_box_is_left():
+    root = prove(lambda x: jnp.sqrt(x[0] - 1) + x[0], [(-3, 4)], result=[2.0], max_boxes=1000)
+    assert 1 - 1e-6 < root.lower <= 1 <= root.upper < 1 + 1e-6
+    cut_off = lambda x: jnp.where(x[0] + x[1] < -2, jnp.nan, (x[0] - 1) ** 2 + x[1] ** 2)  # noqa: E731
+    certificate = prove(cut_off, [(-5, 5)] * 2, result=[1.0, 0.0], max_boxes=1000)
+    check(certificate, 0.0, [(1, 0)])
+    assert certificate.proven
+    nowhere = prove(lambda x: jnp.sqrt(-1 - x[0] ** 2), [(-1, 1)], result=[0.0])
+    assert nowhere.lower == np.inf and nowhere.proven and "fun is defined nowhere in the box" in nowhere.message
+
+
+def test_data_that_are_left_out_by_nansum():
+    t, y = jnp.arange(4.0), jnp.array([1.0, jnp.nan, 3.0, 4.0])
+    fun = lambda x: jnp.nansum((x[0] * t + x[1] - y) ** 2)  # noqa: E731
+    certificate = prove(fun, [(-5, 5)] * 2, result=[1.0, 1.0], max_boxes=1000)
+    check(certificate, 0.0, [(1, 1)])
+    assert certificate.proven and certificate.minimizers[0].unique
+
+
+def test_messages_say_what_is_known():
+    switch = prove(lambda x: jnp.where(jnp.isfinite(1 / x[0]), x[0] ** 2 + 1, -1.0), [(-3, 4)], result=[0.0])
+    assert switch.lower == -1 and "fun may jump at x" in switch.message and "rounding error" not in switch.message
+    hidden = prove(lambda x: jnp.nan_to_num(x[0] ** x[1]) + x[0], [(-2, -1), (2, 3)], result=[-1.0, 2.0], max_boxes=99)
+    assert "at no point that is known fun is proven to be defined" in hidden.message  # it is, as JAX computes it
 
 
 def test_a_wrong_incumbent_only_costs_time():
@@ -247,7 +280,7 @@ def test_limits_keep_a_bound_that_holds():
 def test_without_any_time_the_whole_box_has_a_bound():
     certificate = prove(lambda x: jnp.sinc(x[0]) + jnp.sum(x**2), [(0.5, 2)] * 2, max_time=0.0)
     assert not certificate.proven and -1 < certificate.lower <= 0.5 <= certificate.upper
-    undefined = prove(lambda x: jnp.log(-jnp.sum(x**2) - 1), [(0.5, 2)] * 2, result=np.ones(2), max_time=0.0)
+    undefined = prove(lambda x: jnp.log(jnp.sum(x**2) - 7), [(0.5, 2)] * 2, result=np.ones(2), max_time=0.0)
     assert not undefined.proven and undefined.upper == np.inf
 
 

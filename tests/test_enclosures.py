@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import float64_only
-from enclosed import FUNCTIONS
+from enclosed import FUNCTIONS, T
 
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.intervals import Interval
@@ -65,6 +65,69 @@ def outside(name, count, seed):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_random_boxes(name):
     assert outside(name, 200, 0) == 0
+
+
+ROOT = {  # of what is NaN in parts of [-2, 2]^3: functions that keep it, and functions that hide it
+    "kept": lambda r, x: jnp.sum(r),
+    "one entry": lambda r, x: r[1] * x[0],
+    "zero times": lambda r, x: 0 * r[0] + x[1],
+    "by a constant": lambda r, x: jnp.sum(jnp.array([1.0, jnp.nan, 2.0]) * x),
+    "a product": lambda r, x: jnp.prod(r) + r @ x,
+    "an outer product": lambda r, x: jnp.sum(jnp.outer(r, x)[:, 1:]),
+    "elementary": lambda r, x: jnp.sin(r[0]) + jnp.exp(-r[1]) + jnp.tanh(r[2]) + jnp.floor(r[0]) * jnp.sign(r[1]),
+    "domains": lambda r, x: jnp.log(x[0]) + jnp.arcsin(x[1]) + jnp.arccosh(x[2]) + jnp.log1p(x[1] - 0.5) + x[0] ** 0.3,
+    "a switch": lambda r, x: jnp.where(x[0] > 0.3, r[1], jnp.where(x[1] < 0, jnp.nan, x[2])),
+    "a mask": lambda r, x: jnp.sum(jnp.where(x > 0, r, 0.0)),
+    "isnan": lambda r, x: jnp.where(jnp.isnan(r[0]), x[0], r[1]),
+    "isfinite": lambda r, x: jnp.where(jnp.isfinite(r[0]) & ~jnp.isnan(r[1]), r[0], x[2]),
+    "nan_to_num": lambda r, x: jnp.nan_to_num(r[0], nan=-1.0) + x[1],
+    "nansum": lambda r, x: jnp.nansum(r) + jnp.nanmean(r * x),
+    "nanmin": lambda r, x: jnp.nanmin(r) - jnp.nanmax(r),
+    "max": lambda r, x: jnp.max(r) + jnp.maximum(r[0], x[1]),
+    "fmin": lambda r, x: jnp.fmin(r[0], x[1]) + jnp.fmax(r[1], x[0]),
+    "clip": lambda r, x: jnp.sum(jnp.clip(r, 0.1, 0.5)),
+    "compared": lambda r, x: jnp.where(r[0] > 0.5, 1.0, x[1]) + jnp.where(r[1] != r[1], 2.0, x[2]) + (r[2] <= 1),
+    "sorted": lambda r, x: jnp.sort(r)[0] + jnp.sort(x)[0],
+    "an integer": lambda r, x: r[0].astype(jnp.int32) + x[0],
+    "a condition": lambda r, x: r[0].astype(bool) * x[1],
+    "cond": lambda r, x: jax.lax.cond(x[0] > 0, lambda: r[0], lambda: r[1]),
+    "a power": lambda r, x: jnp.abs(x[0]) ** r[0] + r[1] ** 2 + r[2] ** 0,
+    "one to a power": lambda r, x: jnp.maximum(jnp.abs(x[0]), 1.0) ** r[1] + x[2],
+    "to the power zero": lambda r, x: r[0] ** jnp.maximum(x[1], 0.0) + x[2],
+    "set": lambda r, x: x.at[1].set(r[1])[0] + x.at[1].set(r[0])[1],
+    "added": lambda r, x: jnp.zeros(3).at[jnp.array([0, 2, 2])].add(r)[1] + x.at[jnp.array([0, 1, 1])].add(r)[0],
+    "gathered": lambda r, x: r[jnp.array([0, 0])].sum() + jnp.pad(r, 1)[0],
+    "stacked": lambda r, x: jnp.stack([r, x])[1] @ x + jnp.concatenate([r[:1], x])[1],
+    "cumsum": lambda r, x: jnp.cumsum(r)[1] + jax.lax.cummax(r)[0] + jax.lax.cummax(x)[1],
+    "scan": lambda r, x: jax.lax.scan(lambda c, y: (c * y + 1, c), r[0], x)[0],
+    "a residual": lambda r, x: jnp.nansum((x[0] * T + x[1] - jnp.where(T > 1, jnp.nan, 1.0)) ** 2) + jnp.sum(T * x[2]),
+}
+
+
+@np.errstate(all="ignore")
+def test_what_is_surely_undefined_is_so_at_every_point():
+    rng = np.random.default_rng(0)
+    X, P = random_boxes(-2.0, 2.0, 2000, rng)
+    P = np.stack([P, *(X.lo + (X.hi - X.lo) * rng.uniform(size=X.lo.shape) for _ in range(15))])
+    whole = lambda name: lambda x: ROOT[name](jnp.sqrt(x - 0.25), x) * 1.0  # noqa: E731
+    points = jnp.asarray(np.moveaxis(P, 1, 2))
+    values = jax.jit(jax.vmap(jax.vmap(lambda x: jnp.stack([whole(name)(x) for name in ROOT]))))(points)
+    for name, f in zip(ROOT, np.moveaxis(np.asarray(values), 2, 0), strict=True):
+        model = modelled(whole(name), np.full(3, -2.0))
+        seen = model.value(X)
+        never, there = np.broadcast_to(seen.never, 2000), ~np.isnan(f)
+        assert not np.any(never & there), name
+        assert not np.any(~there & seen.safe), name
+        if name == "max":  # which XLA may take without those that are NaN
+            continue
+        slack = 1e-11 * (1 + abs(f))
+        assert not np.any((f < seen.f.lo - slack) | (f > seen.f.hi + slack)), name
+        cut = float(np.median(f[there])) if there.any() else 0.0
+        new, empty = model.narrowed(seen, cut)
+        gone = empty | ((P < new.lo - 1e-12) | (P > new.hi + 1e-12)).any(1)
+        assert not np.any((f <= cut) & gone), name
+        if name in ("kept", "one entry", "by a constant", "an outer product", "domains", "cond", "a switch"):
+            assert np.mean(never[~there.any(0)]) > 0.8, name  # and it is seen
 
 
 @pytest.mark.slow
@@ -130,6 +193,21 @@ def test_arithmetic_of_awkward_ends():
                     finite = np.isfinite(x) & np.isfinite(y) & ((op not in (iv.div, iv.quotient)) | (y != 0))
                     exact = {iv.add: np.add, iv.sub: np.subtract, iv.mul: np.multiply}.get(op, np.divide)(x, y)
                     assert np.all((out.lo <= exact) & (exact <= out.hi) | ~finite | np.isinf(exact))
+
+
+def test_prints_and_random_constants_are_no_obstacle():
+    key, old = jax.random.key(3), jax.random.PRNGKey(1)
+
+    def fun(x):
+        jax.debug.print("{}", x[0])
+        noise = jax.random.normal(old, (3,)) + jax.vmap(jax.random.uniform)(jax.random.split(key, 3))
+        return jnp.sum((x - noise) ** 2) + jax.lax.scan(lambda c, k: (c + jax.random.normal(k), 0), 0.0, key[None])[0]
+
+    x = np.array([0.3, -1.0, 2.0])
+    seen = modelled(fun, x).value(Interval(x[:, None], x[:, None]))
+    assert seen.f.lo[0] <= fun(x) + 1e-12 and fun(x) <= seen.f.hi[0] + 1e-12 and seen.f.hi[0] - seen.f.lo[0] < 1e-12
+    with pytest.raises(Refused, match=r"test_enclosures.py:\d+"):
+        modelled(lambda x: jax.random.uniform(jax.random.fold_in(key, x[0].astype(int))), x)
 
 
 def test_an_unknown_primitive_is_refused_by_name_and_line():

@@ -11,7 +11,10 @@ import scipy.stats
 from checks import float64_only
 
 import jaxglobal as jg
+from jaxglobal.profiles import entry, held
 from jaxglobal.profiles import line as lines
+from jaxglobal.profiles.entry import check_value
+from jaxglobal.profiles.fit_points import FitPoints
 from jaxglobal.profiles.thresholds import Rule
 
 BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
@@ -40,7 +43,7 @@ def profile(fit):
     return jg.profile(fit, progress=False)
 
 
-def held(i, value, start):
+def re_optimised(i, value, start):
     """The lowest cost with a parameter held, by SciPy."""
     others = [j for j in range(3) if j != i]
 
@@ -58,11 +61,11 @@ def test_ends_are_where_the_re_optimised_cost_passes_the_threshold(fit, profile,
         ((low, high),) = curve.intervals
         for inner, outer in ((low, curve.best), (high, curve.best)):
             end = scipy.optimize.brentq(
-                lambda v, i=i: held(i, v, fit.popt) - threshold, *sorted((outer, 2 * inner - outer)), xtol=1e-12
+                lambda v, i=i: re_optimised(i, v, fit.popt) - threshold, *sorted((outer, 2 * inner - outer)), xtol=1e-12
             )
             assert abs(end - inner) < (1e-4 if x64 else 5e-3) * (high - low)
         k = len(curve.values) // 3
-        assert np.isclose(curve.fun[k], held(i, curve.values[k], fit.popt), rtol=1e-5)
+        assert np.isclose(curve.fun[k], re_optimised(i, curve.values[k], fit.popt), rtol=1e-5)
     assert profile.success and not profile.message and not profile.lower
     assert profile["k"] is profile[1] and profile.intervals[2] == profile["c"].intervals
     assert "[" in repr(profile) and "95 %, F" in profile._repr_html_()
@@ -82,6 +85,23 @@ def test_a_function_of_the_parameters(fit, profile, x64):
     np.testing.assert_allclose(
         of["half_life"].intervals[0], (np.log(2) / high, np.log(2) / low), rtol=1e-5 if x64 else 2e-3
     )
+
+
+def test_a_function_that_ranges_over_many_orders_of_magnitude(fit, profile, x64):
+    curve = jg.profile(fit, of=lambda p: jnp.exp(-20 * p[1]), progress=False)["of"]
+    low, high = profile["k"].intervals[0]
+    np.testing.assert_allclose(curve.intervals[0], np.exp([-20 * high, -20 * low]), rtol=1e-4 if x64 else 2e-2)
+    for x, cost in zip(np.asarray(curve.x, float), curve.fun, strict=True):
+        residuals = x[0] * np.exp(-x[1] * T) + x[2] - data()
+        assert np.isclose(cost, np.sum(residuals**2), rtol=1e-9 if x64 else 1e-3)
+
+
+def test_the_scale_of_such_a_function_has_no_overflow():
+    for s in (1e-300, 1.0, 1e200):
+        g = np.array([-1e308, -1.0, -1e-307, 0.0, 1e-250, 1e-3, 1e308])
+        v = held.bent(np, g, s)
+        np.testing.assert_allclose(held.straightened(v, s), g, rtol=1e-12, atol=1e-12 * s)
+        assert np.all(np.diff(v) >= 0)
 
 
 def test_contours_reach_as_far_as_the_profiles_of_their_threshold(fit, profile):
@@ -116,6 +136,42 @@ def test_a_lower_minimum_is_said_and_taken():
         assert middle.fun <= rough["w"].threshold * (1 + 1e-6)
 
 
+def test_the_sets_of_a_poor_fit_are_those_of_the_lower_minimum(fit, profile, x64):
+    poor = dataclasses.replace(fit, popt=np.asarray(fit.popt) * [1.2, 0.7, 1.1], fits=[])
+    found = jg.profile(poor, progress=False)
+    assert found.lower and not found.success
+    for one, other in zip(found.curves, profile.curves, strict=True):
+        np.testing.assert_allclose(one.intervals, other.intervals, rtol=1e-4 if x64 else 1e-2)
+
+
+def test_exact_data_are_said(x64):
+    exact = jg.curve_fit(decay, T, 2.5 * np.exp(-1.3 * T) + 0.5, BOX, progress=False)
+    found = jg.profile(exact, parameters=["k"], progress=False)
+    np.testing.assert_allclose(found["k"].intervals, [(1.3, 1.3)], rtol=1e-12 if x64 else 1e-4)
+    assert "fits the data exactly" in found.message
+
+
+@pytest.mark.parametrize("searches", [0, 200])
+def test_what_an_interrupt_leaves_out_is_no_gap(fit, monkeypatch, searches):
+    class Asked(FitPoints):
+        asked = property(lambda self: self.searches >= searches)
+
+        def __init__(self, fit, interrupt, shown):
+            interrupt.asked = searches == 0
+            super().__init__(fit, interrupt, shown)
+
+        def search(self, *args):
+            out = super().search(*args)
+            self._interrupt.asked = self.asked
+            return out
+
+    monkeypatch.setattr(entry, "FitPoints", Asked)
+    found = jg.profile(fit, pairs=[("a", "k")], progress=False)
+    assert found.message == "interrupted from the keyboard: points are missing" and not found.success
+    for curve in found.curves:
+        assert len(curve.intervals) == 1 and not curve.undetermined and np.all(np.isfinite(curve.fun))
+
+
 def test_what_is_said_instead_of_raised(fit):
     narrow = jg.curve_fit(decay, T, data(), [(0, 10), (0, 10), (0.5, 0.506)], progress=False)
     found = jg.profile(narrow, progress=False)
@@ -140,6 +196,10 @@ def test_wrong_arguments(fit):
         ({"parameters": ["kk"]}, ValueError, "`parameters` must be among a, k, c"),
         ({"pairs": ["ak"]}, ValueError, "`pairs` must be pairs"),
         ({"pairs": [(0, 0)]}, ValueError, "two different parameters"),
+        ({"parameters": 1.5}, ValueError, "among a, k, c; got 1.5"),
+        ({"of": lambda p: jnp.log(-p[1])}, ValueError, "`of` must be finite at the best point; got nan"),
+        ({"of": lambda p: 1.0}, ValueError, "`of` must depend on the parameters; it is 1 "),
+        ({"of": lambda p: p}, ValueError, r"`of` must return one number; got the shape \(3,\)"),
         ({"bounds": BOX}, TypeError, "must be left out for a fit"),
         ({"level": 0.9}, TypeError, "no argument 'level'"),
     ]:
@@ -149,6 +209,10 @@ def test_wrong_arguments(fit):
         jg.profile(3)
     with pytest.raises(ValueError, match="linear"):
         jg.profile(dataclasses.replace(fit, loss="huber"))
+    for same in (7.0, 7.0005):  # as far apart as single precision may take them
+        check_value(same, 7.0, [1.0])
+    with pytest.raises(ValueError, match=r"result of `fun`, which is 9 at \[1.0\], not 7"):
+        check_value(9.0, 7.0, [1.0])
 
 
 def test_thresholds():

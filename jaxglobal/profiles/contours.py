@@ -49,7 +49,8 @@ def contour(study: Study, first: Line, second: Line) -> tuple[Any, ...]:
     sparse = (i % SPARSE == 0) & (j % SPARSE == 0)
     for wide in (True, False):
         which = np.flatnonzero(sparse == wide)
-        f[which], x[which] = points.search(boxes[which], guesses[which], wide)[:2]
+        if len(which):  # of a set that was interrupted a point may be known
+            f[which], x[which] = points.search(boxes[which], guesses[which], wide)[:2]
     fresh = np.ones(shape, bool)
     for _ in range(SWEEPS):
         which = np.flatnonzero(fresh)

@@ -17,7 +17,7 @@ from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.problem.objective import Box
 from jaxglobal.profiles import contours
 from jaxglobal.profiles import line as lines
-from jaxglobal.profiles.fit_points import FitPoints, FunctionOfFit, sample
+from jaxglobal.profiles.fit_points import FitPoints, FunctionOfFit
 from jaxglobal.profiles.function_points import FunctionPoints
 from jaxglobal.profiles.line import Line
 from jaxglobal.profiles.records import Contour, Curve, Profile
@@ -27,7 +27,8 @@ from jaxglobal.result import Result
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 
-WIDER = 0.1  # of the range of a function that was seen: how far beyond it is looked
+LIKE = 1e-3  # of a value: one that differs by less, and by less than LITTLE, is that of the same function
+LITTLE = 0.1
 
 
 @helps
@@ -59,7 +60,7 @@ def profile(
         parameters: which ones, by their names or numbers; None takes all. Of pytrees, numbers count their elements.
         pairs: pairs of parameters, for the confidence sets of two together.
         of: a scalar function of the parameters, g(popt), or with a `Result` g(x, *args): its profile instead, for a
-            prediction, a ratio, a half-life.
+            prediction, a ratio, a half-life. It must be finite at the best point, and may range over any magnitudes.
         progress: as for `minimize`.
 
     Returns:
@@ -86,12 +87,12 @@ def profile(
     if isinstance(fit, Fit):
         structure, names = check_fit(fit, fun, bounds, args), fit.names
         box = np.stack([np.asarray(fit._regression.lower, float), np.asarray(fit._regression.upper, float)])
-        x, known, given = fit.popt, [m.popt for m in fit.fits], float(fit.fun)
+        x, known = fit.popt, [m.popt for m in fit.fits]
         rule = Rule("chi squared" if fit._errors.known else "F", confidence, fit.dof)
     elif isinstance(fit, Result):
         structure, box, args = check_result(fit, fun, bounds, args)
         names = names_of(structure, not isinstance(bounds, Box))
-        x, known, given = fit.x, [m.x for m in fit.minima], float(fit.fun)
+        x, known = fit.x, [m.x for m in fit.minima]
         rule = Rule("likelihood", confidence, 0)
     else:
         raise TypeError(f"`fit` must be what curve_fit or minimize returned; got {type(fit).__name__}.")
@@ -100,7 +101,8 @@ def profile(
     if of is not None and (not callable(of) or twos or parameters is not None):
         raise ValueError("`of` must be a function of the parameters, without `parameters` and `pairs`.")
     flat = structure.flatten(x).astype(float)
-    minima = np.array([structure.flatten(m) for m in known] or [flat], float)
+    others = [structure.flatten(m).astype(float) for m in known]
+    minima = np.array([flat, *(other for other in others if np.any(other != flat))])
     with Interrupt() as interrupt, one_thread():
         if isinstance(fit, Fit):
             points = FitPoints(fit, interrupt, shown) if of is None else FunctionOfFit(fit, of, interrupt, shown)
@@ -108,6 +110,9 @@ def profile(
             points = FunctionPoints(fun, structure, box, args, flat, of, interrupt)  # type: ignore[arg-type]
         try:
             costs = points.costs(minima)
+            given = float(costs[0])
+            if isinstance(fit, Result):
+                check_value(given, float(fit.fun), x)
 
             def study(index: list[int], held: int = 1) -> Study:
                 inside = np.argsort(costs, kind="stable")[:MINIMA]
@@ -134,7 +139,7 @@ def profile(
         for i, name in zip(at, labels, strict=True)
     ]
     lower = best is not None and best.lower
-    done = all(one.done for one in found)
+    done = all(one.done for one in found) and not interrupt.asked
     message = told(curves, lower, interrupt.asked, given, best, rule)
     if not done and not interrupt.asked:
         message = f"not all ends were found to 1e-4 of the width; {message}".rstrip("; ")
@@ -162,13 +167,7 @@ def name_of(function: Any) -> str:
 
 def new_line(points: Any, index: int, box: np.ndarray, n: int) -> Line:
     """A profile without points."""
-    if index >= 0:
-        low, high = box[:, index]
-    else:
-        seen = points.values(-1, sample(points))
-        seen = seen[np.isfinite(seen)]
-        low, high = (np.min(seen), np.max(seen)) if len(seen) else (-1.0, 1.0)
-        low, high = low - WIDER * (high - low), high + WIDER * (high - low)
+    low, high = box[:, index] if index >= 0 else (points.held.low, points.held.high)
     none = np.zeros(0)
     return Line(index, float(low), float(high), none, none, none, np.zeros((0, n)))
 
@@ -176,7 +175,8 @@ def new_line(points: Any, index: int, box: np.ndarray, n: int) -> Line:
 def curve(study: Study, index: int, name: str, structure: Structure) -> Curve:
     """The record of a profile."""
     line = next(line for line in study.lines if line.index == index)
-    z, v = study.heights(line), line.v
+    z, v, held = study.heights(line), line.v, study.points.held if index < 0 else None
+    back = (lambda v: v) if held is None else held.back
     intervals, at_bound = [], []
     for first, last in lines.runs(z <= 1):
         sides = [(first, first - 1), (last, last + 1)]
@@ -184,18 +184,20 @@ def curve(study: Study, index: int, name: str, structure: Structure) -> Curve:
         low, high = (
             lines.crossing(v, z, a, b)[0] if there else v[a] for (a, b), there in zip(sides, inner, strict=True)
         )
-        intervals.append((float(low), float(high)))
-        at_bound.append((not inner[0], not inner[1]))
-    error = float(study.points.errors(study.x[None])[0, max(index, 0)])
+        intervals.append((float(back(low)), float(back(high))))
+        at_bound.append((not inner[0] and line.reached[0], not inner[1] and line.reached[1]))
+    best = float(study.points.values(index, study.x[None])[0])
+    error = float(study.points.reach(study.x[None])[0, max(index, 0)]) * study.rule.unit(study.fun) ** 0.5
+    error = error if held is None else error * held.per_unit(best)
     return Curve(
         name=name,
-        values=v,
+        values=back(v),
         fun=line.f,
         x=structure.unflatten(line.x.astype(structure.dtype)),
         threshold=study.fun + study.rise,
         intervals=intervals,
         at_bound=at_bound,
-        best=float(study.points.values(index, study.x[None])[0]),
+        best=float(back(best)),
         error=error if error > 0 else np.inf,
         unit=study.rule.unit(study.fun),
         fixed=False,
@@ -221,12 +223,14 @@ def draw(study: Study, two: tuple[int, int], names: list[str], structure: Struct
 def told(curves: list[Curve], lower: bool, asked: bool, given: float, best: Study | None, rule: Rule) -> str:
     """What to know of the intervals, in words."""
     said = []
-    if asked:
-        said.append("interrupted from the keyboard: points are missing")
     if lower and best is not None:
         said.append(f"a minimum was found that is lower than that of the fit ({best.fun:.8g}, not {given:.8g})")
     if rule.kind == "F" and rule.dof <= 0:
         said.append("there are no more data than parameters, and the size of their errors is unknown")
+    elif rule.kind == "F" and best is not None and best.fun <= best.points.floor:
+        said.append("the model fits the data exactly: the sets are where its cost is rounding error")
+    if asked:  # what is missing may have closed a set, or a gap
+        return "; ".join(["interrupted from the keyboard: points are missing", *said])
     open_ = [curve.name for curve in curves if curve.undetermined]
     if open_:
         said.append(f"not determined within the box: {', '.join(open_)}")
@@ -237,6 +241,12 @@ def told(curves: list[Curve], lower: bool, asked: bool, given: float, best: Stud
     if several:
         said.append(f"several intervals: {', '.join(several)}")
     return "; ".join(said)
+
+
+def check_value(found: float, given: float, x: Any) -> None:
+    """Raises unless a result is that of its function, as far as single precision shows."""
+    if not abs(found - given) <= LITTLE + LIKE * abs(given):
+        raise ValueError(f"`fit` must be the result of `fun`, which is {found:.8g} at {x}, not {given:.8g}.")
 
 
 def check_confidence(confidence: Any) -> None:
@@ -290,7 +300,7 @@ def names_of(structure: Structure, flat: bool) -> list[str]:
 
 def read_parameters(what: str, given: Any, names: list[str]) -> list[int]:
     """The numbers of parameters, by their numbers or names, in ascending order."""
-    given = [given] if isinstance(given, str | int | np.integer) else list(given)
+    given = list(given) if isinstance(given, Sequence | np.ndarray | range) and not isinstance(given, str) else [given]
     found = []
     for one in given:
         if isinstance(one, str) and one in names:

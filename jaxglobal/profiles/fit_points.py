@@ -2,7 +2,8 @@
 
 A function of the parameters cannot be held by a box. It becomes one more datum instead, that it be c, with a large
 weight: where the search of this sum ends, the cost is the lowest of all points with the same value of the function, so
-that the point lies on the profile, wherever it is; how near c it comes is a matter of convenience.
+that the point lies on the profile, wherever it is; how near c it comes is a matter of convenience. The cost is that of
+the point, without the datum, which may be larger than it by many orders of magnitude.
 """
 
 import dataclasses
@@ -17,7 +18,8 @@ from jaxglobal.fit import regression, units
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.rounds import Run, both_ways, screened
-from jaxglobal.problem.closed import Structure
+from jaxglobal.problem.linear_algebra import one_at_a_time
+from jaxglobal.profiles.held import Held
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.search.progress import Silent
 from jaxglobal.starts import designs as sequences
@@ -26,7 +28,6 @@ LANES = 64  # points side by side
 LONGEST = 40  # evaluations of a search: those that need more come from bad starts, and others get there
 STARTS = 32  # of the second level of those that are screened; the first is the centre
 SEARCHES = (2, 8)  # of each point from screened starts: with two more than it has parameters that are not linear
-SAMPLE = 1024  # points by which the range of a function is seen
 STIFF = 1e3  # times the data together the datum more holds the function, as far as the digits allow
 
 
@@ -37,9 +38,12 @@ class FitPoints:
         lower: (n,) the bounds of all parameters.
         upper: (n,) likewise.
         floor: costs that differ by less are the same.
+        held: the function that is held, if any.
         asked: whether Ctrl-C has asked to end.
         searches: local searches so far.
     """
+
+    held: Held | None = None
 
     def __init__(self, fit: Fit, interrupt: Interrupt, shown: Silent):
         """The points of this fit."""
@@ -58,6 +62,8 @@ class FitPoints:
         points, places = both_ways(self._reg, unit)
         self._starts = points, places.astype(dtype), np.asarray(reach, dtype)
         self._each = min(m + SEARCHES[0], SEARCHES[1])
+        cost = jax.vmap(self._reg.cost, in_axes=(0, None))
+        self._cost = jax.jit(one_at_a_time(cost, jax.default_backend()))
         self.floor = float(own.cost(self._reg.floor(self._data)))
 
     @property
@@ -74,6 +80,8 @@ class FitPoints:
     ) -> tuple[np.ndarray, ...]:
         """The lowest costs, (P,), points and covariances in boxes (P, 2, n), from guesses (P, K, n), NaN for none.
 
+        Covariances are those of errors of size one.
+
         wide: from the best of screened starts too. last: (P,) what the last datum is for each.
         """
         reg, own, dtype = self._reg, self._own, self._reg.structure.dtype
@@ -86,7 +94,7 @@ class FitPoints:
         none = np.zeros((0, reg.structure.n), dtype)
         run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, boxes, LANES, LONGEST)
         screen = self._starts if wide else ()
-        p, f, pcov, _, _, made = run.fit(self._fit._errors.known, self._interrupt, screen)
+        p, f, pcov, _, _, made = run.fit(True, self._interrupt, screen)
         self.searches += int(np.sum(made))
         pcov = pcov * np.multiply.outer(own.p.astype(float), own.p)
         return own.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
@@ -110,20 +118,21 @@ class FitPoints:
 
     def costs(self, x: np.ndarray) -> np.ndarray:
         """The costs at these points."""
-        return self.look(x)[0]
+        own, dtype = self._own, self._reg.structure.dtype
+        padded = np.resize(x, (1 << (len(x) - 1).bit_length(), x.shape[1]))  # few shapes to compile
+        f = self._own.cost(self._cost((padded / own.p).astype(dtype), self._data))[: len(x)]
+        return np.where(np.isfinite(f), f, np.inf)
 
-    def errors(self, x: np.ndarray) -> np.ndarray:
-        """The standard errors of the parameters there, (P, n), by the curvature."""
-        pcov = self.look(x)[1]
-        return np.sqrt(np.diagonal(pcov, axis1=1, axis2=2))
+    def reach(self, x: np.ndarray) -> np.ndarray:
+        """How far the parameters move, (P, n), for a cost higher by one, by the curvature there."""
+        return np.sqrt(np.diagonal(self.covariances(x), axis1=1, axis2=2))
 
-    def look(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Costs and covariances at minima: a search from there is one evaluation."""
+    def covariances(self, x: np.ndarray) -> np.ndarray:
+        """(P, n, n) Those at minima, of errors of size one: a search from there is one evaluation."""
         key = x.tobytes()
         if key not in self._seen:
             boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(x), axis=0)
-            f, _, pcov = self.search(boxes, x[:, None], False)
-            self._seen = {key: (f, pcov)}
+            self._seen = {key: self.search(boxes, x[:, None], False)[2]}
         return self._seen[key]
 
 
@@ -135,28 +144,28 @@ class FunctionOfFit:
         self._plain, reg, data = FitPoints(fit, interrupt, shown), fit._regression, fit.data
         self.lower, self.upper, self.floor = self._plain.lower, self._plain.upper, self._plain.floor
         structure, w = reg.structure, np.asarray(data.w, float)
-        self._structure, self._g = structure, number(g, structure)
         mix = w if w.ndim == 2 else None
+        N, flat = len(data.y), structure.flatten(fit.popt).astype(float)
+        size = (fit.fun / fit.dof if fit.dof > 0 else 0.0) if not fit._errors.known else 1.0
+        size = max(size, self.floor)
+        covariance = size * self._plain.covariances(flat[None])[0]
+        self.held = held = Held(g, structure, (self.lower, self.upper), flat, covariance)
 
         def model(x, *parts):
             y = reg.model(x, list(parts), data.constants)
             y = y if mix is None else jnp.asarray(mix, y.dtype) @ y
-            return jnp.append(y, self._g(jnp.stack(parts)))
+            return jnp.append(y, held(jnp.stack(parts)))
 
-        N, flat = len(data.y), structure.flatten(fit.popt)[None]
-        size = (fit.fun / fit.dof if fit.dof > 0 else 0.0) if not fit._errors.known else 1.0
-        error = self.errors(flat)[0, 0]
-        error = error if np.isfinite(error) and error > 0 else np.ptp(self.values(-1, sample(self._plain))) / 8 or 1.0
-        stiff = min(STIFF, float(np.finfo(structure.dtype).eps) ** -0.25)  # it is taken from the cost again
-        self._weight = stiff * max(size, self.floor) ** 0.5 / error
+        stiff = min(STIFF, float(np.finfo(structure.dtype).eps) ** -0.25)  # beside it the data must still be seen
+        weight = stiff * size**0.5 / held.error
         y = np.append(w @ data.y if w.ndim == 2 else data.y, 0.0)
-        weights = np.append(np.ones(N) if w.ndim == 2 else np.broadcast_to(w, N), self._weight)
+        weights = np.append(np.ones(N) if w.ndim == 2 else np.broadcast_to(w, N), weight)
         own = units.choose(reg.lower, reg.upper, y, weights, structure.dtype)
         read = regression.read_model(model, structure, True, data.x, N + 1)
         linear = regression.linear_parameters(read, data.x, reg.lower, reg.upper, own)
         summed = Regression(read.call, structure, reg.lower, reg.upper, linear, "linear", False, False, read.programs)
-        self._held = FitPoints(fit, interrupt, shown)
-        self._held.take(summed, data._replace(y=y, w=weights, constants=read.constants), own)
+        self._summed = FitPoints(fit, interrupt, shown)
+        self._summed.take(summed, data._replace(y=y, w=weights, constants=read.constants), own)
 
     @property
     def asked(self) -> bool:
@@ -166,14 +175,13 @@ class FunctionOfFit:
     @property
     def searches(self) -> int:
         """Local searches so far."""
-        return self._plain.searches + self._held.searches
+        return self._plain.searches + self._summed.searches
 
     def at(self, index: np.ndarray, c: np.ndarray, guesses: np.ndarray, wide: bool) -> tuple[np.ndarray, ...]:
-        """The values that g takes, near c, the costs and points."""
+        """The values of what is held, near c, the costs and points."""
         boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(c), axis=0)
-        f, x, _ = self._held.search(boxes, guesses, wide, c)
-        v = self.values(-1, x)
-        return v, f - (self._weight * (v - c)) ** 2, x
+        _, x, _ = self._summed.search(boxes, guesses, wide, c)
+        return self.values(-1, x), self.costs(x), x
 
     def noise(self, f: float) -> float:
         """What rounding the residuals does to a cost near f."""
@@ -184,36 +192,13 @@ class FunctionOfFit:
         return self._plain.free(x)
 
     def values(self, index: int, x: np.ndarray) -> np.ndarray:
-        """What g is at these points, (P, n)."""
-        return np.asarray(jax.vmap(self._g)(jnp.asarray(x, self._structure.dtype)), float)
+        """What is held at these points."""
+        return self.held.values(x)
 
     def costs(self, x: np.ndarray) -> np.ndarray:
         """The costs at these points."""
         return self._plain.costs(x)
 
-    def errors(self, x: np.ndarray) -> np.ndarray:
-        """The standard errors of g there, (P, 1), by the curvature and its slope."""
-        return spread(self._g, self._structure, x, self._plain.look(x)[1])
-
-
-def number(g: Callable[..., Any], structure: Structure, args: tuple[Any, ...] = ()) -> Callable[[Any], Any]:
-    """The user's function as one of flat parameters, (n,) -> ()."""
-
-    def of(p):
-        return jnp.reshape(jnp.asarray(g(structure.unflatten(p), *args)), ())
-
-    return of
-
-
-def sample(points: Any) -> np.ndarray:
-    """Points of the box, (k, n), for the range of a function in it."""
-    unit = sequences.Sobol(SAMPLE).points(1, 0, SAMPLE, len(points.lower))
-    return points.lower + (points.upper - points.lower) * unit
-
-
-def spread(g: Callable[[Any], Any], structure: Structure, x: np.ndarray, pcov: np.ndarray) -> np.ndarray:
-    """The standard errors of g at points, (P, 1), whose covariances are pcov, (P, n, n); infinite where these are."""
-    slope = np.asarray(jax.vmap(jax.grad(g))(jnp.asarray(x, structure.dtype)), float)
-    with np.errstate(invalid="ignore"):
-        error = np.sqrt(np.einsum("pi,pij,pj->p", slope, pcov, slope))
-    return np.where(np.isnan(error), np.inf, error)[:, None]
+    def reach(self, x: np.ndarray) -> np.ndarray:
+        """How far what is held moves, (P, 1), for a cost higher by one, by the curvature there."""
+        return self.held.errors(x, self._plain.covariances(x))

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxglobal.api.many import minimize_many
 from jaxglobal.problem.closed import Structure
-from jaxglobal.profiles.fit_points import number, sample, spread
+from jaxglobal.profiles.held import Held
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts.designs import Sobol
 
@@ -30,6 +30,7 @@ class FunctionPoints:
         lower: (n,) the bounds of all variables.
         upper: (n,) likewise.
         floor: values that differ by less are the same.
+        held: the function that is held, if any.
         searches: local searches so far.
     """
 
@@ -44,13 +45,12 @@ class FunctionPoints:
         def value(x):
             return fun(structure.unflatten(x), *args)
 
-        self._value, self._g, self._stiff = value, None if g is None else number(g, structure, args), 0.0
+        self._value, self.held, self._stiff = value, None, 0.0
         self._values = jax.jit(jax.vmap(value))
         self.floor = ROUNDING * float(np.finfo(structure.dtype).eps) * (1 + abs(float(self._values(x[None])[0])))
         if g is not None:
-            error = self.errors(x[None])[0, 0]
-            reach = error if np.isfinite(error) and error > 0 else np.ptp(self.values(-1, sample(self))) / 8 or 1.0
-            self._stiff = STIFF * 0.5 / reach**2
+            self.held = Held(g, structure, (self.lower, self.upper), x, self.covariances(x[None])[0], args)
+            self._stiff = STIFF * 0.5 / self.held.error**2
 
     @property
     def asked(self) -> bool:
@@ -68,7 +68,7 @@ class FunctionPoints:
 
         wide: from starts of their own too. c: (P,) what g is drawn to.
         """
-        value, g, parts = self._value, self._g, []
+        value, g, parts = self._value, self.held, []
         first = guesses[:, :1]
         guesses = np.where(
             np.isnan(guesses), np.where(np.isnan(first), np.mean(boxes, axis=1)[:, None], first), guesses
@@ -95,7 +95,7 @@ class FunctionPoints:
     def at(self, index: np.ndarray, c: np.ndarray, guesses: np.ndarray, wide: bool) -> tuple[np.ndarray, ...]:
         """The values of what is held, at c or near, the values and points."""
         boxes = np.repeat(np.stack([self.lower, self.upper])[None], len(c), axis=0)
-        if self._g is not None:
+        if self.held is not None:
             _, x = self.search(boxes, guesses, wide, c)
             return self.values(-1, x), self.costs(x), x
         boxes[np.arange(len(c)), :, index] = c[:, None]
@@ -108,14 +108,21 @@ class FunctionPoints:
 
     def values(self, index: int, x: np.ndarray) -> np.ndarray:
         """What is held at these points."""
-        return x[:, index] if self._g is None else np.asarray(jax.vmap(self._g)(jnp.asarray(x)), float)
+        return x[:, index] if self.held is None else self.held.values(x)
 
     def costs(self, x: np.ndarray) -> np.ndarray:
         """The values of the function at these points."""
         return np.asarray(self._values(jnp.asarray(x, self._structure.dtype)), float)
 
-    def errors(self, x: np.ndarray) -> np.ndarray:
-        """The standard errors of what may be held there, by the curvature; infinite where there is none."""
+    def reach(self, x: np.ndarray) -> np.ndarray:
+        """How far what is held moves for a value higher by one, by the curvature; infinite where there is none."""
+        pcov = 2 * self.covariances(x)
+        if self.held is not None:
+            return self.held.errors(x, pcov)
+        return np.sqrt(np.maximum(np.diagonal(pcov, axis1=1, axis2=2), 0))
+
+    def covariances(self, x: np.ndarray) -> np.ndarray:
+        """(P, n, n) The inverse Hessians of what is not at a bound there."""
         H = np.asarray(jax.vmap(jax.hessian(self._value))(jnp.asarray(x, self._structure.dtype)), float)
         pcov = np.zeros_like(H)
         for one, out, at in zip(H, pcov, x, strict=True):
@@ -123,6 +130,4 @@ class FunctionPoints:
             inner = one[np.ix_(free, free)]
             good = np.all(np.isfinite(inner)) and np.all(np.linalg.eigvalsh(inner) > 0)
             out[np.ix_(free, free)] = np.linalg.inv(inner) if good else np.inf
-        if self._g is not None:
-            return spread(self._g, self._structure, x, pcov)
-        return np.sqrt(np.maximum(np.diagonal(pcov, axis1=1, axis2=2), 0))
+        return pcov

@@ -83,6 +83,11 @@ class Line:
         self.swept.update(near)
         return fresh
 
+    @property
+    def reached(self) -> tuple[bool, bool]:
+        """Whether it has been searched as far as its bounds."""
+        return bool(np.min(self.c) <= self.low), bool(np.max(self.c) >= self.high)
+
     def asked(self, v: np.ndarray) -> np.ndarray:
         """What to ask for so that these values come: they differ as they did nearby."""
         return v if self.index >= 0 or not len(self.v) else v + np.interp(v, self.v, self.c - self.v)

@@ -39,7 +39,7 @@ class Study:
     """Profiles under way.
 
     Attributes:
-        points: what searches: `at`, `free`, `errors`.
+        points: what searches: `at`, `free`, `reach`.
         rule: what the costs mean.
         lines: the profiles.
         x: (n,) the best point.
@@ -95,8 +95,13 @@ class Study:
             if wanted:
                 self._ask(wanted)
             elif not self._sweep() and not self._check():
-                self.done = True
+                self.done = all(map(self._whole, self.lines))
                 return
+
+    def _whole(self, line: Line) -> bool:
+        """Whether its set ends at searched points outside it, or where the box does."""
+        z, reached = self.heights(line), line.reached
+        return bool((z[0] > 1 or reached[0]) and (z[-1] > 1 or reached[1]))
 
     def _begin(self) -> None:
         wanted = self._begin_at(self.minima)
@@ -110,7 +115,7 @@ class Study:
         """Takes minima in; the points that profiles should have around them."""
         if not len(minima):
             return []
-        widths = self.points.errors(minima) * np.sqrt(self.rise / self.rule.unit(self.fun))
+        widths = self.points.reach(minima) * np.sqrt(self.rise)
         wanted = []
         for k, line in enumerate(self.lines):
             v, begun = self.points.values(line.index, minima), []
@@ -139,9 +144,10 @@ class Study:
                 if len(self.minima):
                     near = np.argsort(np.abs(self.points.values(line.index, self.minima) - v), kind="stable")
                     known = [*known, *self.minima[near]]
-                row[: len(known[:GUESSES])] = known[:GUESSES]
+                row[: len(known[:GUESSES])] = np.reshape(known[:GUESSES], (-1, n))
             index = np.array([line.index for line, _ in batch])
             v, f, x = self.points.at(index, asked, guesses, wide)
+            v = np.where(np.isinf(f) & self.points.asked, np.nan, v)  # nothing is known of what was not searched
             for line in self.lines:
                 mine = np.array([one is line for one, _ in batch])
                 line.add(v[mine], asked[mine], f[mine], x[mine])
@@ -152,11 +158,10 @@ class Study:
         f = np.concatenate([line.f for line in self.lines])
         if np.min(f) < self.fun - self.better:
             x = np.concatenate([line.x for line in self.lines])[np.argmin(f)]
-            f, x = self.points.free(x[None])
-            self._known(x, f)
+            self._take(*self.points.free(x[None]))
 
     def _free(self) -> None:
-        """Lets points go that are lower than their neighbours; profiles get points around minima that are new."""
+        """Lets points go that are lower than their neighbours."""
         starts = []
         for line in self.lines:
             f = np.concatenate([[np.inf], line.f, [np.inf]])
@@ -164,19 +169,25 @@ class Study:
             starts += [(line.f[i], tuple(line.x[i])) for i in low]
         starts = np.array([x for _, x in sorted(set(starts))[:FREED]])
         if len(starts):
-            f, x = self.points.free(starts)
-            self._ask(self._begin_at(self._known(x, f)))
+            self._take(*self.points.free(starts))
+
+    def _take(self, f: np.ndarray, x: np.ndarray) -> None:
+        """Takes in the ends of free searches; profiles get points around minima that are new."""
+        wanted = self._begin_at(self._known(x, f))
+        if wanted:
+            self._ask(wanted)
 
     def _known(self, x: np.ndarray, f: np.ndarray) -> np.ndarray:
         """Takes in minima inside the set; those that are new."""
         width = np.where(self.points.upper > self.points.lower, self.points.upper - self.points.lower, 1)
         new = []
         for i in np.argsort(f, kind="stable"):
-            if f[i] < self.fun - self.better:  # an alias that fits as well is no reason to leave the fit's own
+            best = f[i] < self.fun - self.better  # an alias that fits as well is no reason to leave the fit's own
+            if best:
                 self.x, self.fun = x[i], float(f[i])
             inside = f[i] <= self.fun + self.rise and len(self.minima) < MINIMA
             far = np.all(np.max(np.abs(self.minima - x[i]) / width, axis=1, initial=0.0) > APART)
-            if inside and far:
+            if best or (inside and far):
                 self.minima, self.costs = np.concatenate([self.minima, x[i : i + 1]]), np.append(self.costs, f[i])
                 new.append(x[i])
         return np.array(new).reshape(-1, len(self.x))
@@ -191,7 +202,7 @@ class Study:
             guesses = np.full((len(batch), GUESSES, len(self.x)), np.nan)
             for row, (line, i) in zip(guesses, batch, strict=True):
                 near = [line.x[j] for j in (i - 1, i + 1) if 0 <= j < len(line.v)]
-                row[: len(near)] = near
+                row[: len(near)] = np.reshape(near, (-1, len(self.x)))
             index, asked = (
                 np.array(part) for part in zip(*((line.index, line.c[i]) for line, i in batch), strict=True)
             )

@@ -151,7 +151,7 @@ class Apart:
         safe, smooth, curved = np.ones(K, bool), np.ones(K, bool), np.ones(K, bool)
         for i, _, _ in self.terms.values:
             out = values[i]
-            safe &= ~np.broadcast_to(out.nan, K)
+            safe &= ~np.broadcast_to(out.nans, K)
             smooth &= ~np.broadcast_to(enclose.either(out.jump, out.edge), K)
         phi = self._summed([values[i].interval for i, _, _ in self.terms.values], K)
         if not derive:
@@ -167,10 +167,10 @@ class Apart:
                 out = Enclosure(*node.value) if node.value is not None else values[stack.id]
                 parts.append(Interval(*(np.broadcast_to(e, (*node.shape, K))[0] for e in out.interval)))
                 if stacks is self._first:
-                    smooth &= ~np.broadcast_to(out.nan, K)
+                    smooth &= ~np.broadcast_to(out.nans, K)
                     curved &= ~np.broadcast_to(enclose.either(out.jump, out.edge), K)
                 else:
-                    curved &= ~np.broadcast_to(out.nan, K)
+                    curved &= ~np.broadcast_to(out.nans, K)
             rows.append(self._summed(parts, K))
         good, curved = safe & smooth, safe & smooth & curved
         G = Interval(np.where(good, rows[0].lo, -INF), np.where(good, rows[0].hi, INF))

@@ -71,10 +71,10 @@ class Certificate:
 
     Attributes:
         lower: no point of the box, of those that keep the constraints, has a value of fun below; inf where it is proven
-            that none keeps them.
-        upper: fun at `x`, rounded upwards; inf where no point is known at which fun is defined. Under constraints at a
-            point that is proven to keep all of them exactly, equalities too, a few roundings from `x`; inf where that
-            could be shown of none.
+            that none keeps them, or that fun is defined nowhere.
+        upper: fun at `x`, rounded upwards; inf where no point is known at which fun is proven to be defined. Under
+            constraints at a point that is proven to keep all of them exactly, equalities too, a few roundings from
+            `x`; inf where that could be shown of none.
         gap: upper - lower; the global minimum lies in between.
         proven: whether the gap is within the tolerance; also where it is proven that no point keeps the constraints.
         x: the best point known, in the user's structure; where `upper` is inf under constraints, one that keeps them

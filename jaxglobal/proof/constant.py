@@ -1,14 +1,22 @@
-"""What does not depend on x, as NumPy arrays that are known exactly: to call JAX would compile each operation."""
+"""What does not depend on x, as NumPy arrays that are known exactly: to call JAX would compile each operation.
+
+Random keys stay JAX's arrays, and what is made of them is what JAX makes of them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
+
+from jaxglobal.problem.keys import is_key
 
 
-def known(value: Any) -> np.ndarray:
+def known(value: Any) -> Any:
     """An array of the user's; one in lower precision becomes float64, exactly."""
+    if is_key(value):
+        return value
     array = np.asarray(value)
     return array.astype(float) if array.dtype.kind not in "biuc" else array
 
@@ -54,6 +62,19 @@ EXACT: dict[str, Any] = {
 }  # fmt: skip
 WRAPPING: dict[str, Any] = {"add": np.add, "sub": np.subtract, "mul": np.multiply}
 WRAPPING |= {"and": np.bitwise_and, "or": np.bitwise_or, "not": np.bitwise_not}
+
+
+def has_keys(eqn: Any) -> bool:
+    """Whether an equation takes or makes random keys."""
+    return any(is_key(v.aval) for v in (*eqn.invars, *eqn.outvars))
+
+
+def by_jax(jaxpr: Any, eqn: Any, args: Sequence[Any]) -> list[Any]:
+    """The results of an equation of this jaxpr on known arrays and keys."""
+    given = {v: a for v, a in zip(eqn.invars, args, strict=True) if not isinstance(v, Literal)}
+    alone = jaxpr.replace(constvars=[], invars=list(given), outvars=eqn.outvars, eqns=[eqn])
+    with jax.ensure_compile_time_eval():
+        return [known(out) for out in jaxpr_as_fun(ClosedJaxpr(alone, []))(*given.values())]
 
 
 def evaluate(eqn: Any, args: Sequence[np.ndarray], params: dict[str, Any] | None = None) -> list[np.ndarray]:

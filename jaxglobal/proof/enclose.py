@@ -1,7 +1,8 @@
 """The forward rules: what values an operation may take in a box, where it may be undefined, and where it may jump.
 
 "Undefined" is what JAX calls NaN, and a division by zero; "jump" is a discontinuity in the box or on its face, since a
-proof about a box reaches its neighbours.
+proof about a box reaches its neighbours. The ends are those of the values where there are some. What is "never" defined
+is NaN in JAX at every point of the box: only of operations that make NaN of any NaN (PASSES) it goes into the result.
 """
 
 from typing import Any, NamedTuple
@@ -20,9 +21,10 @@ class Enclosure(NamedTuple):
     Attributes:
         lo: lower ends, with the batch of boxes as last axis.
         hi: upper ends.
-        nan: where it may be undefined somewhere in the box, by box; False nowhere.
+        nan: where it may be undefined somewhere in the box, by entry and box; False nowhere.
         jump: where it may jump, by box; False nowhere.
         edge: of a condition, where the two sides that it compares may be equal, by box; False nowhere.
+        never: where it is NaN at every point of the box, by entry and box; False nowhere.
     """
 
     lo: Any
@@ -30,6 +32,12 @@ class Enclosure(NamedTuple):
     nan: Any = False
     jump: Any = False
     edge: Any = False
+    never: Any = False
+
+    @property
+    def nans(self) -> Any:
+        """Where an entry may be undefined, by box; False nowhere."""
+        return by_box(self.nan)
 
     @property
     def interval(self) -> Interval:
@@ -44,8 +52,46 @@ def either(p: Any, q: Any) -> Any:
 
 def by_box(mask: Any) -> Any:
     """Whether a mask holds anywhere, by box; False where it holds in none."""
+    if mask is False:
+        return False
     mask = mask.any(tuple(range(mask.ndim - 1))) if mask.ndim > 1 else mask
     return mask if mask.any() else False
+
+
+def some(mask: Any) -> Any:
+    """A mask; False where it holds nowhere."""
+    return mask if mask is not False and mask.any() else False
+
+
+def perhaps(a: Enclosure) -> Any:
+    """Where an entry is undefined at some points of the box and not at others, by box; False nowhere."""
+    return a.nans if a.never is False else by_box(a.nan & ~a.never)
+
+
+def constant(node: Node) -> Enclosure:
+    """That of a constant."""
+    lo, hi = node.value  # pyright: ignore
+    return Enclosure(lo, hi, node.nan, False, False, node.never)
+
+
+def carried(node: Node, ins: list[Enclosure], masks: list[Any]) -> Any:
+    """Masks of the operands' entries, or False, as one of the entries of the result that are made of them."""
+    if all(mask is False for mask in masks):
+        return False
+    if node.op == "move":
+        none = (np.zeros(operand.lo[..., :1].shape, bool) for operand in ins)
+        return some(moves.forward(node, [n if mask is False else mask for n, mask in zip(none, masks, strict=True)]))
+    out: Any = False
+    for mask in masks:
+        out = either(out, by_box(mask) if node.op == "unknown" else mask)
+    if node.op == "sum":
+        return some(out.any(node.params["axes"]))
+    return filled(node, out.any(node.params["axis"], keepdims=True) if node.op == "sort" else out)
+
+
+def filled(node: Node, mask: Any) -> Any:
+    """A mask with all entries of a value."""
+    return mask if mask is False else np.broadcast_to(mask, (*node.shape, mask.shape[-1]))
 
 
 def one(node: Node, ins: list[Enclosure]) -> Enclosure:
@@ -53,26 +99,37 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
     if node.op == "select":
         return select(node, ins)
     if node.op == "defined":
-        nan, like = ins[0].nan, np.ones_like(ins[0].lo)
-        return Enclosure(like if nan is False else np.where(nan, 0.0, like), like, False, either(ins[0].jump, nan))
-    nan = jump = edge = False
+        (a,), like = ins, np.ones_like(ins[0].lo)
+        lo = like if a.nan is False else np.where(a.nan, 0.0, like)
+        hi = like if a.never is False else np.where(a.never, 0.0, like)
+        return Enclosure(lo, hi, False, either(a.jump, perhaps(a)))
+    jump = edge = False
     for operand in ins:
-        nan, jump, edge = either(nan, operand.nan), either(jump, operand.jump), either(edge, operand.edge)
+        jump, edge = either(jump, operand.jump), either(edge, operand.edge)
+    nan = carried(node, ins, [operand.nan for operand in ins])
+    passes = node.op in PASSES and not node.params.get("hides")
+    never = carried(node, ins, [operand.never for operand in ins]) if passes else False
     if node.op not in ("and", "or", "xor", "not", "move"):  # a condition that is used as a number jumps
         jump, edge = either(jump, edge), False
     out = RULES[node.op](node, *(Interval(i.lo, i.hi) for i in ins))
-    if len(out) == 4:
-        nan, jump = either(nan, out[2]), jump if node.op in COMPARISONS else either(jump, out[3])
+    if len(out) > 2:
+        nan, jump = filled(node, either(nan, out[2])), jump if node.op in COMPARISONS else either(jump, out[3])
+    if len(out) > 4:
+        never = filled(node, either(never, out[4]))
     lo, hi = out[0], out[1]
     if node.op in COMPARISONS and nan is not False:  # of NaN only != is true
         lo, hi = (lo, np.where(nan, 1.0, hi)) if node.op == "ne" else (np.where(nan, 0.0, lo), hi)
     if node.op in COMPARISONS:
-        return Enclosure(lo, hi, False, either(jump, nan), out[3])
+        for operand in ins:
+            jump = either(jump, perhaps(operand))
+            if operand.never is not False:
+                lo, hi = (np.where(operand.never, float(node.op == "ne"), end) for end in (lo, hi))
+        return Enclosure(lo, hi, False, jump, out[3])
     if node.never_negative:
         lo = np.maximum(lo, 0.0)
     if node.op == "sort" and nan is not False:  # NaN comes last
         lo, hi = np.where(nan, -INF, lo), np.where(nan, INF, hi)
-    return Enclosure(lo, hi, nan, jump, edge)
+    return Enclosure(lo, hi, nan, jump, edge, never)
 
 
 def run(nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dict[int, Enclosure]:
@@ -82,8 +139,7 @@ def run(nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dic
         ins = []
         for j in node.ins:
             if j not in values:
-                lo, hi = nodes[j].value  # pyright: ignore
-                values[j] = Enclosure(lo, hi, np.ones(1, bool) if nodes[j].undefined else False, False)
+                values[j] = constant(nodes[j])
             ins.append(values[j])
         values[i] = one(node, ins)
     return values
@@ -101,7 +157,8 @@ def _defined_from(least: float, closed: bool):
 
     def rule(node: Node, a: Interval) -> Any:
         below, edge = a.lo < least if closed else a.lo <= least, a.lo <= least
-        return (*functions.increasing(node.op, a), by_box(below), by_box(edge))  # beside it there is no value
+        never = some(a.hi < least)  # beside the edge there is no value
+        return (*functions.increasing(node.op, a), some(below), by_box(edge), never)
 
     return rule
 
@@ -110,27 +167,28 @@ def _defined_between(fun: Any):
     """The rule of a function that is defined in [-1, 1]."""
 
     def rule(node: Node, a: Interval) -> Any:
-        return (*fun(node, a), by_box((a.lo < -1) | (a.hi > 1)), by_box((a.lo <= -1) | (a.hi >= 1)))
+        edge, never = by_box((a.lo <= -1) | (a.hi >= 1)), some((a.hi < -1) | (a.lo > 1))
+        return (*fun(node, a), some((a.lo < -1) | (a.hi > 1)), edge, never)
 
     return rule
 
 
 def _reciprocal(node: Node, a: Interval) -> Any:
-    return (*iv.reciprocal(a), by_box((a.lo <= 0) & (a.hi >= 0)), False)
+    return (*iv.reciprocal(a), some((a.lo <= 0) & (a.hi >= 0)), False)
 
 
 def _tan(node: Node, a: Interval) -> Any:
     out, pole = functions.tan(a)
-    return (*out, by_box(pole), False)
+    return (*out, some(pole), False)
 
 
 def _lgamma(node: Node, a: Interval) -> Any:
-    return (*functions.lgamma(a), by_box(a.lo <= 0), False)
+    return (*functions.lgamma(a), some(a.lo <= 0), False)
 
 
 def _digamma(node: Node, a: Interval) -> Any:
     out, bad = functions.increasing("digamma", a), a.lo <= 0
-    return np.where(bad, -INF, out.lo), np.where(bad, INF, out.hi), by_box(bad), False
+    return np.where(bad, -INF, out.lo), np.where(bad, INF, out.hi), some(bad), False
 
 
 def _powc(node: Node, a: Interval) -> Any:
@@ -142,9 +200,9 @@ def _powc(node: Node, a: Interval) -> Any:
     if y > 0:
         lo = np.where(a.lo > 0, lo, 0.0)
         hi = np.where(a.hi > 0, hi, 0.0)
-        return lo, hi, by_box(a.lo < 0), by_box(a.lo <= 0)  # beside zero there is no value
+        return lo, hi, some(a.lo < 0), by_box(a.lo <= 0), some(a.hi < 0)  # beside zero there is no value
     lo = np.where(a.hi > 0, lo, -INF)
-    return lo, np.where(a.lo > 0, hi, INF), by_box(a.lo <= 0), False
+    return lo, np.where(a.lo > 0, hi, INF), some(a.lo <= 0), False, some(a.hi < 0)
 
 
 def _step(fun: str):
@@ -193,7 +251,7 @@ def select(node: Node, ins: list[Enclosure]) -> Enclosure:
     which, cases = ins[0], ins[1:]
     lo: Any = None
     hi: Any = None
-    nan, jump = which.nan, which.jump
+    nan, jump, never = which.nan, which.jump, True
     if not node.params.get("continuous"):  # else its cases have been proven to agree where it switches
         jump = either(jump, which.edge)
     top = len(cases) - 1
@@ -204,16 +262,19 @@ def select(node: Node, ins: list[Enclosure]) -> Enclosure:
         if k == top:
             high = which.hi >= k
         may = low & high if k not in (0, top) else low if k == 0 else high
-        lo = np.where(may, case.lo, INF) if lo is None else np.minimum(lo, np.where(may, case.lo, INF))
-        hi = np.where(may, case.hi, -INF) if hi is None else np.maximum(hi, np.where(may, case.hi, -INF))
-        if case.nan is not False or case.jump is not False:
-            where = may.any(tuple(range(may.ndim - 1))) if may.ndim > 1 else may
-            nan = either(nan, False if case.nan is False else case.nan & where)
-            jump = either(jump, False if case.jump is False else case.jump & where)
+        value = may if case.never is False else may & ~case.never
+        lo = np.where(value, case.lo, INF) if lo is None else np.minimum(lo, np.where(value, case.lo, INF))
+        hi = np.where(value, case.hi, -INF) if hi is None else np.maximum(hi, np.where(value, case.hi, -INF))
+        nan, never = either(nan, False if case.nan is False else case.nan & may), never & ~value
+        if case.jump is not False:
+            jump = either(jump, case.jump & may.any(tuple(range(may.ndim - 1))))
         jump = either(jump, case.edge)
+    never = some(never)
+    if never is not False:  # no value is anything
+        lo, hi = np.where(never, -INF, lo), np.where(never, INF, hi)
     if node.never_negative:
         lo = np.maximum(lo, 0.0)
-    return Enclosure(lo, hi, nan, jump)
+    return Enclosure(lo, hi, filled(node, some(nan)), jump, False, filled(node, never))
 
 
 def _logic(node: Node, *operands: Interval) -> Any:
@@ -247,7 +308,7 @@ def _rem(node: Node, a: Interval, b: Interval) -> Any:
     exact = iv.sub(a, iv.mul(Interval(low, high), b))
     lo = np.where(same, exact.lo, np.where(a.lo < 0, -size, 0.0))
     hi = np.where(same, exact.hi, np.where(a.hi > 0, size, 0.0))
-    return np.maximum(lo, -size), np.minimum(hi, size), by_box((b.lo <= 0) & (b.hi >= 0)), by_box(~same)
+    return np.maximum(lo, -size), np.minimum(hi, size), some((b.lo <= 0) & (b.hi >= 0)), by_box(~same)
 
 
 def _sort(node: Node, a: Interval) -> Any:
@@ -262,10 +323,15 @@ def _unknown(node: Node, *operands: Interval) -> Any:
 def _anything(node: Node, *operands: Interval) -> Any:
     """Any number, or none: what it is a proof does not say."""
     lo, hi = _unknown(node, *operands)
-    perhaps = np.ones(lo.shape[-1], bool)
-    return lo, hi, perhaps, perhaps
+    anywhere = np.ones(lo.shape[-1], bool)
+    return lo, hi, anywhere, anywhere
 
 
+PASSES = frozenset(  # not max and min, of which XLA's reductions may leave NaN out
+    "move sum add sub mul neg abs square ipow powc quadratic reciprocal rem sqrt cbrt exp expm1 log log1p sin cos tan "
+    "asin acos atan atan2 sinh cosh tanh asinh acosh atanh logistic erf erfc lgamma digamma sign floor ceil round "
+    "trunc".split()
+)
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 RULES: dict[str, Any] = {
     "add": lambda node, a, b: iv.add(a, b),

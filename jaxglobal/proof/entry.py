@@ -17,6 +17,7 @@ from jaxglobal.proof.branch import Search
 from jaxglobal.proof.certificate import Boxes, Certificate, Minimizer, Tested
 from jaxglobal.proof.crew import cores
 from jaxglobal.proof.gather import minimizers
+from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.problem import Problem
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
@@ -166,7 +167,7 @@ def conclude(problem: Problem, search: Search, reason: str, seconds: float) -> C
     lower, upper = search.lower, search.cut
     gap = upper - lower if upper < np.inf else np.inf
     proven = bool(np.isfinite(gap) and gap <= search.tol * (1 + abs(upper)))
-    if problem.model.rows is not None and lower == np.inf:  # no point keeps the constraints
+    if lower == np.inf:  # no point keeps the constraints, or fun is defined nowhere
         gap, proven = 0.0, True
     nowhere = np.full(problem.structure.n, np.nan)
     x = problem.structure.unflatten(nowhere) if search.x is None else unflatten(search.x)
@@ -182,6 +183,8 @@ def message(search: Search, proven: bool, reason: str, gap: float, narrow: bool)
     rests = RESTS + (NARROW if narrow else "")
     if search.lower == np.inf and search.model.rows is not None:
         return f"infeasible, proven: no point of the box keeps the constraints where fun is defined, {rests}"
+    if search.lower == np.inf:
+        return f"proven: fun is defined nowhere in the box, {rests}"
     if proven and search.done:
         return f"proven, {rests}"
     if proven:
@@ -193,11 +196,14 @@ def message(search: Search, proven: bool, reason: str, gap: float, narrow: bool)
             f"; {reason}" if reason else ""
         )
     if search.cut == np.inf:
-        return f"no point is known at which fun is defined; the lower bound holds, {rests}" + (
+        return f"at no point that is known fun is proven to be defined; the lower bound holds, {rests}" + (
             f"; {reason}" if reason else ""
         )
     if reason:
         return f"not proven, as {reason}: the bound holds, {rests}, and {gap:.2g} are missing; allow more"
-    if gap <= search.slack:
-        return f"not proven to `tol`: the gap of {gap:.2g} is the rounding error of fun at x; the bound holds, {rests}"
+    if gap <= search.slack and search.x is not None:
+        with np.errstate(all="ignore"):
+            switches = not search.model.value(Interval(search.x[:, None], search.x[:, None])).smooth[0]
+        why = "fun may jump at x, where its value is no surer" if switches else "it is the rounding error of fun at x"
+        return f"not proven to `tol`: the gap is {gap:.2g}, as {why}; the bound holds, {rests}"
     return f"not proven: boxes of a few roundings have bounds {gap:.2g} below the value; the bound holds, {rests}"

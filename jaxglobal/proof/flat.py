@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof.enclose import Enclosure, one
+from jaxglobal.proof.enclose import constant, one, some
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.node import Node
 
@@ -47,7 +47,7 @@ class Program:
 
     def const(self, value: Any) -> int:
         """A constant: an array of numbers, or an `Interval` with a batch of one."""
-        undefined = False
+        undefined = nan = False
         if isinstance(value, Interval):
             if value.lo is not value.hi and np.array_equal(value.lo, value.hi):
                 value = Interval(value.lo, value.lo)
@@ -55,7 +55,8 @@ class Program:
         else:
             array = np.asarray(value, float)[..., None]
             bad = ~np.isfinite(array)
-            undefined = bool(np.isnan(array).any())
+            nan = some(np.isnan(array))
+            undefined = nan is not False
             if bad.any():  # NaN is anything, an infinity what is beyond the largest number
                 lo = np.where(bad, np.where(array > 0, np.finfo(float).max, -np.inf), array)
                 hi = np.where(bad, np.where(array < 0, -np.finfo(float).max, np.inf), array)
@@ -66,7 +67,7 @@ class Program:
         key = ("const", lo.shape, lo.tobytes(), None if value.is_point else hi.tobytes(), undefined)
         if key not in self._known:
             shape = lo.shape[:-1]
-            node = Node("const", {}, (), shape, bool(np.all(lo >= 0)), undefined, value, undefined)
+            node = Node("const", {}, (), shape, bool(np.all(lo >= 0)), undefined, value, undefined, nan, nan)
             self._known[key] = self._new(node)
         return self._known[key]
 
@@ -110,7 +111,7 @@ class Program:
         never = never or (op == "max" and any(node.never_negative for node in operands))
         never = never or (op == "select" and all(node.never_negative for node in operands[1:]))
         if op == "mul":
-            params = {"signs": tuple(node.never_negative for node in operands)}
+            params = {**params, "signs": tuple(node.never_negative for node in operands)}
         partial = (
             any(node.partial for node in operands)
             or op in PARTIAL
@@ -133,20 +134,14 @@ class Program:
         with np.errstate(all="ignore"):
             if node.op == "reciprocal" and values[0].is_point and np.all(np.frexp(values[0].lo)[0] == 0.5):
                 return self.const((1 / values[0].lo)[..., 0])  # powers of two
-            out = one(node, [self._constant(i) for i in node.ins])
-        nan = bool(np.any(out.nan))
+            out = one(node, [constant(self.nodes[i]) for i in node.ins])
         lo, hi = (np.broadcast_to(end, (*node.shape, 1)) for end in (out.lo, out.hi))
-        if nan:
-            lo, hi = np.full_like(lo, -np.inf), np.full_like(hi, np.inf)
+        if out.nan is not False:
+            lo, hi = np.where(out.nan, -np.inf, lo), np.where(out.nan, np.inf, hi)
         i = self.const(Interval(np.ascontiguousarray(lo), np.ascontiguousarray(hi)))
-        if nan and not self.nodes[i].undefined:
-            i = self._new(self.nodes[i]._replace(undefined=True, partial=True))
+        if out.nan is not False:
+            i = self._new(self.nodes[i]._replace(undefined=True, partial=True, nan=out.nan, never=out.never))
         return i
-
-    def _constant(self, i: int) -> Any:
-        node = self.nodes[i]
-        lo, hi = node.value  # pyright: ignore
-        return Enclosure(lo, hi, np.ones(1, bool) if node.undefined else False, False)
 
     def _simpler(self, op: str, ins: tuple[int, ...], params: dict[str, Any]) -> int | None:
         """The same value by less, exactly; None where there is none."""

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
+from jaxglobal.problem.keys import is_key
 from jaxglobal.proof.agree import Agreement
-from jaxglobal.proof.constant import EXACT, evaluate, known
+from jaxglobal.proof.constant import EXACT, by_jax, evaluate, has_keys, known
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.model import Model
@@ -90,7 +91,9 @@ class Lowering:
             )
 
         for eqn in jaxpr.eqns:
-            outs = self.equation(eqn, [read(atom) for atom in eqn.invars])
+            values = [read(atom) for atom in eqn.invars]
+            fixed = has_keys(eqn) and all(isinstance(value, np.ndarray) or is_key(value) for value in values)
+            outs = by_jax(jaxpr, eqn, values) if fixed else self.equation(eqn, values)
             env.update(zip(eqn.outvars, outs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -105,6 +108,8 @@ class Lowering:
     def equation(self, eqn: Any, args: list[Any]) -> list[Any]:
         """The results of an equation."""
         name, params = eqn.primitive.name, eqn.params
+        if not eqn.outvars:  # a print
+            return []
         if any(math.prod(var.aval.shape) > LARGEST for var in eqn.outvars):
             raise refuse(eqn, f"it makes an array of more than {LARGEST:,} entries")
         self.narrow |= name == "reduce_precision"
@@ -129,6 +134,8 @@ class Lowering:
             name in EXACT or all(a.dtype.kind in "biu" for a in args)
         ):
             return evaluate(eqn, args)
+        if has_keys(eqn):
+            raise refuse(eqn, "there is no rule for random keys that depend on x")
         ids = [self.id(arg) for arg in args]
         rule = getattr(self, f"_{name.replace('-', '_')}", None)
         known = name in UNARY or name in BINARY or name in REDUCTIONS or name in RUNNING or rule is not None
@@ -201,8 +208,8 @@ class Lowering:
 
     def row(self, x: Any, k: int) -> Any:
         """One entry along the first axis."""
-        if isinstance(x, np.ndarray):
-            return np.asarray(x[k])
+        if isinstance(x, np.ndarray) or is_key(x):
+            return known(x[k])
         p = self.program
         return p.reshape(p.rows(x, [k]), p.shape(x)[1:])
 
@@ -365,7 +372,8 @@ class Lowering:
         place = lambda u: eqn.primitive.bind(zero, args[1], u, **params)  # noqa: E731
         with jax.ensure_compile_time_eval():
             goes = np.asarray(jax.vmap(place)(jax.numpy.asarray(unit)))
-        spread = p.mul(p.const(goes), p.reshape(ids[2], (size, *(1 for _ in shape))))
+        ids[2] = p.reshape(ids[2], (size, *(1 for _ in shape)))
+        spread = p.emit("mul", (p.const(goes), ids[2]), key="hides", hides=True)  # NaN goes to its own place only
         return p.add(ids[0], p.sum(spread, (0,)))
 
     # ------------------------------------------------------------ the rest
@@ -418,7 +426,7 @@ class Lowering:
         p, (a, b) = self.program, ids
         power = p.number(b)
         if power is None:
-            out = p.unary("exp", p.mul(b, p.unary("log", a)))
+            out = p.emit("exp", (p.mul(b, p.unary("log", a)),), key="hides", hides=True)  # 1 to the power NaN is 1
             if p.nodes[a].never_negative:
                 return out
             # Of a negative number JAX knows whole powers, which b may be anywhere.

@@ -27,6 +27,7 @@ class Values(NamedTuple):
         all: every value of the program.
         f: the function.
         safe: where it is surely defined everywhere in the box.
+        never: where it is surely defined nowhere in the box; False in none.
         smooth: where it has no jump either, in the box and at its faces: what holds for derivatives may be used.
         rows: the constraints, if there are any.
     """
@@ -35,6 +36,7 @@ class Values(NamedTuple):
     f: Interval
     safe: Any
     smooth: Any
+    never: Any = False
     rows: Kept | None = None
 
 
@@ -120,22 +122,23 @@ class Model:
         rough = either(out.jump, out.edge)
         smooth = safe if rough is False else safe & ~rough
         rows = None if self.rows is None else kept(self.rows, self._of(values, self.rows.id), batch)
-        return Values(values, f, safe, smooth, rows)
+        return Values(values, f, safe, smooth, out.never, rows)
 
     def narrowed(
         self,
         seen: Values,
         cut: Any,
     ) -> tuple[Interval, Any]:
-        """The part of each box where fun <= cut and the rows may hold, and in which boxes there is none."""
+        """The part of each box where fun is defined, fun <= cut and the rows may hold; in which boxes there is none."""
         batch = seen.f.lo.shape[-1]
         targets = {self.f: Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)}
         if self.rows is None or seen.rows is None:
-            return contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
+            new, empty = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
+            return new, either(empty, seen.never)
         sides = (np.repeat(side[:, None], batch, 1) for side in (self.rows.lower, self.rows.upper))
         targets[self.rows.id] = Interval(*sides)
         new, empty = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
-        return new, empty | seen.rows.none
+        return new, either(empty | seen.rows.none, seen.never)
 
     def slope(
         self,
@@ -151,7 +154,7 @@ class Model:
         enclose.run(self.program.nodes, self.gradient_plan, seen.all)
         out = self._of(seen.all, stack.id)
         nan = by_box(np.isnan(out.lo) | np.isnan(out.hi))
-        bad = either(either(out.nan, nan), ~seen.smooth)
+        bad = either(either(out.nans, nan), ~seen.smooth)
         rows = self._spread(out.interval, stack.keys, self.n, batch)
         rough = either(out.jump, out.edge)
         return self._unless(~bad, rows), np.broadcast_to(False if rough is False else rough, batch)
@@ -168,7 +171,7 @@ class Model:
         out = self._of(seen.all, stack.id)
         for side, end in zip(J, out.interval, strict=True):
             side[list(stack.keys)] = np.broadcast_to(end, (len(stack.keys), len(rows.lower), batch))
-        bad = either(out.nan, by_box(np.isnan(J).any(0)))
+        bad = either(out.nans, by_box(np.isnan(J).any(0)))
         return Interval(*J), seen.rows.smooth if bad is False else seen.rows.smooth & ~bad
 
     def curvature(
@@ -185,7 +188,7 @@ class Model:
             return Interval(zero, zero), usable
         enclose.run(self.program.nodes, self.hessian_plan, seen.all)
         out = self._of(seen.all, stack.id)
-        usable = usable & ~np.broadcast_to(out.nan, batch)
+        usable = usable & ~np.broadcast_to(out.nans, batch)
         index = np.full((n, n), len(stack.keys))
         for k, (i, j) in enumerate(stack.keys):
             index[i, j] = index[j, i] = k
@@ -201,7 +204,7 @@ class Model:
         node = self.program.nodes[i]
         if node.value is None:
             return values[i]
-        return Enclosure(*node.value, np.ones(1, bool) if node.undefined else False)
+        return enclose.constant(node)
 
     def _spread(self, rows: Interval, keys: Any, size: int, batch: int) -> Interval:
         """Rows that are not zero, among zeros."""

@@ -16,7 +16,8 @@ class Node(NamedTuple):
         never_negative: known from its making, so that an end below zero is a rounding error.
         partial: an operation that is not defined everywhere goes into it.
         value: of a constant, its interval with a batch of one.
-        undefined: of a constant, whether it is NaN somewhere.
+        undefined: of a constant, whether it may be undefined somewhere.
+        nan: where, and never: where it is NaN, both by entry, with a batch of one; False nowhere.
     """
 
     op: str
@@ -27,3 +28,5 @@ class Node(NamedTuple):
     partial: bool = False
     value: Interval | None = None
     undefined: bool = False
+    nan: Any = False
+    never: Any = False

@@ -57,12 +57,12 @@ def kept(rows: Rows, out: Enclosure, batch: int) -> Kept:
     m = len(rows.lower)
     c = Interval(*(np.broadcast_to(end, (m, batch)) for end in out.interval))
     lower, upper = rows.lower[:, None], rows.upper[:, None]
-    safe = np.broadcast_to(True if out.nan is False else ~out.nan, batch)
+    safe = ~np.broadcast_to(out.nans, batch)
     rough = either(out.jump, out.edge)
     smooth = safe if rough is False else safe & ~rough
     below, above = c.hi < upper, c.lo > lower
     inside = ((c.lo >= lower) & (c.hi <= upper)).all(0)
-    none = ((c.lo > upper) | (c.hi < lower)).any(0)
+    none = ((c.lo > upper) | (c.hi < lower) | out.never).any(0)
     return Kept(c, safe, smooth, none, inside & safe, below, above, (below & above).all(0) & smooth)
 
 
