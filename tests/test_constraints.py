@@ -228,9 +228,9 @@ def test_aminimize():
 
 
 def test_without_constraints_nothing_changes():
-    """An empty list, None and no argument are the same search."""
+    """An empty list, constraints of no row, None and no argument are the same search."""
     plain = jg.minimize(squares, BOX, args()[:1], progress=False)
-    for none in (None, []):
+    for none in (None, [], LinearConstraint(np.zeros((0, 2)), [], [])):
         same = jg.minimize(squares, BOX, args()[:1], constraints=none, progress=False)
         assert np.array_equal(same.x, plain.x) and same.nfev == plain.nfev and same.compile_time < 0.2
     assert plain.violation == 0.0 and plain.multipliers is None and plain.active is None
@@ -249,6 +249,7 @@ WRONG = {
     "not JAX": (lambda: jg.Constraint(lambda x: np.sum(np.asarray(x))), TypeError, "must be a JAX function"),
     "arguments": (lambda: jg.Constraint(lambda x, a, b: a), TypeError, "further arguments"),
     "integer": (lambda: jg.Constraint(lambda x: 3), TypeError, "real floating-point"),
+    "NaN matrix": (lambda: LinearConstraint([[0, np.nan]], 0, 1), ValueError, "must be finite; got nan at"),
     "columns": (lambda: LinearConstraint(np.ones((1, 3)), 0, 1), ValueError, "must have 2 columns"),
 }
 

@@ -103,7 +103,7 @@ def test_undefined_rows_and_dependent_ones():
 def test_without_constraints_nothing_changes():
     given = np.array([[0.3, 0.3], [0.1, 0.5]])
     plain = jg.minimize_many(squares, BOX, given, progress=False)
-    for none in (None, []):
+    for none in (None, [], jg.Constraint(lambda x, _: x[:0])):
         same = jg.minimize_many(squares, BOX, given, constraints=none, progress=False)
         assert np.array_equal(same.x, plain.x) and np.array_equal(same.nfev, plain.nfev)
     assert np.all(plain.violation == 0) and plain.multipliers is None and plain.active is None

@@ -117,7 +117,7 @@ def test_says_where_a_derivative_means_little():
 
 def test_without_constraints_nothing_changes():
     plain = jg.argmin(lambda x: jnp.sum((x - 1) ** 2), SQUARE)
-    empty = jg.argmin(lambda x: jnp.sum((x - 1) ** 2), SQUARE, constraints=[])
+    empty = jg.argmin(lambda x: jnp.sum((x - 1) ** 2), SQUARE, constraints=jg.Constraint(lambda x: x[:0]))
     assert np.array_equal(plain.x, empty.x) and plain.nfev == empty.nfev
     assert plain.violation == 0 and plain.multipliers is None and plain.active is None
 
