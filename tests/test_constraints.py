@@ -174,6 +174,14 @@ def test_undefined_everywhere():
     assert "finite" in result.message and "nan" in result.message
 
 
+@pytest.mark.parametrize("fun", [lambda x: jnp.nan * x[0], lambda x: jnp.where(x[0] > 0, jnp.inf, x[0])])
+def test_it_is_fun_that_has_no_value(fun):
+    row = jg.Constraint(lambda x: x[0], lower=1.0)
+    result = jg.minimize(fun, BOX, constraints=row, max_levels=5, same=4, progress=False)
+    assert result.status is jg.Status.NO_FINITE_VALUE and not result.success
+    assert result.message.startswith("no feasible point gave a finite value")
+
+
 def test_auxiliary_output_and_too_many_equalities():
     """The auxiliary output is the user's own; more equalities than variables are told."""
     rows = jg.Constraint(lambda x, *_: jnp.stack([x[0] + x[1], x[0] - x[1], x[0]]), [0.5, 0.1, 0.3], [0.5, 0.1, 0.3])

@@ -101,6 +101,7 @@ def test_is_that_of_minimize_and_says_what_is_infeasible():
     none = solve(a, 9.0, 10.0)
     assert np.isnan(none.fun) and none.status == jg.LocalStatus.INFEASIBLE
     assert np.allclose(np.abs(none.x), 2, atol=1e-4) and np.isclose(none.violation, 1, atol=1e-4)
+    assert solve(jnp.nan * a, 0.0, 1.0).status == jg.LocalStatus.NONFINITE_VALUE  # of the function, not of the row
     upside_down = solve(a, 2.0, 1.0)
     assert np.isnan(upside_down.fun) and upside_down.status == jg.LocalStatus.INFEASIBLE
 
