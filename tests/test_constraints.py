@@ -174,6 +174,14 @@ def test_undefined_everywhere():
     assert "finite" in result.message and "nan" in result.message
 
 
+@pytest.mark.parametrize("fun", [lambda x: jnp.nan * x[0], lambda x: jnp.where(x[0] > 0, jnp.inf, x[0])])
+def test_it_is_fun_that_has_no_value(fun):
+    row = jg.Constraint(lambda x: x[0], lower=1.0)
+    result = jg.minimize(fun, BOX, constraints=row, max_levels=5, same=4, progress=False)
+    assert result.status is jg.Status.NO_FINITE_VALUE and not result.success
+    assert result.message.startswith("no feasible point gave a finite value")
+
+
 def test_auxiliary_output_and_too_many_equalities():
     """The auxiliary output is the user's own; more equalities than variables are told."""
     rows = jg.Constraint(lambda x, *_: jnp.stack([x[0] + x[1], x[0] - x[1], x[0]]), [0.5, 0.1, 0.3], [0.5, 0.1, 0.3])
@@ -228,9 +236,9 @@ def test_aminimize():
 
 
 def test_without_constraints_nothing_changes():
-    """An empty list, None and no argument are the same search."""
+    """An empty list, constraints of no row, None and no argument are the same search."""
     plain = jg.minimize(squares, BOX, args()[:1], progress=False)
-    for none in (None, []):
+    for none in (None, [], LinearConstraint(np.zeros((0, 2)), [], [])):
         same = jg.minimize(squares, BOX, args()[:1], constraints=none, progress=False)
         assert np.array_equal(same.x, plain.x) and same.nfev == plain.nfev and same.compile_time < 0.2
     assert plain.violation == 0.0 and plain.multipliers is None and plain.active is None
@@ -249,6 +257,7 @@ WRONG = {
     "not JAX": (lambda: jg.Constraint(lambda x: np.sum(np.asarray(x))), TypeError, "must be a JAX function"),
     "arguments": (lambda: jg.Constraint(lambda x, a, b: a), TypeError, "further arguments"),
     "integer": (lambda: jg.Constraint(lambda x: 3), TypeError, "real floating-point"),
+    "NaN matrix": (lambda: LinearConstraint([[0, np.nan]], 0, 1), ValueError, "must be finite; got nan at"),
     "columns": (lambda: LinearConstraint(np.ones((1, 3)), 0, 1), ValueError, "must have 2 columns"),
 }
 

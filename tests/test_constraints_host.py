@@ -150,6 +150,8 @@ def test_constraints_of_another_kind():
     host, jax_fun = jg.host(lambda x: (0.0, rows(x))), lambda x: x[0]
     with pytest.raises(TypeError, match="yet"):
         jg.minimize(host, BOX, constraints=LinearConstraint(np.ones((1, 2)), 0, 1))
+    with pytest.raises(ValueError, match="must say what is told"):
+        jg.minimize(host, BOX, constraints=jg.Constraint(None, np.zeros(0)))
     with pytest.raises(ValueError, match="greater than or equal"):
         jg.minimize(host, BOX, constraints=jg.Constraint(None, [0, 1], [1, 0]))
     with pytest.raises(TypeError, match="but for a host function"):

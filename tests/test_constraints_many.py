@@ -85,25 +85,27 @@ def test_lanes_do_not_matter():
 
 
 def test_undefined_rows_and_dependent_ones():
-    """A row that is NaN in half of the box; two that say the same; contradictory ones."""
+    """A row that is NaN in half of the box; two that say the same; contradictory ones; a function that is NaN."""
 
     def rows(x, a):
         return jnp.stack([x[0] + x[1], 2 * (x[0] + x[1]), jnp.sqrt(x[0])])
 
     none = np.inf
-    lower = np.array([[1, 2, -none], [-none, -none, 1.0], [1, 1, -none]])
-    upper = np.array([[1, 2, none], [none, none, none], [1, 1, none]])
-    given = np.tile(CENTRE, (3, 1))
+    lower = np.array([[1, 2, -none], [-none, -none, 1.0], [1, 1, -none], [-none, -none, -none]])
+    upper = np.array([[1, 2, none], [none, none, none], [1, 1, none], [none, none, none]])
+    given = np.tile(CENTRE, (4, 1))
+    given[3] = np.nan
     results = many(given, jg.Constraint(rows, lower, upper), starts=jg.Grid())
     assert np.allclose(results.fun[:2], [0.08, 0.49], atol=10 * TOLERANCE) and np.all(results.success[:2])
-    assert results.status[2] is jg.Status.INFEASIBLE and not results.success[2]
+    assert results.status[2] is jg.Status.INFEASIBLE and results.status[3] is jg.Status.NO_FINITE_VALUE
+    assert not np.any(results.success[2:])
     assert np.isfinite(results.multipliers).all()
 
 
 def test_without_constraints_nothing_changes():
     given = np.array([[0.3, 0.3], [0.1, 0.5]])
     plain = jg.minimize_many(squares, BOX, given, progress=False)
-    for none in (None, []):
+    for none in (None, [], jg.Constraint(lambda x, _: x[:0])):
         same = jg.minimize_many(squares, BOX, given, constraints=none, progress=False)
         assert np.array_equal(same.x, plain.x) and np.array_equal(same.nfev, plain.nfev)
     assert np.all(plain.violation == 0) and plain.multipliers is None and plain.active is None

@@ -211,6 +211,16 @@ def test_a_checkpoint_belongs_to_its_constraints(tmp_path):
     assert np.array_equal(search([[1.0, 1.0]]).x, first.x)
 
 
+def test_functions_without_a_row_are_no_constraints():
+    none = jg.Constraint(lambda x: x[:0])
+    x = jg.Search(BOX, constraints=none).ask()
+    assert np.array_equal(x, jg.Search(BOX).ask())
+    both = jg.Search(BOX, constraints=[none, jg.Constraint(lambda x: x[0], lower=0.0)], max_evals=20)
+    while (x := both.ask()) is not None:
+        both.tell(np.sum(x**2), 2 * x)
+    assert both.result().multipliers[0].shape == (0,)
+
+
 def test_no_points_and_none_that_were_asked():
     search = jg.Search(BOX, constraints=BOTH)
     search.ask(1)

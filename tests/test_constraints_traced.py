@@ -101,6 +101,7 @@ def test_is_that_of_minimize_and_says_what_is_infeasible():
     none = solve(a, 9.0, 10.0)
     assert np.isnan(none.fun) and none.status == jg.LocalStatus.INFEASIBLE
     assert np.allclose(np.abs(none.x), 2, atol=1e-4) and np.isclose(none.violation, 1, atol=1e-4)
+    assert solve(jnp.nan * a, 0.0, 1.0).status == jg.LocalStatus.NONFINITE_VALUE  # of the function, not of the row
     upside_down = solve(a, 2.0, 1.0)
     assert np.isnan(upside_down.fun) and upside_down.status == jg.LocalStatus.INFEASIBLE
 
@@ -117,7 +118,7 @@ def test_says_where_a_derivative_means_little():
 
 def test_without_constraints_nothing_changes():
     plain = jg.argmin(lambda x: jnp.sum((x - 1) ** 2), SQUARE)
-    empty = jg.argmin(lambda x: jnp.sum((x - 1) ** 2), SQUARE, constraints=[])
+    empty = jg.argmin(lambda x: jnp.sum((x - 1) ** 2), SQUARE, constraints=jg.Constraint(lambda x: x[:0]))
     assert np.array_equal(plain.x, empty.x) and plain.nfev == empty.nfev
     assert plain.violation == 0 and plain.multipliers is None and plain.active is None
 

@@ -114,7 +114,7 @@ def minimize(
         constraints: a `jaxglobal.Constraint`, a `scipy.optimize.LinearConstraint` or `NonlinearConstraint` (whose
             functions take x alone), or a list of these. Points that violate one come after all others; `target`, levels
             and `callback` see feasible values alone; without a feasible point, x is where the violation is least, and
-            the status INFEASIBLE.
+            the status INFEASIBLE, or NO_FINITE_VALUE if it is fun that has no value where they are kept.
         ctol: a violation up to this share of a row's own scale counts as none: abs(bound) plus abs(gradient) times the
             width of the box, which no unit changes (and never less than 64 eps of the dtype).
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.constraints import feasible, kkt
+from jaxglobal.constraints import feasible, finishing, kkt
+from jaxglobal.constraints.exact import Exact
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.printing import brief
 from jaxglobal.problem.closed import Structure
@@ -18,6 +19,7 @@ from jaxglobal.status import Status
 
 BINDS = 10.0  # times the tolerance, may a row be from its bound
 NEAR_BOUND = 1e-7  # of the box: a variable is on its bound
+VALUELESS = "no feasible point gave a finite value: check fun at a point that keeps the constraints"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +83,18 @@ def of_minima(subject: Subject, minima: list[Minimum], flat: np.ndarray) -> list
     ]
 
 
+def valueless(subject: Subject, x: np.ndarray) -> bool:
+    """Whether fun has no value at x, (n,), though all rows do, or none at the feasible point nearby."""
+    x = x.astype(np.float64)
+    f, c = (part[0] for part in subject.exact.slopes(x[None])[:2])
+    if not np.all(np.isfinite(c)) or not np.isfinite(f) or not isinstance(subject.exact, Exact):
+        return bool(np.all(np.isfinite(c)) and not np.isfinite(f))
+    working = kkt.restore(x, subject.frame_at(x), finishing.RESTORED)
+    (place,), _ = finishing.side_by_side([working], subject.exact, math.inf)
+    near = x if place is None else place
+    return kept(subject, measure(subject, near[None])[0]) and not np.isfinite(subject.exact.slopes(near[None]).f[0])
+
+
 def infeasible(subject: Subject, binding: Binding, x: np.ndarray) -> str:
     """That no feasible point was found, and which constraint it was."""
     rows, frame = subject.rows, subject.frame
@@ -114,7 +128,9 @@ def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) 
     limits = Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE
     asked = Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED
     settled = status not in (*limits, *asked)
-    if not feasible and settled:
+    if not feasible and settled and valueless(subject, x):
+        status, message = Status.NO_FINITE_VALUE, VALUELESS
+    elif not feasible and settled:
         status, message = Status.INFEASIBLE, infeasible(subject, here, x)
     elif not feasible:
         message = f"{message}; {infeasible(subject, here, x)}"

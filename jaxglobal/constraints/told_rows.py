@@ -58,10 +58,13 @@ def read(given: Any, structure: Structure, box: tuple[np.ndarray, np.ndarray]) -
         raise ValueError(
             f"`constraints` must have at most one Constraint(None, ...), of all that is told; got {sum(which)}."
         )
-    read = [told(part) if is_told else evaluated(part, structure) for part, is_told in zip(parts, which, strict=True)]
+    both = zip(parts, which, strict=True)
+    read = [told(part) if is_told else evaluated(part, structure) for part, is_told in both]
     lower, upper = (np.concatenate([getattr(part, side) for part in read]) for side in ("lower", "upper"))
     functions, shapes = (sum((getattr(part, name) for part in read), ()) for name in ("functions", "shapes"))
     rows = Rows(functions, lower, upper, shapes, single)
+    if not rows.m:
+        return None
     mask = np.concatenate([np.full(len(part.lower), is_told) for part, is_told in zip(read, which, strict=True)])
 
     shape = next((part.shapes[0] for part, is_told in zip(read, which, strict=True) if is_told), None)
@@ -83,6 +86,8 @@ def told(given: Constraint) -> Rows:
         raise ValueError(
             f"`lower` and `upper` of `constraints` must be of one shape; got {lower.shape} and {upper.shape}."
         ) from None
+    if not lower.size:
+        raise ValueError(f"`lower` and `upper` of `constraints` must say what is told; got shape {lower.shape}.")
     check_order(lower.ravel(), upper.ravel(), "constraints")
     return Rows((), lower.ravel(), upper.ravel(), (lower.shape,), True)
 
@@ -90,5 +95,5 @@ def told(given: Constraint) -> Rows:
 def evaluated(given: Any, structure: Structure) -> Rows:
     """The rows of a constraint with a JAX function of x."""
     with jax.enable_x64(structure.dtype == np.float64):
-        rows: Any = constraint.read(given, structure, ())
-    return rows
+        rows: Rows | None = constraint.read(given, structure, ())
+    return rows or Rows((), np.zeros(0), np.zeros(0), ((0,),), True)

@@ -148,7 +148,7 @@ def check_box(is_open: np.ndarray, whole: np.ndarray | None = None) -> None:
 def read(
     given: Any, structure: Structure, args: tuple[Any, ...], traceable: bool = False, count: int | None = None
 ) -> Rows | None:
-    """The rows of `constraints=`, for an x of this layout and args of these shapes; None where there are none.
+    """The rows of `constraints=`, for an x of this layout and args of these shapes; None where there is none.
 
     traceable: whether bounds may be traced. count: of problems, whose bounds may be their own, along a leading axis.
 
@@ -185,7 +185,8 @@ def read(
             [np.broadcast_to(part, (count, part.shape[-1])) for part in sides] for sides in (lowers, uppers)
         )
     lower, upper = (xp.concatenate(sides, axis=-1) for sides in (lowers, uppers))
-    return Rows(tuple(functions), lower, upper, tuple(shapes), single)
+    rows = Rows(tuple(functions), lower, upper, tuple(shapes), single)
+    return rows if rows.m else None
 
 
 def of_scipy(part: Any, name: str, structure: Structure) -> tuple[Constraint, bool]:
@@ -200,6 +201,9 @@ def of_scipy(part: Any, name: str, structure: Structure) -> tuple[Constraint, bo
             A = np.atleast_2d(A)
             if A.ndim != 2 or A.shape[1] != structure.n:
                 raise ValueError(f"`A` of `{name}` must have {structure.n} columns, one a variable; got {A.shape}.")
+            if not np.all(np.isfinite(A)):
+                row, column = np.argwhere(~np.isfinite(A))[0]
+                raise ValueError(f"`A` of `{name}` must be finite; got {A[row, column]} at index ({row}, {column}).")
             rows = jnp.asarray(A, structure.dtype)
             return Constraint(lambda x: rows @ structure.flatten(x), part.lb, part.ub), True
         if callable(getattr(part, "fun", None)):

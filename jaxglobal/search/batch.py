@@ -216,8 +216,10 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
 def answer(under: Under, best: Best, nfev: jax.Array) -> Answer:
     """The answer to all problems of a search under constraints, measured at the best points."""
     x, sure, told, kept = under.told(best.x)
+    nowhere = ~jnp.isfinite(told.f) & jnp.all(jnp.isfinite(told.c), axis=1)  # it is the function that has no value
+    unfit = jnp.where(nowhere, LocalStatus.NONFINITE_VALUE, LocalStatus.INFEASIBLE)
     return Answer(
-        x, jnp.where(kept, told.f, jnp.inf), jnp.where(kept, best.status, LocalStatus.INFEASIBLE), nfev,
+        x, jnp.where(kept, told.f, jnp.inf), jnp.where(kept, best.status, unfit), nfev,
         told.singular | ~sure, told.touching, best.tied & kept, told.lam, told.active, told.violation, kept,
     )  # fmt: skip
 

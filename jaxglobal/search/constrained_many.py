@@ -137,7 +137,9 @@ class Constrained(Run):
         plain = super().results()
         status = plain.status.copy()
         settled = np.array([one in SETTLED for one in status])
+        nowhere = ~np.isfinite(told.f) & np.all(np.isfinite(told.c), axis=1)  # it is the function that has no value
         status[settled & ~kept] = Status.INFEASIBLE
+        status[settled & ~kept & nowhere] = Status.NO_FINITE_VALUE
         structure, problems, rows = self._problems.structure, self._problems, subjects.rows
         found = np.isfinite(told.f)
         g = np.where(found[:, None], told.g * problems.free, np.nan).astype(x.dtype)
