@@ -1,8 +1,8 @@
 """Fits of a model that is not a JAX function: the search by its cost, the last digits by Levenberg-Marquardt.
 
-The search is `minimize` with a host function, its pool and its differences; the best minima are then searched from once
-more with the residuals themselves, whose Jacobian comes from central differences. All calls are made by the same
-workers, and count.
+The search is that of `minimize` with a host function, its pool and its differences, and ends as soon as enough searches
+agree on the lowest cost (agreement.py); the best minima are then searched from once more with the residuals themselves,
+whose Jacobian comes from central differences. All calls are made by the same workers, and count.
 """
 
 import dataclasses
@@ -19,7 +19,8 @@ from jaxglobal.engine.host import Host
 from jaxglobal.engine.streams import CHUNK_TIME
 from jaxglobal.engine.workers import Inline, Pool
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import leastsquares, losses, regression
+from jaxglobal.fit import agreement, leastsquares, losses, regression
+from jaxglobal.fit.agreement import Agreement
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.local import levenberg
 from jaxglobal.local.levenberg import Seen
@@ -198,11 +199,22 @@ def search(
     left = max(model.until - now, 0.0)
     # The covariance takes a look: by what the first call took, time is left for it.
     after = min((1 + 2 * int(np.sum(reg.free))) * (now - called) / model.fun.workers, RESERVED * left)
-    result = driver.minimize(
+    levels = driver.levels(
         model.fun, bounds, x0=x0, starts=starts, seed=seed, same=rules.same, frtol=rules.frtol, fatol=0.0,
         max_time=None if math.isinf(left) else left - after, max_levels=rules.max_levels, max_evals=rules.max_evals,
         **observers,
     )  # fmt: skip
+    ask = lambda: agreed(levels.known, len(reg.searched)) if rules.same is None else None  # noqa: E731
+    told, searched = ask(), False
+    while told is None and next(levels, None) is not None:
+        told, searched = ask(), True
+    if told is not None and searched:  # else a checkpoint has told all
+        levels.cancel()
+        next(levels, None)
+    result = levels.known
+    if told is not None:
+        same = dict(status=Status.SAME, success=True, message=agreement.words(told, 0))
+        result = dataclasses.replace(result, **same)
     if result.calls is not None:
         model.calls.add(result.calls)
     model.until -= after
@@ -213,6 +225,21 @@ def search(
     found = sorted([*polished, *result.minima[POLISHED:]], key=lambda minimum: minimum.fun)
     best = dict(x=found[0].x, fun=found[0].fun, minima=found) if found else {}
     return dataclasses.replace(result, calls=model.calls, **best)
+
+
+def agreed(known: Result, m: int) -> Agreement | None:
+    """What the searches say of their lowest cost, between two levels, if they are to be believed; else None.
+
+    m: free parameters. When the lowest cost was first met is known to the level.
+    """
+    made = np.cumsum([level.nstarts for level in known.levels])
+    if known.status is not Status.RUNNING or not (len(made) and known.minima) or known.nstarts != made[-1]:
+        return None
+    limit = known.fun + agreement.ALIKE * abs(known.fun)
+    hits = sum(minimum.count for minimum in known.minima if minimum.fun <= limit)
+    met = made[np.argmax([level.fun <= limit for level in known.levels])]
+    told = Agreement(*(np.array([part]) for part in (known.fun, hits, met, made[-1])))
+    return told if agreement.reached(told, m)[0] else None
 
 
 def polish(model: Model, reg: Regression, data: Data, minimum: Minimum, interrupt: Interrupt) -> Minimum:
