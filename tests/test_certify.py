@@ -356,6 +356,15 @@ def test_picture():
     assert jg.plot.certificate(line).get_xlabel() == "x0"
     with pytest.raises(TypeError, match="`certificate` must be what certify returned"):
         jg.plot.certificate(3)
+    for wrong in ((0, 9), (0, 0), (1,), (0, 1, 1)):
+        with pytest.raises(ValueError, match="two different numbers from 0 to 1; got"):
+            jg.plot.certificate(certificate, variables=wrong)
+    box = jg.Box({"a": -3.0, "b": np.array([-1.0, 2.0])}, {"a": 3.0, "b": np.array([1.0, 2.0])})
+    point = {"a": 1.0, "b": np.array([0.0, 2.0])}
+    named = prove(lambda p: (p["a"] - 1) ** 2 + p["b"][0] ** 2 * p["b"][1], box, result=point)
+    ax, strip = jg.plot.certificate(named), jg.plot.certificate(named, variables=(2, 1))
+    assert (ax.get_xlabel(), ax.get_ylabel(), strip.get_xlabel()) == ("a", "b[0]", "b[0]")
+    assert strip.get_xlim() == (-1, 1) and len(strip.collections[0].get_paths()) > 0
     pyplot.close("all")
 
 

@@ -90,6 +90,13 @@ def test_basins_are_those_of_the_minima():
     assert len(np.unique(basins)) == len(every.minima)
 
 
+def test_a_variable_that_is_fixed_leaves_a_picture_of_the_other(pictures):
+    ax = jg.plot.landscape(pictures["two"], peaks, [(-5, 5.5), (1.25, 1.25)])
+    x, y = ax.lines[0].get_data()
+    np.testing.assert_allclose(y[::99], [peaks(np.array([v, 1.25])) for v in x[::99]], rtol=1e-4)
+    assert ax.get_xlabel() == "x0" and ax.get_ylabel() == "value"
+
+
 def test_wrong_arguments(pictures):
     with pytest.raises(ValueError, match="one or two variables"):
         jg.plot.landscape(pictures["one"], wave, [(-1, 1)] * 3)
@@ -104,6 +111,10 @@ def test_wrong_arguments(pictures):
     ]:
         with pytest.raises(TypeError, match=message):
             wrong()
+    with pytest.raises(ValueError, match="`starts` must be a level of the search, below"):
+        jg.plot.landscape(pictures["one"], wave, [(-5, 6)], starts=99)
+    with pytest.raises(ValueError, match="`bounds` must leave a variable free"):
+        jg.plot.landscape(pictures["one"], wave, [(1, 1)])
     with pytest.raises(ValueError, match="those of 2 variables"):
         jg.plot.minima(pictures["two"], [(0, 1)])
     with pytest.raises(ValueError, match="at least two different"):

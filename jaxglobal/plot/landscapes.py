@@ -31,7 +31,7 @@ def landscape(
 
     A basin is where steepest descent on the picture's own grid ends in the same minimum: hollows of the grid along a
     curved valley are one where a local search from each ends in one place. Where the function is not defined there is
-    no colour.
+    no colour. Of two variables of which the bounds fix one the other is drawn.
 
     Args:
         result: what `minimize` returned.
@@ -46,7 +46,7 @@ def landscape(
 
     Raises:
         TypeError: it is no result, or no function.
-        ValueError: the function has more than two variables.
+        ValueError: the function has more than two variables, none that may move, or no such level.
     """
     result = axes.search(result)
     if not callable(fun):
@@ -57,18 +57,23 @@ def landscape(
     low, high = axes.sides(bounds, result.x)
     ax, names = axes.made(ax), axes.names(result)
     values, is_host = evaluator(fun, bounds, args), isinstance(fun, Host)
+    free = np.flatnonzero(high > low)
+    if not len(free):
+        raise ValueError("`bounds` must leave a variable free for a landscape; they fix all.")
     begun = low + (high - low) * _starts(result, n, starts)
     found = np.array([axes.flat(minimum.x) for minimum in result.minima[:LISTED]])
-    more = MARGIN * (high - low)
+    fixed, more = low, MARGIN * (high - low)
     low = np.where(np.min(found, axis=0) < low, np.min(found, axis=0) - more, low)
     high = np.where(np.max(found, axis=0) > high, np.max(found, axis=0) + more, high)
-    if n == 1:
-        heights = [minimum.fun for minimum in result.minima[:LISTED]]
-        _curve(ax, values, HOST_CURVE if is_host else CURVE, low, high, begun, found, heights, names)
+    if len(free) == 1:
+        heights, (i,) = [minimum.fun for minimum in result.minima[:LISTED]], free
+        low, high, begun, found = low[free], high[free], np.unique(begun[:, free], axis=0), found[:, free]
+        along = lambda x: values(np.where(np.arange(n) == i, x, fixed))  # noqa: E731
+        _curve(ax, along, HOST_CURVE if is_host else CURVE, low, high, begun, found, heights, [names[i]])
     else:
         _surface(ax, values, HOST_GRID if is_host else GRID, low, high, begun, found, names)
     place = "best"
-    if n == 2:  # in the corner that is farthest from the best minimum
+    if len(free) == 2:  # in the corner that is farthest from the best minimum
         right, top = (found[0] - low) / (high - low) < 0.5
         place = f"{'upper' if top else 'lower'} {'right' if right else 'left'}"
     axes.legend(ax, ncols=2, columnspacing=1, loc=place)
@@ -209,4 +214,6 @@ def _starts(result: Result, n: int, level: int | None) -> np.ndarray:
     grid = Grid()
     small = [k for k in range(len(result.levels)) if grid.size(k, n) <= 64]
     k = (small[-1] if small else 0) if level is None else axes.whole("starts", level, 0)
+    if k >= max(len(result.levels), 1):
+        raise ValueError(f"`starts` must be a level of the search, below {len(result.levels)}; got {level}.")
     return grid.points(k, 0, grid.size(k, n), n)

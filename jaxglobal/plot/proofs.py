@@ -11,15 +11,27 @@ def certificate(certificate: Certificate, variables: tuple[int, int] = (0, 1), a
 
     Args:
         certificate: what `certify` returned.
-        variables: the two that are drawn; boxes of more variables lie over each other. One of one variable is a strip.
+        variables: the two that are drawn; boxes of more variables lie over each other. One of one variable is a strip,
+            as is one of two of which the bounds fix one.
         ax: axes to draw on; None makes new ones.
 
     Returns:
         The axes.
+
+    Raises:
+        TypeError: it is no certificate.
+        ValueError: these are no two variables of it, or both are fixed.
     """
     if not isinstance(certificate, Certificate):
         raise TypeError(f"`certificate` must be what certify returned; got {type(certificate).__name__}.")
+    low, high = certificate.bounds
+    n, chosen = len(low), (0,) if len(low) == 1 else tuple(variables)
+    if n > 1 and (len(set(chosen)) != 2 or len(chosen) != 2 or not set(chosen) <= set(range(n))):
+        raise ValueError(f"`variables` must be two different numbers from 0 to {n - 1}; got {variables!r}.")
+    drawn = [i for i in chosen if high[i] > low[i]]
+    if not drawn:
+        raise ValueError(f"`certificate` must have a variable to draw that may move; {variables!r} are fixed.")
     ax = axes.made(ax)
-    picture.draw(certificate, ax, axes.ink(ax), variables)
+    picture.draw(certificate, ax, axes.ink(ax), drawn, axes.names(certificate))
     ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2, columnspacing=1)
     return axes.tidy(ax)

@@ -4,6 +4,7 @@ The boxes are drawn in the order in which they were tested, each with the colour
 dropped by that test.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,15 +15,15 @@ from jaxglobal.proof.certificate import Certificate
 DRAWN = 8000  # boxes
 
 
-def draw(certificate: Certificate, ax: Any, ink: Any, variables: tuple[int, int] = (0, 1)) -> None:
-    """Draws the boxes of two variables, or along one; see `jaxglobal.plot.certificate`."""
+def draw(certificate: Certificate, ax: Any, ink: Any, variables: Sequence[int], names: Sequence[str]) -> None:
+    """Draws the boxes of two variables, or along one; see `jaxglobal.plot.certificate`. names: of all variables."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
     tested, left = certificate.tested, certificate.undecided
     low, high = certificate.bounds
-    one = len(low) == 1
-    i, j = (0, 0) if one else variables
+    one = len(variables) == 1
+    i, j = variables[0], variables[-1]
     sides = lambda lo, hi: [  # noqa: E731
         Rectangle((a[i], 0.0 if one else a[j]), b[i] - a[i], 1.0 if one else b[j] - a[j])
         for a, b in zip(lo, hi, strict=True)
@@ -51,8 +52,8 @@ def draw(certificate: Certificate, ax: Any, ink: Any, variables: tuple[int, int]
             ax.plot(
                 centres[:, i], y, marker, ms=8, color=colour, mec="black", mew=0.7, ls="", label=label, clip_on=False
             )
-    ax.set(xlim=(low[i], high[i]), xlabel=f"x{i}")
-    ax.set(ylim=(0, 1), yticks=[]) if one else ax.set(ylim=(low[j], high[j]), ylabel=f"x{j}")
+    ax.set(xlim=(low[i], high[i]), xlabel=names[i])
+    ax.set(ylim=(0, 1), yticks=[]) if one else ax.set(ylim=(low[j], high[j]), ylabel=names[j])
     bar = ax.figure.colorbar(boxes, ax=ax, ticks=[0, 1], pad=0.02)
     bar.ax.set_yticklabels(["first", "last"])
     bar.set_label("dropped")
