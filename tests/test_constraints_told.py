@@ -115,6 +115,41 @@ def test_a_search_goes_on_from_its_checkpoint(usual, tmp_path):
         search(jg.Constraint(None, [0.1, 0.3], [0.2, 0.3]), checkpoint=path, tag="chord")
 
 
+@pytest.mark.parametrize("fails", [lambda x: False, lambda x: x[0] > 0.9], ids=["", "fails"])
+def test_a_search_goes_on_from_everywhere(tmp_path, fails):
+    """Saved after any answer, in the middle of an ending too, it asks and finds what it would have."""
+    options = {"max_levels": 3, "starts": "auto", "lanes": 4, "seed": 1}
+    plain, asked = told(search(**options), 1, fails=fails)
+    for stop in range(3, len(asked), len(asked) // 9):
+        path = tmp_path / f"{stop}.npz"
+        before, early = search(**options, checkpoint=path, tag="chord"), []
+        for _ in range(stop):
+            points = before.ask(1)
+            early += [x.tobytes() for x in points.x]
+            tell(before, points, fails=fails)
+        before.save()
+        again, late = told(search(**options, checkpoint=path, tag="chord"), 1, fails=fails)
+        assert set(early + late) == set(asked) and len(early + late) == len(asked), stop
+        assert np.array_equal(again.x, plain.x) and (again.nfev, again.nstarts) == (plain.nfev, plain.nstarts)
+
+
+def test_limits_bind_among_points_that_are_looked_at():
+    for k in (1, 100):
+        limited, asked = told(search(BOTH, [(-2.0, 2.0)] * 2, max_levels=None, starts="auto", max_evals=60), k)
+        assert limited.status is jg.Status.MAX_EVALS and limited.nfev <= 60 + 16
+        assert len(asked) <= 120 + 16
+
+
+@pytest.mark.filterwarnings("error")
+def test_looks_in_float32():
+    """Points that violate a row have ranks that float32 can tell apart."""
+    asks = search(jg.Constraint(None, 1.0, 1.0), x0=np.zeros(2, np.float32), max_levels=None, starts="auto")
+    while len(points := asks.ask(50)):
+        x = points.x.astype(float)
+        asks.tell(np.sum(x, axis=1), np.ones_like(x), points.ids, constraints=np.sum(x * x, axis=1), jacobian=2 * x)
+    assert asks.result().success and np.isclose(asks.result().fun, -np.sqrt(2), atol=1e-5)
+
+
 def test_constraints_that_are_functions_are_evaluated_here(usual):
     """A linear one beside one that is told, in a list; and alone, so that nothing but values is told."""
     line, circle = LinearConstraint(np.ones((1, 2)), 0.1, 0.1), jg.Constraint(lambda x: x @ x, 0.3, 0.3)

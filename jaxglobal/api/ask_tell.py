@@ -133,6 +133,7 @@ class Search:
             lambda *_: self._lanes, noise, kept, subject=subject,
         )  # fmt: skip
         self._last: np.ndarray | None = None
+        self._most = max_evals
 
     @property
     def done(self) -> bool:
@@ -153,7 +154,7 @@ class Search:
         if k is not None and (isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1):
             raise ValueError(f"`k` must be a whole number of at least 1; got {k!r}.")
         self._go_on()
-        ids, x, _, value_only = self._lanes.ask(1 if k is None else int(k))
+        ids, x, _, value_only = self._lanes.ask(min(1 if k is None else int(k), self._affordable))
         self._last = ids
         if k is not None:
             return Points(ids, self._structure.point(x), value_only)
@@ -240,8 +241,18 @@ class Search:
         self._go_on()
         return self._levels.result
 
+    @property
+    def _affordable(self) -> int:
+        """Points that may be asked for beside those that are out: a value at each of them at least."""
+        if self._most is None:
+            return len(self._lanes.open_lanes) + self._lanes.waiting
+        spent = self._lanes.spent
+        return max(spent.values_within(self._most - spent.nfev) - self._lanes.out, 0)
+
     def _go_on(self) -> None:
         """Advances what has been told, as long as there is no point to give away."""
         lanes = self._lanes
+        if not self._levels.ended and lanes.held:
+            self._levels.step()  # whose limits bind, though values wait for others
         while not self._levels.ended and lanes.movable and (lanes.news or not lanes.waiting):
             self._levels.step()

@@ -85,9 +85,9 @@ def minimize(
         same: stop after so many levels in a row with the same best value; None: by the evidence (how long ago and how
             often the best value was found, and a last look at fresh points), which `message` says; with starts that
             do not learn (`Grid()`) after four levels; with `unseen`, not by this rule.
-        fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype). Up to
-            the defaults, which know no units, that is at most a millionth of what values differ by in the box, where
-            starts learn.
+        fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype). Where
+            the evidence is told, tolerances up to the defaults, which know no units, are at most a millionth of what
+            values differ by in the box.
         frtol: see fatol.
         max_time: wall-clock seconds from the call, compilation included.
         max_levels: levels; 3 is levels 0, 1, 2.

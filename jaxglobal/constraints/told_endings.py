@@ -130,6 +130,22 @@ def keep(path: list[Seen], seen: Seen) -> None:
         del path[: -(2 * len(seen.x) + 2)]
 
 
+def packed(of_lanes: dict[int, list[Seen]], name: str) -> dict[str, np.ndarray]:
+    """What was told to lanes, as arrays of this name."""
+    rows = [(lane, *seen) for lane, told in of_lanes.items() for seen in told]
+    fields: Any = zip(*rows, strict=True) if rows else ((),) * (1 + len(Seen._fields))
+    return {f"{name}_{field}": np.array(part) for field, part in zip(("lane", *Seen._fields), fields, strict=True)}
+
+
+def unpacked(arrays: dict[str, np.ndarray], name: str) -> dict[int, list[Seen]]:
+    """The inverse of `packed`."""
+    of_lanes: dict[int, list[Seen]] = {}
+    fields = (arrays[f"{name}_{field}"] for field in ("lane", *Seen._fields))
+    for lane, x, f, c, g, J in zip(*fields, strict=True):
+        of_lanes.setdefault(int(lane), []).append(Seen(x, float(f), c, g, J))
+    return of_lanes
+
+
 def curvature(path: list[Seen], lam: np.ndarray, width: np.ndarray) -> np.ndarray:
     """(n, n) The Hessian of f + lam'c, as the slopes at the points of the path tell it; none without a point.
 

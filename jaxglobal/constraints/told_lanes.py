@@ -84,10 +84,11 @@ class ToldLanes(AskedLanes):
         self._penalties = Penalties(self.dtype)
         self._resumed = np.zeros(self.lanes, bool)  # whether a search goes on after it had ended
         self._paths: dict[int, list[Seen]] = {}  # the last points of each lane's search
-        self._endings: dict[int, tuple[told_endings.Asked, set[bytes]]] = {}  # of lanes, with the points asked for
-        self._answers: dict[int, Seen] = {}  # to what these have asked
+        self._endings: dict[int, told_endings.Asked] = {}  # of lanes
+        self._answers: dict[int, list[Seen]] = {}  # to what these have asked
+        self._pending: list[int] = []  # lanes whose endings do not know their last answer yet
         self._finished: list[int] = []  # lanes that have nothing left to ask
-        self._slopes: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}  # told though a value was enough
+        self._before = np.zeros(self.lanes, np.int64)  # evaluations of a search before it was resumed
 
     @property
     def _m(self) -> int:
@@ -107,28 +108,42 @@ class ToldLanes(AskedLanes):
         """See `AskedLanes`: once all of them have been told, from which the scales of their ranks follow."""
         return bool(self._looked) and not self._looks and not self._looking
 
-    def _seen_alone(self) -> minima.Ended:
+    @property
+    def open_lanes(self) -> np.ndarray:
         """See `AskedLanes`."""
-        values = super()._seen_alone()
+        return np.setdiff1d(super().open_lanes, self._finished)
+
+    @property
+    def _begun(self) -> np.ndarray:
+        """See `AskedLanes`."""
+        return super()._begun | self._resumed
+
+    def _seen_alone(self, looked: list[Look]) -> minima.Ended:
+        """See `AskedLanes`."""
+        values = super()._seen_alone(looked)
         self._penalties.looked(values.x, values.f, values.problem)
         return values
 
     def _looked_at(self, looked: list[Look]) -> np.ndarray:
-        """See `AskedLanes`: their ranks. What is known of each that is lower than those before is kept."""
-        told, subject = np.array([look.told for look in looked]), self._subject
+        """See `AskedLanes`: their ranks. What was told at the best of them is kept."""
+        if not looked:
+            return np.zeros(0)
+        m, subject = self._m, self._subject
+        told = np.array([look.told[: 1 + m] for look in looked])
         if not subject.measured:
             size = spreads(told)
             known = np.isfinite(size) & (size > LEAST_SLOPE)
-            subject.use(np.where(known, 1 / np.where(known, size, 1), 1.0))
-        frame, n = subject.frame, len(subject.frame.low)
-        rows = (frame.lower, frame.upper, subject.size[1:])
-        with jax.enable_x64(True):
-            ranks = np.asarray(jax.vmap(lambda f, c: feasible.rank(f, c, *rows))(told[:, 0], told[:, 1:]))
-        for k in np.flatnonzero(ranks < np.minimum.accumulate(np.append(np.inf, ranks))[:-1]):
-            x, (f, *c) = looked[k].x, told[k]
-            slopes = self._slopes.get(_key(x), (np.full(n, np.nan), np.full((self._m, n), np.nan)))
-            self._told_at.known.setdefault(_key(x), (f, np.array(c), *slopes))
-        self._slopes.clear()
+            if np.any(known):
+                subject.use(np.where(known, 1 / np.where(known, size, 1), 1.0))
+        frame, dtype = subject.frame, self.dtype
+        with jax.enable_x64(dtype == np.float64), np.errstate(over="ignore"):
+            rows = [np.asarray(side, dtype) for side in (frame.lower, frame.upper, subject.size[1:])]
+            f, c = told[:, 0].astype(dtype), told[:, 1:].astype(dtype)
+            ranks = np.asarray(jax.vmap(lambda f, c: feasible.rank(f, c, *rows))(f, c))
+        best = looked[np.lexsort((np.array([look.number for look in looked]), ranks))[0]]
+        n, slopes = len(frame.low), best.told[1 + m :]
+        slopes = slopes.reshape(1 + m, n) if len(slopes) else np.full((1 + m, n), np.nan)
+        self._told_at.known.setdefault(_key(best.x), (best.told[0], best.told[1 : 1 + m], slopes[0], slopes[1:]))
         return ranks
 
     @property
@@ -137,14 +152,13 @@ class ToldLanes(AskedLanes):
         return bool(self._finished) or super().movable
 
     def save(self) -> dict[str, np.ndarray]:
-        """See `AskedLanes`. An ending is what it was once it has been told again what it asked for."""
+        """See `AskedLanes`. An ending is what it was once it has been told again what it had been told."""
         seen = {f"seen_{name}": part for name, part in self._seen.save().items()}
-        path = [(lane, one.x) for lane, path in self._paths.items() for one in path]
         own = {
-            "resumed": self._resumed, "ends": np.array([*self._endings, *self._finished], np.int64),
-            "path_lane": np.array([lane for lane, _ in path], np.int64),
-            "path_x": np.array([x for _, x in path]) if path else np.zeros((0, 0)),
+            "resumed": self._resumed, "before": self._before, "ends": np.array([*self._endings], np.int64),
+            "finished": np.array(self._finished, np.int64),
         }  # fmt: skip
+        own |= told_endings.packed(self._paths, "path") | told_endings.packed(self._answers, "answer")
         return super().save() | seen | own | self._subject.save() | self._penalties.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
@@ -153,13 +167,12 @@ class ToldLanes(AskedLanes):
         self._subject.load(arrays)
         self._penalties.load(arrays)
         self._seen.load({name.removeprefix("seen_"): part for name, part in arrays.items() if name.startswith("seen_")})
-        self._resumed, self._paths = arrays["resumed"].copy(), {}
-        for lane, x in zip(arrays["path_lane"], arrays["path_x"], strict=True):
-            if (known := self._known(x)) is not None:
-                self._paths.setdefault(int(lane), []).append(known)
-        for lane in arrays["ends"]:
+        self._resumed, self._before = arrays["resumed"].copy(), arrays["before"].copy()
+        self._finished = arrays["finished"].tolist()
+        self._paths, self._answers = (told_endings.unpacked(arrays, name) for name in ("path", "answer"))
+        for lane in arrays["ends"].tolist():
             self._told[lane], self._ids[lane] = False, -1
-            self._end(int(lane))
+            self._end(lane)
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """See `AskedLanes`; a start has its scales once what is told of it gives them."""
@@ -173,32 +186,34 @@ class ToldLanes(AskedLanes):
     ) -> minima.Ended:
         """See `AskedLanes`; of what was told, that of points which lanes still stand at is kept."""
         if self.news:
-            return self._seen_alone()
-        for lane in sorted(self._answers):
+            return super().run(rules, drain, allowed, most_ticks)
+        pending, self._pending = sorted(self._pending), []
+        for lane in pending:
             self._told[lane], self._ids[lane] = False, -1
-            self._go_on(lane, self._answers.pop(lane))
-        finished, self._finished = np.array(self._finished, np.int64), []
-        first = self._release(finished)
+            self._go_on(lane, self._answers[lane][-1])
+        first = self._release(np.array(self._finished, np.int64))
         none: Any = np.asarray(-math.inf, self.dtype)  # what a Lagrangian comes to says nothing
         others = super().run(rules._replace(target=none), drain, allowed, most_ticks)
-        ended = self._of_x(minima.Ended(*map(np.concatenate, zip(first, others, strict=True))))
         lane, known = self.lane, self._seen.known
         places = [*(self._x(np.asarray(part).T) for part in (lane.best_x, lane.trial))]
         kept = {_key(x) for x in np.concatenate(places)}
-        kept |= {_key(seen.x) for path in self._paths.values() for seen in path}
-        kept.update(*(asked for _, asked in self._endings.values()))
         self._seen.known = {x: told for x, told in known.items() if x in kept}
-        return ended
+        return minima.join([first, others])
 
     def _release(self, lanes: np.ndarray) -> minima.Ended:
         """See `AskedLanes`."""
+        ended = self._ended(lanes)
+        self.at_work[lanes] = -1
         self._forget(lanes)
-        return super()._release(lanes)
+        self._fill()
+        return ended
 
     def _forget(self, lanes: np.ndarray) -> None:
         """Forgets how the searches of these lanes went."""
-        self._resumed[lanes] = False
-        self._finished = [lane for lane in self._finished if lane not in lanes]
+        self._resumed[lanes], self._before[lanes] = False, 0
+        self._finished, self._pending = (
+            [lane for lane in kept if lane not in lanes] for kept in (self._finished, self._pending)
+        )
         for lane in lanes:
             for kept in (self._paths, self._endings, self._answers):
                 kept.pop(int(lane), None)
@@ -207,9 +222,7 @@ class ToldLanes(AskedLanes):
         """See `AskedLanes`: those whose endings ask for nothing."""
         for lane in lanes:
             self._end(int(lane))
-        over = np.array(self._finished, np.int64)
-        self._finished = []
-        return over
+        return np.array(self._finished, np.int64)
 
     def _end(self, lane: int) -> None:
         """The search of a lane has ended: its ending begins."""
@@ -217,25 +230,20 @@ class ToldLanes(AskedLanes):
         parts = self._subject.unpacked(packed[None])
         status, path = LocalStatus(int(np.asarray(self.lane.status)[0, lane])), list(self._paths.get(lane, []))
         alone: Any = type(parts)(*(part[0] for part in parts))
-        working = told_endings.ending(self._subject, alone, status, bool(self._resumed[lane]), path)
-        self._endings[lane] = working, set()
+        self._endings[lane] = told_endings.ending(self._subject, alone, status, bool(self._resumed[lane]), path)
         self._go_on(lane, None)
 
     def _go_on(self, lane: int, answer: Seen | None) -> None:
         """The ending of a lane is sent an answer, None at first; what was told before is told at once."""
-        working, asked = self._endings[lane]
-        trial, nfev = np.array(self.lane.trial), np.array(self.lane.nfev)
-        nfev[0, lane] += answer is not None
+        trial = np.array(self.lane.trial)
         try:
             while True:
-                x = working.send(answer).astype(self.dtype)
-                asked.add(_key(x))
-                if (answer := self._known(x)) is None:
+                x = self._endings[lane].send(answer).astype(self.dtype)
+                if (answer := self._known(lane, x)) is None:
                     break
             trial[: len(x), lane] = x
-            self.lane = self.lane._replace(trial=trial, nfev=nfev)
+            self.lane = self.lane._replace(trial=trial)
         except StopIteration as end:
-            self.lane = self.lane._replace(nfev=nfev)
             self._ends(lane, end.value)
 
     def _ends(self, lane: int, end: Ending) -> None:
@@ -248,26 +256,30 @@ class ToldLanes(AskedLanes):
             parts["best_x"][: len(x), lane], parts["status"][0, lane] = x, end.status
             self._finished.append(lane)
         else:
+            self._before[lane] += parts["nfev"][0, lane]
+            self._answers.pop(lane, None)
             parts["trial"][:, lane], parts["nfev"][0, lane] = end.more, 0
             parts["status"][0, lane], self._resumed[lane] = LocalStatus.RUNNING, True
         self.lane = self.lane._replace(**parts)
 
-    def _known(self, x: np.ndarray) -> Seen | None:
-        """What was told at a point."""
+    def _known(self, lane: int, x: np.ndarray) -> Seen | None:
+        """What was told at a point, to the ending of a lane or to others."""
+        for seen in self._answers.get(lane, []):
+            if np.array_equal(seen.x, x):
+                return seen
         told = self._seen.known.get(_key(x))
         return None if told is None else Seen(x, *told)
 
     def cut(self) -> minima.Ended:
         """See `AskedLanes`."""
-        looked, ended = bool(self._looked), super().cut()
-        ended = ended if looked else self._of_x(ended)
+        ended = super().cut()
         self._forget(np.arange(self.lanes))
         return ended
 
     def drop(self, problems: np.ndarray) -> minima.Ended:
         """See `AskedLanes`."""
         dropped = np.flatnonzero((self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems))
-        ended = self._of_x(super().drop(problems))
+        ended = super().drop(problems)
         self._forget(dropped)
         return ended
 
@@ -275,15 +287,16 @@ class ToldLanes(AskedLanes):
         """Of the objective, as it was told at an end."""
         return np.where(self._subject.frame.width > 0, self._subject.exact.slopes(x[None]).g[0], 0)
 
-    def _of_x(self, ended: minima.Ended) -> minima.Ended:
-        """Ends of packed variables as those of x, with their ranks; what is known of them is kept."""
-        x, known = self._x(ended.x).copy(), self._seen.known
+    def _ended(self, lanes: np.ndarray, status: LocalStatus | None = None) -> minima.Ended:
+        """See `AskedLanes`: as ends of x, with their ranks; what is known of them is kept."""
+        ended = super()._ended(lanes, status)
+        x, known = self._x(ended.x).copy(), self._told_at.known
         for point in x:
-            if (key := _key(point)) in known:
-                self._told_at.known.setdefault(key, known[key])
-        if not len(x):
-            return ended._replace(x=x)
-        return ended._replace(x=x, f=self._subject.ranks(x))
+            key = _key(point)
+            if key in self._seen.known and not (key in known and all(np.all(np.isfinite(part)) for part in known[key])):
+                known[key] = self._seen.known[key]
+        f = self._subject.ranks(x).astype(self.dtype) if len(x) else ended.f
+        return ended._replace(x=x, f=f, nfev=ended.nfev + self._before[lanes])
 
     def _tell_lane(self, ident: int, told: np.ndarray, slopes: np.ndarray) -> None:
         """Tells a lane the augmented Lagrangian at its packed variables, and its slopes. slopes: (1 + m, n)."""
@@ -291,7 +304,11 @@ class ToldLanes(AskedLanes):
         trial = np.array(self.lane.trial)
         seen = Seen(self._x(trial[:, lane]).copy(), float(told[0]), told[1:], slopes[0], slopes[1:])
         if lane in self._endings:
-            self._answers[lane] = seen
+            nfev = np.array(self.lane.nfev)
+            nfev[0, lane] += 1
+            self.lane = self.lane._replace(nfev=nfev)
+            self._answers.setdefault(lane, []).append(seen)
+            self._pending.append(lane)
             self.tell([ident], told[:1], np.zeros((1, self.n)))
             self.best = None
             return
@@ -340,8 +357,7 @@ class ConstrainedAskedLanes(ToldLanes):
             look = self._looking[int(ids[k])]
             values, slopes = rows.all_of(look.x[None], c[k : k + 1], J[k : k + 1])
             slopes = np.where(moves, slopes, 0)
-            self._slopes[_key(look.x)] = g[k].astype(float), slopes[0]
-            self.tell_look(int(ids[k]), np.append(f[k], values[0]))
+            self.tell_look(int(ids[k]), np.concatenate([[f[k]], values[0], g[k].astype(float), slopes[0].ravel()]))
         x = self._x(np.asarray(self.lane.trial)[:, lanes].T)
         c, J = rows.all_of(x, c[known], J[known])
         J = np.where(moves, J, 0)

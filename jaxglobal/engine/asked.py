@@ -50,7 +50,7 @@ class Look(NamedTuple):
     number: int
     problem: int
     told: np.ndarray
-    """(1,), or (1 + m,) under m constraints: what was told there."""
+    """What was told there: (1,) the value, and m constraints behind it; behind these slopes, where they are told."""
 
 
 @functools.lru_cache(256)
@@ -124,6 +124,7 @@ class AskedLanes:
         for i, (start, first_step, number, problem) in zip(idle, taken, strict=True):
             trial[:, i], self.first_step[i], self.at_work[i] = start, first_step, (number, problem)
         nfev[0, idle] = status[0, idle] = 0
+        self._ids[idle], self._told[idle] = -1, False
         self.lane = self.lane._replace(trial=trial, nfev=nfev, status=status)
 
     @property
@@ -135,6 +136,16 @@ class AskedLanes:
     def news(self) -> bool:
         """Whether values at points from which no search begins have been told since the last run."""
         return bool(self._looked)
+
+    @property
+    def held(self) -> bool:
+        """Whether such values wait for others."""
+        return bool(self._looked) and not self.news
+
+    @property
+    def out(self) -> int:
+        """Twice the evaluations of points that have been asked for and not told: a value alone is half of one."""
+        return 2 * int(np.sum((self._ids >= 0) & ~self._told)) + len(self._looking)
 
     @property
     def waiting(self) -> int:
@@ -249,7 +260,8 @@ class AskedLanes:
         Or, where only values were asked for, those that were told.
         """
         if self.news:
-            return self._seen_alone()
+            looked, self._looked = self._looked, []
+            return self._seen_alone(looked)
         if not np.any(self._told):
             return self._ended(np.zeros(0, np.int64))
         advance = advance_of(self._program, self._own)
@@ -265,17 +277,17 @@ class AskedLanes:
         self._told[:] = False
         return self._release(self._over(done))
 
-    def _seen_alone(self) -> minima.Ended:
-        """The points at which no search is that were told, as ended."""
-        looked, self._looked = self._looked, []
-        x, f = np.array([look.x for look in looked]), self._looked_at(looked)
+    def _seen_alone(self, looked: list[Look]) -> minima.Ended:
+        """Points at which no search is that were told, as ended."""
+        x = np.array([look.x for look in looked], self.dtype).reshape(len(looked), -1)
+        x, f = x if looked else self._ended(np.zeros(0, np.int64)).x, self._looked_at(looked)
         number, problem = (np.array([look[i] for look in looked], np.int64) for i in (1, 2))
         status, once = np.full(len(looked), int(LocalStatus.RUNNING)), np.ones(len(looked), np.int64)
         return minima.Ended(x, np.where(np.isfinite(f), f, np.inf).astype(self.dtype), number, status, once, problem)
 
     def _looked_at(self, looked: list[Look]) -> np.ndarray:
         """(k,) The values of points."""
-        return np.array([look.told[0] for look in looked])
+        return np.array([look.told[0] for look in looked], float)
 
     def _over(self, lanes: np.ndarray) -> np.ndarray:
         """Those of these lanes, whose local search has converged or given up, that ask for nothing more."""
@@ -306,26 +318,27 @@ class AskedLanes:
     def drop(self, problems: np.ndarray) -> minima.Ended:
         """As `Streams.drop`; points of these problems that were asked are dropped."""
         self.queue = [start for start in self.queue if start[3] not in problems]
-        self._looks, self._looked = (
-            [look for look in kept if look.problem not in problems] for kept in (self._looks, self._looked)
-        )
+        self._looks = [look for look in self._looks if look.problem not in problems]
         self._looking = {ident: look for ident, look in self._looking.items() if look.problem not in problems}
+        told = [look for look in self._looked if look.problem in problems]
+        self._looked = [look for look in self._looked if look.problem not in problems]
         works = (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
-        ended = self._ended(np.flatnonzero(works & (np.asarray(self.lane.nfev)[0] > 0)), LocalStatus.CUT)
+        values, ended = self._seen_alone(told), self._ended(np.flatnonzero(works & self._begun), LocalStatus.CUT)
         self.at_work[works], self._ids[works], self._told[works] = -1, -1, False
         self._fill()
-        return ended
+        return minima.join([values, ended])
 
     def cut(self) -> minima.Ended:
         """Ends the searches at work where they are; starts that wait, and points that were asked, are dropped."""
-        if self._looked:  # and so no search
-            values = self._seen_alone()
-            self._clear()
-            return values
-        begun = np.flatnonzero((self.at_work[:, 0] >= 0) & (np.asarray(self.lane.nfev)[0] > 0))
-        ended = self._ended(begun, LocalStatus.CUT)
+        begun = np.flatnonzero((self.at_work[:, 0] >= 0) & self._begun)
+        values, ended = self._seen_alone(self._looked), self._ended(begun, LocalStatus.CUT)
         self._clear()
-        return ended
+        return minima.join([values, ended])
+
+    @property
+    def _begun(self) -> np.ndarray:
+        """(L,) The lanes in which something was evaluated for the search that is there."""
+        return np.asarray(self.lane.nfev)[0] > 0
 
     def save(self) -> dict[str, np.ndarray]:
         """The lanes, their searches and the starts that wait, as arrays. Points that are out will be asked again."""

@@ -40,6 +40,7 @@ LOOKS = 2048  # points of the last look, at least
 LOOK_SHARE = 1 / 8  # of the evaluations so far, for the last look; two values alone are one
 MOST_LOOKS = 2**16
 SPREAD = 100  # times 1 + abs(f), of the terms that cancel in f, at most: a pole elsewhere says nothing of rounding here
+NOISES = 2  # values with such errors differ by so many of them
 SAME_SHARE = 1e-6  # of the scale of the values
 ROUNDING = 4.0  # two values that differ by so many eps of their size are the same
 CELL = 1e-4  # of a side of the box: ends of one minimum are no further apart; coarser where the root of eps is
@@ -280,17 +281,19 @@ def covered(rules: Rules, seen: Unseen | None) -> Status | None:
     return Status.COVERED if rules.unseen is not None and seen is not None and seen.most <= rules.unseen else None
 
 
-def tolerance(rules: Rules, f: float, eps: float, spread: float = 0.0, scale: float = math.inf) -> float:
+def tolerance(
+    rules: Rules, f: float, eps: float, spread: float = 0.0, scale: float = math.inf, noise: float = 0.0
+) -> float:
     """How far values of the size of f may differ and be the same.
 
     spread: of values with terms that cancel in f. scale: by what values differ in the box. Tolerances up to the
-    defaults, which know no units, count for at most a small share of it.
+    defaults, which know no units, count for at most a small share of it. noise: the error of a value.
     """
     spread = min(spread, SPREAD * (1 + abs(f)))
     given = rules.fatol + rules.frtol * abs(f)
     if rules.fatol <= Rules.fatol and rules.frtol <= Rules.frtol:
         given = min(given, SAME_SHARE * scale)
-    return max(given, ROUNDING * eps * (abs(f) + spread))
+    return max(given, NOISES * noise, ROUNDING * eps * (abs(f) + spread))
 
 
 def settled(rules: Rules, best: np.ndarray, eps: float) -> np.ndarray:

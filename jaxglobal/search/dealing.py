@@ -131,11 +131,12 @@ class GuidedDealer(Dealer):
     def __init__(
         self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules,
         above: float = math.inf,
+        noise: float = 0.0,
     ):  # fmt: skip
-        """See `Dealer`. rules: which values are the same. above: see `stopping.learn`."""
+        """See `Dealer`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value."""
         super().__init__(problem, guesses, sequence, search)
         eps = float(np.finfo(problem.structure.dtype).eps)
-        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values, above)
+        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values, above, noise)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
@@ -303,9 +304,10 @@ def least_evaluations(tried: lattice.Tried) -> float:
 
 
 def dealer(
-    problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules, above: float
-) -> Dealer:
-    """The dealer for a sequence. rules: which values are the same. above: see `stopping.learn`."""
+    problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules,
+    above: float = math.inf, noise: float = 0.0,
+) -> Dealer:  # fmt: skip
+    """The dealer for a sequence; see `GuidedDealer`."""
     if isinstance(sequence, adaptive.Adaptive) and np.any(problem.free):
-        return GuidedDealer(problem, guesses, sequence, search, rules, above)
+        return GuidedDealer(problem, guesses, sequence, search, rules, above, noise)
     return Dealer(problem, guesses, sequence, search)

@@ -111,7 +111,8 @@ class Guided(Run):
     def _dealer(self, slot: int) -> dealing.Dealer:
         """The dealer of the problem in a slot, before its first start."""
         guesses = self._problems.guesses[int(self._problem[slot])]
-        return dealing.dealer(self._view(slot), guesses, self._sequence, self._options, self._rules, self._above)
+        noise = 0.0 if self._host is None else self._host.noise
+        return dealing.dealer(self._view(slot), guesses, self._sequence, self._options, self._rules, self._above, noise)
 
     def _saved_tasks(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """As of `Run`."""

@@ -39,7 +39,6 @@ from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 POLISHED = (Status.SAME, Status.COVERED, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
 STATUSES = list(Status)
-NOISE = 2  # values with such errors differ by so many of them
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
@@ -82,9 +81,8 @@ class Levels(Iterator[Level]):
         self._width = Width(open_streams, lanes, platform, group.count == 1, tiers)
         self._precise, self._noise, self._checkpoint, self._subject = precise, noise, checkpoint, subject
         self._began, self._problem = began, problem
-        alike = dataclasses.replace(rules, fatol=max(rules.fatol, NOISE * noise))  # what differs by noise is the same
         above = math.inf if subject is None else feasible.above(subject.dtype)
-        self._dealer = dealing.dealer(problem, guesses, sequence, search, alike, above)
+        self._dealer = dealing.dealer(problem, guesses, sequence, search, rules, above, noise)
         self._rules, self._callback, self._display = rules, callback, shown
         self._search = search
         self._found = found.nothing(problem)

@@ -213,13 +213,13 @@ class Guide:
 
     def __init__(
         self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None, values: Any = 0,
-        above: float = math.inf,
+        above: float = math.inf, noise: float = 0.0,
     ):  # fmt: skip
         """n: free variables. eps: rounding of the values. rules: which values are the same. values: see `lattice`.
 
-        above: see `stopping.learn`.
+        above: see `stopping.learn`. noise: the error of a value.
         """
-        self._above = above
+        self._above, self._noise = above, noise
         self._values = np.broadcast_to(values, n)
         self.tried = lattice.Tried(self._values)
         self.sequence, self.n, self.course = sequence, n, begin(n)
@@ -261,8 +261,10 @@ class Guide:
         """The evidence with searches that ended at x and f, so many of them from fresh starts. pool: after them."""
         spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
         best = min(lowest_of(pool), float(course.evidence.f))
-        known = math.isfinite(best)
-        tolerance = stopping.tolerance(self._rules, best, self._eps, spread, float(course.scale)) if known else 0.0
+        tolerance = 0.0
+        if math.isfinite(best):
+            scale = float(course.scale)
+            tolerance = stopping.tolerance(self._rules, best, self._eps, spread, scale, self._noise)
         known = len(course.pool.f) and len(pool.f)
         moved = float(np.max(np.abs(pool.x[0] - course.pool.x[0]))) if known else math.inf
         side = 2 * stopping.cell_side(self._eps)  # within which two ends are one minimum
@@ -361,7 +363,7 @@ class Guide:
 
     def _scaled(self, course: Course, f: np.ndarray) -> Course:
         """The course with the scale that the values of candidates show."""
-        f = f[np.isfinite(f)]
+        f = f[np.isfinite(f) & (f < self._above)]
         if not len(f):
             return course
         scale, before = np.median(f) - min(np.min(f), lowest_of(course.pool)), course.scale
