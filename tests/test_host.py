@@ -18,6 +18,8 @@ import simulators
 from simulators import gradient, himmelblau
 
 import jaxglobal as jg
+from jaxglobal.engine.asked import AskedLanes
+from jaxglobal.problem.region import Region
 
 BOX = [(-5.0, 5.0)] * 2
 MINIMA = np.array([[3, 2], [-2.805118, 3.131312], [-3.779310, -3.283186], [3.584428, -1.848126]])
@@ -333,6 +335,23 @@ def test_many_simulators_learn():
         assert many.success.all() and np.all(many.fun < 1e-9) and np.all(many.nfev < 4000)
     alone = jg.minimize(jg.host(rastrigin), [(-4, 5.12)] * 2, (a[1],), progress=False)
     assert np.array_equal(alone.x, many.x[1]) and alone.nfev == many.nfev[1]
+
+
+def test_searches_beside_looks_are_not_lost_where_all_are_cut():
+    """Of several simulators, one waits for values where another searches."""
+    local = jg.BFGS()
+    lanes = AskedLanes(2, Region(*(np.full(2, side) for side in (-5.0, 5.0, 10.0))), local.program)
+    lanes.deal(np.ones((2, 2)), 0.1, np.arange(2), np.array([0, 1]))
+    lanes.look(np.zeros((3, 2)), np.arange(2, 5), 2)
+    ids, x, _, value_only = lanes.ask(5)
+    assert value_only.tolist() == [False] * 2 + [True] * 3
+    lanes.tell(ids[:2], np.ones(2), np.ones((2, 2)))
+    lanes.run(local.rules(np.dtype(float), None), drain=False)
+    lanes.tell(ids[2:4], np.array([3.0, 2.0]), np.zeros((2, 2)))
+    assert lanes.drop(np.array([0])).start.tolist() == [0]
+    ended = lanes.cut()
+    assert sorted(ended.start.tolist()) == [1, 2, 3] and sorted(ended.problem.tolist()) == [1, 2, 2]
+    assert not lanes.busy
 
 
 @pytest.mark.parametrize("vectorized", [False, True])

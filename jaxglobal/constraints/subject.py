@@ -155,18 +155,17 @@ class Subject:
     def save(self) -> dict[str, np.ndarray]:
         """What is known, as arrays."""
         known = dict(zip(("known_x", "known_f", "known_rank"), self.known, strict=True))
-        spread = np.broadcast_to(self.frame.spread, self.least.shape)
-        sizes = {"sizes": self.size, "least": self.least, "spread": spread}
+        spread, steepest = (np.broadcast_to(part, self.least.shape) for part in self.frame[-2:])
+        sizes = {"sizes": self.size, "least": self.least, "spread": spread, "steepest": steepest}
         kept = {"barren": self.barren, "measured": np.array(self.measured)}
         return known | sizes | kept | self.exact.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         self.known = arrays["known_x"], arrays["known_f"], arrays["known_rank"]
-        if arrays["measured"]:
-            self.use(arrays["sizes"])
-        self.least = arrays["least"]
-        self.frame, self.barren = self.frame._replace(spread=arrays["spread"]), arrays["barren"]
+        self.size, self.least, self.measured = arrays["sizes"], arrays["least"], bool(arrays["measured"])
+        self.frame = self.frame._replace(spread=arrays["spread"], steepest=arrays["steepest"])
+        self.barren = arrays["barren"]
         self.exact.load(arrays)
 
 

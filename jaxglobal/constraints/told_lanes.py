@@ -126,8 +126,6 @@ class ToldLanes(AskedLanes):
 
     def _looked_at(self, looked: list[Look]) -> np.ndarray:
         """See `AskedLanes`: their ranks. What was told at the best of them is kept."""
-        if not looked:
-            return np.zeros(0)
         m, subject = self._m, self._subject
         told = np.array([look.told[: 1 + m] for look in looked])
         if not subject.measured:
@@ -316,6 +314,9 @@ class ToldLanes(AskedLanes):
         if begins and not self._resumed[lane]:
             trial[:, lane] = self._scaled(trial[:, lane], slopes)
             self.lane = self.lane._replace(trial=trial)
+            if self.at_work[lane, 0] == 0 and not self._subject.measured:  # until values of many points are known
+                steepest = feasible.steepest(lagrangian.unpack(trial[:, lane], self._m).size)
+                self._subject.frame = self._subject.frame._replace(steepest=steepest)
         told_endings.keep(self._paths.setdefault(lane, []), seen)
         f, g = self._lagrangian(trial[:, lane], told, slopes)
         self.tell([ident], np.array([f]), g[None])

@@ -279,8 +279,9 @@ class AskedLanes:
 
     def _seen_alone(self, looked: list[Look]) -> minima.Ended:
         """Points at which no search is that were told, as ended."""
-        x = np.array([look.x for look in looked], self.dtype).reshape(len(looked), -1)
-        x, f = x if looked else self._ended(np.zeros(0, np.int64)).x, self._looked_at(looked)
+        if not looked:
+            return self._ended(np.zeros(0, np.int64))
+        x, f = np.array([look.x for look in looked], self.dtype), self._looked_at(looked)
         number, problem = (np.array([look[i] for look in looked], np.int64) for i in (1, 2))
         status, once = np.full(len(looked), int(LocalStatus.RUNNING)), np.ones(len(looked), np.int64)
         return minima.Ended(x, np.where(np.isfinite(f), f, np.inf).astype(self.dtype), number, status, once, problem)
