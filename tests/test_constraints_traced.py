@@ -106,6 +106,15 @@ def test_is_that_of_minimize_and_says_what_is_infeasible():
     assert np.isnan(upside_down.fun) and upside_down.status == jg.LocalStatus.INFEASIBLE
 
 
+@pytest.mark.skipif(not X64, reason="in float32 the slope at the bound drowns the others")
+def test_a_bound_where_a_slope_is_infinite():
+    row = jg.Constraint(lambda x, power: x[0] ** power + x[1], upper=0.5)
+    for power in (0.1, 0.3):
+        found = jg.argmin(lambda x, _: -x[1], [(0.0, 1.0), (-1.0, 1.0)], power, levels=2, constraints=row)
+        assert np.allclose(found.x, [0, 0.5], atol=TOLERANCE) and np.isclose(found.fun, -0.5, atol=TOLERANCE)
+        assert np.isclose(found.multipliers, 1, atol=TOLERANCE) and found.active
+
+
 @pytest.mark.skipif(not X64, reason="what touches is judged to eight digits")
 def test_says_where_a_derivative_means_little():
     """The disc just touches the free minimum; two minima of equal value, where one row says the same as another."""

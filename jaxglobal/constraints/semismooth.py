@@ -45,6 +45,7 @@ RESTORATIONS = 25
 NEAR_BOUND = 1e-7  # of the box: a variable that a bound holds
 BINDING = 1e-6  # of the box: a row that a bound holds, where nothing is known of multipliers
 FARTHEST = 0.2  # of the box, does a step onto the rows go
+STEEP = 10 * exact.WITHIN  # of the box: a slope that changes by its own size within it is infinite at the bound
 
 Both = Callable[[jax.Array], jax.Array]
 """both(x) -> (1 + m,), f and then the rows."""
@@ -88,8 +89,11 @@ def finish(
     """
     m, box = len(lam), (frame.low, frame.high)
     start, restored = restore(both, x, frame, restorations)
-    before = both(start)[0] * f_size
-    point, steps = newton(both, start, lam, frame)
+    near = NEAR_BOUND * frame.width  # searches keep off the bounds, where a slope may be infinite
+    snapped = jnp.where(start - frame.low <= near, frame.low, jnp.where(frame.high - start <= near, frame.high, start))
+    values = jax.vmap(both)(jnp.stack([start, snapped]))
+    before = values[0, 0] * f_size
+    point, steps = newton(both, jnp.where(jnp.all(jnp.isfinite(values[1])), snapped, start), lam, frame)
     ends = jnp.stack([point.x, start])
     ends = jnp.clip(ends, frame.low[None], frame.high[None]).astype(dtype).astype(x.dtype)
     f, c, _, J = jax.vmap(lambda x: exact.slopes_at(both, m, x, box))(ends)
@@ -198,8 +202,28 @@ def _step(
     movable = width > 0
     safe = jnp.where(movable, width, 1)
     slope, rows = g * width, J * width[None]
-    length = jnp.maximum(jnp.linalg.norm(rows, axis=1), jnp.maximum(frame.spread, tiny))
-    unit = jnp.maximum(jnp.maximum(jnp.max(jnp.abs(slope)), jnp.max(jnp.abs(H))), tiny)
+    u, to_high = jnp.where(movable, (x - frame.low) / safe, 0), jnp.where(movable, (frame.high - x) / safe, 0)
+    uphill = slope + rows.T @ lam
+
+    def at_bound(unit):
+        """The variables that a bound holds."""
+        return ~movable | (u - uphill / unit < 0), movable & (to_high + uphill / unit < 0)
+
+    def largest(which):
+        """Slope or curvature in these variables."""
+        curved = jnp.max(jnp.where(which[:, None] & which[None], jnp.abs(H), 0))
+        return jnp.maximum(jnp.max(jnp.where(which, jnp.abs(slope), 0)), curved)
+
+    unit = jnp.maximum(largest(jnp.ones(n, bool)), tiny)
+    low, high = at_bound(unit)
+    # One that is held at a bound where slopes are infinite says nothing of the size of the others.
+    calm = ~(movable & (low | high) & (STEEP * jnp.abs(jnp.diagonal(H)) > jnp.abs(uphill)))
+    unit = jnp.where(largest(calm) > tiny, largest(calm), unit)
+    (low, high), z = at_bound(unit), uphill / unit
+    free = ~low & ~high
+    calm_length, length = (jnp.linalg.norm(part, axis=1) for part in (jnp.where(calm[None], rows, 0), rows))
+    length = jnp.where(calm_length > 0, calm_length, length)
+    length = jnp.maximum(length, jnp.maximum(frame.spread, tiny))
     A, mu = rows / length[:, None], lam * length / unit
     above, below = (c - frame.upper) / length, (c - frame.lower) / length
     equal = frame.equal
@@ -207,10 +231,6 @@ def _step(
     down = ~up & (below + mu < 0)
     active = up | down
     r = jnp.where(up, above, jnp.where(down, below, 0))
-    z = (slope + rows.T @ lam) / unit
-    u, to_high = jnp.where(movable, (x - frame.low) / safe, 0), jnp.where(movable, (frame.high - x) / safe, 0)
-    low, high = ~movable | (u - z < 0), movable & (to_high + z < 0)
-    free = ~low & ~high
     onto = jnp.where(low, -u, jnp.where(high, to_high, 0))  # of the variables that a bound holds
     residual = jnp.concatenate([jnp.where(active, r, -mu), jnp.where(free, z, onto)])
     error = jnp.where(jnp.all(jnp.isfinite(residual)), jnp.max(jnp.abs(residual)), jnp.inf)
