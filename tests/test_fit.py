@@ -137,6 +137,8 @@ def test_cost_of_least_absolute_deviations_is_their_sum(inside, tol):
         np.testing.assert_allclose(cost, np.sum(np.abs(rest)) / 0.5, rtol=1e-2 * tol)
     np.testing.assert_allclose(fun, one.fun, rtol=1e-2 * tol)
     assert one.fun == one.fits[0].fun == one.result.minima[0].fun
+    objective, _, args = one.objective()
+    np.testing.assert_allclose(objective(jnp.asarray(one.popt), *args), one.fun, rtol=1e-5)
     np.testing.assert_allclose(one.result.levels[-1].fun, one.fun, rtol=1e-4)
 
 

@@ -45,7 +45,7 @@ LOSSES = {
         lambda z: jnp.where(z <= 1, 0, -0.5 * jnp.maximum(z, 1) ** -0.5),
     ),
     "cauchy": Loss(jnp.log1p, lambda z: 1 / (1 + z), lambda z: -z / (1 + z) ** 2),
-    "lad": Loss(lambda z: z / (jnp.sqrt(1 + z) + 1), lambda z: 0.5 * (1 + z) ** -0.5, None, 1),
+    "lad": Loss(lambda z: jnp.sqrt(1 + z) - 1, lambda z: 0.5 * (1 + z) ** -0.5, None, 1),
 }
 
 

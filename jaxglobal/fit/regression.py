@@ -29,7 +29,7 @@ from jaxglobal.problem.objective import Box
 from jaxglobal.problem.region import Region
 from jaxglobal.problem.sequential import factorises
 
-LOOSE = 1e-3  # of the residuals: a bend of "lad" as wide as that moves the fit
+LOOSE = 1e-4  # of the residuals: a bend of "lad" that is wider than this moves the fit
 SYMMETRIC = 1e-4  # correlations that differ by less, as by rounding in float32, are the same
 
 P = ParamSpec("P")
