@@ -177,12 +177,13 @@ def _defined_from(least: float, closed: bool):
     return rule
 
 
-def _defined_between(fun: Any):
-    """The rule of a function that is defined in [-1, 1]."""
+def _defined_between(fun: Any, closed: bool = True):
+    """The rule of a function that is defined in [-1, 1], or between."""
 
     def rule(node: Node, a: Interval) -> Any:
         edge, never = by_box((a.lo <= -1) | (a.hi >= 1)), some((a.hi < -1) | (a.lo > 1))
-        return (*fun(node, a), some((a.lo < -1) | (a.hi > 1)), edge, never)
+        outside = (a.lo < -1) | (a.hi > 1) if closed else (a.lo <= -1) | (a.hi >= 1)
+        return (*fun(node, a), some(outside), edge, never)
 
     return rule
 
@@ -368,7 +369,7 @@ RULES: dict[str, Any] = {
     "tan": _tan,
     "acos": _defined_between(lambda node, a: functions.acos(a)),
     "asin": _defined_between(_increasing),
-    "atanh": _defined_between(_increasing),
+    "atanh": _defined_between(_increasing, closed=False),
     "erfc": lambda node, a: functions.erfc(a),
     "cosh": lambda node, a: functions.cosh(a),
     "lgamma": _lgamma,
