@@ -3,10 +3,10 @@
 "Undefined" is what JAX calls NaN, and a division by zero; "jump" is a discontinuity in the box or on its face, since a
 proof about a box reaches its neighbours. The ends are those of the values where there are some.
 
-What is "never" defined is NaN at every point of the box in JAX, however it is compiled. Only operations that make NaN of
-any NaN (PASSES) hand it on. XLA makes x log|a| of log(a ** x), which has a value where a is negative; a choice of 0 or a
-of a product of a with a condition; and its reductions by max and min may leave NaN out. So powers of negative numbers,
-products with what may be zero, and max and min count as values.
+What is "never" defined is NaN at every point of the box in JAX, however it is compiled. Only operations that make NaN
+of any NaN (PASSES) hand it on. XLA makes x log|a| of log(a ** x), which has a value where a is negative; a choice of 0
+or a of the product of a with a condition; and its reductions by max and min may leave NaN out. So powers of negative
+numbers, products with what may be zero, and max and min count as values.
 """
 
 from typing import Any, NamedTuple
