@@ -1,8 +1,12 @@
 """The forward rules: what values an operation may take in a box, where it may be undefined, and where it may jump.
 
 "Undefined" is what JAX calls NaN, and a division by zero; "jump" is a discontinuity in the box or on its face, since a
-proof about a box reaches its neighbours. The ends are those of the values where there are some. What is "never" defined
-is NaN in JAX at every point of the box: only of operations that make NaN of any NaN (PASSES) it goes into the result.
+proof about a box reaches its neighbours. The ends are those of the values where there are some.
+
+What is "never" defined is NaN at every point of the box in JAX, however it is compiled. Only operations that make NaN
+of any NaN (PASSES) hand it on. XLA makes x log|a| of log(a ** x), which has a value where a is negative; a choice of 0
+or a of the product of a with a condition; and its reductions by max and min may leave NaN out. So powers of negative
+numbers, products with what may be zero, and max and min count as values.
 """
 
 from typing import Any, NamedTuple
@@ -89,6 +93,16 @@ def carried(node: Node, ins: list[Enclosure], masks: list[Any]) -> Any:
     return filled(node, out.any(node.params["axis"], keepdims=True) if node.op == "sort" else out)
 
 
+def handed_on(node: Node, ins: list[Enclosure]) -> list[Any]:
+    """Where the operands are never defined, of a factor only where the other one is no zero."""
+    masks = [operand.never for operand in ins]
+    if node.op == "mul":
+        for k, other in enumerate(ins[::-1]):
+            if masks[k] is not False:
+                masks[k] = some(masks[k] & ((other.lo > 0) | (other.hi < 0) | other.never))
+    return masks
+
+
 def filled(node: Node, mask: Any) -> Any:
     """A mask with all entries of a value."""
     return mask if mask is False else np.broadcast_to(mask, (*node.shape, mask.shape[-1]))
@@ -108,13 +122,13 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
         jump, edge = either(jump, operand.jump), either(edge, operand.edge)
     nan = carried(node, ins, [operand.nan for operand in ins])
     passes = node.op in PASSES and not node.params.get("hides")
-    never = carried(node, ins, [operand.never for operand in ins]) if passes else False
+    never = carried(node, ins, handed_on(node, ins)) if passes else False
     if node.op not in ("and", "or", "xor", "not", "move"):  # a condition that is used as a number jumps
         jump, edge = either(jump, edge), False
     out = RULES[node.op](node, *(Interval(i.lo, i.hi) for i in ins))
     if len(out) > 2:
         nan, jump = filled(node, either(nan, out[2])), jump if node.op in COMPARISONS else either(jump, out[3])
-    if len(out) > 4:
+    if len(out) > 4 and passes:
         never = filled(node, either(never, out[4]))
     lo, hi = out[0], out[1]
     if node.op in COMPARISONS and nan is not False:  # of NaN only != is true
@@ -163,12 +177,13 @@ def _defined_from(least: float, closed: bool):
     return rule
 
 
-def _defined_between(fun: Any):
-    """The rule of a function that is defined in [-1, 1]."""
+def _defined_between(fun: Any, closed: bool = True):
+    """The rule of a function that is defined in [-1, 1], or between."""
 
     def rule(node: Node, a: Interval) -> Any:
         edge, never = by_box((a.lo <= -1) | (a.hi >= 1)), some((a.hi < -1) | (a.lo > 1))
-        return (*fun(node, a), some((a.lo < -1) | (a.hi > 1)), edge, never)
+        outside = (a.lo < -1) | (a.hi > 1) if closed else (a.lo <= -1) | (a.hi >= 1)
+        return (*fun(node, a), some(outside), edge, never)
 
     return rule
 
@@ -200,9 +215,9 @@ def _powc(node: Node, a: Interval) -> Any:
     if y > 0:
         lo = np.where(a.lo > 0, lo, 0.0)
         hi = np.where(a.hi > 0, hi, 0.0)
-        return lo, hi, some(a.lo < 0), by_box(a.lo <= 0), some(a.hi < 0)  # beside zero there is no value
+        return lo, hi, some(a.lo < 0), by_box(a.lo <= 0)  # beside zero there is no value
     lo = np.where(a.hi > 0, lo, -INF)
-    return lo, np.where(a.lo > 0, hi, INF), some(a.lo <= 0), False, some(a.hi < 0)
+    return lo, np.where(a.lo > 0, hi, INF), some(a.lo <= 0), False
 
 
 def _step(fun: str):
@@ -327,7 +342,7 @@ def _anything(node: Node, *operands: Interval) -> Any:
     return lo, hi, anywhere, anywhere
 
 
-PASSES = frozenset(  # not max and min, of which XLA's reductions may leave NaN out
+PASSES = frozenset(
     "move sum add sub mul neg abs square ipow powc quadratic reciprocal rem sqrt cbrt exp expm1 log log1p sin cos tan "
     "asin acos atan atan2 sinh cosh tanh asinh acosh atanh logistic erf erfc lgamma digamma sign floor ceil round "
     "trunc".split()
@@ -354,7 +369,7 @@ RULES: dict[str, Any] = {
     "tan": _tan,
     "acos": _defined_between(lambda node, a: functions.acos(a)),
     "asin": _defined_between(_increasing),
-    "atanh": _defined_between(_increasing),
+    "atanh": _defined_between(_increasing, closed=False),
     "erfc": lambda node, a: functions.erfc(a),
     "cosh": lambda node, a: functions.cosh(a),
     "lgamma": _lgamma,

@@ -448,7 +448,7 @@ class Lowering:
         if y == int(y):
             return self.whole_power(a, int(y))
         if y == 0.5:
-            return p.unary("sqrt", a)
+            return p.emit("sqrt", (a,), key="hides", hides=True)
         return p.emit("powc", (a,), key=y, y=y)
 
     def _clamp(self, eqn, args, ids, shape, params):
