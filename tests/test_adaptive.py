@@ -8,7 +8,8 @@ from checks import check_counts, check_minimum
 import jaxglobal as jg
 from jaxglobal.engine import looks
 from jaxglobal.engine.spent import Spent
-from jaxglobal.starts import adaptive, cmaes, hops
+from jaxglobal.starts import adaptive, cmaes, course, hops
+from jaxglobal.starts import guide as guides
 
 BOX = [(-4.2, 5.0)] * 2
 
@@ -148,7 +149,7 @@ def test_the_evolution_strategy_follows_a_long_ellipsoid(n):
 
 
 def test_in_float32_a_minimum_enters_the_pool_once():
-    guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), 2, float(np.finfo(np.float32).eps))
+    guide = guides.Guide(jg.Adaptive(jg.Sobol()), 2, float(np.finfo(np.float32).eps))
     rng, sure = np.random.default_rng(0), np.ones(20, bool)
     guide.add(0.3 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)  # the ends of searches in one basin
     assert len(guide.course.pool.f) == 1
@@ -217,7 +218,7 @@ def test_of_several_processes_each_looks_at_its_share():
 def course_of(f, cover=8, cells=2, hopped=2, **fields):
     """A round, in it f: of `cover` points in `cells` cells, of four for each hop, and of exchanges."""
     n, whole = 2, np.zeros(hopped, np.int64)
-    guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), n)
+    guide = guides.Guide(jg.Adaptive(jg.Sobol()), n)
     x = np.random.default_rng(0).random((len(f), n))
     fields = {"pool": hops.enter(hops.empty(n), np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))} | fields
     split = cover + hops.CANDIDATES * hopped
@@ -225,7 +226,7 @@ def course_of(f, cover=8, cells=2, hopped=2, **fields):
     guide.course = guide.course._replace(
         candidates=x[:split], values=f[:split], x=x[split:],
         covered=np.array(cover), cells=np.array(cells), kind=whole, axis=axis, bin=whole,
-        first_step=np.full(cells + hopped, 0.1), step=np.array(adaptive.EXCHANGE), **fields,
+        first_step=np.full(cells + hopped, 0.1), step=np.array(course.EXCHANGE), **fields,
     )  # fmt: skip
     guide.take(x[split:], f[split:], np.ones(len(axis)), np.ones(len(axis), bool))
     assert len(guide.course.x) == len(guide.course.first_step) == cells + hopped  # the round keeps its size

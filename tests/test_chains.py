@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.starts import adaptive, chains
+from jaxglobal.starts import chains, course
+from jaxglobal.starts import guide as guides
 
 CELL = 1 / 16
 
@@ -79,7 +80,7 @@ def blocks(levels, n=4, seed=0, saved=False):
 
     saved: whether another guide goes on from each block with what the first has saved.
     """
-    guide = adaptive.Guide(jg.Adaptive(jg.Sobol(seed=seed), seed), n)
+    guide = guides.Guide(jg.Adaptive(jg.Sobol(seed=seed), seed), n)
     guide.add(np.full((1, n), 0.5), two_funnels(np.full((1, n), 0.5)), np.ones(1, bool))
     for level in range(1, levels + 1):
         guide.enter(level, 0)
@@ -87,7 +88,7 @@ def blocks(levels, n=4, seed=0, saved=False):
         while (block := guide.next(done, size - done, nfev=0)) is not None:
             yield guide, block
             if saved:
-                arrays, guide = guide.save(), adaptive.Guide(guide.sequence, n)
+                arrays, guide = guide.save(), guides.Guide(guide.sequence, n)
                 guide.load(arrays)
             nfev = np.full(len(block.x), 20)
             guide.take(bottom(block.x), two_funnels(block.x), nfev, np.ones(len(block.x), bool))
@@ -101,10 +102,10 @@ def test_chains_have_their_share_of_the_hops_while_the_pool_stands_still():
             continue
         course = guide.course
         links, hopped = len(course.chain), len(course.x) - int(course.cells)
-        if course.idle <= chains.patience(4) * (1 if called else adaptive.STILL):
+        if course.idle <= chains.patience(4) * (1 if called else guides.STILL):
             assert links == 0
         else:  # what values have shown to be good takes the places of hops of the pool
-            assert links == int(adaptive.CHAINED * hopped)
+            assert links == int(guides.CHAINED * hopped)
         called += links
     assert called
 
@@ -115,17 +116,17 @@ def test_what_is_saved_between_any_two_blocks_goes_on_with_its_chains():
         assert np.array_equal(block.x, other.x) and np.array_equal(block.first_step, other.first_step)
         chained += len(guide.course.chain)
         steps.add(int(guide.course.step))
-    assert chained and adaptive.SCAN in steps
+    assert chained and course.SCAN in steps
 
 
 def test_a_cover_that_costs_more_has_fewer_searches_while_chains_hop():
     n = 2
-    for cost, expected in ((1, 16), (7, 8), (1000, adaptive.AT_RANDOM)):
-        guide = adaptive.Guide(jg.Adaptive(jg.Sobol()), n)
+    for cost, expected in ((1, 16), (7, 8), (1000, guides.AT_RANDOM)):
+        guide = guides.Guide(jg.Adaptive(jg.Sobol()), n)
         guide.add(np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))
-        idle = np.asarray(adaptive.STILL * chains.patience(n) + 1)
+        idle = np.asarray(guides.STILL * chains.patience(n) + 1)
         guide.course = guide.course._replace(idle=idle, spent=np.array([[1, cost], [1, 1]]), level=np.array(9))
-        guide.course = guide.course._replace(size=np.asarray(64 * adaptive.ROUNDS))
+        guide.course = guide.course._replace(size=np.asarray(64 * guides.ROUNDS))
         guide.next(0, 1000, nfev=0)
         assert guide.course.cells == expected
 
@@ -133,8 +134,8 @@ def test_a_cover_that_costs_more_has_fewer_searches_while_chains_hop():
 @pytest.mark.slow
 def test_a_narrow_funnel_beside_a_wide_one_is_found(monkeypatch):
     found = []
-    for share in (0, adaptive.CHAINED):
-        monkeypatch.setattr(adaptive, "CHAINED", share)
+    for share in (0, guides.CHAINED):
+        monkeypatch.setattr(guides, "CHAINED", share)
         runs = [blocks(levels=10, n=10, seed=seed) for seed in range(24)]
         found.append(sum(any(guide.course.pool.f[0] == -0.1 for guide, _ in run) for run in runs))  # the narrow bottom
     assert found[1] >= found[0] + 4

@@ -16,8 +16,8 @@ from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
 from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.region import within
-from jaxglobal.starts import adaptive, lastlook
-from jaxglobal.starts.adaptive import Block
+from jaxglobal.starts import adaptive, guide, lastlook
+from jaxglobal.starts.course import Block
 from jaxglobal.starts.designs import Starts
 from jaxglobal.starts.hops import POOL
 from jaxglobal.status import LocalStatus, Status
@@ -124,7 +124,7 @@ class Dealer:
 
 
 class GuidedDealer(Dealer):
-    """Deals the blocks of a guide (adaptive.py), each when the one before has ended; level 0 as it comes."""
+    """Deals the blocks of a guide (guide.py), each when the one before has ended; level 0 as it comes."""
 
     learns = True
 
@@ -136,7 +136,7 @@ class GuidedDealer(Dealer):
         """See `Dealer`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value."""
         super().__init__(problem, guesses, sequence, search)
         eps = float(np.finfo(problem.structure.dtype).eps)
-        self._guide = adaptive.Guide(sequence, self.free, eps, rules, problem.values, above, noise)
+        self._guide = guide.Guide(sequence, self.free, eps, rules, problem.values, above, noise)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
@@ -153,7 +153,7 @@ class GuidedDealer(Dealer):
     def together(self, level: int) -> float:
         """See `Dealer`."""
         size = self.size(level)
-        return adaptive.round_size(size) if level else size
+        return guide.round_size(size) if level else size
 
     def spacing(self, level: int, done: int) -> float:
         """See `Dealer`."""
@@ -240,7 +240,7 @@ class GuidedDealer(Dealer):
         return basins.known(np.clip(lower + width * whole, region.lower, region.upper), f, lower, width)
 
     def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What has ended, in the order of the starts, as `adaptive.Guide.take` takes it."""
+        """What has ended, in the order of the starts, as `guide.Guide.take` takes it."""
         if not self._ended:
             return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool)
         ended = join(self._ended)
