@@ -32,14 +32,14 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "descent linesearch quasi_newton bfgs lbfgs first_order methods basins levenberg polish implicit __init__"
     ).split(),
     "evidence": "stopping minima unseen distinct __init__".split(),
-    "starts": "designs cmaes hops chains scans lastlook adaptive __init__".split(),
+    "starts": "designs cmaes hops chains scans lastlook adaptive course guide __init__".split(),
     "engine": (
         "compiling aside devices processes sweep looks stepped spent stream streams opening width precise asked "
         "differences workers host host_lanes __init__"
     ).split(),
     "constraints": (
-        "kkt feasible exact lagrangian semismooth subject finishing constrained binding sensitivity saddle packing "
-        "under subjects many_streams told_rows told_lanes host_constrained __init__"
+        "kkt feasible exact lagrangian penalties semismooth subject finishing constrained binding sensitivity saddle packing "
+        "under subjects many_streams told told_endings told_rows told_lanes asked_rows host_constrained __init__"
     ).split(),
     "search": (
         "interrupt progress checkpoint found dealing running hopping batch slots guided constrained_many __init__"
@@ -49,7 +49,9 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "losses quotients units separable regression covariance agreement leastsquares lockstep hostfit stored "
         "constrained_fit whole_fit fitted curve_fit journal rounds constrained_fits curve_fit_many __init__"
     ).split(),
-    "profiles": ("thresholds records bootstrap line fit_points function_points study contours entry __init__").split(),
+    "profiles": (
+        "thresholds records bootstrap line held fit_points function_points study contours entry __init__"
+    ).split(),
     "proof": (
         "intervals functions node moves enclose flat agree slopes tangents contract rows model constant lower newton "
         "squares bound region apart exactly feasible weights crew pool branch kept gather certificate picture problem "

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from jaxglobal.api.driver import check_callback, check_constrained
-from jaxglobal.constraints import told_lanes, told_rows
-from jaxglobal.constraints.told_lanes import ConstrainedAskedLanes
+from jaxglobal.constraints import told, told_rows
+from jaxglobal.constraints.asked_rows import ConstrainedAskedLanes
 from jaxglobal.engine import devices, processes
 from jaxglobal.engine.asked import AskedLanes
 from jaxglobal.engine.host import read_noise
@@ -122,7 +122,7 @@ class Search:
         else:
             constraint.check_box(problem.open, problem.whole)
             check_constrained(search, processes.ALONE)
-            subject = told_lanes.subject(self._rows.rows, ctol, problem)
+            subject = told.subject(self._rows.rows, ctol, problem)
             inner: Any = search.program
             self._lanes = ConstrainedAskedLanes(subject, problem.region, inner, width)
             options += (self._rows.rows.lower, self._rows.rows.upper, float(ctol), self._rows.identity)

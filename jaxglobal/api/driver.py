@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.constraints import constrained, exact, host_constrained, lagrangian, told_lanes
+from jaxglobal.constraints import constrained, exact, host_constrained, lagrangian, told
 from jaxglobal.constraints.host_constrained import ConstrainedHostLanes
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.constraints.subject import subject as make_subject
@@ -207,7 +207,7 @@ def levels(
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
         if rows is not None:
             constraint.check_box(problem.open, problem.whole)
-            subject = told_lanes.subject(rows, ctol, problem)
+            subject = told.subject(rows, ctol, problem)
     else:
         problem, guesses, subject = checked(fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality)
     if target is not None:  # as the lanes will see it

@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxglobal.constraints import told_rows
 from jaxglobal.constraints.subject import Subject
-from jaxglobal.constraints.told_lanes import ToldLanes, beside
+from jaxglobal.constraints.told import beside
+from jaxglobal.constraints.told_lanes import ToldLanes
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_lanes import HostLanes, Point, number
 from jaxglobal.local.quasi_newton import QuasiNewton

@@ -13,61 +13,19 @@ import jax
 import numpy as np
 
 from jaxglobal.constraints import feasible, finishing, lagrangian, told_endings
-from jaxglobal.constraints.exact import Slopes
-from jaxglobal.constraints.kkt import Frame
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subject import Subject, spreads
+from jaxglobal.constraints.told import Told, key_of
 from jaxglobal.constraints.told_endings import Ending, Seen
-from jaxglobal.constraints.told_rows import ToldRows
 from jaxglobal.engine.asked import Asked, AskedLanes, Look
 from jaxglobal.evidence import minima
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.local.quasi_newton import QuasiNewton
-from jaxglobal.problem.constraint import Rows
-from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.region import Region
 from jaxglobal.status import LocalStatus
 
 LEAST_SLOPE = 1e-12  # of which a scale is made
-
-
-class Told:
-    """What was told, as the slopes that a `Subject` asks for; no point is evaluated again."""
-
-    def __init__(self, m: int, n: int):
-        """Nothing is known of m rows and n variables."""
-        self._m, self._n = m, n
-        self.known: dict[bytes, tuple[float, np.ndarray, np.ndarray, np.ndarray]] = {}  # by x in float64
-
-    def slopes(self, points: np.ndarray) -> Slopes:
-        """Of points, (k, n), NaN where they are not known."""
-        nothing = math.nan, np.full(self._m, np.nan), np.full(self._n, np.nan), np.full((self._m, self._n), np.nan)
-        told = [self.known.get(_key(x), nothing) for x in points]
-        f, c, g, J = (np.array([one[i] for one in told], float) for i in range(4))
-        return Slopes(f, c.reshape(-1, self._m), g.reshape(-1, self._n), J.reshape(-1, self._m, self._n))
-
-    def add(self, x: np.ndarray, told: tuple[float, np.ndarray, np.ndarray, np.ndarray]) -> None:
-        """What has been told at x: the value, the rows, and the slopes of both."""
-        self.known[_key(x)] = told
-
-    def save(self) -> dict[str, np.ndarray]:
-        """What is known, as arrays."""
-        x = np.array([np.frombuffer(key) for key in self.known]).reshape(-1, self._n)
-        return {"told_x": x} | {f"told_{name}": part for name, part in self.slopes(x)._asdict().items()}
-
-    def load(self, arrays: dict[str, np.ndarray]) -> None:
-        """The inverse of `save`."""
-        for x, f, c, g, J in zip(*(arrays[f"told_{name}"] for name in ("x", *Slopes._fields)), strict=True):
-            self.add(x, (float(f), c, g, J))
-
-
-def subject(rows: Rows, ctol: float, problem: Objective) -> Subject:
-    """What is searched."""
-    sides = (np.asarray(side, np.float64) for side in (problem.lower, problem.upper, rows.lower, rows.upper))
-    told: Any = Told(rows.m, problem.structure.n)
-    most = feasible.tolerance(ctol, np.float64)
-    return Subject(rows, told, Frame(*sides), problem.structure.dtype, most, problem.whole)
 
 
 class ToldLanes(AskedLanes):
@@ -141,7 +99,7 @@ class ToldLanes(AskedLanes):
         best = looked[np.lexsort((np.array([look.number for look in looked]), ranks))[0]]
         n, slopes = len(frame.low), best.told[1 + m :]
         slopes = slopes.reshape(1 + m, n) if len(slopes) else np.full((1 + m, n), np.nan)
-        self._told_at.known.setdefault(_key(best.x), (best.told[0], best.told[1 : 1 + m], slopes[0], slopes[1:]))
+        self._told_at.known.setdefault(key_of(best.x), (best.told[0], best.told[1 : 1 + m], slopes[0], slopes[1:]))
         return ranks
 
     @property
@@ -194,7 +152,7 @@ class ToldLanes(AskedLanes):
         others = super().run(rules._replace(target=none), drain, allowed, most_ticks)
         lane, known = self.lane, self._seen.known
         places = [*(self._x(np.asarray(part).T) for part in (lane.best_x, lane.trial))]
-        kept = {_key(x) for x in np.concatenate(places)}
+        kept = {key_of(x) for x in np.concatenate(places)}
         self._seen.known = {x: told for x, told in known.items() if x in kept}
         return minima.join([first, others])
 
@@ -265,7 +223,7 @@ class ToldLanes(AskedLanes):
         for seen in self._answers.get(lane, []):
             if np.array_equal(seen.x, x):
                 return seen
-        told = self._seen.known.get(_key(x))
+        told = self._seen.known.get(key_of(x))
         return None if told is None else Seen(x, *told)
 
     def cut(self) -> minima.Ended:
@@ -290,7 +248,7 @@ class ToldLanes(AskedLanes):
         ended = super()._ended(lanes, status)
         x, known = self._x(ended.x).copy(), self._told_at.known
         for point in x:
-            key = _key(point)
+            key = key_of(point)
             if key in self._seen.known and not (key in known and all(np.all(np.isfinite(part)) for part in known[key])):
                 known[key] = self._seen.known[key]
         f = self._subject.ranks(x).astype(self.dtype) if len(x) else ended.f
@@ -341,65 +299,3 @@ class ToldLanes(AskedLanes):
             g[: slopes.shape[1]] = f_size * slopes[0] + (rho * d * size) @ slopes[1:]
         g[slopes.shape[1] : slopes.shape[1] + self._m] = d - lam / rho
         return float(value), g
-
-
-class ConstrainedAskedLanes(ToldLanes):
-    """Lanes whose points the user evaluates. Where the multipliers have changed, a point is one that was told."""
-
-    def told(self, ids: np.ndarray, f: np.ndarray, g: np.ndarray, c: np.ndarray, J: np.ndarray, rows: ToldRows) -> None:
-        """Takes values, (k,), and gradients, (k, n), and of the rows that are told c, (k, m), and their slopes.
-
-        See `AskedLanes.tell`.
-        """
-        lanes, known = self.lanes_of(ids)
-        moves = self._subject.frame.width > 0
-        g = np.where(moves, g, 0)
-        for k in np.flatnonzero(self.value_only(ids)):
-            look = self._looking[int(ids[k])]
-            values, slopes = rows.all_of(look.x[None], c[k : k + 1], J[k : k + 1])
-            slopes = np.where(moves, slopes, 0)
-            self.tell_look(int(ids[k]), np.concatenate([[f[k]], values[0], g[k].astype(float), slopes[0].ravel()]))
-        x = self._x(np.asarray(self.lane.trial)[:, lanes].T)
-        c, J = rows.all_of(x, c[known], J[known])
-        J = np.where(moves, J, 0)
-        for lane, place, *told in zip(lanes, x, f[known], c, g[known].astype(float), J, strict=True):
-            if np.isfinite(told[0]) and np.all(np.isfinite(told[1])):
-                self._seen.add(place, tuple(told))
-            self._tell_lane(int(self._ids[lane]), *beside(told))
-
-    def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
-        """See `ToldLanes`."""
-        super().deal(starts, first_step, number, problem)
-        self._again()
-
-    def run(
-        self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
-    ) -> minima.Ended:
-        """See `ToldLanes`."""
-        ended = super().run(rules, drain, allowed, most_ticks)
-        self._again()
-        return ended
-
-    def load(self, arrays: dict[str, np.ndarray]) -> None:
-        """See `ToldLanes`."""
-        super().load(arrays)
-        self._again()
-
-    def _again(self) -> None:
-        """Tells the lanes that stand at a point that was told before."""
-        lanes = self.open_lanes
-        x = self._x(np.asarray(self.lane.trial)[:, lanes].T).astype(float)
-        there = np.array([place.tobytes() in self._seen.known for place in x], bool)
-        for ident, place in zip(self.give(lanes[there]).ids, x[there], strict=True):
-            self._tell_lane(int(ident), *beside(self._seen.known[place.tobytes()]))
-
-
-def _key(x: np.ndarray) -> bytes:
-    """By which what was told at a point is known."""
-    return np.ascontiguousarray(x, float).tobytes()
-
-
-def beside(told: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Value and rows, (1 + m,), and their slopes, (1 + m, n), of what was told at a point."""
-    f, c, g, J = told
-    return np.append(f, c), np.concatenate([g[None], J])
