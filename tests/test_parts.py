@@ -34,12 +34,13 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "evidence": "stopping minima unseen distinct __init__".split(),
     "starts": "designs cmaes hops chains scans lastlook adaptive course guide __init__".split(),
     "engine": (
-        "compiling aside devices processes sweep looks stepped spent stream streams opening width precise asked "
-        "differences workers host host_lanes __init__"
+        "compiling aside devices processes sweep looks stepped spent stream streams opening width precise wanted "
+        "asked differences workers host host_lanes __init__"
     ).split(),
     "constraints": (
-        "kkt feasible exact lagrangian penalties semismooth subject finishing constrained binding sensitivity saddle packing "
-        "under subjects many_streams told told_endings told_rows told_lanes asked_rows host_constrained __init__"
+        "kkt feasible exact lagrangian penalties semismooth subject finishing constrained binding sensitivity saddle "
+        "packing under subjects many_streams told told_endings told_rows told_lanes asked_rows host_constrained "
+        "__init__"
     ).split(),
     "search": (
         "interrupt progress checkpoint found dealing running hopping batch slots guided constrained_many __init__"

@@ -23,7 +23,7 @@ class ConstrainedAskedLanes(ToldLanes):
         moves = self._subject.frame.width > 0
         g = np.where(moves, g, 0)
         for k in np.flatnonzero(self.value_only(ids)):
-            look = self._looking[int(ids[k])]
+            look = self.wanted.out[int(ids[k])]
             values, slopes = rows.all_of(look.x[None], c[k : k + 1], J[k : k + 1])
             slopes = np.where(moves, slopes, 0)
             self.tell_look(int(ids[k]), np.concatenate([[f[k]], values[0], g[k].astype(float), slopes[0].ravel()]))

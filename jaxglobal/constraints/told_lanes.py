@@ -18,7 +18,8 @@ from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subject import Subject, spreads
 from jaxglobal.constraints.told import Told, key_of
 from jaxglobal.constraints.told_endings import Ending, Seen
-from jaxglobal.engine.asked import Asked, AskedLanes, Look
+from jaxglobal.engine.asked import Asked, AskedLanes
+from jaxglobal.engine.wanted import Look
 from jaxglobal.evidence import minima
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.local.quasi_newton import QuasiNewton
@@ -64,7 +65,7 @@ class ToldLanes(AskedLanes):
     @property
     def news(self) -> bool:
         """See `AskedLanes`: once all of them have been told, from which the scales of their ranks follow."""
-        return bool(self._looked) and not self._looks and not self._looking
+        return bool(self.wanted.told) and not self.wanted.waiting and not self.wanted.out
 
     @property
     def open_lanes(self) -> np.ndarray:

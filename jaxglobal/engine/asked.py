@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.sweep import lane_shapes
+from jaxglobal.engine.wanted import Look, Wanted
 from jaxglobal.evidence import minima
 from jaxglobal.local import descent
 from jaxglobal.local.descent import Program
@@ -40,17 +41,6 @@ class Asked(NamedTuple):
     x: np.ndarray
     problem: np.ndarray
     value_only: np.ndarray
-
-
-class Look(NamedTuple):
-    """A point of which the value alone is wanted."""
-
-    x: np.ndarray
-    """(n,)"""
-    number: int
-    problem: int
-    told: np.ndarray
-    """What was told there: (1,) the value, and m constraints behind it; behind these slopes, where they are told."""
 
 
 @functools.lru_cache(256)
@@ -93,9 +83,7 @@ class AskedLanes:
         self._ids = np.full(lanes, -1, np.int64)  # of the point that has been asked, -1 where it has not
         self._told = np.zeros(lanes, bool)
         self._f, self._g = np.zeros(lanes, dtype), np.zeros((lanes, n), dtype)
-        self._looks: list[Look] = []  # that nobody has been asked for
-        self._looking: dict[int, Look] = {}  # that are out, by the number of the point
-        self._looked: list[Look] = []  # that were told
+        self.wanted = Wanted()
 
     @property
     def room(self) -> int:
@@ -105,8 +93,7 @@ class AskedLanes:
     @property
     def busy(self) -> bool:
         """Whether a start waits or a lane is at work."""
-        looking = bool(self._looks or self._looking or self._looked)
-        return looking or bool(self.queue) or bool(np.any(self.at_work[:, 0] >= 0))
+        return len(self.wanted) > 0 or bool(self.queue) or bool(np.any(self.at_work[:, 0] >= 0))
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """Takes starts, as `Streams.deal`."""
@@ -135,22 +122,22 @@ class AskedLanes:
     @property
     def news(self) -> bool:
         """Whether values at points from which no search begins have been told since the last run."""
-        return bool(self._looked)
+        return bool(self.wanted.told)
 
     @property
     def held(self) -> bool:
         """Whether such values wait for others."""
-        return bool(self._looked) and not self.news
+        return bool(self.wanted.told) and not self.news
 
     @property
     def out(self) -> int:
         """Twice the evaluations of points that have been asked for and not told: a value alone is half of one."""
-        return 2 * int(np.sum((self._ids >= 0) & ~self._told)) + len(self._looking)
+        return 2 * int(np.sum((self._ids >= 0) & ~self._told)) + len(self.wanted.out)
 
     @property
     def waiting(self) -> int:
         """The points that nobody has been asked for."""
-        return len(self.open_lanes) + len(self._looks)
+        return len(self.open_lanes) + len(self.wanted.waiting)
 
     @property
     def open_lanes(self) -> np.ndarray:
@@ -160,13 +147,12 @@ class AskedLanes:
     def ask(self, k: int) -> Asked:
         """Up to k points that nobody has been asked for."""
         searched = self.give(self.open_lanes[:k])
-        count = min(k - len(searched.ids), len(self._looks))
+        count = min(k - len(searched.ids), len(self.wanted.waiting))
         if count <= 0:
             return searched
-        looks, self._looks = self._looks[:count], self._looks[count:]
         ids = self._serial + np.arange(count)
         self._serial += count
-        self._looking.update(zip(ids.tolist(), looks, strict=True))
+        looks = self.wanted.give(ids)
         x, of = np.array([look.x for look in looks]), np.array([look.problem for look in looks], np.int64)
         return Asked(
             np.concatenate([searched.ids, ids]),
@@ -177,9 +163,7 @@ class AskedLanes:
 
     def look(self, points: np.ndarray, number: np.ndarray, problem: Any = 0) -> None:
         """Asks for the values at points, (k, n), from which no search begins, as `Streams.look`."""
-        of = np.broadcast_to(problem, len(points))
-        points = points.astype(self.dtype)
-        self._looks += [Look(*one, np.zeros(0)) for one in zip(points, number.tolist(), of.tolist(), strict=True)]
+        self.wanted.add(points.astype(self.dtype), number, problem)
 
     def know(self, known: Any) -> None:
         """Searches of which points are told do not end at known minima."""
@@ -213,12 +197,11 @@ class AskedLanes:
 
     def value_only(self, ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """(k,) Which of these points no search is at."""
-        return np.array([int(number) in self._looking for number in ids], bool)
+        return np.array([int(number) in self.wanted.out for number in ids], bool)
 
     def tell_look(self, ident: int, told: np.ndarray) -> None:
         """Takes what was told at a point where no search is."""
-        look = self._looking.pop(ident)._replace(told=told)
-        self._looked.append(look)
+        self.wanted.tell(ident, told)
         self.spent = self.spent.add(values=1)
 
     @property
@@ -260,8 +243,7 @@ class AskedLanes:
         Or, where only values were asked for, those that were told.
         """
         if self.news:
-            looked, self._looked = self._looked, []
-            return self._seen_alone(looked)
+            return self._seen_alone(self.wanted.take())
         if not np.any(self._told):
             return self._ended(np.zeros(0, np.int64))
         advance = advance_of(self._program, self._own)
@@ -319,10 +301,7 @@ class AskedLanes:
     def drop(self, problems: np.ndarray) -> minima.Ended:
         """As `Streams.drop`; points of these problems that were asked are dropped."""
         self.queue = [start for start in self.queue if start[3] not in problems]
-        self._looks = [look for look in self._looks if look.problem not in problems]
-        self._looking = {ident: look for ident, look in self._looking.items() if look.problem not in problems}
-        told = [look for look in self._looked if look.problem in problems]
-        self._looked = [look for look in self._looked if look.problem not in problems]
+        told = self.wanted.drop(problems)
         works = (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
         values, ended = self._seen_alone(told), self._ended(np.flatnonzero(works & self._begun), LocalStatus.CUT)
         self.at_work[works], self._ids[works], self._told[works] = -1, -1, False
@@ -332,7 +311,7 @@ class AskedLanes:
     def cut(self) -> minima.Ended:
         """Ends the searches at work where they are; starts that wait, and points that were asked, are dropped."""
         begun = np.flatnonzero((self.at_work[:, 0] >= 0) & self._begun)
-        values, ended = self._seen_alone(self._looked), self._ended(begun, LocalStatus.CUT)
+        values, ended = self._seen_alone(self.wanted.take()), self._ended(begun, LocalStatus.CUT)
         self._clear()
         return minima.join([values, ended])
 
@@ -346,8 +325,7 @@ class AskedLanes:
         fields: Any = zip(*self.queue, strict=True) if self.queue else ((), (), (), ())
         starts, first_step, number, problem = (np.array(field) for field in fields)
         f, x, g = self.best or (np.inf, np.zeros(self.n), np.zeros(self.n))
-        looks = [*self._looking.values(), *self._looks]
-        arrays = self._pack(looks, "look") | self._pack(self._looked, "looked") | {
+        arrays = self.wanted.save() | {
             "spent": np.array(self.spent), "serial": np.array(self._serial),
             "at_work": self.at_work, "first_step": self.first_step,
             "told": self._told, "f": self._f, "g": self._g, "best_f": np.array(f), "best_x": x, "best_g": g,
@@ -355,23 +333,9 @@ class AskedLanes:
         }  # fmt: skip
         return arrays | {f"lane{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(self.lane))}
 
-    def _pack(self, looks: list[Look], name: str) -> dict[str, np.ndarray]:
-        """Such points as arrays of these names."""
-        x, told = (np.array([look[i] for look in looks]) if looks else np.zeros((0, 0)) for i in (0, 3))
-        of = np.array([[look.number, look.problem] for look in looks], np.int64).reshape(-1, 2)
-        return {f"{name}_x": x, f"{name}_of": of, f"{name}_told": told}
-
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
-        self._looks, self._looked = (
-            [
-                Look(x.astype(self.dtype), int(number), int(problem), told)
-                for x, (number, problem), told in zip(
-                    *(arrays[f"{name}_{part}"] for part in ("x", "of", "told")), strict=True
-                )
-            ]
-            for name in ("look", "looked")
-        )
+        self.wanted.load(arrays, self.dtype)
         self.spent = Spent(*(int(count) for count in arrays["spent"]))
         # An answer to an earlier process, also of a point that was asked since, is known as one, and dropped.
         self._serial = max(int(arrays["serial"]), time.time_ns() // 1000)

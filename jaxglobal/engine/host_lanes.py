@@ -107,7 +107,7 @@ class HostLanes(AskedLanes):
 
     def _affordable(self, allowed: int | None) -> int:
         """Points that may be asked for now, of so many evaluations; no more calls than points in all lanes take."""
-        if not self._looks and not self._looking:
+        if not self.wanted.waiting and not self.wanted.out:
             return self.lanes if allowed is None else max(allowed - len(self._points), 0)
         most = self.lanes * (1 + 2 * self._structure.n) - len(self._points)
         left = math.inf if allowed is None else self.spent.values_within(allowed) - len(self._points)
