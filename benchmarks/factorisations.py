@@ -151,7 +151,7 @@ def main() -> None:
         which = {"with": machine, "points": points, "program": name}
         rows = [other for other in rows if not which.items() <= other.items()] + [{**which, **row}]
         print("{:>8}{:>12}{:>10}{:>8.1f}{:>8.2f}{:>9.2f}".format(points, name, *row.values()), flush=True)
-    save("factorisations", rows)
+        save("factorisations", rows)
 
 
 if __name__ == "__main__":
