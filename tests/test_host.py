@@ -314,6 +314,8 @@ def test_starts_that_learn():
         slopes = 2 * (x.x - 0.7) + 20 * np.pi * np.sin(2 * np.pi * (x.x - 0.7))
         return np.where(x.value_only[:, None], np.nan, slopes)
 
+    ids, x = jg.Search(box).ask(3)  # a pair, as it always was
+    assert len(ids) == len(x) == 1
     seen, search = [], jg.Search(box)
     while len(points := search.ask(50)):
         search.tell([rastrigin(x) for x in points.x], look(points), points.ids)

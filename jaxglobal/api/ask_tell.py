@@ -27,8 +27,13 @@ from jaxglobal.starts import adaptive
 LANES = 16
 
 
-class Points(NamedTuple):
-    """Points to evaluate.
+class _Points(NamedTuple):
+    ids: np.ndarray
+    x: Any
+
+
+class Points(_Points):
+    """Points to evaluate: a pair, `ids, x = search.ask(4)`, that knows more.
 
     Attributes:
         ids: (k,) a number for each, to tell its value by.
@@ -36,9 +41,13 @@ class Points(NamedTuple):
         value_only: (k,) where no local search is, so that gradients told there are not looked at.
     """
 
-    ids: np.ndarray
-    x: Any
-    value_only: Any = None
+    value_only: np.ndarray
+
+    def __new__(cls, ids: np.ndarray, x: Any, value_only: np.ndarray | None = None) -> "Points":
+        """value_only: None where a search is at each of them."""
+        points = super().__new__(cls, ids, x)
+        points.value_only = np.zeros(len(ids), bool) if value_only is None else value_only
+        return points
 
     def __len__(self) -> int:
         """The number of points."""
