@@ -14,6 +14,11 @@ from jaxglobal.status import LocalStatus, Status
 
 CONSTRAINED = {"where": "constraints"}  # fields that are told only where there are constraints
 
+ENOUGH_FAILED = 64  # calls, all of which have raised
+BLUNDERS = (  # of a program, whatever the point
+    "NameError", "UnboundLocalError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError",
+    "SyntaxError",
+)  # fmt: skip
 SAYS_LITTLE = 0.5  # a limit on the unseen share of the box that is not worth a line
 
 
@@ -158,6 +163,11 @@ class Calls:
         frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
         after = [line for line in lines[frames[-1] + 1 if frames else 0 :] if line[:1].strip()]
         return after[0].strip() if after else ""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many calls have raised, and none returned, with an error that more of them will not mend."""
+        return self.made >= ENOUGH_FAILED and self.failed == self.made and self.first.startswith(BLUNDERS)
 
     def add(self, later: "Calls") -> None:
         """Adds later ones."""

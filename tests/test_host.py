@@ -339,6 +339,18 @@ def test_many_simulators_learn():
     assert np.array_equal(alone.x, many.x[1]) and alone.nfev == many.nfev[1]
 
 
+def test_a_program_that_always_raises_is_given_up_soon():
+    """An error of the program, not of the point: with any other, a small region where it returns is looked for."""
+
+    def typo(x):
+        return undefined_name + x[0]  # noqa: F821
+
+    result = jg.minimize(jg.host(typo), BOX, progress=False)
+    assert result.status is jg.Status.NO_FINITE_VALUE and NAMED in result.message and result.calls.made < 1000
+    small = jg.host(lambda x: himmelblau(x) if x[0] > 4.7 and x[1] < -4.7 else 1 / 0)
+    assert np.isfinite(jg.minimize(small, BOX, progress=False, max_evals=5000).fun)
+
+
 def test_searches_beside_looks_are_not_lost_where_all_are_cut():
     """Of several simulators, one waits for values where another searches."""
     local = jg.BFGS()

@@ -61,7 +61,10 @@ class AskedLanes:
     Attributes:
         spent: evaluations told so far; no lane is evaluated without a search.
         best: the value, the point and the gradient of the best evaluation told so far.
+        hopeless: whether no point can be evaluated.
     """
+
+    hopeless = False
 
     def __init__(self, lanes: int, region: Region, program: Program, own: bool = False):
         """Idle lanes. region: of the problem, each (n,), or of each problem, (P, n), where they differ."""

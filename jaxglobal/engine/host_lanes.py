@@ -105,6 +105,11 @@ class HostLanes(AskedLanes):
                 break
         return ended
 
+    @property
+    def hopeless(self) -> bool:
+        """See `AskedLanes`."""
+        return self.calls.hopeless
+
     def _affordable(self, allowed: int | None) -> int:
         """Points that may be asked for now, of so many evaluations; no more calls than points in all lanes take."""
         if not self.wanted.waiting and not self.wanted.out:

@@ -87,6 +87,7 @@ class Streams:
         pairs: the program of values with gradients, if they can be asked for.
     """
 
+    hopeless = False  # see `AskedLanes`
     looks: Looks | None = None
     pairs: Pairs | None = None
 

@@ -359,6 +359,8 @@ class Levels(Iterator[Level]):
         """The limit that has been reached, or RUNNING: by the clock of process 0, and what any process was asked."""
         elapsed = time.perf_counter() - self._began
         status = stopping.within_level(self._rules, self._found.searches, streams.spent.nfev, elapsed, self._found.f)
+        if status is None and streams.hopeless:
+            status = Status.NO_FINITE_VALUE
         due = self._checkpoint is not None and self._checkpoint.due
         mine = [STATUSES.index(status or Status.RUNNING), due, self._interrupt.asked, self._cancelled]
         told = np.array(self._group.gather(np.array(mine)))
