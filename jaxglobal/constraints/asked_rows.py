@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.constraints.told import beside
+from jaxglobal.constraints.told import beside, key_of
 from jaxglobal.constraints.told_lanes import ToldLanes
 from jaxglobal.constraints.told_rows import ToldRows
 from jaxglobal.evidence import minima
@@ -56,7 +56,7 @@ class ConstrainedAskedLanes(ToldLanes):
     def _again(self) -> None:
         """Tells the lanes that stand at a point that was told before."""
         lanes = self.open_lanes
-        x = self._x(np.asarray(self.lane.trial)[:, lanes].T).astype(float)
-        there = np.array([place.tobytes() in self._seen.known for place in x], bool)
+        x = self._x(np.asarray(self.lane.trial)[:, lanes].T)
+        there = np.array([key_of(place) in self._seen.known for place in x], bool)
         for ident, place in zip(self.give(lanes[there]).ids, x[there], strict=True):
-            self._tell_lane(int(ident), *beside(self._seen.known[place.tobytes()]))
+            self._tell_lane(int(ident), *beside(self._seen.known[key_of(place)]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxglobal.constraints import told_rows
 from jaxglobal.constraints.subject import Subject
-from jaxglobal.constraints.told import beside
+from jaxglobal.constraints.told import beside, key_of
 from jaxglobal.constraints.told_lanes import ToldLanes
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_lanes import HostLanes, Point, number
@@ -56,7 +56,7 @@ class ConstrainedHostLanes(ToldLanes, HostLanes):
 
     def _begin(self, ident: int, x: np.ndarray, problem: int) -> None:
         """See `HostLanes`. Where the multipliers have changed, the point is one whose calls were made."""
-        key = x.astype(float).tobytes()
+        key = key_of(x)
         if key not in self._seen.known:
             super()._begin(ident, x, problem)
             return
