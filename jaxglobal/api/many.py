@@ -27,7 +27,7 @@ from jaxglobal.search import progress as display
 from jaxglobal.search.constrained_many import Constrained, ConstrainedGuided
 from jaxglobal.search.guided import Guided
 from jaxglobal.search.slots import Run
-from jaxglobal.starts import adaptive
+from jaxglobal.starts import adaptive, designs
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.designs import Starts
 
@@ -182,10 +182,10 @@ def minimize_many(
 def read_starts(given: Any, problems: Family, seed: int) -> Starts:
     """The sequence for `starts=`; by default one that learns where problems are few, dear, or of whole numbers."""
     n, closed = int(np.sum(problems.free)), problems.closed
-    by_host, able = closed is NO_FUNCTION, 0 < n <= adaptive.MOST
+    by_host, able = closed is NO_FUNCTION, n > 0  # a point has no start to learn
     if isinstance(given, Adaptive) and able:
         return adaptive.told(given, n, seed) if by_host else given
-    sequence = adaptive.plain(given, n, seed)
+    sequence = designs.read(given.cover if isinstance(given, Adaptive) else given, n, seed)
     searches = sum(sequence.size(level, n) for level in range(stopping.LEVELS))
     dear = EVALUATIONS * searches * closed.cost > DEAR
     learns = by_host or problems.count <= FEW or dear or bool(np.any(problems.whole & problems.free))

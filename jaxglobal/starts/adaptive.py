@@ -94,15 +94,6 @@ class Adaptive:
         return self.cover.spacing(level, int(share * self.cover.size(level, n)), n)
 
 
-def plain(given: Any, n: int, seed: int) -> Starts:
-    """The sequence for `starts=` where a point costs too much to be looked at before it is searched from."""
-    if isinstance(given, Adaptive):
-        raise TypeError(
-            "`starts` must be plain where fun is not a JAX function; got a jaxglobal.Adaptive: give its cover."
-        )
-    return designs.read(given, n, seed)
-
-
 def told(given: Any, n: int, seed: int) -> Starts:
     """The sequence for `starts=` where values are told: searches of such points do not end at known minima."""
     if isinstance(given, Adaptive) and given.stop:
