@@ -232,20 +232,20 @@ class QuasiNewton:
         slope = jnp.where(accept, jnp.where(downhill, slope, -qq), lane.slope)
         bracket = choose(accept, linesearch.begin(step, f, slope), bracket)
         x, f_x, g_x = choose(accept, (lane.trial, f, g), (lane.x, lane.f, lane.g))
-        trial = jnp.clip(x + bracket.step * (p * width), lower, upper)
 
-        # The end.
+        # The next trial, and the end.
         predicted = -0.5 * slope
         near = (predicted <= rules.ftol * jnp.abs(f) + rules.noise) | (p_max <= rules.xtol)
         modelled = accept & (updates > 0)
         converged = modelled & near & (p_max <= SUPERLINEAR * moved)
         exact = modelled & (predicted <= eps * jnp.abs(f) + rules.noise)
-        doubted = (
+        trial, doubted = once(lambda: (
+            jnp.clip(x + bracket.step * (p * width), lower, upper),
             (converged | exact)
             & (q_max > jnp.abs(f))
             & (predicted < DOUBTED * jnp.abs(f))
-            & (f < lane.doubted_f - DOUBTED * jnp.abs(f))
-        )
+            & (f < lane.doubted_f - DOUBTED * jnp.abs(f)),
+        ))  # fmt: skip
         converged = (converged & ~doubted) | (accept & (q_max <= eps * jnp.abs(f)))
         precise = lost | (exact & ~doubted) | (highest(jnp.where(trial == x, 0.0, 1.0)) == 0)
         nfev = lane.nfev + 1
@@ -264,5 +264,5 @@ class QuasiNewton:
             best_x=jnp.where(seen.better, lane.trial, lane.best_x),
             best_f=seen.best_f,
             nfev=nfev,
-            status=descent.judge(seen, nfev, converged, precise, rules),
+            status=once(lambda: descent.judge(seen, nfev, converged, precise, rules)),
         )
