@@ -261,8 +261,10 @@ def run(code: str, timeout: float = 120) -> str:
 
 
 def test_import_is_light():
-    """SciPy's statistics and optional packages are not imported before they are needed."""
-    loaded = run("import sys, jaxglobal; print([m for m in ('scipy.stats', 'matplotlib', 'tqdm') if m in sys.modules])")
+    """SciPy, optax and optional packages are not imported before they are needed."""
+    loaded = run(
+        "import sys, jaxglobal; print([m for m in ('scipy', 'optax', 'matplotlib', 'tqdm') if m in sys.modules])"
+    )
     assert loaded.strip() == "[]"
 
 

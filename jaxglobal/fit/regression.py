@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 from jax.extend.core import ClosedJaxpr
 
 from jaxglobal.fit import losses, quotients, separable
@@ -498,6 +497,8 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
             factor = jnp.linalg.cholesky(sigma)
             return jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True), True
         check_symmetric(sigma)
+        import scipy.linalg  # takes a while
+
         return scipy.linalg.solve_triangular(_cholesky(sigma), np.eye(N), lower=True), True
     if sigma.size == 1:
         sigma = sigma.reshape(())

@@ -6,16 +6,18 @@ the best point, and no curvature is kept but what the transformation keeps itsel
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxglobal.local import descent
 from jaxglobal.local.descent import GUESS_STEP, Rules, choose_by_lane, highest, outward
 from jaxglobal.problem.region import Region
+
+if TYPE_CHECKING:
+    import optax  # which takes a while to import
 
 
 class Lane(NamedTuple):
@@ -45,7 +47,7 @@ class Lane(NamedTuple):
 class Steps:
     """A search by the steps of a transformation; a `descent.Program`."""
 
-    transformation: optax.GradientTransformation
+    transformation: "optax.GradientTransformation"
 
     def begin(self, x: jax.Array) -> Lane:
         """See `descent.Program`."""
@@ -69,6 +71,8 @@ class Steps:
         unit = x / jnp.where(width > 0, width, 1)
         fresh = self.start(unit)
         memory = choose_by_lane(seen.begins[0], fresh, lane.memory)
+        import optax
+
         update = optax.with_extra_args_support(self.transformation).update
         steps, after = each_lane(lambda g, memory, x, f: update(g, memory, x, value=f, grad=g), x)(
             g, memory, unit, f[0]
@@ -126,12 +130,14 @@ class Optax:
         True
     """
 
-    transformation: optax.GradientTransformation
+    transformation: "optax.GradientTransformation"
     steps: int = 1000
     gtol: float = 1e-8
 
     def __post_init__(self):
         """Raises TypeError or ValueError for an option that makes no sense."""
+        import optax
+
         descent.check_options(self, ("gtol",), ("steps",))
         if not isinstance(self.transformation, optax.GradientTransformation):
             raise TypeError(
@@ -147,6 +153,8 @@ class Optax:
 
     def _update_of_one_variable(self) -> Any:
         """The jaxpr of a step."""
+        import optax
+
         lane = jnp.zeros((1,))
         update = optax.with_extra_args_support(self.transformation).update
         return jax.make_jaxpr(lambda g, x: update(g, self.transformation.init(x), x, value=x[0], grad=g))(lane, lane)

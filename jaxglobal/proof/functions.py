@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.intervals import EPS, INF, Interval
@@ -32,6 +31,8 @@ def named(name: str) -> Callable[[Any], Any]:
     if name in INVERSES:
         return getattr(np, "arc" + name[1:])
     if name in SPECIAL:
+        from scipy import special  # takes a while to import
+
         return getattr(special, SPECIAL[name])
     return getattr(np, name)
 
