@@ -1,6 +1,6 @@
 """jaxglobal finds the global minimum of a JAX function in a box.
 
-Start at `minimize`; `search/running.py` is the loop behind it.
+Start at `minimize`; `search/loop.py` is the loop behind it.
 """
 
 from jaxglobal import plot as plot

@@ -113,8 +113,8 @@ def test_paused_at_any_look_at_the_limits(starts, tmp_path, monkeypatch):
         """Whose look number `pause` at the limits says that time is over."""
         looks = itertools.count(1)
 
-        def limited(self, streams):
-            status = limit(self, streams)
+        def limited(self):
+            status = limit(self)
             return jg.Status.MAX_TIME if next(looks) == pause else status
 
         monkeypatch.setattr(Levels, "_limit", limited)
@@ -136,8 +136,8 @@ def test_killed_after_a_limit_was_reached_and_before_its_end(limit, tmp_path, mo
     plain = jg.minimize(jg.problems.rastrigin, BOX, **options)
     real = Levels._limit
 
-    def limited(self, streams):
-        status = real(self, streams)
+    def limited(self):
+        status = real(self)
         if status is not jg.Status.RUNNING:
             self._save(at_once=True)  # as it is when the limit is known
             raise Killed

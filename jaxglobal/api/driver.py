@@ -1,6 +1,6 @@
 """minimize and levels: what a call asks for, checked and put together before anything compiles.
 
-The loop from level to level is in running.py.
+The loop is in search/loop.py, what its steps are for one problem in running.py.
 """
 
 import dataclasses

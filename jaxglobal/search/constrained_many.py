@@ -26,7 +26,8 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.implicit import Polished
 from jaxglobal.results import Results
 from jaxglobal.search.guided import Guided
-from jaxglobal.search.slots import STATUSES, SURE, Run
+from jaxglobal.search.limits import STATUSES
+from jaxglobal.search.slots import SURE, Run
 from jaxglobal.status import Status
 
 SIGNED = 1e-6  # of the slope: what multipliers that ignore their signs may leave of it, or of a wrong sign
@@ -118,9 +119,9 @@ class Constrained(Run):
             opened.looks = others.result()
         return opened
 
-    def _compile(self, interrupt: Any) -> Any:
+    def _compile(self) -> Any:
         """See `Run`; the programs that finish are compiled beside."""
-        streams = super()._compile(interrupt)
+        streams = super()._compile()
         began = time.perf_counter()
         self._wait()
         self._compile_time += time.perf_counter() - began

@@ -20,7 +20,8 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem.objective import Objective
 from jaxglobal.search import dealing
 from jaxglobal.search.checkpoint import pack_many, unpack_many
-from jaxglobal.search.slots import STATUSES, Run
+from jaxglobal.search.limits import STATUSES
+from jaxglobal.search.slots import Run
 from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 
 TOGETHER = 256  # problems in slots at a time: a step of each takes Python about a millisecond

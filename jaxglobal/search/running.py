@@ -1,7 +1,7 @@
-"""A search under way: the only Python loop, from level to level until a rule says stop.
+"""The search of one problem, from level to level until a rule says stop; the order of its steps is in loop.py.
 
-`step` runs one chunk of the lanes. Between two chunks every limit is looked at, so that it binds in the middle of a
-level, and the whole state can be kept and taken up again.
+Between two chunks of the lanes every limit is looked at, so that it binds in the middle of a level, and the whole state
+can be kept and taken up again.
 
 Reference: A. Lloyd, MKL.NET.Optimization, `Minimum_Global` (2022). Differs from it in what a level is made of: the
 local searches of a level share the lanes of one compiled program (sweep.py), and every limit binds in the middle of a
@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxglobal.constraints import binding, feasible
@@ -26,19 +25,17 @@ from jaxglobal.engine.width import Width
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended, join
 from jaxglobal.history import History
-from jaxglobal.local import descent, polish
+from jaxglobal.local import polish
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.result import Calls, Level, Result, message
 from jaxglobal.search import checkpoint as checkpoints
-from jaxglobal.search import dealing, found
+from jaxglobal.search import dealing, found, loop
 from jaxglobal.search.found import Found
-from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.search.limits import PAUSES, Limits
 from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 
 # Where no limit on time or evaluations ended the search.
 POLISHED = (Status.SAME, Status.COVERED, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)
-PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CANCELLED, Status.CALLBACK)  # a checkpoint goes on after these
-STATUSES = list(Status)
 MOST_STARTS = 10**100  # of a level, where its time is estimated
 
 
@@ -77,7 +74,7 @@ class Levels(Iterator[Level]):
         open_streams, platform, tiers: see `Width`. noise: error of a value. precise: the objective in float64, if it
         has one; see `precise.Precise`. group: the processes that search together.
         """
-        self._group, self._due = group, False
+        self._group, self._limits = group, Limits(began, rules, checkpoint, group)
         self._width = Width(open_streams, lanes, platform, group.count == 1, tiers)
         self._precise, self._noise, self._checkpoint, self._subject = precise, noise, checkpoint, subject
         self._began, self._problem = began, problem
@@ -93,10 +90,9 @@ class Levels(Iterator[Level]):
         self._level: Underway | None = None
         self._status = Status.RUNNING
         self._ended_at: float | None = None
-        self._interrupt = Interrupt()
-        self._cancelled = False
-        self._course = self._steps()
-        self._paused = False
+        self._chunks = loop.search(self)
+        self._dealt_all, self._paused = False, False
+        self._before: tuple[Found, dict[str, np.ndarray]] | None = None  # the level began, to begin it anew
         self._calls: Calls | None = None
         if checkpoint is not None:
             self._load(checkpoint)
@@ -108,8 +104,8 @@ class Levels(Iterator[Level]):
             StopIteration: the search has ended.
         """
         try:
-            with self._interrupt, one_thread(self._problem.closed.factorises):
-                for level in self._course:
+            with self._limits.interrupt, one_thread(self._problem.closed.factorises):
+                for level in self._chunks:
                     if level is not None:
                         return level
         except BaseException:
@@ -120,7 +116,7 @@ class Levels(Iterator[Level]):
     def step(self) -> Level | None:
         """Runs one chunk of the lanes; the level, if it has ended with it."""
         with one_thread(self._problem.closed.factorises):
-            return next(self._course, None)
+            return next(self._chunks, None)
 
     def save(self) -> None:
         """Writes the checkpoint now.
@@ -135,33 +131,96 @@ class Levels(Iterator[Level]):
 
     def cancel(self) -> None:
         """Ends the search with the next chunk; to be called from any thread."""
-        self._cancelled = True
+        self._limits.cancelled = True
 
     @property
     def ended(self) -> bool:
         """Whether the search has ended."""
         return self._ended_at is not None
 
-    def _steps(self) -> Iterator[Level | None]:
-        """The search: yields each level that has ended, and None between the chunks of the lanes."""
-        while self._goes_on():
-            for _ in self._search_level():
-                self._save(at_once=False)
-                yield None
-            if self._streams is None:  # it was to end while they compiled
-                break
-            yield self._end_level()
-        self._end()
-
-    def _goes_on(self) -> bool:
-        """Whether another level begins, or goes on."""
-        if (
-            self._status is Status.RUNNING and self._levels and self._level is None
-        ):  # level 0 begins whatever the limits
+    def goes_on(self) -> bool:
+        """See `loop.Searches`; level 0 begins whatever the limits."""
+        if self._status is Status.RUNNING and self._levels and self._level is None:
             size = self._dealer.size(len(self._levels))
             status = stopping.before_level(self._rules, len(self._levels), self._found.searches, size)
-            self._status = status or (self._limit(self._streams) if self._streams else Status.RUNNING)
+            self._status = status or (self._limit() if self._streams else Status.RUNNING)
         return self._status is Status.RUNNING
+
+    def prepare(self) -> Iterator[None]:
+        """See `loop.Searches`; ends the search where the evidence does."""
+        if self._level is None or self._streams is None:
+            yield from self._begin_level()
+        if self._status is not Status.RUNNING:
+            return
+        self._status = self._weigh() or Status.RUNNING
+        if self._status is Status.RUNNING and self._dealer.learns and not self.busy:  # no clock divides two rounds
+            together = self._dealer.together(self._level_index)
+            yield from self._width.change(together, self._width.spent.nfev, self._stands)
+
+    def _begin_level(self) -> Iterator[None]:
+        """Begins a level, or the rest of one that a checkpoint has, once its programs are compiled."""
+        kept, together = self._level, self._dealer.together(self._level_index)
+        self._before = (self._found, self._dealer.save()) if kept is None else None
+        nfev = self._width.spent.nfev if kept is None else kept.nfev
+        yield from self._width.ready(together, nfev, self._waits)
+        if self._streams is None:  # it was to end meanwhile
+            return
+        level = self._level = kept or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
+        if kept is None:  # else the streams are those of the checkpoint
+            yield from self._width.change(together, nfev, self._stands)
+        size, before = self._dealer.size(level.index), self._found.searches - level.done
+        self._allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
+        self._level_began = time.perf_counter() - level.seconds
+        self._display.begin(level.index, self._allowed)
+        if level.dealt and (reached := self._limit()) not in PAUSES:  # of a checkpoint, perhaps before its end
+            self._status = reached
+
+    def deal(self) -> None:
+        """See `loop.Searches`."""
+        level = self._under_way
+        level.dealt += self._dealer.deal(level.index, level.dealt, self._allowed, self._streams)
+        self._dealt_all = not self.busy
+
+    @property
+    def busy(self) -> bool:
+        """See `loop.Searches`."""
+        return self._streams.busy
+
+    def run(self) -> Ended:
+        """See `loop.Searches`."""
+        rules = self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
+        left = None if self._rules.max_evals is None else self._rules.max_evals - self._streams.spent.nfev
+        return self._streams.run(rules, self._dealer.drains(self._under_way.dealt, self._allowed), left)
+
+    def observe(self) -> None:
+        """See `loop.Searches`."""
+        level, best = self._under_way, self._shown(self._found.f)
+        level.seconds = time.perf_counter() - self._level_began
+        self._history.note(self._streams.spent.nfev, self._limits.elapsed, best)
+        self._display.update(level.done, best)
+        self._status = self._limit()
+        self._save(at_once=False)
+
+    def end_levels(self) -> Iterator[Level]:
+        """See `loop.Searches`; with a limit, between two blocks of starts, too."""
+        if self._level is None or (self._status is Status.RUNNING and not self._dealt_all):
+            return
+        if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
+            self._save(at_once=True)
+            self._paused = True
+        if self.busy:
+            self.take(self._streams.cut())
+        self._level.seconds = time.perf_counter() - self._level_began
+        yield self._end_level()
+
+    def retry(self, error: Exception) -> None:
+        """See `loop.Searches`; where memory ran out."""
+        if not streams.out_of_memory(error) or self._width.most == 1 or self._before is None:
+            raise error
+        self._width.halve()
+        self._found, dealt = self._before
+        self._dealer.load(dealt)
+        self._level = None
 
     def _end_level(self) -> Level:
         """Records the level, asks the stopping rule and the callback."""
@@ -185,47 +244,12 @@ class Levels(Iterator[Level]):
             none = ended is Status.NO_FINITE_VALUE or not (np.any(self._problem.free) or math.isfinite(best[-1]))
             ended = Status.INFEASIBLE if none and self._subject is not None else ended
             self._status = (Status.FULL if full and ended is Status.SAME else ended) or Status.RUNNING
-        stops = False
-        if self._callback is not None:
-            try:
-                self._callback(level)
-            except StopIteration:
-                stops = True
-        told = self._group.gather(np.array([stops, self._interrupt.asked]))
-        if self._status is Status.RUNNING and told[0][0]:
-            self._status = Status.CALLBACK
-        if self._status is Status.RUNNING and any(asked for _, asked in told):
-            self._status = Status.INTERRUPTED
+        told = self._limits.tell(self._callback, level)
+        if self._status is Status.RUNNING and told is not None:
+            self._status = told
         if self._status is not Status.RUNNING:
-            self._end()
+            self.end()
         return level
-
-    @property
-    def _local(self) -> descent.Rules:
-        """The rules of the local searches."""
-        return self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
-
-    def _search_level(self) -> Iterator[None]:
-        """Searches a level, or the rest of it; where memory runs out, once more with half the lanes."""
-        before, level, dealt = self._found, self._level, self._dealer.save()
-        while True:
-            try:
-                together = self._dealer.together(self._level_index)
-                nfev = self._width.spent.nfev if level is None else level.nfev
-                yield from self._width.ready(together, nfev, self._waits)
-                if self._streams is None:
-                    return
-                self._level = level or Underway(self._level_index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
-                if level is None:  # else the streams are those of the checkpoint
-                    yield from self._width.change(together, nfev, self._stands)
-                yield from self._run_level(self._level)
-                return
-            except (jax.errors.JaxRuntimeError, MemoryError) as error:
-                if not streams.out_of_memory(error) or self._width.most == 1 or level is not None:
-                    raise
-                self._width.halve()
-                self._found = before
-                self._dealer.load(dealt)
 
     @property
     def _level_index(self) -> int:
@@ -239,54 +263,20 @@ class Levels(Iterator[Level]):
 
     def _waits(self) -> bool:
         """Whether nobody has asked the search to end meanwhile; a limit on time does not end a compilation."""
-        if self._interrupt.asked or self._cancelled:
-            self._status = Status.INTERRUPTED if self._interrupt.asked else Status.CANCELLED
+        self._status = self._limits.asked or self._status
         return self._status is Status.RUNNING
 
     def _stands(self) -> bool:
         """Whether no limit has been reached meanwhile."""
-        self._status = self._limit(self._streams)
+        self._status = self._limit()
         return self._status is Status.RUNNING
 
-    def _run_level(self, level: Underway) -> Iterator[None]:
-        """Deals the starts of the level, chunk by chunk, until all have ended or a limit is reached."""
-        dealer, rules, streams = self._dealer, self._local, self._streams
-        size, before = dealer.size(level.index), self._found.searches - level.done
-        allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
-        began, earlier = time.perf_counter(), level.seconds
-        self._display.begin(level.index, allowed)
-        if level.dealt and (reached := self._limit(streams)) not in PAUSES:  # of a checkpoint, perhaps before its end
-            self._status = reached
-        finished = False
-        while self._status is Status.RUNNING:
-            ended = self._weigh(streams)
-            if ended is not None:
-                finished, self._status = True, ended
-                break
-            if dealer.learns and not streams.busy:  # between two rounds, which no clock divides
-                yield from self._width.change(dealer.together(level.index), streams.spent.nfev, self._stands)
-                streams = self._streams
-                if self._status is not Status.RUNNING:
-                    break
-            level.dealt += dealer.deal(level.index, level.dealt, allowed, streams)
-            finished = not streams.busy
-            if finished:
-                break
-            left = None if self._rules.max_evals is None else self._rules.max_evals - streams.spent.nfev
-            self._collect(streams.run(rules, dealer.drains(level.dealt, allowed), left), level)
-            level.seconds = earlier + time.perf_counter() - began
-            best = self._shown(self._found.f)
-            self._history.note(streams.spent.nfev, time.perf_counter() - self._began, best)
-            self._display.update(level.done, best)
-            self._status = self._limit(streams)
-            yield
-        if not finished:  # a limit, perhaps between two blocks of starts
-            if self._status in PAUSES:  # the checkpoint goes on with the searches that are cut here
-                self._save(at_once=True)
-                self._paused = True
-            if streams.busy:
-                self._collect(streams.cut(), level)
-        level.seconds = earlier + time.perf_counter() - began
+    @property
+    def _under_way(self) -> Underway:
+        """The level under way."""
+        if self._level is None:
+            raise RuntimeError("no level is under way.")
+        return self._level
 
     def _value(self, f: float) -> float:
         """The value of a point that was found, NaN where it has none, or is not feasible."""
@@ -299,10 +289,10 @@ class Levels(Iterator[Level]):
         value = self._value(f)
         return math.inf if math.isnan(value) else value
 
-    def _weigh(self, streams: Any) -> Status | None:
+    def _weigh(self) -> Status | None:
         """Whether the evidence ends the search."""
-        free, found = int(np.sum(self._problem.free)), self._found
-        return dealing.weigh(self._dealer, self._rules, streams.spent.nfev, found.searches, free, found.full)
+        free, found, nfev = int(np.sum(self._problem.free)), self._found, self._streams.spent.nfev
+        return dealing.weigh(self._dealer, self._rules, nfev, found.searches, free, found.full)
 
     def _message(self, status: Status, calls: Calls | None) -> str:
         """Why the search ended; where that was by its evidence, what this is."""
@@ -339,8 +329,9 @@ class Levels(Iterator[Level]):
             statuses={LocalStatus(i): int(c) for i, c in enumerate(level.counts) if c},
         )
 
-    def _collect(self, ended: Ended, level: Underway) -> None:
-        """Takes in what has ended, in all processes: local searches, which it counts, or points only evaluated."""
+    def take(self, ended: Ended) -> None:
+        """See `loop.Searches`: local searches of all processes, which it counts, or points only evaluated."""
+        level = self._under_way
         learns = self._dealer.learns  # from all searches, which processes have to tell each other whole
         if learns:
             ended = join(self._streams.gather(ended))
@@ -355,25 +346,14 @@ class Levels(Iterator[Level]):
             level.done += int(np.sum(news.statuses))
             self._found = found.collect(self._found, news)
 
-    def _limit(self, streams: Streams) -> Status:
-        """The limit that has been reached, or RUNNING: by the clock of process 0, and what any process was asked."""
-        elapsed = time.perf_counter() - self._began
-        status = stopping.within_level(self._rules, self._found.searches, streams.spent.nfev, elapsed, self._found.f)
-        if status is None and streams.hopeless:
-            status = Status.NO_FINITE_VALUE
-        due = self._checkpoint is not None and self._checkpoint.due
-        mine = [STATUSES.index(status or Status.RUNNING), due, self._interrupt.asked, self._cancelled]
-        told = np.array(self._group.gather(np.array(mine)))
-        self._due = bool(told[0, 1])
-        reached = STATUSES[told[0, 0]]
-        if reached not in (Status.RUNNING, Status.MAX_TIME):  # which an uninterrupted search ends with too
-            return reached
-        if np.any(told[:, 2]):
-            return Status.INTERRUPTED
-        return Status.CANCELLED if np.any(told[:, 3]) else reached
+    def _limit(self) -> Status:
+        """The limit that has been reached, or RUNNING."""
+        found, streams = self._found, self._streams
+        reached = self._limits.reached(found.searches, streams.spent.nfev, found.f, streams.hopeless)
+        return reached or Status.RUNNING
 
-    def _end(self) -> None:
-        """Ends the search: polishes the best point, and writes the last checkpoint."""
+    def end(self) -> None:
+        """See `loop.Searches`."""
         if self._ended_at is not None:
             return
         pauses = self._status in PAUSES
@@ -401,7 +381,7 @@ class Levels(Iterator[Level]):
 
     def _agree(self) -> None:
         """The end, with the times and the gradient of process 0."""
-        elapsed = time.perf_counter() - self._began
+        elapsed = self._limits.elapsed
         if self._group.count > 1:
             x, streams = self._found.x, self._streams
             g = self._gradient(x)
@@ -415,7 +395,7 @@ class Levels(Iterator[Level]):
 
     def _save(self, at_once: bool) -> None:
         """Writes the checkpoint, if there is one, at once or if it is due. A search that was stopped can go on."""
-        if self._checkpoint is None or self._streams is None or not (at_once or self._due):
+        if self._checkpoint is None or self._streams is None or not (at_once or self._limits.due):
             return
         found_state, found_arrays = checkpoints.pack_found(self._found)
         levels_state, levels_arrays = checkpoints.pack_levels(self._levels, self._problem.structure)
@@ -473,7 +453,7 @@ class Levels(Iterator[Level]):
 
         precisely = None
         limited = self._rules.max_time is not None and self._checkpoint is None  # with one, the answer is the same
-        hurried = limited and self._left() < self._width.compile_time
+        hurried = limited and self._limits.left < self._width.compile_time
         if self._precise is not None and not hurried:
             began = time.perf_counter()
             precisely = self._precise.evaluator(self._width.most, spend)
@@ -483,11 +463,6 @@ class Levels(Iterator[Level]):
         told, g = self._group.gather((mine, np.zeros(0) if g is None else g))[0]
         self._found = found.read(told)
         self._jac = (self._found.x, g) if len(g) else None
-
-    def _left(self) -> float:
-        """Seconds that max_time leaves."""
-        limit = math.inf if self._rules.max_time is None else self._rules.max_time
-        return limit - (time.perf_counter() - self._began)
 
     def _gradient(self, x: np.ndarray) -> np.ndarray:
         """The gradient at the best point x, evaluated once for each that is looked at; NaN where there is none."""

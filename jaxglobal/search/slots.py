@@ -9,7 +9,7 @@ problems pass through the memory of some thousands.
 import collections
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -28,12 +28,12 @@ from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.region import Region, within
-from jaxglobal.result import Unseen
+from jaxglobal.result import Level, Unseen
 from jaxglobal.results import Finished, Results
-from jaxglobal.search import batch, dealing
+from jaxglobal.search import batch, dealing, loop
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
-from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.search.limits import PAUSES, STATUSES, Limits
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 
@@ -45,9 +45,7 @@ FOUND = (
 )  # fmt: skip
 """What a checkpoint keeps of every problem, and of every slot."""
 POLISHED = 2**12  # problems polished in one call
-STATUSES = list(Status)
 SURE = (Status.SAME, Status.TARGET, Status.COVERED)  # a search that has ended so is a success
-PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these
 
 
 def compiled(run: Callable[..., Any], *args: Any) -> Callable[..., Any]:
@@ -85,8 +83,12 @@ class Run:
         """
         self._callback, self._kept = callback, kept
         self._devices, self._group, self._fit = given, group, fit
-        self._host, self._calls, self._searched, self._efficiency = host, None, False, 0.0
-        self._began, self._problems, self._sequence, self._options = began, problems, sequence, search
+        self._host, self._calls, self._efficiency = host, None, 0.0
+        self._streams: Any = None  # before the first programs are compiled
+        self._limit: Status | None = None  # that has ended the search of all problems
+        of_all = stopping.Rules(max_time=rules.max_time)  # the others are those of each problem
+        self._limits = Limits(began, of_all, kept, group)
+        self._problems, self._sequence, self._options = problems, sequence, search
         self._rules, self._lanes, self._display = rules, lanes, shown
         self._free, self._n = int(np.sum(problems.free)), problems.structure.n
         self._units: dict[int, np.ndarray] = {}
@@ -121,61 +123,96 @@ class Run:
 
     def search(self) -> None:
         """Searches until all problems have stopped, or a limit of all is reached."""
-        arrays = self._load()
-        if arrays is None:
-            self._admit()
+        with self._limits.interrupt:
+            for _ in loop.search(self):
+                pass
+
+    def goes_on(self) -> bool:
+        """See `loop.Searches`."""
+        left = self._streams is None or self._tasks or self._next < self._problems.count
+        return self._limit is None and bool(left or self.busy)
+
+    def prepare(self) -> Iterator[None]:
+        """See `loop.Searches`; nothing but Ctrl-C is looked at while programs compile."""
+        if self._streams is None:
+            arrays = self._load()
+            if arrays is None:
+                self._admit()
+            self._streams = self._compile()
+            if self._streams is None:
+                self._limit = Status.INTERRUPTED
+            elif arrays is not None:
+                self._streams.load(arrays)
+        elif self._admit():
+            self._streams.serve(self._in_slots())
+        return iter(())
+
+    def deal(self) -> None:
+        """See `loop.Searches`."""
+        if self._tasks and self._streams.room:
+            self._deal(self._streams)
+
+    @property
+    def busy(self) -> bool:
+        """See `loop.Searches`."""
+        return self._streams.busy
+
+    def run(self) -> Ended:
+        """See `loop.Searches`."""
         noise = 0.0 if self._host is None else self._host.noise
         local = self._options.rules(self._problems.structure.dtype, self._rules.target, noise)
-        with Interrupt() as interrupt:
-            streams = self._compile(interrupt)
-            if streams is None:
-                self._status[self._status == 0] = STATUSES.index(Status.INTERRUPTED)
-                return
-            self._searched = True
-            if arrays is not None:
-                streams.load(arrays)
-            while self._tasks or streams.busy:
-                if self._tasks and streams.room:
-                    self._deal(streams)
-                ended = streams.run(local, drain=not self._tasks, most_ticks=self._most_ticks(streams))
-                self._collect(minima.join(streams.gather(ended)))
-                self._stop(streams)
-                if self._admit():
-                    streams.serve(self._in_slots())
-                self._display.problems(int(np.sum(self._status > 0)), self._problems.count)
-                limit = self._limit(interrupt) or self._tell()
-                if self._kept is not None and (limit is not None or self._kept.due):
-                    self._save(streams)
-                if limit is not None:
-                    self._collect(minima.join(streams.gather(streams.cut())), cut=True)
-                    self._tasks.clear()
-                    self._status[self._status == 0] = STATUSES.index(limit)
-            if self._kept is not None and np.all(self._problem < 0):  # else a limit has ended it, and it is written
-                self._save(streams)
-        self._efficiency = streams.spent.efficiency
-        self._calls = getattr(streams, "calls", None)
+        return self._streams.run(local, drain=not self._tasks, most_ticks=self._most_ticks(self._streams))
 
-    def _tell(self) -> Status | None:
-        """Tells the callback which problems have ended since the last time; whether any process asks for the end."""
-        stops, news = False, np.flatnonzero((self._status > 0) & ~self._told)
-        if self._callback is not None and len(news):
-            self._told[news] = True
-            x, f = self._problems.structure.unflatten(self._x[news]), self._feasible(news)
-            told = Finished(news, x, np.where(np.isfinite(f), f, np.nan), int(np.sum(self._told)), len(self._told))
-            try:
-                self._callback(told)
-            except StopIteration:
-                stops = True
-        return Status.CALLBACK if np.any(self._group.gather(np.array(stops))) else None
+    def take(self, ended: Ended) -> None:
+        """See `loop.Searches`; problems whose level ends so go on to the next, or stop."""
+        self._collect(minima.join(self._streams.gather(ended)))
 
-    def _save(self, streams: Any) -> None:
-        """Writes the whole state."""
+    def observe(self) -> None:
+        """See `loop.Searches`."""
+        self._stop(self._streams)
+        self._display.problems(int(np.sum(self._status > 0)), self._problems.count)
+        self._limit = self._limits.reached() or self._limits.tell(self._callback, self._news())
+        if self._limit is not None or self._limits.due:
+            self._save()
+
+    def end_levels(self) -> Iterator[Level]:
+        """See `loop.Searches`: those that a limit has cut; of the others no record is kept."""
+        if self._limit is not None:
+            if self._streams is not None:
+                self._collect(minima.join(self._streams.gather(self._streams.cut())), cut=True)
+            self._tasks.clear()
+            self._status[self._status == 0] = STATUSES.index(self._limit)
+        return iter(())
+
+    def retry(self, error: Exception) -> None:
+        """See `loop.Searches`."""
+        raise error
+
+    def end(self) -> None:
+        """See `loop.Searches`; the results are polished when they are asked for."""
+        if self._limit is None:  # else it is written
+            self._save()
+        if self._streams is not None:
+            self._efficiency = self._streams.spent.efficiency
+            self._calls = getattr(self._streams, "calls", None)
+
+    def _news(self) -> Finished | None:
+        """Which problems have ended since the callback was last told."""
+        news = np.flatnonzero((self._status > 0) & ~self._told)
+        if self._callback is None or not len(news):
+            return None
+        self._told[news] = True
+        x, f = self._problems.structure.unflatten(self._x[news]), self._feasible(news)
+        return Finished(news, x, np.where(np.isfinite(f), f, np.nan), int(np.sum(self._told)), len(self._told))
+
+    def _save(self) -> None:
+        """Writes the whole state, if there is a checkpoint."""
         if self._kept is None:
             return
         state, arrays = self._saved_tasks()
         arrays |= {f"found{name}": getattr(self, name) for name in FOUND}
         arrays |= {f"distinct_{name}": field for name, field in self._distinct.fields.items()}
-        self._kept.write(state | {"next": self._next}, arrays | streams.save())
+        self._kept.write(state | {"next": self._next}, arrays | self._streams.save())
 
     def _load(self) -> dict[str, np.ndarray] | None:
         """Takes the state from the checkpoint, if there is one; what the lanes take from it."""
@@ -202,7 +239,7 @@ class Run:
         """The inverse of `_saved_tasks`."""
         self._tasks.extend([level, np.array(slots), dealt] for level, slots, dealt in state["tasks"])
 
-    def _compile(self, interrupt: Interrupt) -> Any:
+    def _compile(self) -> Any:
         """The lanes: of the compiled program, or of the host; None where Ctrl-C came first."""
         program = self._options.program
         if self._host is not None:
@@ -213,7 +250,7 @@ class Run:
         in_slots, lanes = self._in_slots(), self._lanes
         compiling = lambda: self._display.compiling(lanes)  # noqa: E731
         opened = lambda: self._opened(in_slots, compiling)  # noqa: E731
-        streams = opened() if self._group.count > 1 else aside.unless(lambda: interrupt.asked, opened)
+        streams = opened() if self._group.count > 1 else aside.unless(lambda: self._limits.interrupt.asked, opened)
         self._compile_time += time.perf_counter() - began
         return streams
 
@@ -492,19 +529,11 @@ class Run:
             if self._tasks[0][2] == len(waiting) * size:
                 self._tasks.popleft()
 
-    def _limit(self, interrupt: Interrupt) -> Status | None:
-        """The limit of all problems that has been reached, by the clock of process 0, or what any process was asked."""
-        told = self._group.gather(np.array([time.perf_counter() - self._began, interrupt.asked]))
-        if any(asked for _, asked in told):
-            return Status.INTERRUPTED
-        elapsed = float(told[0][0])
-        return stopping.within_level(stopping.Rules(max_time=self._rules.max_time), 0, 0, elapsed)
-
     def _polish(self) -> tuple[Any, Any]:
         """All minimisers to their last digits, and the auxiliary outputs there, in blocks of problems."""
         problems, closed = self._problems, self._problems.closed
         # The gradients of a host are not exact, and its evaluations are dear.
-        if self._host is not None or not self._searched:
+        if self._host is not None or self._streams is None:
             no = np.zeros(problems.count, bool)
             fields: Any = self._x, self._f, np.full_like(self._x, np.nan), no, no
             return implicit.Polished(*fields), None
@@ -540,13 +569,11 @@ class Run:
         """What has been found, to its last digits."""
         problems, structure = self._problems, self._problems.structure
         polished, aux = self._group.gather(self._polish())[0]
-        times = np.array([time.perf_counter() - self._began, self._compile_time])
+        times = np.array([self._limits.elapsed, self._compile_time])
         taken, compile_time = (float(seconds) for seconds in self._group.gather(times)[0])
         found = np.isfinite(np.asarray(polished.f))
         status = np.array(STATUSES, object)[self._status]
-        stopped = ~np.isin(
-            self._status, [STATUSES.index(s) for s in (Status.INTERRUPTED, Status.MAX_TIME, Status.CALLBACK)]
-        )
+        stopped = ~np.isin(self._status, [STATUSES.index(s) for s in PAUSES])
         none = stopped & ~self._begun & ~(found & (self._nstarts == 0))  # a limit may come before the first search
         status[none] = Status.NO_FINITE_VALUE
         status[none & found] = Status.NO_FINITE_GRADIENT

@@ -1,0 +1,76 @@
+"""The loop of every search of a function: over one problem (running.py) or many (slots.py).
+
+Both take the same steps, and each says what a step is for it: one problem keeps a record of its levels, may change the
+lanes in between, and ends as a whole; many come into slots and leave them, each at an end of its own.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import jax
+
+from jaxglobal.evidence.minima import Ended
+from jaxglobal.result import Level
+
+
+class Searches(Protocol):
+    """One problem or many, on the lanes that evaluate them."""
+
+    def goes_on(self) -> bool:
+        """Whether there is more to search; between two levels, the limits are looked at."""
+        ...
+
+    def prepare(self) -> Iterator[None]:
+        """Begins a level, or takes problems into free slots; yields while programs compile."""
+        ...
+
+    def deal(self) -> None:
+        """Hands starts to the lanes, as many as there is room for, or a block of them that learnt from the last."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way."""
+        ...
+
+    def run(self) -> Ended:
+        """Advances the local searches for some tens of milliseconds; those that ended."""
+        ...
+
+    def take(self, ended: Ended) -> None:
+        """Learns from what has ended."""
+        ...
+
+    def observe(self) -> None:
+        """Looks at limits, shows the progress, tells the callback, writes the checkpoint if it is due."""
+        ...
+
+    def end_levels(self) -> Iterator[Level]:
+        """Ends the levels of which nothing is left, or all that a limit has cut."""
+        ...
+
+    def retry(self, error: Exception) -> None:
+        """Makes ready to begin the level anew with fewer lanes, or raises the error."""
+        ...
+
+    def end(self) -> None:
+        """Polishes what was found, and writes the last checkpoint."""
+        ...
+
+
+def search(searches: Searches) -> Iterator[Level | None]:
+    """Searches until all problems have stopped; yields None after every chunk of work, and the levels that end."""
+    while searches.goes_on():
+        try:
+            yield from searches.prepare()
+            if searches.goes_on():  # nobody has asked for the end meanwhile
+                searches.deal()
+                if searches.busy:
+                    searches.take(searches.run())
+                searches.observe()
+                yield None
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            searches.retry(error)
+        else:
+            yield from searches.end_levels()
+    searches.end()
