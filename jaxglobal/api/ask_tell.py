@@ -126,6 +126,7 @@ class Search:
         width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
         options = (sequence, search.identity, width, noise)
         self._structure = problem.structure
+        self._constrained: ConstrainedAskedLanes | None = None
         if self._rows is None:
             self._lanes = AskedLanes(width, problem.region, search.program)
         else:
@@ -133,7 +134,7 @@ class Search:
             check_constrained(search, processes.ALONE)
             subject = told.subject(self._rows.rows, ctol, problem)
             inner: Any = search.program
-            self._lanes = ConstrainedAskedLanes(subject, problem.region, inner, width)
+            self._lanes = self._constrained = ConstrainedAskedLanes(subject, problem.region, inner, width)
             options += (self._rows.rows.lower, self._rows.rows.upper, float(ctol), self._rows.identity)
         box = problem.lower, problem.upper, problem.open, str(problem.structure)
         kept = checkpoints.keep(checkpoint, lambda: tag, (), box, guesses, rules, options)
@@ -209,8 +210,8 @@ class Search:
             raise ValueError(f"`g` must be real numbers; got {[str(np.asarray(v).dtype) for v in jax.tree.leaves(g)]}.")
         gradients = np.reshape(self._structure.flatten(g, axes=len(lead)), (len(ids), self._structure.n))
         c, J = self._told_rows(constraints, jacobian, lead, len(ids))
-        if self._rows is not None and isinstance(self._lanes, ConstrainedAskedLanes):
-            self._lanes.told(ids, values.astype(float), gradients, c, J, self._rows)
+        if self._rows is not None and self._constrained is not None:
+            self._constrained.told(ids, values.astype(float), gradients, c, J, self._rows)
         else:
             self._lanes.tell(ids, values, gradients)
         self._last = None

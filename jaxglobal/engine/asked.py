@@ -2,7 +2,7 @@
 
 The same local searches as in the compiled loop, `begin` and `advance` of their `descent.Program`, in the same lanes;
 but a lane stands still until the value and the gradient at its point have been told, in whatever order and however
-late. The object has the methods of `streams.Streams`, so that the driver does not see the difference.
+late.
 """
 
 import functools
@@ -56,15 +56,10 @@ def advance_of(program: Program, own: bool) -> Any:
 
 
 class AskedLanes:
-    """Lanes that wait to be told.
+    """Lanes that wait to be told; see `lanes.Lanes`. No lane is evaluated without a search."""
 
-    Attributes:
-        spent: evaluations told so far; no lane is evaluated without a search.
-        best: the value, the point and the gradient of the best evaluation told so far.
-        hopeless: whether no point can be evaluated.
-    """
-
-    hopeless = False
+    exact, hopeless = False, False
+    calls: Any = None
 
     def __init__(self, lanes: int, region: Region, program: Program, own: bool = False):
         """Idle lanes. region: of the problem, each (n,), or of each problem, (P, n), where they differ."""
@@ -92,6 +87,11 @@ class AskedLanes:
     def room(self) -> int:
         """Starts that can be dealt: none unless the queue is empty."""
         return 0 if self.queue else min(WAITING, max(NUMBERS // self.n, self.lanes))
+
+    @property
+    def evaluations_a_tick(self) -> int:
+        """One for each search at work."""
+        return int(np.sum(self.at_work[:, 0] >= 0))
 
     @property
     def busy(self) -> bool:

@@ -75,7 +75,7 @@ def ticks(tick_time: float, chunk_time: float) -> int:
 
 
 class Streams:
-    """The streams of one search.
+    """The streams of one search; see `lanes.Lanes`.
 
     Attributes:
         lockstep: whether starts are dealt only when all queues are empty, so that all streams make the same ticks.
@@ -87,7 +87,8 @@ class Streams:
         pairs: the program of values with gradients, if they can be asked for.
     """
 
-    hopeless = False  # see `AskedLanes`
+    exact, hopeless, calls = True, False, None
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
     looks: Looks | None = None
     pairs: Pairs | None = None
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxglobal.engine import aside, devices
 from jaxglobal.engine.compiling import Tier
+from jaxglobal.engine.lanes import Lanes
 from jaxglobal.engine.spent import Spent
 
 
@@ -29,7 +30,7 @@ class Width:
     """
 
     def __init__(
-        self, open_streams: Callable[[int, int, Tier], Any], most: int, platform: str, alone: bool,
+        self, open_streams: Callable[[int, int, Tier], Lanes], most: int, platform: str, alone: bool,
         tiers: tuple[float, float] = (0.0, 0.0),
     ):  # fmt: skip
         """open_streams: of so many lanes, after memory ran out so often, of this tier.
@@ -40,7 +41,7 @@ class Width:
         """
         self._open, self._platform, self._alone, self._tiers = open_streams, platform, alone, tiers
         self.tier = Tier.FAST
-        self.streams: Any = None
+        self.streams: Any = None  # or `Lanes`
         self.most, self.short, self.compile_time = most, 0, 0.0
         self._spent = Spent()  # by streams that were given up
         self._kept: dict[str, np.ndarray] | None = None  # a checkpoint that the streams have not yet taken over
@@ -76,7 +77,7 @@ class Width:
     def change(self, together: float, nfev: int, goes_on: Callable[[], bool]) -> Iterator[None]:
         """Changes to the streams for such a level, where they are others; see `ready`."""
         wanted = self._wanted(together, nfev)
-        if wanted != (getattr(self.streams, "lanes", wanted[0]), self.tier):
+        if wanted != (self.streams.lanes, self.tier):
             yield from self._change(wanted, goes_on)
 
     def _change(self, wanted: tuple[int, Tier], goes_on: Callable[[], bool]) -> Iterator[None]:
@@ -99,7 +100,7 @@ class Width:
 
     def halve(self) -> None:
         """Gives up the streams, for which memory was short; the next have half the lanes."""
-        self.most, self.short = max(getattr(self.streams, "lanes", self.most) // 2, 1), self.short + 1
+        self.most, self.short = max((self.streams.lanes if self.streams else self.most) // 2, 1), self.short + 1
         self._close()
 
     def _wanted(self, together: float, nfev: int) -> tuple[int, Tier]:
@@ -110,7 +111,7 @@ class Width:
 
     def _use(self, opened: Any, wanted: int) -> None:
         """Goes on with these streams, which were to have so many lanes."""
-        if getattr(opened, "lanes", wanted) < wanted:  # memory has no room for more
+        if opened.lanes < wanted:  # memory has no room for more
             self.most = opened.lanes
         opened.spent = self._spent
         self.streams = opened

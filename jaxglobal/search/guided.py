@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal.engine import looks
+from jaxglobal.engine.lanes import Lanes
 from jaxglobal.engine.opening import Needs
 from jaxglobal.engine.spent import Spent
-from jaxglobal.engine.streams import Streams
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem.objective import Objective
@@ -51,7 +51,7 @@ class Course:
 class Port(NamedTuple):
     """The streams, as the dealer of one problem sees them."""
 
-    streams: Streams
+    streams: Lanes
     slot: int
     course: Course
     spent: Spent
@@ -64,12 +64,12 @@ class Port(NamedTuple):
         return self.streams.room
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray) -> None:
-        """See `Streams.deal`."""
+        """See `Lanes.deal`."""
         self.course.waits += len(starts)
         self.streams.deal(starts, first_step, number, self.slot)
 
     def look(self, points: np.ndarray, number: np.ndarray) -> None:
-        """See `Streams.look`; a limit leaves out the last of them."""
+        """See `Lanes.look`; a limit leaves out the last of them."""
         count = int(min(len(points), self.left))
         self.course.waits += count
         self.streams.look(points[:count], number[:count], self.slot)
@@ -140,12 +140,12 @@ class Guided(Run):
             problems.structure, lower, upper, problems.free, problems.open, (), False, problems.closed, problems.whole
         )
 
-    def _deal(self, streams: Streams) -> None:
+    def _deal(self, streams: Lanes) -> None:
         """Hands out the next block of each task, as far as there is room."""
         while self._tasks and self._offer(self._tasks[0], streams):
             self._tasks.popleft()
 
-    def _offer(self, slot: int, streams: Streams) -> bool:
+    def _offer(self, slot: int, streams: Lanes) -> bool:
         """Deals the next block of a problem; whether it now waits for its ends, or has none left."""
         if not streams.room:
             return False

@@ -20,7 +20,6 @@ import numpy as np
 from jaxglobal.constraints import binding, feasible
 from jaxglobal.engine import processes, streams, sweep
 from jaxglobal.engine.spent import Spent
-from jaxglobal.engine.streams import Streams
 from jaxglobal.engine.width import Width
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended, join
@@ -232,8 +231,8 @@ class Levels(Iterator[Level]):
             best = [record.fun if math.isfinite(record.fun) else math.inf for record in self._levels]
             eps = float(np.finfo(self._problem.structure.dtype).eps)
             seen = None if self._rules.unseen is None else found.unseen(self._found, self._problem, self._rules)
-            nfev = self._streams.spent.nfev if isinstance(self._streams, Streams) else math.inf  # others are dear
-            weighed = isinstance(self._dealer, dealing.GuidedDealer)
+            nfev = self._streams.spent.nfev if self._streams.exact else math.inf  # others are dear
+            weighed = self._dealer.learns
             full = self._rules.unseen is not None and self._found.full
             rules = dataclasses.replace(self._rules, unseen=None) if full else self._rules
             ended = stopping.after_level(rules, best, eps, nfev, weighed)
@@ -361,9 +360,9 @@ class Levels(Iterator[Level]):
             nfev = self._width.spent.nfev - (self._levels[-1].nfev if self._levels else 0)  # where its last level began
             for _ in self._width.ready(self._dealer.together(max(self._level_index - 1, 0)), nfev, lambda: True):
                 pass
-        streams = self._streams  # others have no evaluation to spare, or an inexact gradient
-        before = self._found
-        of_values = isinstance(streams, Streams) and self._subject is None  # ends under constraints are polished
+        streams, before = self._streams, self._found
+        exact = streams is not None and streams.exact
+        of_values = exact and self._subject is None  # under constraints, ends are polished
         if of_values and self._status in POLISHED and math.isfinite(self._found.f):
             self._polish(streams)
         at_rest = self._status in (*POLISHED, Status.TARGET, Status.MAX_EVALS)
@@ -399,7 +398,7 @@ class Levels(Iterator[Level]):
             return
         found_state, found_arrays = checkpoints.pack_found(self._found)
         levels_state, levels_arrays = checkpoints.pack_levels(self._levels, self._problem.structure)
-        calls = getattr(self._streams, "calls", None)
+        calls = self._streams.calls
         state = {
             "found": found_state,
             "levels": levels_state,
@@ -436,7 +435,7 @@ class Levels(Iterator[Level]):
             if self._subject is not None:  # of which streams are told else
                 self._subject.load(arrays)
 
-    def _polish(self, streams: Streams) -> None:
+    def _polish(self, streams: Any) -> None:
         """Takes the best few minima to their last digits, where that costs little beside the search."""
         nfev = streams.spent.nfev
         left = math.inf if self._rules.max_evals is None else self._rules.max_evals - nfev
@@ -470,13 +469,13 @@ class Levels(Iterator[Level]):
             if self._streams is None or not math.isfinite(self._best.f):
                 return np.full_like(x, np.nan)
             self._jac = x, self._streams.gradient(x)
-            self._looked += isinstance(self._streams, Streams)  # others know it
+            self._looked += self._streams.exact  # others know it
         return self._jac[1]
 
     @property
     def _best(self) -> Found:
         """What has been found, an evaluation of a search that goes on included where these are told one by one."""
-        told = getattr(self._streams, "best", None)
+        told = None if self._streams is None else self._streams.best
         if told is not None and told[0] < self._found.f:
             return self._found._replace(f=told[0], x=told[1], status=LocalStatus.RUNNING)
         return self._found
@@ -506,7 +505,7 @@ class Levels(Iterator[Level]):
         status = self._status if begun or asked or (finite and not failed) else none
         ended = time.perf_counter() if self._ended_at is None else self._ended_at
         x = problem.structure.point(best.x)
-        calls = getattr(self._streams, "calls", self._calls)
+        calls = self._calls if self._streams is None else self._streams.calls
         result = Result(
             x=x,
             fun=self._value(best.f),

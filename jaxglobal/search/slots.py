@@ -18,6 +18,7 @@ import numpy as np
 from jaxglobal.engine import aside, processes, sweep
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_lanes import HostLanes
+from jaxglobal.engine.lanes import Lanes
 from jaxglobal.engine.opening import SEARCHES, Needs, open_streams
 from jaxglobal.engine.streams import MOST_TICKS, Streams
 from jaxglobal.evidence import minima, stopping
@@ -194,7 +195,7 @@ class Run:
             self._save()
         if self._streams is not None:
             self._efficiency = self._streams.spent.efficiency
-            self._calls = getattr(self._streams, "calls", None)
+            self._calls = self._streams.calls
 
     def _news(self) -> Finished | None:
         """Which problems have ended since the callback was last told."""
@@ -329,7 +330,7 @@ class Run:
         self._left[slots] = self._size(level)
         self._tasks.append([level, slots, 0])
 
-    def _deal(self, streams: Streams) -> None:
+    def _deal(self, streams: Lanes) -> None:
         """Hands the starts of the tasks to the streams, as many as fit."""
         room, parts = streams.room, []
         while room and self._tasks:
@@ -494,7 +495,7 @@ class Run:
 
     def _most_ticks(self, streams: Any) -> int:
         """Ticks in which no problem can exceed its evaluations, or one: its searches take one each in a tick."""
-        if self._rules.max_evals is None or self._host is not None:
+        if self._rules.max_evals is None:
             return MOST_TICKS
         nfev, searches = self._under_way(streams)
         busy = np.flatnonzero(searches)
