@@ -15,7 +15,7 @@ import simulators
 import jaxglobal as jg
 from jaxglobal.search import checkpoint
 from jaxglobal.search.checkpoint import Checkpoint
-from jaxglobal.search.running import Levels
+from jaxglobal.search.one import One
 
 BOX = [(-4.0, 5.12)] * 2
 
@@ -117,10 +117,10 @@ def test_paused_at_any_look_at_the_limits(starts, tmp_path, monkeypatch):
             status = limit(self)
             return jg.Status.MAX_TIME if next(looks) == pause else status
 
-        monkeypatch.setattr(Levels, "_limit", limited)
+        monkeypatch.setattr(One, "_limit", limited)
         return jg.minimize(jg.problems.rastrigin, BOX, starts=starts, max_levels=5, same=3, progress=False, **options)
 
-    limit = Levels._limit
+    limit = One._limit
     plain = run()
     for pause in itertools.count(1):
         options = dict(checkpoint=tmp_path / f"{pause}.npz")
@@ -134,17 +134,17 @@ def test_paused_at_any_look_at_the_limits(starts, tmp_path, monkeypatch):
 def test_killed_after_a_limit_was_reached_and_before_its_end(limit, tmp_path, monkeypatch):
     options = dict(same=50, max_levels=6, progress=False) | limit
     plain = jg.minimize(jg.problems.rastrigin, BOX, **options)
-    real = Levels._limit
+    real = One._limit
 
     def limited(self):
         status = real(self)
         if status is not jg.Status.RUNNING:
-            self._save(at_once=True)  # as it is when the limit is known
+            self.save()  # as it is when the limit is known
             raise Killed
         return status
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(Levels, "_limit", limited)
+        patched.setattr(One, "_limit", limited)
         jg.minimize(jg.problems.rastrigin, BOX, checkpoint=tmp_path / "c.npz", **options)
     check_same(jg.minimize(jg.problems.rastrigin, BOX, checkpoint=tmp_path / "c.npz", **options), plain)
 

@@ -21,7 +21,8 @@ from jaxglobal.problem import constraint, objective
 from jaxglobal.result import Level, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
-from jaxglobal.search.running import Levels
+from jaxglobal.search.levels import Levels
+from jaxglobal.search.one import One
 from jaxglobal.starts import adaptive
 
 LANES = 16
@@ -138,10 +139,11 @@ class Search:
             options += (self._rows.rows.lower, self._rows.rows.upper, float(ctol), self._rows.identity)
         box = problem.lower, problem.upper, problem.open, str(problem.structure)
         kept = checkpoints.keep(checkpoint, lambda: tag, (), box, guesses, rules, options)
-        self._levels = Levels(
+        one = One(
             began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
             lambda *_: self._lanes, noise, kept, subject=subject,
         )  # fmt: skip
+        self._levels = Levels(one)
         self._last: np.ndarray | None = None
         self._most = max_evals
 

@@ -13,7 +13,7 @@ import jax
 from jaxglobal.api import driver
 from jaxglobal.problem.closed import x64
 from jaxglobal.result import Level, Result
-from jaxglobal.search.running import Levels
+from jaxglobal.search.levels import Levels
 
 LAST_STEP = 0.25  # seconds that a result waits for the step in which the search was cancelled
 

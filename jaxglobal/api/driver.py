@@ -1,6 +1,6 @@
 """minimize and levels: what a call asks for, checked and put together before anything compiles.
 
-The loop is in search/loop.py, what its steps are for one problem in running.py.
+The loop is in search/loop.py, what its steps are for one problem in search/one.py.
 """
 
 import dataclasses
@@ -31,7 +31,8 @@ from jaxglobal.problem import constraint, objective
 from jaxglobal.result import Level, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
-from jaxglobal.search.running import Levels
+from jaxglobal.search.levels import Levels
+from jaxglobal.search.one import One
 from jaxglobal.starts import adaptive
 from jaxglobal.starts.adaptive import Adaptive
 
@@ -248,10 +249,11 @@ def levels(
     options += () if subject is None else (subject.rows.lower, subject.rows.upper, float(ctol))
     box = problem.lower, problem.upper, problem.open, str(problem.structure)
     kept = checkpoints.keep(checkpoint, lambda: known.identity, args, box, guesses, rules, options, group)
-    return Levels(
+    one = One(
         began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
         group, given[0].platform if isinstance(lanes, str) and not isinstance(fun, Host) else "any", tiers, subject,
     )  # fmt: skip
+    return Levels(one)
 
 
 def checked(

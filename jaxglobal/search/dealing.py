@@ -20,7 +20,7 @@ from jaxglobal.starts import adaptive, guide, lastlook
 from jaxglobal.starts.course import Block
 from jaxglobal.starts.designs import Starts
 from jaxglobal.starts.hops import POOL
-from jaxglobal.status import LocalStatus, Status
+from jaxglobal.status import LocalStatus
 
 MOST_STARTS = 10**100  # where no limit was given
 
@@ -269,38 +269,6 @@ class GuidedDealer(Dealer):
         self._guide.load(arrays)
         under_way, self._sent = arrays["block"].tolist()
         self._block = self._guide.block() if under_way else None
-
-
-def weigh(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: int, full: bool) -> Status | None:
-    """Whether the evidence ends the search of n variables; asks for a last look where that alone is missing.
-
-    nfev, searches: so far. full: whether more minima were found than are kept, so that `unseen` cannot be told.
-    """
-    counted = rules.unseen is not None and not full  # so that the share not yet seen decides
-    evidence = dealer.evidence(nfev) if rules.same is None and not counted else None
-    if evidence is None:
-        return None
-    left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
-    tried = dealer.tried
-    if tried.pure and tried.all and math.isfinite(evidence.f):
-        return Status.SAME
-    if tried.pure and dealer.sweep(left):  # no evidence is as good as all of them
-        return None
-    if not stopping.convincing(evidence, nfev, n, tried.pure, tried.many, tried.seen is not None):
-        return Status.NOISE if stopping.scattered(evidence, nfev) else None
-    if evidence.looked:
-        return Status.SAME if rules.unseen is None else Status.FULL
-    if dealer.sweep(left):
-        return None
-    dealer.look(stopping.last_look(nfev), left)
-    return None
-
-
-def least_evaluations(tried: lattice.Tried) -> float:
-    """Evaluations before which levels with the same best value say nothing of whole numbers, where starts are plain."""
-    if tried.seen is None:
-        return stopping.WHOLE * tried.many
-    return 0 if tried.all else math.inf
 
 
 def dealer(

@@ -18,7 +18,7 @@ from jaxglobal.engine.spent import Spent
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem.objective import Objective
-from jaxglobal.search import dealing
+from jaxglobal.search import dealing, ending
 from jaxglobal.search.checkpoint import pack_many, unpack_many
 from jaxglobal.search.limits import STATUSES
 from jaxglobal.search.slots import Run
@@ -153,7 +153,7 @@ class Guided(Run):
         nfev, searches = int(self._nfev[problem]), int(self._nstarts[problem])
         if not course.waits:
             n, full = int(np.sum(self._problems.free)), bool(self._distinct.full[problem])
-            status = dealing.weigh(course.dealer, self._rules, nfev, searches, n, full)
+            status = ending.by_evidence(course.dealer, self._rules, nfev, searches, n, full)
             if status is not None:
                 self._end(slot, status)
                 return True
@@ -200,11 +200,9 @@ class Guided(Run):
         self._nit[problem] += 1
         course.best.append(float(self._feasible(problem)))
         eps, nfev = float(np.finfo(self._problems.structure.dtype).eps), int(self._nfev[problem])
-        status = stopping.after_level(self._rules, course.best, eps, nfev, weighed=True)
-        if status is None and self._covered(np.array([problem]))[0]:
-            status = Status.COVERED
-        if status is Status.SAME and self._rules.unseen is not None and self._distinct.full[problem]:
-            status = Status.FULL
+        seen = None if self._rules.unseen is None else self._unseen(problem)
+        full = bool(self._distinct.full[problem])
+        status = ending.after_level(self._rules, course.best, eps, nfev, course.dealer, seen, full)
         if status is None:
             size = course.dealer.size(course.level + 1)
             status = stopping.before_level(self._rules, course.level + 1, int(self._nstarts[problem]), size)

@@ -31,7 +31,7 @@ from jaxglobal.problem.family import Family
 from jaxglobal.problem.region import Region, within
 from jaxglobal.result import Level, Unseen
 from jaxglobal.results import Finished, Results
-from jaxglobal.search import batch, dealing, loop
+from jaxglobal.search import batch, ending, loop
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.limits import PAUSES, STATUSES, Limits
@@ -477,14 +477,14 @@ class Run:
             self._begin_level(level + 1, slots[~stops])
 
     def _least_evaluations(self, level: int, slots: np.ndarray) -> np.ndarray:
-        """(k,) See `dealing.least_evaluations`; of the problems in these slots, after a level."""
+        """(k,) See `ending.least_evaluations`; of the problems in these slots, after a level."""
         box, whole = self._boxes[slots] if self._boxes.ndim == 3 else self._boxes[None], self._problems.whole
         counts = lattice.values(box[:, 0], box[:, 1], whole)[:, self._problems.free]
         starts = self._before(level + 1) - self._problems.guesses.shape[1]
         for count in counts:
             if (level, count.tobytes()) not in self._awaited:
                 tried = lattice.reached(self._sequence, starts, count)
-                self._awaited[level, count.tobytes()] = dealing.least_evaluations(tried)
+                self._awaited[level, count.tobytes()] = ending.least_evaluations(tried)
         return np.array([self._awaited[level, count.tobytes()] for count in counts])
 
     def _under_way(self, streams: Any) -> np.ndarray:

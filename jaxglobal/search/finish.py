@@ -1,0 +1,63 @@
+"""The end of the search of one problem: the best few minima to their last digits, and their values alone."""
+
+import functools
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.engine import processes, sweep
+from jaxglobal.engine.width import Width
+from jaxglobal.local import polish
+from jaxglobal.search import found
+from jaxglobal.search.limits import Limits
+from jaxglobal.search.state import State
+from jaxglobal.status import Status
+
+# Where no limit on time or evaluations ended the search.
+POLISHED = (Status.SAME, Status.COVERED, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)
+AT_REST = (*POLISHED, Status.TARGET, Status.MAX_EVALS)  # ... or the clock, or whoever waits for it
+
+
+def last_digits(
+    state: State, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone
+) -> None:
+    """Polishes what was found; where f may jump, its values are those of one point alone.
+
+    precise, checkpoint, group: see `levels.Levels`.
+    """
+    before = state.found
+    if state.status in POLISHED and math.isfinite(state.found.f):
+        _polish(state, width, precise, limits, checkpoint, group)
+    if state.problem.closed.jumps and state.status in AT_REST:
+        told = found.confirmed(state.found, before, functools.partial(sweep.single, state.problem), state.rules.fatol)
+        state.found = found.read(group.gather(told)[0])
+
+
+def _polish(state: State, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone) -> None:
+    """Takes the best few minima to their last digits, where that costs little beside the search."""
+    streams, rules, nfev = width.streams, state.rules, width.spent.nfev
+    left = math.inf if rules.max_evals is None else rules.max_evals - nfev
+    count = polish.affordable(int(np.sum(state.problem.moves)), nfev, left)
+    if not count:
+        return
+
+    def spend(nfev: int, ticks: int) -> None:
+        streams.spent = streams.spent.add(nfev, ticks=ticks)
+
+    def at_own_precision(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        spend(len(points), len(points))
+        return streams.evaluate(points)
+
+    precisely = None
+    limited = rules.max_time is not None and checkpoint is None  # with one, the answer is the same
+    if precise is not None and not (limited and limits.left < width.compile_time):
+        began = time.perf_counter()
+        precisely = precise.evaluator(width.most, spend)
+        width.compile_time += time.perf_counter() - began
+    mine, g = found.polished(state.found, state.problem, rules, at_own_precision, precisely, count)
+    # Its rounding is that of the devices, and whether time was left for float64 is the clock's: process 0 decides.
+    told, g = group.gather((mine, np.zeros(0) if g is None else g))[0]
+    state.found = found.read(told)
+    state.gradient = (state.found.x, g) if len(g) else None
