@@ -191,7 +191,7 @@ def test_a_result_does_not_wait_for_a_step():
 
 def test_many_problems_end_while_their_program_compiles(compiles, monkeypatch):
     compiles(3.0, pressed=1)
-    monkeypatch.setattr("jaxglobal.search.slots.open_streams", opening.open_streams)
+    monkeypatch.setattr("jaxglobal.search.many.open_streams", opening.open_streams)
     began = time.perf_counter()
     results = jg.minimize_many(lambda x, a: jnp.sum((x - a) ** 2), BOX, np.arange(3.0), progress=False)
     assert time.perf_counter() - began < 2.5

@@ -9,7 +9,7 @@ import pytest
 import jaxglobal as jg
 from jaxglobal import Status
 from jaxglobal.engine import devices, streams
-from jaxglobal.search import slots as many_problems
+from jaxglobal.search import many as many_problems
 
 BOX = [(-3.0, 3.0)] * 2
 LANES = 8
@@ -33,7 +33,7 @@ def opened(monkeypatch):
         found.append(open_streams(*args))
         return found[-1]
 
-    monkeypatch.setattr("jaxglobal.search.slots.open_streams", kept)
+    monkeypatch.setattr("jaxglobal.search.many.open_streams", kept)
     return found
 
 
@@ -89,7 +89,7 @@ def test_another_number_of_problems_compiles_nothing(own_bounds, monkeypatch):
 
     search(20)
     monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
-    monkeypatch.setattr("jaxglobal.search.slots.compiled", compiles)
+    monkeypatch.setattr("jaxglobal.search.many_results.compiled", compiles)
     again = search(21)
     assert again.success.all()
     np.testing.assert_allclose(again.x, np.linspace(-1, 1, 21)[:, None] * np.ones(2), atol=1e-3)

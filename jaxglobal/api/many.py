@@ -1,7 +1,4 @@
-"""minimize_many: many problems at once, in shared lanes: what is asked is read here, how it is searched is in slots.py.
-
-Starts that learn have a search of their own beside it, guided.py.
-"""
+"""minimize_many: many problems at once, in shared lanes: what is asked is read here; the search is search/many.py."""
 
 import time
 from collections.abc import Callable
@@ -24,9 +21,9 @@ from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.results import Finished, Results
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
-from jaxglobal.search.constrained_many import Constrained, ConstrainedGuided
-from jaxglobal.search.guided import Guided
-from jaxglobal.search.slots import Run
+from jaxglobal.search.many_constrained import ConstrainedLearning, ConstrainedPlain
+from jaxglobal.search.many_learning import Learning
+from jaxglobal.search.many_plain import Plain
 from jaxglobal.starts import adaptive, designs
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.designs import Starts
@@ -164,13 +161,11 @@ def minimize_many(
     kept = checkpoints.keep(
         checkpoint, lambda: known.identity, problems.args, box, problems.guesses, rules, options, group
     )
-    kinds = (Run, Guided) if under is None else (Constrained, ConstrainedGuided)
+    kinds = (Plain, Learning) if under is None else (ConstrainedPlain, ConstrainedLearning)
     run = kinds[isinstance(sequence, Adaptive)](
         began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str), callback,
-        kept,
+        kept, *([] if under is None else under[1:]),
     )  # fmt: skip
-    if isinstance(run, Constrained) and under is not None:
-        run.subjects = under[1]
     with one_thread():
         try:
             run.search()

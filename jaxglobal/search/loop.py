@@ -1,4 +1,4 @@
-"""The loop of every search of a function: over one problem (one.py) or many (slots.py).
+"""The loop of every search of a function: over one problem (one.py) or many (many.py).
 
 Both take the same steps, and each says what a step is for it: one problem keeps a record of its levels, may change the
 lanes in between, and ends as a whole; many come into slots and leave them, each at an end of its own.

@@ -1,4 +1,4 @@
-"""Many problems under constraints: what their runs do differently from those of slots.py and guided.py.
+"""Many problems under constraints: what their searches do differently from those of many.py.
 
 Problems are compared by rank (feasible.py); what is said of them is measured at the points that are given back, and
 nothing else: no part of a search is believed.
@@ -18,34 +18,37 @@ from jaxglobal.constraints.binding import NEAR_BOUND
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.many_streams import ManyStreams, views
 from jaxglobal.constraints.packing import Sizes, Told
-from jaxglobal.constraints.subjects import ADDED, Subjects
+from jaxglobal.constraints.subjects import ADDED
 from jaxglobal.engine import opening
 from jaxglobal.engine.streams import Streams, thread_pool
 from jaxglobal.engine.sweep import Problems
-from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.implicit import Polished
 from jaxglobal.results import Results
-from jaxglobal.search.guided import Guided
-from jaxglobal.search.limits import STATUSES
-from jaxglobal.search.slots import SURE, Run
+from jaxglobal.search.many import Many
+from jaxglobal.search.many_learning import Learning
+from jaxglobal.search.many_plain import Plain
+from jaxglobal.search.many_results import sure
 from jaxglobal.status import Status
 
 SIGNED = 1e-6  # of the slope: what multipliers that ignore their signs may leave of it, or of a wrong sign
 SETTLED = Status.SAME, Status.COVERED, Status.NO_FINITE_VALUE, Status.NO_FINITE_GRADIENT  # ends by evidence
 
 
-class Constrained(Run):
-    """What both kinds of a run do differently under constraints; the args of its problems begin with those of the rows.
+class Constrained(Many):
+    """What both kinds of starts do differently under constraints; the args of the problems begin with those of rows.
 
     Attributes:
         subjects: the constraints.
     """
 
-    subjects: Subjects
+    def __init__(self, *what: Any):
+        """See `Many`; the constraints come last."""
+        *rest, self.subjects = what
+        super().__init__(*rest)
 
     def search(self) -> None:
-        """See `Run`."""
-        self._least, self._spread = np.zeros((2, len(self._problem), self.subjects.packing.m))
+        """See `Many`."""
+        self._least, self._spread = np.zeros((2, len(self._slots.problem), self.subjects.packing.m))
         began = time.perf_counter()
         self._wait = self.subjects.compile()
         self._compile_time += time.perf_counter() - began
@@ -53,57 +56,45 @@ class Constrained(Run):
 
     def _of_slots(self, slots: np.ndarray) -> np.ndarray:
         """The problems in these slots."""
-        return self._problem[slots]
+        return self._slots.problem[slots]
 
     def _scales(self, slots: np.ndarray) -> Sizes:
         """Of the problems in these slots."""
-        return Sizes(*(part[slots] for part in (self._table[ADDED - 1], self._least, self._spread)))
+        return Sizes(*(part[slots] for part in (self._slots.table[ADDED - 1], self._least, self._spread)))
 
     def _admit(self) -> bool:
-        """See `Run`; measures the scales of those that come in."""
-        first = self._next
+        """See `Many`; measures the scales of those that come in."""
+        first = self._slots.next
         came = super()._admit()
         if came:
-            slots = np.flatnonzero(self._problem >= first)
-            problem = self._problem[slots]
+            slots = np.flatnonzero(self._slots.problem >= first)
+            problem = self._slots.problem[slots]
             sizes = self.subjects.sizes(problem)
-            self._table[ADDED - 1][slots], self._least[slots], self._spread[slots] = sizes
+            self._slots.table[ADDED - 1][slots], self._least[slots], self._spread[slots] = sizes
             self._sampled(problem)
         return came
 
     def _sampled(self, problem: np.ndarray) -> None:
         """Counts the evaluations of the scales of these problems."""
-        self._nfev[problem] += subject.SAMPLE
+        self.incumbents.nfev[problem] += subject.SAMPLE
 
     def _in_slots(self) -> Problems:
-        """See `Run`."""
+        """See `Many`."""
         problems = super()._in_slots()
         return problems._replace(region=lagrangian.inside(problems.region, self.subjects.packing.m))
 
-    def _feasible(self, problem: Any) -> Any:
-        """See `Run`: a rank of no feasible point is no value."""
-        return self._valued(self._f[problem])
-
-    def _valued(self, rank: np.ndarray) -> Any:
-        """The values of feasible points of these ranks, +inf of others."""
-        return np.where(rank < self._above, rank, np.inf)
-
     @property
     def _above(self) -> float:
-        """See `Run`."""
+        """See `Many`."""
         return feasible.above(self.subjects.packing.dtype)
 
-    def _merge(self, ended: Ended, even: np.ndarray) -> None:
-        """See `Run`: minima are feasible."""
-        super()._merge(ended._replace(f=self._valued(ended.f)), even)
-
     def _opened(self, problems: Problems, compiling: Any) -> Streams:
-        """See `Run`."""
+        """See `Many`."""
         m, dtype, n = self.subjects.packing.m, self.subjects.packing.dtype, self._n
         searched, looked = views(self._problems.closed, m, dtype)
-        local: Any = AugmentedLagrangian(self._options.program, m)  # type: ignore[arg-type]
+        local: Any = AugmentedLagrangian(self._local.program, m)  # type: ignore[arg-type]
         needs, pool = self._needs, thread_pool(4)  # XLA compiles side by side
-        unpacked, own = Problems(super()._in_slots().region, problems.args), self._own[3:]
+        unpacked, own = Problems(super()._in_slots().region, problems.args), self._slots.own[3:]
 
         def looks() -> Any:
             with jax.enable_x64(dtype == np.float64):
@@ -112,15 +103,15 @@ class Constrained(Run):
         others = pool.submit(looks) if needs.points else None
         kind = functools.partial(ManyStreams, subjects=self.subjects, in_slots=self._of_slots, scales=self._scales)
         opened = opening.open_streams(
-            searched, local, problems, self._lanes, self._devices, compiling, self._own, False, self._group, self._fit,
-            needs._replace(points=0, pairs=0), kind,
+            searched, local, problems, self._lanes, self._devices, compiling, self._slots.own, False, self._group,
+            self._fit, needs._replace(points=0, pairs=0), kind,
         )  # fmt: skip
         if others is not None:
             opened.looks = others.result()
         return opened
 
     def _compile(self) -> Any:
-        """See `Run`; the programs that finish are compiled beside."""
+        """See `Many`; the programs that finish are compiled beside."""
         streams = super()._compile()
         began = time.perf_counter()
         self._wait()
@@ -130,7 +121,7 @@ class Constrained(Run):
     def results(self) -> Results:
         """What has been found, measured at the points that are given back."""
         every = np.arange(self._problems.count)
-        subjects, x = self.subjects, self._x
+        subjects, x = self.subjects, self.incumbents.x
         sizes = subjects.sizes(every)
         told = subjects.told(every, x, sizes)
         lam, doubtful = self._multipliers(told, x, 1 / sizes.size[:, 0])
@@ -144,17 +135,16 @@ class Constrained(Run):
         structure, problems, rows = self._problems.structure, self._problems, subjects.rows
         found = np.isfinite(told.f)
         g = np.where(found[:, None], told.g * problems.free, np.nan).astype(x.dtype)
-        success = kept & self._begun & np.isin(self._status, [STATUSES.index(s) for s in SURE])
         return dataclasses.replace(
             plain,
             x=structure.unflatten(x),
             fun=np.where(found, told.f, np.nan).astype(x.dtype),
             jac=structure.unflatten(g),
-            success=success,
+            success=kept & sure(self.incumbents),
             status=status,
             singular=told.singular | doubtful,
             touching=told.touching,
-            tied=self._tied & kept,
+            tied=plain.tied & kept,
             violation=told.violation,
             multipliers=rows.structured(lam),
             active=rows.structured(told.active),
@@ -190,10 +180,10 @@ class Constrained(Run):
         return np.where(np.isfinite(lam), lam, 0), doubtful
 
     def _polish(self) -> tuple[Any, Any]:
-        """See `Run`: the ends are polished; what is said of them is measured. The auxiliary outputs at the points."""
-        x = self._x
+        """See `Many`: the ends are polished; what is said of them is measured. The auxiliary outputs at the points."""
+        x = self.incumbents.x
         no = np.zeros(len(x), bool)
-        polished: Any = Polished(x, self._feasible(slice(None)), np.full_like(x, np.nan), no, no)
+        polished: Any = Polished(x, self.incumbents.feasible(), np.full_like(x, np.nan), no, no)
         if not self._problems.has_aux:
             return polished, None
         closed, leaves = self._problems.closed, [*self._problems.leaves, *self._problems.closed.constants]
@@ -202,7 +192,11 @@ class Constrained(Run):
         return polished, jax.device_get(run(jnp.asarray(x), leaves))[0]
 
 
-class ConstrainedGuided(Constrained, Guided):
+class ConstrainedPlain(Constrained, Plain):
+    """Problems with the starts of a design, under constraints."""
+
+
+class ConstrainedLearning(Constrained, Learning):
     """Problems whose starts learn, under constraints."""
 
     def _sampled(self, problem: np.ndarray) -> None:
