@@ -21,9 +21,8 @@ from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.results import Finished, Results
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
-from jaxglobal.search.many_constrained import ConstrainedLearning, ConstrainedPlain
-from jaxglobal.search.many_learning import Learning
-from jaxglobal.search.many_plain import Plain
+from jaxglobal.search.many import Many
+from jaxglobal.search.many_constrained import Constrained
 from jaxglobal.starts import adaptive, designs
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.designs import Starts
@@ -161,11 +160,8 @@ def minimize_many(
     kept = checkpoints.keep(
         checkpoint, lambda: known.identity, problems.args, box, problems.guesses, rules, options, group
     )
-    kinds = (Plain, Learning) if under is None else (ConstrainedPlain, ConstrainedLearning)
-    run = kinds[isinstance(sequence, Adaptive)](
-        began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str), callback,
-        kept, *([] if under is None else under[1:]),
-    )  # fmt: skip
+    what = began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str)
+    run = Many(*what, callback, kept) if under is None else Constrained(*what, callback, kept, under[1])
     with one_thread():
         try:
             run.search()

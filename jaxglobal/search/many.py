@@ -16,7 +16,7 @@ import numpy as np
 from jaxglobal.engine import aside, processes, sweep
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_lanes import HostLanes
-from jaxglobal.engine.opening import SEARCHES, Needs, open_streams
+from jaxglobal.engine.opening import Needs, open_streams
 from jaxglobal.engine.streams import MOST_TICKS, Streams
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.minima import Ended
@@ -24,12 +24,15 @@ from jaxglobal.local.descent import Local
 from jaxglobal.problem.family import Family
 from jaxglobal.result import Level
 from jaxglobal.results import Finished, Results
-from jaxglobal.search import loop, many_results, slots
+from jaxglobal.search import loop, many_results
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import STATUSES, Limits
+from jaxglobal.search.many_learning import Learning
+from jaxglobal.search.many_plain import Plain
 from jaxglobal.search.slots import Slots
+from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import Status
 
@@ -52,68 +55,23 @@ class Many:
         """
         self._callback, self._checkpoint, self._display = callback, kept, shown
         self._devices, self._group, self._fit, self._host = given, group, fit, host
-        self._problems, self._sequence, self._local, self._rules, self._lanes = problems, sequence, search, rules, lanes
+        self._problems, self._local, self._rules, self._lanes = problems, search, rules, lanes
         self._noise = 0.0 if host is None else host.noise
-        self._free, self._n = int(np.sum(problems.free)), problems.structure.n
         self._streams: Any = None  # `lanes.Lanes`, once their programs are compiled
         self._limit: Status | None = None  # that has ended the search of all problems
         of_all = stopping.Rules(max_time=rules.max_time)  # the others are those of each problem
         self._limits = Limits(began, of_all, kept, group)
         self._compile_time = 0.0
         self.incumbents = Incumbents(problems, rules, self._above)
-        self._slots = Slots(problems, self._most_slots)
+        kind = Learning if isinstance(sequence, Adaptive) else Plain
+        self._slots = Slots(problems, kind.MOST)
+        self._starts = kind(problems, self._slots, self.incumbents, sequence, search, rules, self._above, self._noise)
         self._told = np.zeros(problems.count, bool)  # to the callback
-
-    # What differs between starts of a design and starts that learn, ...
-
-    def _begin_level(self, level: int, slots: np.ndarray) -> None:
-        """Makes the level of the problems in these slots one whose starts are to be dealt."""
-        raise NotImplementedError
-
-    def deal(self) -> None:
-        """See `loop.Searches`."""
-        raise NotImplementedError
-
-    @property
-    def _dealt_all(self) -> bool:
-        """Whether no problem in a slot has starts to be dealt."""
-        raise NotImplementedError
-
-    def _collect(self, ended: Ended, cut: bool = False) -> None:
-        """Takes in what has ended, or was cut: local searches, or points only evaluated."""
-        raise NotImplementedError
-
-    def _leave_out(self, slots: np.ndarray | None = None) -> None:
-        """Deals no more starts to these slots, or to none."""
-        raise NotImplementedError
-
-    def _save_starts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Which starts are to be dealt, and what was learnt, as plain lists and arrays."""
-        raise NotImplementedError
-
-    def _load_starts(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """The inverse of `_save_starts`."""
-        raise NotImplementedError
-
-    def _unseen(self) -> np.ndarray:
-        """(P,) What is said about the minima not yet seen of each problem."""
-        raise NotImplementedError
-
-    # ... and from others under constraints.
 
     @property
     def _above(self) -> float:
         """From where on a value is the rank of an infeasible point."""
         return math.inf
-
-    @property
-    def _most_slots(self) -> int:
-        return slots.SLOTS
-
-    @property
-    def _needs(self) -> Needs:
-        """What is asked of the lanes beside local searches."""
-        return SEARCHES
 
     def search(self) -> None:
         """Searches until all problems have stopped, or a limit of all is reached."""
@@ -123,7 +81,7 @@ class Many:
 
     def goes_on(self) -> bool:
         """See `loop.Searches`."""
-        left = self._streams is None or not self._dealt_all or self._slots.next < self._problems.count
+        left = self._streams is None or not self._starts.dealt_all or self._slots.next < self._problems.count
         return self._limit is None and bool(left or self.busy)
 
     def prepare(self) -> Iterator[None]:
@@ -145,7 +103,7 @@ class Many:
         """Takes problems into free slots; whether it did."""
         came = self._slots.admit()
         if len(came):
-            self._begin_level(0, came)
+            self._starts.begin(0, came)
         return len(came) > 0
 
     def _in_slots(self) -> sweep.Problems:
@@ -175,6 +133,15 @@ class Many:
         )  # fmt: skip
 
     @property
+    def _needs(self) -> Needs:
+        """What is asked of the lanes beside local searches."""
+        return self._starts.needs(self._lanes, self._problems.closed.cost, self._devices[0].platform)
+
+    def deal(self) -> None:
+        """See `loop.Searches`."""
+        self._starts.deal(self._streams)
+
+    @property
     def busy(self) -> bool:
         """See `loop.Searches`."""
         return self._streams.busy
@@ -182,7 +149,7 @@ class Many:
     def run(self) -> Ended:
         """See `loop.Searches`."""
         local = self._local.rules(self._problems.structure.dtype, self._rules.target, self._noise)
-        return self._streams.run(local, drain=self._dealt_all, most_ticks=self._most_ticks())
+        return self._streams.run(local, drain=self._starts.dealt_all, most_ticks=self._most_ticks())
 
     def _most_ticks(self) -> int:
         """Ticks in which no problem can exceed its evaluations, or one: its searches take one each in a tick."""
@@ -202,7 +169,7 @@ class Many:
 
     def take(self, ended: Ended) -> None:
         """See `loop.Searches`."""
-        self._collect(minima.join(self._streams.gather(ended)))
+        self._starts.collect(minima.join(self._streams.gather(ended)))
 
     def observe(self) -> None:
         """See `loop.Searches`."""
@@ -224,14 +191,10 @@ class Many:
         stops = np.flatnonzero(status)
         if not len(stops):
             return
-        self._collect(minima.join(self._streams.gather(self._streams.drop(slots[stops]))), cut=True)
-        self._leave_out(slots[stops])
-        self._end(slots[stops], status[stops])
-
-    def _end(self, slots: np.ndarray, status: Any) -> None:
-        """The problems in these slots stop and leave them; status: indices of `STATUSES`."""
-        self.incumbents.status[self._slots.problem[slots]] = status
-        self._slots.problem[slots] = -1
+        dropped = self._streams.gather(self._streams.drop(slots[stops]))
+        self._starts.collect(minima.join(dropped), cut=True)
+        self._starts.leave_out(slots[stops])
+        self._slots.leave(slots[stops], status[stops], found)
 
     def _news(self) -> Finished | None:
         """Which problems have ended since the callback was last told."""
@@ -247,8 +210,8 @@ class Many:
         """See `loop.Searches`: those that a limit has cut. Others end as they are collected, and leave no record."""
         if self._limit is not None:
             if self._streams is not None:
-                self._collect(minima.join(self._streams.gather(self._streams.cut())), cut=True)
-            self._leave_out()
+                self._starts.collect(minima.join(self._streams.gather(self._streams.cut())), cut=True)
+            self._starts.leave_out()
             status = self.incumbents.status
             status[status == 0] = STATUSES.index(self._limit)
         return iter(())
@@ -266,7 +229,7 @@ class Many:
         """Writes the whole state, if there is a checkpoint."""
         if self._checkpoint is None:
             return
-        state, arrays = self._save_starts()
+        state, arrays = self._starts.save()
         arrays |= {"found_problem": self._slots.problem} | self.incumbents.save() | self._streams.save()
         self._checkpoint.write(state | {"next": self._slots.next}, arrays)
 
@@ -279,14 +242,14 @@ class Many:
         self.incumbents.load(arrays)
         self._told = self.incumbents.status > 0
         self._slots.load(arrays["found_problem"], state["next"])
-        self._load_starts(state, arrays)
+        self._starts.load(state, arrays)
         return arrays
 
     def results(self) -> Results:
         """What has been found, to its last digits."""
         polished, aux = self._group.gather(self._polish())[0]
         times = self._group.gather(np.array([self._limits.elapsed, self._compile_time]))[0].tolist()
-        unseen = self._unseen()
+        unseen = self._starts.unseen()
         return many_results.results(self._problems, self.incumbents, polished, aux, self._streams, times, unseen)
 
     def _polish(self) -> tuple[Any, Any]:

@@ -25,8 +25,6 @@ from jaxglobal.engine.sweep import Problems
 from jaxglobal.local.implicit import Polished
 from jaxglobal.results import Results
 from jaxglobal.search.many import Many
-from jaxglobal.search.many_learning import Learning
-from jaxglobal.search.many_plain import Plain
 from jaxglobal.search.many_results import sure
 from jaxglobal.status import Status
 
@@ -35,7 +33,7 @@ SETTLED = Status.SAME, Status.COVERED, Status.NO_FINITE_VALUE, Status.NO_FINITE_
 
 
 class Constrained(Many):
-    """What both kinds of starts do differently under constraints; the args of the problems begin with those of rows.
+    """Problems under constraints; their args begin with bounds and scales of the rows.
 
     Attributes:
         subjects: the constraints.
@@ -71,12 +69,8 @@ class Constrained(Many):
             problem = self._slots.problem[slots]
             sizes = self.subjects.sizes(problem)
             self._slots.table[ADDED - 1][slots], self._least[slots], self._spread[slots] = sizes
-            self._sampled(problem)
+            self._starts.spend(problem, subject.SAMPLE)
         return came
-
-    def _sampled(self, problem: np.ndarray) -> None:
-        """Counts the evaluations of the scales of these problems."""
-        self.incumbents.nfev[problem] += subject.SAMPLE
 
     def _in_slots(self) -> Problems:
         """See `Many`."""
@@ -90,7 +84,7 @@ class Constrained(Many):
 
     def _opened(self, problems: Problems, compiling: Any) -> Streams:
         """See `Many`."""
-        m, dtype, n = self.subjects.packing.m, self.subjects.packing.dtype, self._n
+        m, dtype, n = self.subjects.packing.m, self.subjects.packing.dtype, self._problems.structure.n
         searched, looked = views(self._problems.closed, m, dtype)
         local: Any = AugmentedLagrangian(self._local.program, m)  # type: ignore[arg-type]
         needs, pool = self._needs, thread_pool(4)  # XLA compiles side by side
@@ -190,16 +184,3 @@ class Constrained(Many):
         axes = [0 if differs else None for differs in self._problems.own]
         run = jax.jit(closed.safe(jax.vmap(closed.auxiliary, (0, axes)), jax.default_backend()))
         return polished, jax.device_get(run(jnp.asarray(x), leaves))[0]
-
-
-class ConstrainedPlain(Constrained, Plain):
-    """Problems with the starts of a design, under constraints."""
-
-
-class ConstrainedLearning(Constrained, Learning):
-    """Problems whose starts learn, under constraints."""
-
-    def _sampled(self, problem: np.ndarray) -> None:
-        """See `Constrained`."""
-        self._spent[problem, 0] += subject.SAMPLE
-        super()._sampled(problem)

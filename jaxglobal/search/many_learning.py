@@ -17,11 +17,15 @@ from jaxglobal.engine.opening import Needs
 from jaxglobal.engine.spent import Spent
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended
+from jaxglobal.local.descent import Local
+from jaxglobal.problem.family import Family
 from jaxglobal.problem.objective import Objective
 from jaxglobal.search import dealing, ending
 from jaxglobal.search.checkpoint import pack_many, unpack_many
+from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import STATUSES
-from jaxglobal.search.many import Many
+from jaxglobal.search.slots import Slots
+from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
 TOGETHER = 256  # problems in slots at a time: a step of each takes Python about a millisecond
@@ -78,26 +82,29 @@ class Port(NamedTuple):
         """Searches of many problems do not end at known minima."""
 
 
-class Learning(Many):
-    """Many problems whose starts learn from what was found of each."""
+class Learning:
+    """The starts of many problems, of each those that its own finds have taught; the methods are those of `Plain`."""
 
-    def __init__(self, *what: Any):
-        """See `Many`."""
-        super().__init__(*what)
+    MOST = TOGETHER  # problems in slots
+
+    def __init__(
+        self, problems: Family, slots: Slots, found: Incumbents, sequence: Starts, local: Local, rules: stopping.Rules,
+        above: float, noise: float,
+    ):  # fmt: skip
+        """See `many.Many`."""
+        self._problems, self._slots, self._found, self._rules = problems, slots, found, rules
+        self._of_source: Any = sequence, local, rules, above, noise
         self._turns: list[int] = []  # the slots whose next block is to be dealt
         self._courses: dict[int, Course] = {}  # of the problem in each slot
-        self._spent = np.zeros((self._problems.count, 2), np.int64)  # as the first two of `Spent`
+        self._spent = np.zeros((problems.count, 2), np.int64)  # as the first two of `Spent`
 
-    @property
-    def _most_slots(self) -> int:
-        return min(TOGETHER, super()._most_slots)
+    @staticmethod
+    def needs(lanes: int, cost: float, platform: str) -> Needs:
+        """See `Plain`: values alone."""
+        return Needs(points=looks.width(lanes, cost, platform))
 
-    @property
-    def _needs(self) -> Needs:
-        return Needs(points=looks.width(self._lanes, self._problems.closed.cost, self._devices[0].platform))
-
-    def _begin_level(self, level: int, slots: np.ndarray) -> None:
-        """See `Many`."""
+    def begin(self, level: int, slots: np.ndarray) -> None:
+        """See `Plain`."""
         for slot in slots.tolist():
             problem = int(self._slots.problem[slot])
             if level == 0:
@@ -105,12 +112,12 @@ class Learning(Many):
             course = self._courses[slot]
             course.level, course.dealt, course.allowed = level, 0, course.dealer.size(level)
             if self._rules.max_starts is not None:
-                course.allowed = min(course.allowed, self._rules.max_starts - int(self.incumbents.nstarts[problem]))
+                course.allowed = min(course.allowed, self._rules.max_starts - int(self._found.nstarts[problem]))
             self._turns.append(slot)
 
     @property
-    def _dealt_all(self) -> bool:
-        """See `Many`."""
+    def dealt_all(self) -> bool:
+        """See `Plain`."""
         return not self._turns
 
     def _dealer(self, slot: int) -> dealing.Dealer:
@@ -120,18 +127,18 @@ class Learning(Many):
             problems.structure, lower, upper, problems.free, problems.open, (), False, problems.closed, problems.whole
         )
         guesses = problems.guesses[int(self._slots.problem[slot])]
-        return dealing.dealer(view, guesses, self._sequence, self._local, self._rules, self._above, self._noise)
+        return dealing.dealer(view, guesses, *self._of_source)
 
-    def _save_starts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """See `Many`."""
+    def save(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """See `Plain`; and what was learnt."""
         fields = [field.name for field in dataclasses.fields(Course) if field.name != "dealer"]
         courses = [[slot, {name: getattr(course, name) for name in fields}] for slot, course in self._courses.items()]
         shapes, arrays = pack_many([course.dealer.save() for course in self._courses.values()])
         state = {"tasks": list(self._turns), "courses": courses, "shapes": shapes}
         return state, arrays | {"spent_each": self._spent}
 
-    def _load_starts(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """See `Many`."""
+    def load(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
         self._turns.extend(state["tasks"])
         self._spent = arrays["spent_each"]
         for (slot, fields), learnt in zip(state["courses"], unpack_many(state["shapes"], arrays), strict=True):
@@ -139,35 +146,35 @@ class Learning(Many):
             dealer.load(learnt)
             self._courses[slot] = Course(dealer, **fields)
 
-    def deal(self) -> None:
-        """See `loop.Searches`: the next block of each problem, as far as there is room."""
-        while self._turns and self._streams.room and self._offer(self._turns[0]):
+    def deal(self, lanes: Lanes) -> None:
+        """Hands out the next block of each problem, as far as there is room."""
+        while self._turns and lanes.room and self._offer(self._turns[0], lanes):
             self._turns.pop(0)
 
-    def _offer(self, slot: int) -> bool:
+    def _offer(self, slot: int, lanes: Lanes) -> bool:
         """Deals the next block of a problem; whether it now waits for its ends, or has none left."""
-        course, problem, found = self._courses[slot], int(self._slots.problem[slot]), self.incumbents
+        course, problem, found = self._courses[slot], int(self._slots.problem[slot]), self._found
         nfev, searches = int(found.nfev[problem]), int(found.nstarts[problem])
         if not course.waits:
-            full = bool(found.distinct.full[problem])
-            status = ending.by_evidence(course.dealer, self._rules, nfev, searches, self._free, full)
+            n, full = int(np.sum(self._problems.free)), bool(found.distinct.full[problem])
+            status = ending.by_evidence(course.dealer, self._rules, nfev, searches, n, full)
             if status is not None:
                 self._leave(slot, status)
                 return True
         spent, most = Spent(*map(int, self._spent[problem])), self._rules.max_evals
         left = math.inf if most is None else spent.values_within(most - nfev)
-        port = Port(self._streams, slot, course, spent, left)
+        port = Port(lanes, slot, course, spent, left)
         course.dealt += course.dealer.deal(course.level, course.dealt, course.allowed, port)
         if not course.waits:
             self._end_of_level(slot)
             return True
         return course.dealer.drains(course.dealt, course.allowed)
 
-    def _collect(self, ended: Ended, cut: bool = False) -> None:
-        """See `Many`; problems of which nothing is under way any more are to be dealt their next block."""
+    def collect(self, ended: Ended, cut: bool = False) -> None:
+        """See `Plain`; and values alone. A problem of which nothing is under way any more gets its next block."""
         if not len(ended.f):
             return
-        problem, found = self._slots.problem[ended.problem], self.incumbents
+        problem, found = self._slots.problem[ended.problem], self._found
         values = ended.status == LocalStatus.RUNNING
         np.add.at(self._spent, (problem, values.astype(int)), ended.nfev)
         found.nfev[problem] = self._spent[problem, 0] + (self._spent[problem, 1] + 1) // 2
@@ -194,7 +201,7 @@ class Learning(Many):
 
     def _end_of_level(self, slot: int) -> None:
         """The problem stops, and leaves its slot, or begins the next level."""
-        course, problem, found = self._courses[slot], int(self._slots.problem[slot]), self.incumbents
+        course, problem, found = self._courses[slot], int(self._slots.problem[slot]), self._found
         found.nit[problem] += 1
         course.best.append(float(found.feasible(problem)))
         eps, nfev, full = float(np.finfo(found.x.dtype).eps), int(found.nfev[problem]), bool(found.full(problem))
@@ -204,22 +211,27 @@ class Learning(Many):
             size = course.dealer.size(course.level + 1)
             status = stopping.before_level(self._rules, course.level + 1, int(found.nstarts[problem]), size)
         if status is None:
-            self._begin_level(course.level + 1, np.array([slot]))
+            self.begin(course.level + 1, np.array([slot]))
         else:
             self._leave(slot, status)
 
     def _leave(self, slot: int, status: Status) -> None:
         """The problem stops and leaves its slot."""
-        self._end(np.array([slot]), STATUSES.index(status))
+        self._slots.leave(np.array([slot]), STATUSES.index(status), self._found)
         del self._courses[slot]
 
-    def _leave_out(self, slots: np.ndarray | None = None) -> None:
-        """See `Many`."""
+    def leave_out(self, slots: np.ndarray | None = None) -> None:
+        """See `Plain`."""
         for slot in list(self._courses) if slots is None else slots.tolist():
             self._courses.pop(slot, None)
             if slot in self._turns:
                 self._turns.remove(slot)
 
-    def _unseen(self) -> np.ndarray:
-        """See `Many`; always told."""
-        return np.array([self.incumbents.unseen(problem) for problem in range(self._problems.count)] + [None])[:-1]
+    def spend(self, problem: np.ndarray, nfev: int) -> None:
+        """See `Plain`."""
+        self._spent[problem, 0] += nfev
+        self._found.nfev[problem] += nfev
+
+    def unseen(self) -> np.ndarray:
+        """See `Plain`; always told."""
+        return np.array([self._found.unseen(problem) for problem in range(self._problems.count)] + [None])[:-1]

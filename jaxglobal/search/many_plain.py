@@ -8,34 +8,50 @@ from typing import Any
 
 import numpy as np
 
+from jaxglobal.engine.lanes import Lanes
+from jaxglobal.engine.opening import SEARCHES, Needs
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended
+from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
-from jaxglobal.search import ending
+from jaxglobal.problem.family import Family
+from jaxglobal.search import ending, slots
+from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import STATUSES
-from jaxglobal.search.many import Many
+from jaxglobal.search.slots import Slots
+from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
 
-class Plain(Many):
-    """Many problems whose starts depend on no earlier find."""
+class Plain:
+    """The starts of many problems, which depend on no earlier find."""
 
-    def __init__(self, *what: Any):
-        """See `Many`."""
-        super().__init__(*what)
+    MOST = slots.SLOTS  # problems in slots
+
+    def __init__(
+        self, problems: Family, slots: Slots, found: Incumbents, sequence: Starts, local: Local, rules: stopping.Rules,
+        above: float, noise: float,
+    ):  # fmt: skip
+        """See `many.Many`."""
+        self._problems, self._slots, self._found = problems, slots, found
+        self._sequence, self._local, self._rules = sequence, local, rules
+        self._free, self._guesses = int(np.sum(problems.free)), problems.guesses.shape[1]
         # The tasks: level, the slots of its problems, the starts dealt so far.
         self._tasks: collections.deque[Any] = collections.deque()
-        slots = len(self._slots.problem)
-        self._left = np.zeros(slots, np.int64)  # searches of the level that have not ended, of each slot
-        self._last = np.full((slots, self._rules.alike), np.inf)  # best values after the last levels
+        self._left = np.zeros(len(slots.problem), np.int64)  # searches of the level that have not ended, of each slot
+        self._last = np.full((len(slots.problem), rules.alike), np.inf)  # best values after the last levels
         self._firsts = [0]  # the number of the first start of each level
-        self._guesses = self._problems.guesses.shape[1]
         self._units: dict[int, np.ndarray] = {}
         self._awaited: dict[Any, float] = {}  # evaluations before success, by level and numbers of values
 
+    @staticmethod
+    def needs(lanes: int, cost: float, platform: str) -> Needs:
+        """What is asked of the lanes beside local searches."""
+        return SEARCHES
+
     @property
-    def _dealt_all(self) -> bool:
-        """See `Many`."""
+    def dealt_all(self) -> bool:
+        """Whether no problem in a slot has starts to be dealt."""
         return not self._tasks
 
     def _size(self, level: int) -> int:
@@ -50,16 +66,16 @@ class Plain(Many):
             self._firsts.append(self._firsts[-1] + self._size(len(self._firsts) - 1))
         return self._firsts[level]
 
-    def _begin_level(self, level: int, slots: np.ndarray) -> None:
-        """See `Many`."""
+    def begin(self, level: int, slots: np.ndarray) -> None:
+        """Begins a level of the problems in these slots."""
         if level == 0:
             self._last[slots] = np.inf
         self._left[slots] = self._size(level)
         self._tasks.append([level, slots, 0])
 
-    def deal(self) -> None:
-        """See `loop.Searches`: as many starts of the tasks as fit."""
-        room, parts = self._streams.room, []
+    def deal(self, lanes: Lanes) -> None:
+        """Hands out as many starts of the tasks as fit."""
+        room, parts = lanes.room, []
         while room and self._tasks:
             level, slots, dealt = self._tasks[0]
             size = self._size(level)
@@ -73,7 +89,7 @@ class Plain(Many):
             if dealt + count == len(slots) * size:
                 self._tasks.popleft()
         if parts:
-            self._streams.deal(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+            lanes.deal(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
     def _first_step(self, level: int, count: int) -> np.ndarray:
         spacing = self._sequence.spacing(level, self._sequence.size(level, self._free), self._free)
@@ -82,7 +98,7 @@ class Plain(Many):
     def _place(self, level: int, slot: np.ndarray, start: np.ndarray) -> np.ndarray:
         """The starts of a level of the problems in these slots, (k, n), in the user's coordinates."""
         own = self._guesses if level == 0 else 0
-        unit = np.full((len(start), self._n), 0.5)
+        unit = np.full((len(start), self._problems.structure.n), 0.5)
         unit[:, self._problems.free] = self._unit(level, np.maximum(start - own, 0))
         box = self._slots.box(slot)
         low, high = box[..., 0, :], box[..., 1, :]
@@ -106,11 +122,11 @@ class Plain(Many):
         runs = [(part[0], len(part)) for part in np.split(index, ends)]
         return np.concatenate([self._sequence.points(level, int(i), k, self._free) for i, k in runs])
 
-    def _collect(self, ended: Ended, cut: bool = False) -> None:
-        """See `Many`; problems whose level has ended go on, or stop."""
+    def collect(self, ended: Ended, cut: bool = False) -> None:
+        """Takes in searches that ended, or were cut; problems whose level has ended go on, or stop."""
         if not len(ended.f):
             return
-        slot, found, problem = ended.problem, self.incumbents, self._slots.problem[ended.problem]
+        slot, found, problem = ended.problem, self._found, self._slots.problem[ended.problem]
         counts = np.bincount(slot, minlength=len(self._left))
         self._left -= counts
         np.add.at(found.nfev, problem, ended.nfev)
@@ -127,7 +143,7 @@ class Plain(Many):
 
     def _end_level(self, level: int, slots: np.ndarray) -> None:
         """Problems whose level has ended stop, and leave their slots, or begin the next."""
-        problem, found = self._slots.problem[slots], self.incumbents
+        problem, found = self._slots.problem[slots], self._found
         found.nit[problem] += 1
         best, nfev, full = found.feasible(problem), found.nfev[problem], found.full(problem)
         finite = np.isfinite(best)
@@ -151,9 +167,9 @@ class Plain(Many):
         if self._rules.target is not None:
             status[found.f[problem] <= self._rules.target] = STATUSES.index(Status.TARGET)
         stops = status > 0
-        self._end(slots[stops], status[stops])
+        self._slots.leave(slots[stops], status[stops], found)
         if not np.all(stops):
-            self._begin_level(level + 1, slots[~stops])
+            self.begin(level + 1, slots[~stops])
 
     def _least_evaluations(self, level: int, slots: np.ndarray) -> np.ndarray:
         """(k,) See `ending.least_evaluations`; of the problems in these slots, after a level."""
@@ -167,8 +183,8 @@ class Plain(Many):
                 self._awaited[level, count.tobytes()] = ending.least_evaluations(tried)
         return np.array([self._awaited[level, count.tobytes()] for count in counts])
 
-    def _leave_out(self, slots: np.ndarray | None = None) -> None:
-        """See `Many`; of these slots, one may be in the middle of being dealt its level."""
+    def leave_out(self, slots: np.ndarray | None = None) -> None:
+        """Deals no more starts to these slots, of which one may be in the middle of its level, or to none."""
         if slots is None:
             self._tasks.clear()
         if slots is None or not self._tasks:
@@ -180,19 +196,23 @@ class Plain(Many):
             if self._tasks[0][2] == len(waiting) * size:
                 self._tasks.popleft()
 
-    def _unseen(self) -> np.ndarray:
-        """See `Many`; if asked, as it takes Python some time."""
+    def spend(self, problem: np.ndarray, nfev: int) -> None:
+        """Counts so many evaluations of each of these problems."""
+        self._found.nfev[problem] += nfev
+
+    def unseen(self) -> np.ndarray:
+        """(P,) What is said about the minima not yet seen of each problem; if asked, as it takes Python some time."""
         told = np.full(self._problems.count, None)
         if self._rules.unseen is not None:
-            told[:] = [self.incumbents.unseen(problem) for problem in range(len(told))]
+            told[:] = [self._found.unseen(problem) for problem in range(len(told))]
         return told
 
-    def _save_starts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """See `Many`."""
+    def save(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Which starts are to be dealt, as plain lists and arrays."""
         tasks = [[level, slots.tolist(), dealt] for level, slots, dealt in self._tasks]
         return {"tasks": tasks}, {"found_left": self._left, "found_last": self._last}
 
-    def _load_starts(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """See `Many`."""
+    def load(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
         self._tasks.extend([level, np.array(slots), dealt] for level, slots, dealt in state["tasks"])
         self._left, self._last = arrays["found_left"], arrays["found_last"]

@@ -10,6 +10,7 @@ import numpy as np
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.region import Region, within
+from jaxglobal.search.incumbents import Incumbents
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args
@@ -56,6 +57,11 @@ class Slots:
         self.problem[slots] = np.arange(first, first + count)
         self.next += count
         return slots
+
+    def leave(self, slots: np.ndarray, status: Any, found: Incumbents) -> None:
+        """The problems in these slots stop and leave them. status: indices of `limits.STATUSES`."""
+        found.status[self.problem[slots]] = status
+        self.problem[slots] = -1
 
     def _fill(self, slots: np.ndarray, problems: Any) -> None:
         """Puts the args and bounds of these problems into the slots."""
