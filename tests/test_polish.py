@@ -15,7 +15,7 @@ from jaxglobal.local import polish
 from jaxglobal.problem import objective, programs
 from jaxglobal.problem.jumps import may_jump
 from jaxglobal.problem.region import Region
-from jaxglobal.search import found
+from jaxglobal.search import incumbent
 
 FLOAT32 = jg.Box(np.full(2, -3, np.float32), np.full(2, 3.5, np.float32))
 
@@ -144,14 +144,14 @@ def test_another_value_alone_is_not_believed():
     problem, _ = objective.check(lambda x: jnp.sum(x), [(0, 1)] * 2, (), None, False, False)
     x = np.array([[0.1, 0.1], [0.5, 0.5], [0.9, 0.9]])
     ended = minima.Ended(x, np.array([1.0, 2.0, 3.0]), *np.array([[0, 1, 2], [1, 1, 1], [9, 9, 9], [0, 0, 0]]))
-    news = found.news(ended, np.ones(3, bool), found.nothing(problem), problem, 0.0)
-    before = found.collect(found.nothing(problem), news)
+    news = incumbent.news(ended, np.ones(3, bool), incumbent.nothing(problem), problem, 0.0)
+    before = incumbent.collect(incumbent.nothing(problem), news)
     alone = {0.1: 5.0, 0.5: 2.0, 0.9: np.nan}
-    told = found.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
+    told = incumbent.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
     assert told.f == 2 and told.x[0] == 0.5 and told.start == 1
     assert sorted(told.archive.f) == [2, 5]
     alone = {0.1: 1.0, 0.5: 2.0, 0.9: 3.0}
-    same = found.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
+    same = incumbent.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
     assert same is before
 
 

@@ -9,16 +9,16 @@ from jaxglobal.engine import sweep
 from jaxglobal.engine.width import Width
 from jaxglobal.evidence import stopping
 from jaxglobal.result import Calls, Level, Result, message
-from jaxglobal.search import found
-from jaxglobal.search.dealing import MOST_STARTS, Dealer
-from jaxglobal.search.found import Found
+from jaxglobal.search import incumbent
+from jaxglobal.search.incumbent import Incumbent
+from jaxglobal.search.sources import MOST_STARTS, Source
 from jaxglobal.search.state import State, Underway
 from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 
 
-def record(state: State, level: Underway, dealer: Dealer, nfev: int) -> Level:
+def record(state: State, level: Underway, source: Source, nfev: int) -> Level:
     """The level that has just ended, after so many evaluations of the whole search."""
-    size, following = (dealer.size(index) for index in (level.index, level.index + 1))
+    size, following = (source.size(index) for index in (level.index, level.index + 1))
     return Level(
         index=level.index,
         x=state.problem.structure.point(state.found.x),
@@ -27,15 +27,15 @@ def record(state: State, level: Underway, dealer: Dealer, nfev: int) -> Level:
         nfev=nfev - level.nfev,
         time=level.seconds,
         next_time=level.seconds * (min(following, MOST_STARTS) / max(level.done, 1)),
-        spacing=dealer.spacing(level.index, level.done),
+        spacing=source.spacing(level.index, level.done),
         complete=level.done >= size and not level.counts[LocalStatus.CUT],
         statuses={LocalStatus(i): int(c) for i, c in enumerate(level.counts) if c},
     )
 
 
 def result(
-    state: State, best: Found, gradient: np.ndarray, has_aux: bool, dealer: Dealer, width: Width, calls: Calls | None,
-    elapsed: float,
+    state: State, best: Incumbent, gradient: np.ndarray, has_aux: bool, source: Source, width: Width,
+    calls: Calls | None, elapsed: float,
 ) -> Result:  # fmt: skip
     """What has been found after so many seconds.
 
@@ -56,15 +56,15 @@ def result(
         aux=sweep.auxiliary(problem, best.x) if has_aux else None,
         success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
         status=status,
-        message=_message(state, status, dealer, width.spent.nfev, calls),
+        message=_message(state, status, source, width.spent.nfev, calls),
         nit=len(state.levels),
         nfev=spent.nfev,
         njev=spent.nfev,
         calls=calls,
         nstarts=best.searches,
         levels=list(state.levels),
-        minima=found.distinct_minima(best, problem, rules.fatol, rules.frtol),
-        unseen=found.unseen(best, problem, rules),
+        minima=incumbent.distinct_minima(best, problem, rules.fatol, rules.frtol),
+        unseen=incumbent.unseen(best, problem, rules),
         lane_efficiency=spent.efficiency,
         time=elapsed,
         compile_time=width.compile_time,
@@ -73,14 +73,14 @@ def result(
     return told if state.subject is None else binding.told(told, state.subject, best.x, problem.structure)
 
 
-def _message(state: State, status: Status, dealer: Dealer, nfev: int, calls: Calls | None) -> str:
+def _message(state: State, status: Status, source: Source, nfev: int, calls: Calls | None) -> str:
     """Why the search ended; where that was by its evidence, what this is."""
     if status is not Status.SAME:
         return message(status, calls)
     words = f"the best value was the same in {state.rules.alike} levels in a row"
     if state.rules.same is not None:
         return words
-    evidence, tried = dealer.told, dealer.tried
+    evidence, tried = source.told, source.tried
     if tried.pure and tried.all:
         return f"each of the {tried.all:,} points of whole numbers was evaluated"
     if evidence is not None:

@@ -7,32 +7,32 @@ from collections.abc import Sequence
 from jaxglobal.evidence import stopping
 from jaxglobal.problem import lattice
 from jaxglobal.result import Unseen
-from jaxglobal.search.dealing import MOST_STARTS, Dealer
+from jaxglobal.search.sources import MOST_STARTS, Source
 from jaxglobal.status import Status
 
 
-def by_evidence(dealer: Dealer, rules: stopping.Rules, nfev: int, searches: int, n: int, full: bool) -> Status | None:
+def by_evidence(source: Source, rules: stopping.Rules, nfev: int, searches: int, n: int, full: bool) -> Status | None:
     """Whether the evidence ends the search of n variables; asks for a last look where that alone is missing.
 
     nfev, searches: so far. full: whether more minima were found than are kept, so that `unseen` cannot be told.
     """
     counted = rules.unseen is not None and not full  # so that the share not yet seen decides
-    evidence = dealer.evidence(nfev) if rules.same is None and not counted else None
+    evidence = source.evidence(nfev) if rules.same is None and not counted else None
     if evidence is None:
         return None
     left = MOST_STARTS if rules.max_starts is None else rules.max_starts - searches
-    tried = dealer.tried
+    tried = source.tried
     if tried.pure and tried.all and math.isfinite(evidence.f):
         return Status.SAME
-    if tried.pure and dealer.sweep(left):  # no evidence is as good as all of them
+    if tried.pure and source.sweep(left):  # no evidence is as good as all of them
         return None
     if not stopping.convincing(evidence, nfev, n, tried.pure, tried.many, tried.seen is not None):
         return Status.NOISE if stopping.scattered(evidence, nfev) else None
     if evidence.looked:
         return Status.SAME if rules.unseen is None else Status.FULL
-    if dealer.sweep(left):
+    if source.sweep(left):
         return None
-    dealer.look(stopping.last_look(nfev), left)
+    source.look(stopping.last_look(nfev), left)
     return None
 
 
@@ -44,7 +44,7 @@ def least_evaluations(tried: lattice.Tried) -> float:
 
 
 def after_level(
-    rules: stopping.Rules, best: Sequence[float], eps: float, nfev: int, dealer: Dealer, seen: Unseen | None,
+    rules: stopping.Rules, best: Sequence[float], eps: float, nfev: int, source: Source, seen: Unseen | None,
     full: bool, dear: bool = False,
 ) -> Status | None:  # fmt: skip
     """Whether the search ends after a level, by its best values, one a level, after so many evaluations.
@@ -54,8 +54,8 @@ def after_level(
     """
     full = full and rules.unseen is not None
     told = dataclasses.replace(rules, unseen=None) if full else rules
-    ended = stopping.after_level(told, best, eps, math.inf if dear else nfev, dealer.learns)
-    if ended is Status.SAME and rules.same is None and nfev < least_evaluations(dealer.tried):
+    ended = stopping.after_level(told, best, eps, math.inf if dear else nfev, source.learns)
+    if ended is Status.SAME and rules.same is None and nfev < least_evaluations(source.tried):
         ended = None
     ended = ended or stopping.covered(told, seen)
     return Status.FULL if full and ended is Status.SAME else ended

@@ -10,7 +10,7 @@ import numpy as np
 from jaxglobal.engine import processes, sweep
 from jaxglobal.engine.width import Width
 from jaxglobal.local import polish
-from jaxglobal.search import found
+from jaxglobal.search import incumbent
 from jaxglobal.search.limits import Limits
 from jaxglobal.search.state import State
 from jaxglobal.status import Status
@@ -31,8 +31,9 @@ def last_digits(
     if state.status in POLISHED and math.isfinite(state.found.f):
         _polish(state, width, precise, limits, checkpoint, group)
     if state.problem.closed.jumps and state.status in AT_REST:
-        told = found.confirmed(state.found, before, functools.partial(sweep.single, state.problem), state.rules.fatol)
-        state.found = found.read(group.gather(told)[0])
+        value = functools.partial(sweep.single, state.problem)
+        told = incumbent.confirmed(state.found, before, value, state.rules.fatol)
+        state.found = incumbent.read(group.gather(told)[0])
 
 
 def _polish(state: State, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone) -> None:
@@ -56,8 +57,8 @@ def _polish(state: State, width: Width, precise: Any, limits: Limits, checkpoint
         began = time.perf_counter()
         precisely = precise.evaluator(width.most, spend)
         width.compile_time += time.perf_counter() - began
-    mine, g = found.polished(state.found, state.problem, rules, at_own_precision, precisely, count)
+    mine, g = incumbent.polished(state.found, state.problem, rules, at_own_precision, precisely, count)
     # Its rounding is that of the devices, and whether time was left for float64 is the clock's: process 0 decides.
     told, g = group.gather((mine, np.zeros(0) if g is None else g))[0]
-    state.found = found.read(told)
+    state.found = incumbent.read(told)
     state.gradient = (state.found.x, g) if len(g) else None

@@ -8,7 +8,7 @@ import numpy as np
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.result import Level, Result
 from jaxglobal.search import answer, loop
-from jaxglobal.search.found import Found
+from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.one import One
 
 
@@ -78,9 +78,9 @@ class Levels(Iterator[Level]):
         known = looked is not None and np.array_equal(looked[0], best.x)
         return self._answer(best, looked[1] if looked and known else np.full_like(best.x, np.nan), False)
 
-    def _answer(self, best: Found, gradient: np.ndarray, has_aux: bool) -> Result:
+    def _answer(self, best: Incumbent, gradient: np.ndarray, has_aux: bool) -> Result:
         """What has been found, with the gradient at the best point."""
         one, state = self._one, self._one.state
         calls = state.calls if one.streams is None else one.streams.calls
         elapsed = one.limits.elapsed if state.seconds is None else state.seconds
-        return answer.result(state, best, gradient, has_aux, one.dealer, one.width, calls, elapsed)
+        return answer.result(state, best, gradient, has_aux, one.source, one.width, calls, elapsed)

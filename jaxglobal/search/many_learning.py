@@ -20,7 +20,7 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Local
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.objective import Objective
-from jaxglobal.search import dealing, ending
+from jaxglobal.search import ending, sources
 from jaxglobal.search.checkpoint import pack_many, unpack_many
 from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import STATUSES
@@ -32,11 +32,11 @@ TOGETHER = 256  # problems in slots at a time: a step of each takes Python about
 
 
 @dataclasses.dataclass
-class Course:
+class Standing:
     """Where the search of a problem stands.
 
     Attributes:
-        dealer: of its starts.
+        source: of its starts.
         best: its best value after each level.
         level: the one under way.
         dealt: starts of it so far.
@@ -44,7 +44,7 @@ class Course:
         waits: points and searches that are under way.
     """
 
-    dealer: dealing.Dealer
+    source: sources.Source
     best: list[float] = dataclasses.field(default_factory=list)
     level: int = 0
     dealt: int = 0
@@ -53,11 +53,11 @@ class Course:
 
 
 class Port(NamedTuple):
-    """The streams, as the dealer of one problem sees them."""
+    """The streams, as the source of one problem sees them."""
 
     streams: Lanes
     slot: int
-    course: Course
+    standing: Standing
     spent: Spent
     left: float
     """Values alone that may still be asked for."""
@@ -69,13 +69,13 @@ class Port(NamedTuple):
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray) -> None:
         """See `Lanes.deal`."""
-        self.course.waits += len(starts)
+        self.standing.waits += len(starts)
         self.streams.deal(starts, first_step, number, self.slot)
 
     def look(self, points: np.ndarray, number: np.ndarray) -> None:
         """See `Lanes.look`; a limit leaves out the last of them."""
         count = int(min(len(points), self.left))
-        self.course.waits += count
+        self.standing.waits += count
         self.streams.look(points[:count], number[:count], self.slot)
 
     def know(self, known: Any) -> None:
@@ -95,7 +95,7 @@ class Learning:
         self._problems, self._slots, self._found, self._rules = problems, slots, found, rules
         self._of_source: Any = sequence, local, rules, above, noise
         self._turns: list[int] = []  # the slots whose next block is to be dealt
-        self._courses: dict[int, Course] = {}  # of the problem in each slot
+        self._standings: dict[int, Standing] = {}  # of the problem in each slot
         self._spent = np.zeros((problems.count, 2), np.int64)  # as the first two of `Spent`
 
     @staticmethod
@@ -108,11 +108,11 @@ class Learning:
         for slot in slots.tolist():
             problem = int(self._slots.problem[slot])
             if level == 0:
-                self._courses[slot] = Course(self._dealer(slot))
-            course = self._courses[slot]
-            course.level, course.dealt, course.allowed = level, 0, course.dealer.size(level)
+                self._standings[slot] = Standing(self._source(slot))
+            standing = self._standings[slot]
+            standing.level, standing.dealt, standing.allowed = level, 0, standing.source.size(level)
             if self._rules.max_starts is not None:
-                course.allowed = min(course.allowed, self._rules.max_starts - int(self._found.nstarts[problem]))
+                standing.allowed = min(standing.allowed, self._rules.max_starts - int(self._found.nstarts[problem]))
             self._turns.append(slot)
 
     @property
@@ -120,21 +120,23 @@ class Learning:
         """See `Plain`."""
         return not self._turns
 
-    def _dealer(self, slot: int) -> dealing.Dealer:
-        """The dealer of the problem in a slot, before its first start."""
+    def _source(self, slot: int) -> sources.Source:
+        """The source of the problem in a slot, before its first start."""
         problems, (lower, upper) = self._problems, self._slots.box(slot)
         view = Objective(
             problems.structure, lower, upper, problems.free, problems.open, (), False, problems.closed, problems.whole
         )
         guesses = problems.guesses[int(self._slots.problem[slot])]
-        return dealing.dealer(view, guesses, *self._of_source)
+        return sources.source_of(view, guesses, *self._of_source)
 
     def save(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """See `Plain`; and what was learnt."""
-        fields = [field.name for field in dataclasses.fields(Course) if field.name != "dealer"]
-        courses = [[slot, {name: getattr(course, name) for name in fields}] for slot, course in self._courses.items()]
-        shapes, arrays = pack_many([course.dealer.save() for course in self._courses.values()])
-        state = {"tasks": list(self._turns), "courses": courses, "shapes": shapes}
+        fields = [field.name for field in dataclasses.fields(Standing) if field.name != "source"]
+        standings = [
+            [slot, {name: getattr(standing, name) for name in fields}] for slot, standing in self._standings.items()
+        ]
+        shapes, arrays = pack_many([standing.source.save() for standing in self._standings.values()])
+        state = {"tasks": list(self._turns), "courses": standings, "shapes": shapes}
         return state, arrays | {"spent_each": self._spent}
 
     def load(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -142,9 +144,9 @@ class Learning:
         self._turns.extend(state["tasks"])
         self._spent = arrays["spent_each"]
         for (slot, fields), learnt in zip(state["courses"], unpack_many(state["shapes"], arrays), strict=True):
-            dealer = self._dealer(slot)
-            dealer.load(learnt)
-            self._courses[slot] = Course(dealer, **fields)
+            source = self._source(slot)
+            source.load(learnt)
+            self._standings[slot] = Standing(source, **fields)
 
     def deal(self, lanes: Lanes) -> None:
         """Hands out the next block of each problem, as far as there is room."""
@@ -153,22 +155,22 @@ class Learning:
 
     def _offer(self, slot: int, lanes: Lanes) -> bool:
         """Deals the next block of a problem; whether it now waits for its ends, or has none left."""
-        course, problem, found = self._courses[slot], int(self._slots.problem[slot]), self._found
+        standing, problem, found = self._standings[slot], int(self._slots.problem[slot]), self._found
         nfev, searches = int(found.nfev[problem]), int(found.nstarts[problem])
-        if not course.waits:
+        if not standing.waits:
             n, full = int(np.sum(self._problems.free)), bool(found.distinct.full[problem])
-            status = ending.by_evidence(course.dealer, self._rules, nfev, searches, n, full)
+            status = ending.by_evidence(standing.source, self._rules, nfev, searches, n, full)
             if status is not None:
                 self._leave(slot, status)
                 return True
         spent, most = Spent(*map(int, self._spent[problem])), self._rules.max_evals
         left = math.inf if most is None else spent.values_within(most - nfev)
-        port = Port(lanes, slot, course, spent, left)
-        course.dealt += course.dealer.deal(course.level, course.dealt, course.allowed, port)
-        if not course.waits:
+        port = Port(lanes, slot, standing, spent, left)
+        standing.dealt += standing.source.deal(standing.level, standing.dealt, standing.allowed, port)
+        if not standing.waits:
             self._end_of_level(slot)
             return True
-        return course.dealer.drains(course.dealt, course.allowed)
+        return standing.source.drains(standing.dealt, standing.allowed)
 
     def collect(self, ended: Ended, cut: bool = False) -> None:
         """See `Plain`; and values alone. A problem of which nothing is under way any more gets its next block."""
@@ -191,39 +193,39 @@ class Learning:
         order = np.argsort(ended.problem, kind="stable")
         slots, first = np.unique(ended.problem[order], return_index=True)
         for slot, rows in zip(slots.tolist(), np.split(order, first[1:]), strict=True):
-            course = self._courses[slot]
-            mine = course.dealer.take(course.level, Ended(*(field[rows] for field in ended)))
+            standing = self._standings[slot]
+            mine = standing.source.take(standing.level, Ended(*(field[rows] for field in ended)))
             even[rows] = False if mine is None else mine
-            course.waits -= len(rows)
-            if not course.waits and slot not in self._turns:
+            standing.waits -= len(rows)
+            if not standing.waits and slot not in self._turns:
                 self._turns.append(slot)
         return even
 
     def _end_of_level(self, slot: int) -> None:
         """The problem stops, and leaves its slot, or begins the next level."""
-        course, problem, found = self._courses[slot], int(self._slots.problem[slot]), self._found
+        standing, problem, found = self._standings[slot], int(self._slots.problem[slot]), self._found
         found.nit[problem] += 1
-        course.best.append(float(found.feasible(problem)))
+        standing.best.append(float(found.feasible(problem)))
         eps, nfev, full = float(np.finfo(found.x.dtype).eps), int(found.nfev[problem]), bool(found.full(problem))
         seen = None if self._rules.unseen is None else found.unseen(problem)
-        status = ending.after_level(self._rules, course.best, eps, nfev, course.dealer, seen, full)
+        status = ending.after_level(self._rules, standing.best, eps, nfev, standing.source, seen, full)
         if status is None:
-            size = course.dealer.size(course.level + 1)
-            status = stopping.before_level(self._rules, course.level + 1, int(found.nstarts[problem]), size)
+            size = standing.source.size(standing.level + 1)
+            status = stopping.before_level(self._rules, standing.level + 1, int(found.nstarts[problem]), size)
         if status is None:
-            self.begin(course.level + 1, np.array([slot]))
+            self.begin(standing.level + 1, np.array([slot]))
         else:
             self._leave(slot, status)
 
     def _leave(self, slot: int, status: Status) -> None:
         """The problem stops and leaves its slot."""
         self._slots.leave(np.array([slot]), STATUSES.index(status), self._found)
-        del self._courses[slot]
+        del self._standings[slot]
 
     def leave_out(self, slots: np.ndarray | None = None) -> None:
         """See `Plain`."""
-        for slot in list(self._courses) if slots is None else slots.tolist():
-            self._courses.pop(slot, None)
+        for slot in list(self._standings) if slots is None else slots.tolist():
+            self._standings.pop(slot, None)
             if slot in self._turns:
                 self._turns.remove(slot)
 

@@ -23,8 +23,8 @@ from jaxglobal.engine.width import Width
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended, join
 from jaxglobal.result import Level
-from jaxglobal.search import answer, dealing, ending, finish, found
-from jaxglobal.search.found import Found
+from jaxglobal.search import answer, ending, finish, incumbent, sources
+from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.limits import PAUSES, Limits
 from jaxglobal.search.state import State, Underway
 from jaxglobal.status import LocalStatus, Status
@@ -36,7 +36,7 @@ class One:
     Attributes:
         state: what is known of it.
         width: the lanes.
-        dealer: of its starts.
+        source: of its starts.
         limits: from outside.
         checkpoint: where the state is kept, if it is.
         paused: whether the checkpoint goes on with searches that have been cut since.
@@ -60,18 +60,18 @@ class One:
         self._problem, self._rules, self._search = problem, rules, search
         self._callback, self.display = callback, shown
         above = math.inf if subject is None else feasible.above(subject.dtype)
-        self.dealer = dealing.dealer(problem, guesses, sequence, search, rules, above, noise)
-        self.state = State(problem, rules, subject, found.nothing(problem))
+        self.source = sources.source_of(problem, guesses, sequence, search, rules, above, noise)
+        self.state = State(problem, rules, subject, incumbent.nothing(problem))
         self._dealt_all = False  # and all have ended
         self.paused = False
-        self._before: tuple[Found, dict[str, np.ndarray]] | None = None  # the level began, to begin it anew
+        self._before: tuple[Incumbent, dict[str, np.ndarray]] | None = None  # the level began, to begin it anew
         self._load()
 
     def goes_on(self) -> bool:
         """See `loop.Searches`; level 0 begins whatever the limits."""
         state, index = self.state, len(self.state.levels)
         if state.status is Status.RUNNING and index and state.level is None:
-            status = stopping.before_level(self._rules, index, state.found.searches, self.dealer.size(index))
+            status = stopping.before_level(self._rules, index, state.found.searches, self.source.size(index))
             state.status = status or (self._limit() if self.streams else Status.RUNNING)
         return state.status is Status.RUNNING
 
@@ -83,16 +83,16 @@ class One:
         if state.status is not Status.RUNNING:
             return
         free, found, nfev = int(np.sum(self._problem.free)), state.found, self.width.spent.nfev
-        evidence = ending.by_evidence(self.dealer, self._rules, nfev, found.searches, free, found.full)
+        evidence = ending.by_evidence(self.source, self._rules, nfev, found.searches, free, found.full)
         state.status = evidence or Status.RUNNING
-        if evidence is None and self.dealer.learns and not self.busy:  # between two rounds, which no clock divides
-            yield from self.width.change(self.dealer.together(len(state.levels)), nfev, self._stands)
+        if evidence is None and self.source.learns and not self.busy:  # between two rounds, which no clock divides
+            yield from self.width.change(self.source.together(len(state.levels)), nfev, self._stands)
 
     def _begin_level(self) -> Iterator[None]:
         """Begins a level, or the rest of one that a checkpoint has, once its programs are compiled."""
         state, kept, index = self.state, self.state.level, len(self.state.levels)
-        together = self.dealer.together(index)
-        self._before = (state.found, self.dealer.save()) if kept is None else None
+        together = self.source.together(index)
+        self._before = (state.found, self.source.save()) if kept is None else None
         nfev = self.width.spent.nfev if kept is None else kept.nfev
         yield from self.width.ready(together, nfev, self._waits)
         if self.streams is None:  # it was to end meanwhile
@@ -100,7 +100,7 @@ class One:
         level = state.level = kept or Underway(index, 0, 0, np.zeros(len(LocalStatus), np.int64), nfev)
         if kept is None:  # else the streams are those of the checkpoint
             yield from self.width.change(together, nfev, self._stands)
-        size, before = self.dealer.size(index), state.found.searches - level.done
+        size, before = self.source.size(index), state.found.searches - level.done
         self._allowed = size if self._rules.max_starts is None else min(size, self._rules.max_starts - before)
         self._level_began = time.perf_counter() - level.seconds
         self.display.begin(index, self._allowed)
@@ -126,7 +126,7 @@ class One:
     def deal(self) -> None:
         """See `loop.Searches`."""
         level = self.state.under_way
-        level.dealt += self.dealer.deal(level.index, level.dealt, self._allowed, self.streams)
+        level.dealt += self.source.deal(level.index, level.dealt, self._allowed, self.streams)
         self._dealt_all = not self.busy
 
     @property
@@ -138,23 +138,23 @@ class One:
         """See `loop.Searches`."""
         rules = self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
         left = None if self._rules.max_evals is None else self._rules.max_evals - self.streams.spent.nfev
-        return self.streams.run(rules, self.dealer.drains(self.state.under_way.dealt, self._allowed), left)
+        return self.streams.run(rules, self.source.drains(self.state.under_way.dealt, self._allowed), left)
 
     def take(self, ended: Ended) -> None:
         """See `loop.Searches`: local searches of all processes, which it counts, or points only evaluated."""
         state, level = self.state, self.state.under_way
-        learns = self.dealer.learns  # from all searches, which processes have to tell each other whole
+        learns = self.source.learns  # from all searches, which processes have to tell each other whole
         if learns:
             ended = join(self.streams.gather(ended))
-        even = self.dealer.take(level.index, ended)
+        even = self.source.take(level.index, ended)
         if even is None:
-            state.found = found.improve(state.found, ended)
+            state.found = incumbent.improve(state.found, ended)
             return
-        news = found.news(ended, even, state.found, self._problem, self._rules.fatol)
+        news = incumbent.news(ended, even, state.found, self._problem, self._rules.fatol)
         for told in [news] if learns else self.streams.gather(news):
             level.counts += told.statuses
             level.done += int(np.sum(told.statuses))
-            state.found = found.collect(state.found, told)
+            state.found = incumbent.collect(state.found, told)
 
     def observe(self) -> None:
         """See `loop.Searches`."""
@@ -179,7 +179,7 @@ class One:
             self.take(self.streams.cut())
         seconds = np.array(time.perf_counter() - self._level_began)
         level.seconds = float(self._group.gather(seconds)[0])
-        record = answer.record(state, level, self.dealer, self.streams.spent.nfev)
+        record = answer.record(state, level, self.source, self.streams.spent.nfev)
         state.level = None
         state.levels.append(record)
         self.display.end(record)
@@ -197,8 +197,8 @@ class One:
         state, rules, problem = self.state, self._rules, self._problem
         best = [level.fun if math.isfinite(level.fun) else math.inf for level in state.levels]
         eps, nfev, dear = float(np.finfo(problem.structure.dtype).eps), self.streams.spent.nfev, not self.streams.exact
-        seen = None if rules.unseen is None else found.unseen(state.found, problem, rules)
-        status = ending.after_level(rules, best, eps, nfev, self.dealer, seen, state.found.full, dear)
+        seen = None if rules.unseen is None else incumbent.unseen(state.found, problem, rules)
+        status = ending.after_level(rules, best, eps, nfev, self.source, seen, state.found.full, dear)
         none = status is Status.NO_FINITE_VALUE or not (np.any(problem.free) or math.isfinite(best[-1]))
         return Status.INFEASIBLE if none and self._subject is not None else status
 
@@ -208,7 +208,7 @@ class One:
             raise error
         self.width.halve()
         self.state.found, dealt = self._before
-        self.dealer.load(dealt)
+        self.source.load(dealt)
         self.state.level = None
 
     def end(self) -> None:
@@ -218,7 +218,7 @@ class One:
         state, pauses = self.state, self.state.status in PAUSES
         if not pauses:
             nfev = self.width.spent.nfev - (state.levels[-1].nfev if state.levels else 0)  # where its last level began
-            for _ in self.width.ready(self.dealer.together(max(len(state.levels) - 1, 0)), nfev, lambda: True):
+            for _ in self.width.ready(self.source.together(max(len(state.levels) - 1, 0)), nfev, lambda: True):
                 pass
         exact = self.streams is not None and self.streams.exact
         if exact and self._subject is None:  # under constraints, ends are polished
@@ -250,7 +250,7 @@ class One:
             return
         state, arrays = self.state.packed(self.streams.calls)
         width = {"lanes": self.width.most, "short": self.width.short}
-        self.checkpoint.write(state | width, arrays | self.dealer.save() | self.width.save())
+        self.checkpoint.write(state | width, arrays | self.source.save() | self.width.save())
 
     def _load(self) -> None:
         """Goes on from the checkpoint, if there is one; if that search had ended, so has this one."""
@@ -262,7 +262,7 @@ class One:
         state.unpack(kept, arrays)
         self.width.most, self.width.short = kept["lanes"], kept["short"]
         self.width.load(arrays, goes_on=state.status is Status.RUNNING)
-        self.dealer.load(arrays)
+        self.source.load(arrays)
         if state.status is not Status.RUNNING:
             state.seconds = self.limits.elapsed
             if self._subject is not None:  # of which streams are told else
@@ -284,7 +284,7 @@ class One:
         return self.width.streams
 
     @property
-    def best(self) -> Found:
+    def best(self) -> Incumbent:
         """What has been found, and where points are told one by one, the best of them."""
         told, known = None if self.streams is None else self.streams.best, self.state.found
         if told is not None and told[0] < known.f:

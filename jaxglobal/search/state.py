@@ -13,7 +13,7 @@ from jaxglobal.history import History
 from jaxglobal.problem.objective import Objective
 from jaxglobal.result import Calls, Level
 from jaxglobal.search import checkpoint as checkpoints
-from jaxglobal.search.found import Found
+from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.limits import PAUSES
 from jaxglobal.status import Status
 
@@ -55,7 +55,7 @@ class State:
     problem: Objective
     rules: stopping.Rules
     subject: Subject | None
-    found: Found
+    found: Incumbent
     levels: list[Level] = dataclasses.field(default_factory=list)
     level: Underway | None = None
     status: Status = Status.RUNNING

@@ -25,7 +25,7 @@ from jaxglobal.status import LocalStatus
 MOST_STARTS = 10**100  # where no limit was given
 
 
-class Dealer:
+class Source:
     """Deals starts that depend on no earlier find.
 
     Attributes:
@@ -123,7 +123,7 @@ class Dealer:
         self.number = int(arrays["number"])
 
 
-class GuidedDealer(Dealer):
+class LearningSource(Source):
     """Deals the blocks of a guide (guide.py), each when the one before has ended; level 0 as it comes."""
 
     learns = True
@@ -133,7 +133,7 @@ class GuidedDealer(Dealer):
         above: float = math.inf,
         noise: float = 0.0,
     ):  # fmt: skip
-        """See `Dealer`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value."""
+        """See `Source`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value."""
         super().__init__(problem, guesses, sequence, search)
         eps = float(np.finfo(problem.structure.dtype).eps)
         self._guide = guide.Guide(sequence, self.free, eps, rules, problem.values, above, noise)
@@ -142,7 +142,7 @@ class GuidedDealer(Dealer):
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
 
     def size(self, level: int) -> int:
-        """See `Dealer`; of the levels up to the one after the one under way."""
+        """See `Source`; of the levels up to the one after the one under way."""
         if level == 0:
             return super().size(level)
         if self._guide.level == 0:
@@ -151,19 +151,19 @@ class GuidedDealer(Dealer):
         return self._guide.size(level)
 
     def together(self, level: int) -> float:
-        """See `Dealer`."""
+        """See `Source`."""
         size = self.size(level)
         return guide.round_size(size) if level else size
 
     def spacing(self, level: int, done: int) -> float:
-        """See `Dealer`."""
+        """See `Source`."""
         if level == 0:
             return super().spacing(level, done)
         cover, share = self._guide.sequence.cover, min(done / self.size(level), 1.0)
         return cover.spacing(level, int(share * cover.size(level, self.free)), self.free)
 
     def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
-        """See `Dealer`; counts the starts of local searches alone."""
+        """See `Source`; counts the starts of local searches alone."""
         if level == 0:
             return super().deal(level, dealt, allowed, streams)
         if self._guide.level != level:
@@ -194,7 +194,7 @@ class GuidedDealer(Dealer):
         return super().drains(dealt, allowed) if self._block is None else self._sent == len(self._block.x)
 
     def take(self, level: int, ended: Ended) -> np.ndarray | None:
-        """See `Dealer`; even starts are those at random points of the cells of the cover."""
+        """See `Source`; even starts are those at random points of the cells of the cover."""
         if len(ended.f):
             self._ended.append(ended)
         if level == 0:
@@ -209,25 +209,25 @@ class GuidedDealer(Dealer):
         return even
 
     def evidence(self, nfev: int) -> stopping.Evidence | None:
-        """See `Dealer`; told between two rounds."""
+        """See `Source`; told between two rounds."""
         return self._guide.evidence(nfev) if self._block is None and self._guide.level else None
 
     @property
     def told(self) -> stopping.Evidence | None:
-        """See `Dealer`."""
+        """See `Source`."""
         return self._guide.course.evidence
 
     def look(self, points: int, searches: int) -> None:
-        """See `Dealer`."""
+        """See `Source`."""
         self._guide.look(points, min(searches, lastlook.SEARCHES))
 
     def sweep(self, searches: int) -> bool:
-        """See `Dealer`."""
+        """See `Source`."""
         return self._guide.sweep(searches)
 
     @property
     def tried(self) -> lattice.Tried:
-        """See `Dealer`."""
+        """See `Source`."""
         return self._guide.tried
 
     def _known(self) -> Known:
@@ -255,13 +255,13 @@ class GuidedDealer(Dealer):
         return x, ended.f[order].astype(np.float64), ended.nfev[order], sure[order]
 
     def save(self) -> dict[str, np.ndarray]:
-        """See `Dealer`."""
+        """See `Source`."""
         ended = {} if not self._ended else {f"ended_{k}": v for k, v in join(self._ended)._asdict().items()}
         block = {"block": np.array([self._block is not None, self._sent])}
         return super().save() | ended | block | self._guide.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
-        """See `Dealer`."""
+        """See `Source`."""
         super().load(arrays)
         self._ended = []
         if "ended_x" in arrays:
@@ -271,11 +271,11 @@ class GuidedDealer(Dealer):
         self._block = self._guide.block() if under_way else None
 
 
-def dealer(
+def source_of(
     problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules,
     above: float = math.inf, noise: float = 0.0,
-) -> Dealer:  # fmt: skip
-    """The dealer for a sequence; see `GuidedDealer`."""
+) -> Source:  # fmt: skip
+    """The source for a sequence; see `LearningSource`."""
     if isinstance(sequence, adaptive.Adaptive) and np.any(problem.free):
-        return GuidedDealer(problem, guesses, sequence, search, rules, above, noise)
-    return Dealer(problem, guesses, sequence, search)
+        return LearningSource(problem, guesses, sequence, search, rules, above, noise)
+    return Source(problem, guesses, sequence, search)

@@ -1,4 +1,4 @@
-"""What the local searches have found so far: the best point, and the archive of minima."""
+"""What the local searches of a problem have found so far: the incumbent, which is the best point, and the minima."""
 
 import dataclasses
 import math
@@ -20,8 +20,8 @@ CHECKED = 64  # minima whose values are looked at alone, at most
 ROUNDING = 64  # eps of a value: a larger difference between two programs is none of rounding
 
 
-class Found(NamedTuple):
-    """A value, never changed in place: a level that has to be searched again begins from the old one."""
+class Incumbent(NamedTuple):
+    """What was found, never changed in place: a level that has to be searched again begins from the old one."""
 
     f: float
     """The best value; +inf where none was finite."""
@@ -41,11 +41,11 @@ class Found(NamedTuple):
     """Whether the archive has been full, and may have had no room for a minimum."""
 
 
-def nothing(problem: Objective) -> Found:
+def nothing(problem: Objective) -> Incumbent:
     """Before the first search: no value, at the centre of the box."""
     n, dtype = problem.structure.n, problem.structure.dtype
     centre = problem.lower + (problem.upper - problem.lower) / 2
-    return Found(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype), 0, False)
+    return Incumbent(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype), 0, False)
 
 
 class News(NamedTuple):
@@ -67,13 +67,13 @@ class News(NamedTuple):
     """Their distinct minima, but for those of which the search knows enough better ones."""
 
 
-def read(told: Found) -> Found:
+def read(told: Incumbent) -> Incumbent:
     """What a process told of what it found, its numbers as arrays."""
     f, start, x, status, searches, archive, even, full = told
-    return Found(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive, int(even), bool(full))
+    return Incumbent(float(f), int(start), x, LocalStatus(int(status)), int(searches), archive, int(even), bool(full))
 
 
-def news(ended: minima.Ended, even: np.ndarray, before: Found, problem: Objective, fatol: float) -> News:
+def news(ended: minima.Ended, even: np.ndarray, before: Incumbent, problem: Objective, fatol: float) -> News:
     """What these searches found, beside what had been found before.
 
     even: (k,) whether the start of each is one of those that are spread evenly over the box.
@@ -93,7 +93,7 @@ def news(ended: minima.Ended, even: np.ndarray, before: Found, problem: Objectiv
     return News(f, np.asarray(start), x, np.asarray(status), statuses, evenly, archive)
 
 
-def near(ended: minima.Ended, before: Found, fatol: float) -> np.ndarray | slice:
+def near(ended: minima.Ended, before: Incumbent, fatol: float) -> np.ndarray | slice:
     """Those that do not end above all minima of a full archive."""
     values, kept = before.archive.value, np.isfinite(ended.f)
     if len(values) < minima.kept(len(before.x)):
@@ -102,7 +102,7 @@ def near(ended: minima.Ended, before: Found, fatol: float) -> np.ndarray | slice
     return kept
 
 
-def collect(found: Found, news: News) -> Found:
+def collect(found: Incumbent, news: News) -> Incumbent:
     """What has been found with this. Does not depend on the order in which it comes."""
     both = zip(found.archive, news.archive, strict=True)
     archive = minima.combine(minima.Archive(*(np.concatenate(pair) for pair in both)))
@@ -112,7 +112,7 @@ def collect(found: Found, news: News) -> Found:
     return found._replace(searches=searches, archive=archive, even=found.even + int(news.even), full=full)
 
 
-def improve(found: Found, ended: minima.Ended) -> Found:
+def improve(found: Incumbent, ended: minima.Ended) -> Incumbent:
     """What has been found once these points have been evaluated too: none of them is the end of a search."""
     if not len(ended.f):
         return found
@@ -120,21 +120,22 @@ def improve(found: Found, ended: minima.Ended) -> Found:
     return better(found, float(best.f[0]), int(best.start[0]), best.x[0].copy(), LocalStatus.RUNNING)
 
 
-def better(found: Found, f: float, start: int, x: np.ndarray, status: LocalStatus) -> Found:
+def better(found: Incumbent, f: float, start: int, x: np.ndarray, status: LocalStatus) -> Incumbent:
     """The same with this point as the best, if it is."""
     if (f, start) < (found.f, found.start):
         return found._replace(f=f, start=start, x=x, status=status)
     return found
 
 
-def count_of_best(found: Found) -> int:
+def count_of_best(found: Incumbent) -> int:
     """The searches that are known to have ended at the best point."""
     return int(found.status is not LocalStatus.RUNNING)
 
 
 def polished(
-    found: Found, problem: Objective, rules: stopping.Rules, evaluate: Evaluate, precisely: Evaluate | None, count: int
-) -> tuple[Found, np.ndarray | None]:
+    found: Incumbent, problem: Objective, rules: stopping.Rules, evaluate: Evaluate, precisely: Evaluate | None,
+    count: int,
+) -> tuple[Incumbent, np.ndarray | None]:  # fmt: skip
     """The same with the best few minima to their last digits, where that raises no value, and the gradient at the best.
 
     evaluate: values and gradients in the dtype of the search; precisely: those in float64, if there are any; see
@@ -183,7 +184,7 @@ def polished(
     return found, gradients.get(start)
 
 
-def confirmed(found: Found, before: Found, value: Callable[[np.ndarray], float], fatol: float) -> Found:
+def confirmed(found: Incumbent, before: Incumbent, value: Callable[[np.ndarray], float], fatol: float) -> Incumbent:
     """What was found, its best minima with the values that one point alone has there, value(x).
 
     At a jump many points at once may lie on the other side of it, as programs round differently. If that is so of the
@@ -193,7 +194,7 @@ def confirmed(found: Found, before: Found, value: Callable[[np.ndarray], float],
     return alone if alone.f == found.f else checked(before, value, fatol)
 
 
-def checked(found: Found, value: Callable[[np.ndarray], float], fatol: float) -> Found:
+def checked(found: Incumbent, value: Callable[[np.ndarray], float], fatol: float) -> Incumbent:
     """The same, the best minima with the values that they have alone where these differ by more than rounding."""
     archive = _with_best(found, found.archive, fatol)
     f, eps = archive.f.copy(), float(np.finfo(found.x.dtype).eps)
@@ -209,21 +210,21 @@ def checked(found: Found, value: Callable[[np.ndarray], float], fatol: float) ->
     return found._replace(**there, status=LocalStatus(int(archive.status[best])), archive=kept)
 
 
-def _with_best(found: Found, archive: minima.Archive, fatol: float) -> minima.Archive:
+def _with_best(found: Incumbent, archive: minima.Archive, fatol: float) -> minima.Archive:
     """The archive, and the best point before it where it is not in there."""
     if len(archive.f) and np.min(archive.f) == found.f:
         return archive
     return minima.Archive(*map(np.concatenate, zip(of_best(found, fatol), archive, strict=True)))
 
 
-def of_best(found: Found, fatol: float) -> minima.Archive:
+def of_best(found: Incumbent, fatol: float) -> minima.Archive:
     """The best point as an archive of its own."""
     f = np.array([found.f], found.x.dtype)
     whole = (np.array([number], np.int64) for number in (found.start, found.status, count_of_best(found), 0))
     return minima.Archive(minima.lattice_value(f, fatol), np.zeros(1, np.uint64), found.x[None], f, *whole)
 
 
-def unseen(found: Found, problem: Objective, rules: stopping.Rules) -> Unseen | None:
+def unseen(found: Incumbent, problem: Objective, rules: stopping.Rules) -> Unseen | None:
     """What the minima say about those not yet seen; None where there are more than are kept, or no even start."""
     if not found.even or found.full:
         return None
@@ -232,7 +233,7 @@ def unseen(found: Found, problem: Objective, rules: stopping.Rules) -> Unseen | 
     return estimate(merged.even[hit], found.even, int(np.sum(~hit)))
 
 
-def distinct_minima(found: Found, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:
+def distinct_minima(found: Incumbent, problem: Objective, fatol: float, frtol: float) -> list[Minimum]:
     """The distinct minima, best first."""
     point = problem.structure.point
     merged = minima.merge(found.archive, problem.lower, problem.upper - problem.lower, fatol, frtol)
