@@ -8,8 +8,8 @@ from checks import check_counts, check_minimum
 import jaxglobal as jg
 from jaxglobal.engine import looks
 from jaxglobal.engine.spent import Spent
-from jaxglobal.starts import adaptive, cmaes, course, hops
-from jaxglobal.starts import guide as guides
+from jaxglobal.starts import adaptive, cmaes, hops, state
+from jaxglobal.starts.rounds import Rounds
 
 BOX = [(-4.2, 5.0)] * 2
 
@@ -149,12 +149,12 @@ def test_the_evolution_strategy_follows_a_long_ellipsoid(n):
 
 
 def test_in_float32_a_minimum_enters_the_pool_once():
-    guide = guides.Guide(jg.Adaptive(jg.Sobol()), 2, float(np.finfo(np.float32).eps))
+    rounds = Rounds(jg.Adaptive(jg.Sobol()), 2, float(np.finfo(np.float32).eps))
     rng, sure = np.random.default_rng(0), np.ones(20, bool)
-    guide.add(0.3 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)  # the ends of searches in one basin
-    assert len(guide.course.pool.f) == 1
-    guide.add(0.7 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)
-    assert len(guide.course.pool.f) == 2
+    rounds.add(0.3 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)  # the ends of searches in one basin
+    assert len(rounds.state.pool.f) == 1
+    rounds.add(0.7 + 1e-5 * rng.random((20, 2)), 3 + 1e-6 * rng.random(20), sure)
+    assert len(rounds.state.pool.f) == 2
 
 
 def test_variables_that_act_alone_are_searched_alone():
@@ -218,20 +218,20 @@ def test_of_several_processes_each_looks_at_its_share():
 def course_of(f, cover=8, cells=2, hopped=2, **fields):
     """A round, in it f: of `cover` points in `cells` cells, of four for each hop, and of exchanges."""
     n, whole = 2, np.zeros(hopped, np.int64)
-    guide = guides.Guide(jg.Adaptive(jg.Sobol()), n)
+    rounds = Rounds(jg.Adaptive(jg.Sobol()), n)
     x = np.random.default_rng(0).random((len(f), n))
     fields = {"pool": hops.enter(hops.empty(n), np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))} | fields
     split = cover + hops.CANDIDATES * hopped
     axis = np.zeros(len(f) - split, np.int64)
-    guide.course = guide.course._replace(
+    rounds.state = rounds.state._replace(
         candidates=x[:split], values=f[:split], x=x[split:],
         covered=np.array(cover), cells=np.array(cells), kind=whole, axis=axis, bin=whole,
-        first_step=np.full(cells + hopped, 0.1), step=np.array(course.EXCHANGE), **fields,
+        first_step=np.full(cells + hopped, 0.1), step=np.array(state.EXCHANGE), **fields,
     )  # fmt: skip
-    guide.take(x[split:], f[split:], np.ones(len(axis)), np.ones(len(axis), bool))
-    assert len(guide.course.x) == len(guide.course.first_step) == cells + hopped  # the round keeps its size
-    assert int(guide.course.cells) + len(guide.course.kind) <= cells + hopped
-    return x, guide.course
+    rounds.take(x[split:], f[split:], np.ones(len(axis)), np.ones(len(axis), bool))
+    assert len(rounds.state.x) == len(rounds.state.first_step) == cells + hopped  # the round keeps its size
+    assert int(rounds.state.cells) + len(rounds.state.kind) <= cells + hopped
+    return x, rounds.state
 
 
 def searched(course, *points):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.starts import chains, course
-from jaxglobal.starts import guide as guides
+from jaxglobal.starts import candidates, chains, state
+from jaxglobal.starts.rounds import Rounds
 
 CELL = 1 / 16
 
@@ -76,66 +76,66 @@ def test_points_without_a_value_end_a_chain_in_the_end():
 
 
 def blocks(levels, n=4, seed=0, saved=False):
-    """The guide before each of its blocks, and the block; a local search here ends in the middle of a cell.
+    """The rounds before each of their blocks, and the block; a local search here ends in the middle of a cell.
 
-    saved: whether another guide goes on from each block with what the first has saved.
+    saved: whether others go on from each block with what the first have saved.
     """
-    guide = guides.Guide(jg.Adaptive(jg.Sobol(seed=seed), seed), n)
-    guide.add(np.full((1, n), 0.5), two_funnels(np.full((1, n), 0.5)), np.ones(1, bool))
+    rounds = Rounds(jg.Adaptive(jg.Sobol(seed=seed), seed), n)
+    rounds.add(np.full((1, n), 0.5), two_funnels(np.full((1, n), 0.5)), np.ones(1, bool))
     for level in range(1, levels + 1):
-        guide.enter(level, 0)
-        done, size = 0, guide.size(level)
-        while (block := guide.next(done, size - done, nfev=0)) is not None:
-            yield guide, block
+        rounds.enter(level, 0)
+        done, size = 0, rounds.size(level)
+        while (block := rounds.next(done, size - done, nfev=0)) is not None:
+            yield rounds, block
             if saved:
-                arrays, guide = guide.save(), guides.Guide(guide.sequence, n)
-                guide.load(arrays)
+                arrays, rounds = rounds.save(), Rounds(rounds.sequence, n)
+                rounds.load(arrays)
             nfev = np.full(len(block.x), 20)
-            guide.take(bottom(block.x), two_funnels(block.x), nfev, np.ones(len(block.x), bool))
+            rounds.take(bottom(block.x), two_funnels(block.x), nfev, np.ones(len(block.x), bool))
             done += len(block.x) if block.searched else 0
 
 
 def test_chains_have_their_share_of_the_hops_while_the_pool_stands_still():
     called = 0
-    for guide, block in blocks(levels=8):
+    for rounds, block in blocks(levels=8):
         if not block.searched:
             continue
-        course = guide.course
+        course = rounds.state
         links, hopped = len(course.chain), len(course.x) - int(course.cells)
-        if course.idle <= chains.patience(4) * (1 if called else guides.STILL):
+        if course.idle <= chains.patience(4) * (1 if called else candidates.STILL):
             assert links == 0
         else:  # what values have shown to be good takes the places of hops of the pool
-            assert links == int(guides.CHAINED * hopped)
+            assert links == int(candidates.CHAINED * hopped)
         called += links
     assert called
 
 
 def test_what_is_saved_between_any_two_blocks_goes_on_with_its_chains():
     chained, steps = 0, set()
-    for (guide, block), (_, other) in zip(blocks(levels=8), blocks(levels=8, saved=True), strict=True):
+    for (rounds, block), (_, other) in zip(blocks(levels=8), blocks(levels=8, saved=True), strict=True):
         assert np.array_equal(block.x, other.x) and np.array_equal(block.first_step, other.first_step)
-        chained += len(guide.course.chain)
-        steps.add(int(guide.course.step))
-    assert chained and course.SCAN in steps
+        chained += len(rounds.state.chain)
+        steps.add(int(rounds.state.step))
+    assert chained and state.SCAN in steps
 
 
 def test_a_cover_that_costs_more_has_fewer_searches_while_chains_hop():
     n = 2
-    for cost, expected in ((1, 16), (7, 8), (1000, guides.AT_RANDOM)):
-        guide = guides.Guide(jg.Adaptive(jg.Sobol()), n)
-        guide.add(np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))
-        idle = np.asarray(guides.STILL * chains.patience(n) + 1)
-        guide.course = guide.course._replace(idle=idle, spent=np.array([[1, cost], [1, 1]]), level=np.array(9))
-        guide.course = guide.course._replace(size=np.asarray(64 * guides.ROUNDS))
-        guide.next(0, 1000, nfev=0)
-        assert guide.course.cells == expected
+    for cost, expected in ((1, 16), (7, 8), (1000, candidates.AT_RANDOM)):
+        rounds = Rounds(jg.Adaptive(jg.Sobol()), n)
+        rounds.add(np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))
+        idle = np.asarray(candidates.STILL * chains.patience(n) + 1)
+        rounds.state = rounds.state._replace(idle=idle, spent=np.array([[1, cost], [1, 1]]), level=np.array(9))
+        rounds.state = rounds.state._replace(size=np.asarray(64 * candidates.ROUNDS))
+        rounds.next(0, 1000, nfev=0)
+        assert rounds.state.cells == expected
 
 
 @pytest.mark.slow
 def test_a_narrow_funnel_beside_a_wide_one_is_found(monkeypatch):
     found = []
-    for share in (0, guides.CHAINED):
-        monkeypatch.setattr(guides, "CHAINED", share)
+    for share in (0, candidates.CHAINED):
+        monkeypatch.setattr(candidates, "CHAINED", share)
         runs = [blocks(levels=10, n=10, seed=seed) for seed in range(24)]
-        found.append(sum(any(guide.course.pool.f[0] == -0.1 for guide, _ in run) for run in runs))  # the narrow bottom
+        found.append(sum(any(rounds.state.pool.f[0] == -0.1 for rounds, _ in run) for run in runs))  # the narrow bottom
     assert found[1] >= found[0] + 4

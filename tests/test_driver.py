@@ -19,7 +19,7 @@ from jaxglobal.engine import devices, streams
 from jaxglobal.engine.stream import Stream
 from jaxglobal.engine.streams import Streams
 from jaxglobal.problem import programs
-from jaxglobal.starts.guide import LARGEST_ROUND
+from jaxglobal.starts.candidates import LARGEST_ROUND
 from jaxglobal.status import LocalStatus
 
 BOX = [(-4.0, 5.12)] * 2

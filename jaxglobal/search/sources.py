@@ -16,10 +16,12 @@ from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
 from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.region import within
-from jaxglobal.starts import adaptive, guide, lastlook
-from jaxglobal.starts.course import Block
+from jaxglobal.starts import adaptive, lastlook
+from jaxglobal.starts.candidates import round_size
 from jaxglobal.starts.designs import Starts
 from jaxglobal.starts.hops import POOL
+from jaxglobal.starts.rounds import Rounds
+from jaxglobal.starts.state import Block
 from jaxglobal.status import LocalStatus
 
 MOST_STARTS = 10**100  # where no limit was given
@@ -124,7 +126,7 @@ class Source:
 
 
 class LearningSource(Source):
-    """Deals the blocks of a guide (guide.py), each when the one before has ended; level 0 as it comes."""
+    """Deals the blocks of rounds (rounds.py), each when the one before has ended; level 0 as it comes."""
 
     learns = True
 
@@ -136,7 +138,7 @@ class LearningSource(Source):
         """See `Source`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value."""
         super().__init__(problem, guesses, sequence, search)
         eps = float(np.finfo(problem.structure.dtype).eps)
-        self._guide = guide.Guide(sequence, self.free, eps, rules, problem.values, above, noise)
+        self._rounds = Rounds(sequence, self.free, eps, rules, problem.values, above, noise)
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
@@ -145,35 +147,35 @@ class LearningSource(Source):
         """See `Source`; of the levels up to the one after the one under way."""
         if level == 0:
             return super().size(level)
-        if self._guide.level == 0:
+        if self._rounds.level == 0:
             x, f, _, sure = self._results()
-            self._guide.add(x, f, sure)
-        return self._guide.size(level)
+            self._rounds.add(x, f, sure)
+        return self._rounds.size(level)
 
     def together(self, level: int) -> float:
         """See `Source`."""
         size = self.size(level)
-        return guide.round_size(size) if level else size
+        return round_size(size) if level else size
 
     def spacing(self, level: int, done: int) -> float:
         """See `Source`."""
         if level == 0:
             return super().spacing(level, done)
-        cover, share = self._guide.sequence.cover, min(done / self.size(level), 1.0)
+        cover, share = self._rounds.sequence.cover, min(done / self.size(level), 1.0)
         return cover.spacing(level, int(share * cover.size(level, self.free)), self.free)
 
     def deal(self, level: int, dealt: int, allowed: int, streams: Any) -> int:
         """See `Source`; counts the starts of local searches alone."""
         if level == 0:
             return super().deal(level, dealt, allowed, streams)
-        if self._guide.level != level:
-            self._guide.enter(level, streams.spent.nfev)
+        if self._rounds.level != level:
+            self._rounds.enter(level, streams.spent.nfev)
         if self._block is None:
-            self._block, self._sent = self._guide.next(dealt, allowed - dealt, streams.spent.nfev), 0
+            self._block, self._sent = self._rounds.next(dealt, allowed - dealt, streams.spent.nfev), 0
             if self._block is None:
                 return 0
         x, first_step, searched = self._block
-        if searched and self._guide.sequence.stop:
+        if searched and self._rounds.sequence.stop:
             streams.know(self._known())
         left = len(x) - self._sent
         count = min(streams.room, left) if searched else left
@@ -187,7 +189,7 @@ class LearningSource(Source):
             streams.look(points, number)
             return 0
         streams.deal(points, np.clip(first_step[part], self.search.step(0.0), self.search.step(1.0)), number)
-        return 0 if self._guide.looking else count  # those of a last look stand for no points of the cover
+        return 0 if self._rounds.looking else count  # those of a last look stand for no points of the cover
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt; at level 0, which has none, the level."""
@@ -202,37 +204,37 @@ class LearningSource(Source):
             return super().take(level, ended)
         if self._block is None:
             raise RuntimeError("a search has ended though no block of starts is under way.")
-        even = self._guide.random(ended.start - (self.number - self._sent)) if self._block.searched else None
+        even = self._rounds.random(ended.start - (self.number - self._sent)) if self._block.searched else None
         if sum(len(part.f) for part in self._ended) == len(self._block.x):
-            self._guide.take(*self._results())
+            self._rounds.take(*self._results())
             self._block = None
         return even
 
     def evidence(self, nfev: int) -> stopping.Evidence | None:
         """See `Source`; told between two rounds."""
-        return self._guide.evidence(nfev) if self._block is None and self._guide.level else None
+        return self._rounds.evidence(nfev) if self._block is None and self._rounds.level else None
 
     @property
     def told(self) -> stopping.Evidence | None:
         """See `Source`."""
-        return self._guide.course.evidence
+        return self._rounds.state.evidence
 
     def look(self, points: int, searches: int) -> None:
         """See `Source`."""
-        self._guide.look(points, min(searches, lastlook.SEARCHES))
+        self._rounds.look(points, min(searches, lastlook.SEARCHES))
 
     def sweep(self, searches: int) -> bool:
         """See `Source`."""
-        return self._guide.sweep(searches)
+        return self._rounds.sweep(searches)
 
     @property
     def tried(self) -> lattice.Tried:
         """See `Source`."""
-        return self._guide.tried
+        return self._rounds.tried
 
     def _known(self) -> Known:
         """The minima at which the searches of the block may end."""
-        x, f = self._guide.known()
+        x, f = self._rounds.known()
         lower, width = self.problem.lower, self.problem.upper - self.problem.lower
         whole = np.zeros((len(x), len(lower)))
         whole[:, self.problem.free] = x
@@ -240,7 +242,7 @@ class LearningSource(Source):
         return basins.known(np.clip(lower + width * whole, region.lower, region.upper), f, lower, width)
 
     def _results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What has ended, in the order of the starts, as `guide.Guide.take` takes it."""
+        """What has ended, in the order of the starts, as `Rounds.take` takes it."""
         if not self._ended:
             return np.zeros((0, self.free)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool)
         ended = join(self._ended)
@@ -258,7 +260,7 @@ class LearningSource(Source):
         """See `Source`."""
         ended = {} if not self._ended else {f"ended_{k}": v for k, v in join(self._ended)._asdict().items()}
         block = {"block": np.array([self._block is not None, self._sent])}
-        return super().save() | ended | block | self._guide.save()
+        return super().save() | ended | block | self._rounds.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Source`."""
@@ -266,9 +268,9 @@ class LearningSource(Source):
         self._ended = []
         if "ended_x" in arrays:
             self._ended = [Ended(*(arrays[f"ended_{name}"] for name in Ended._fields))]
-        self._guide.load(arrays)
+        self._rounds.load(arrays)
         under_way, self._sent = arrays["block"].tolist()
-        self._block = self._guide.block() if under_way else None
+        self._block = self._rounds.block() if under_way else None
 
 
 def source_of(

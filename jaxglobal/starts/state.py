@@ -26,7 +26,7 @@ class Block(NamedTuple):
     """Whether a local search begins at each; else they are evaluated only."""
 
 
-class Course(NamedTuple):
+class State(NamedTuple):
     """Where the search stands: everything that decides its next starts. All leaves are arrays."""
 
     pool: Pool
@@ -88,11 +88,11 @@ class Course(NamedTuple):
     """() How far values of candidates lie above the best, in the median; infinite until that is known."""
 
 
-def begin(n: int) -> Course:
+def begin(n: int) -> State:
     """Before the first level."""
     zero, none, whole = np.zeros((), np.int64), np.zeros((0, n)), np.zeros(0, np.int64)
     nobody = cmaes.begin(np.full(n, 0.5), 0)
-    return Course(
+    return State(
         hops.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
         none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
         np.zeros(0), np.zeros((), bool), stopping.no_evidence(), zero, zero, np.full((), np.inf),

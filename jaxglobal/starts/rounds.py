@@ -1,0 +1,261 @@
+"""Blocks of starts of every level, one after another, each made from what is known when it begins; see adaptive.py."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.evidence import stopping
+from jaxglobal.evidence.stopping import Evidence
+from jaxglobal.problem import lattice
+from jaxglobal.starts import chains, cmaes, hops, lastlook
+from jaxglobal.starts.adaptive import Adaptive
+from jaxglobal.starts.candidates import COVER_STEP, Candidates, at_random, lowest_of
+from jaxglobal.starts.hops import Pool
+from jaxglobal.starts.state import EVOLVE_NEXT, EXCHANGE, LOOK, SCAN, SCREEN, SEARCH, Block, State, begin
+
+MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
+DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
+EVOLVE_FROM = 100  # evaluations a variable from which on the evolution strategy takes part
+EVOLVE = 1 / 2  # its share of the evaluations, at most
+EVOLVE_WHOLLY = 20  # variables up to which it has that share; beyond, it falls: a distribution adapts in n^2 samples
+FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
+GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
+SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
+ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
+
+
+class Rounds:
+    """Gives the blocks of every level from 1 on, one after another, and learns from each before the next."""
+
+    def __init__(
+        self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None, values: Any = 0,
+        above: float = math.inf, noise: float = 0.0,
+    ):  # fmt: skip
+        """n: free variables. eps: rounding of the values. rules: which values are the same. values: see `lattice`.
+
+        above: see `stopping.learn`. noise: the error of a value.
+        """
+        self._above, self._noise = above, noise
+        self._values = np.broadcast_to(values, n)
+        self.tried = lattice.Tried(self._values)
+        self.sequence, self.n, self.state = sequence, n, begin(n)
+        self._rules, self._eps = rules or stopping.Rules(), eps
+        self._same = max(hops.SAME_VALUE, ROUNDING * eps)
+        self._candidates = Candidates(sequence, n, self.tried, self._values)
+
+    def save(self) -> dict[str, np.ndarray]:
+        """The state as arrays."""
+        size = np.array(str(self.state.size))  # a text, as it may have more than 64 bits
+        state = self.state._replace(size=size)
+        arrays = {f"course{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
+        return arrays if self.tried.seen is None else arrays | {"tried": self.tried.seen}
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """The inverse of `save`."""
+        treedef = jax.tree.structure(self.state)
+        state = jax.tree.unflatten(treedef, [arrays[f"course{k}"] for k in range(treedef.num_leaves)])
+        self.state = state._replace(size=np.asarray(int(str(state.size))))
+        if self.tried.seen is not None:
+            self.tried.seen = arrays["tried"].copy()
+
+    @property
+    def level(self) -> int:
+        """The level under way."""
+        return int(self.state.level)
+
+    def add(self, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> None:
+        """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
+        pool = hops.enter(self.state.pool, x, f, sure, self._same)
+        self.tried.add(x)
+        self.state = self.state._replace(pool=pool, evidence=self._weigh(self.state, pool, x, f, sure, len(f)))
+
+    def _weigh(self, state: State, pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, fresh: int) -> Evidence:
+        """The evidence with searches that ended at x and f, so many of them from fresh starts. pool: after them."""
+        spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
+        best = min(lowest_of(pool), float(state.evidence.f))
+        tolerance = 0.0
+        if math.isfinite(best):
+            scale = float(state.scale)
+            tolerance = stopping.tolerance(self._rules, best, self._eps, spread, scale, self._noise)
+        known = len(state.pool.f) and len(pool.f)
+        moved = float(np.max(np.abs(pool.x[0] - state.pool.x[0]))) if known else math.inf
+        side = 2 * stopping.cell_side(self._eps)  # within which two ends are one minimum
+        near = np.max(np.abs(x - pool.x[:1]), axis=1, initial=0) <= side if len(pool.x) else False
+        noise = stopping.HALF_DIGITS * self._eps**0.5 * abs(best)
+        moved = 0.0 if moved <= side else moved
+        return stopping.learn(
+            state.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved, near, noise, self._above
+        )
+
+    @property
+    def looking(self) -> bool:
+        """Whether the searches under way are those of a last look, or of assignments that were left out."""
+        return bool(self.state.looking)
+
+    def sweep(self, searches: int) -> bool:
+        """Begins searches, at most so many, from assignments of the whole numbers from which none has begun."""
+        known = len(self.state.pool.f) > 0
+        x = self.tried.rest(self.state.pool.x[0], min(searches, SWEPT)) if known else self.state.x[:0]
+        if len(x):
+            self.state = self._searches(self.state, x, COVER_STEP, looking=-1)
+        return len(x) > 0
+
+    def evidence(self, nfev: int) -> Evidence | None:
+        """The evidence after so many evaluations, None within a round."""
+        if self.state.step != EVOLVE_NEXT or self.state.generations:
+            return None
+        self.state = self.state._replace(evidence=stopping.dated(self.state.evidence, nfev))
+        return self.state.evidence
+
+    def look(self, points: int, searches: int) -> None:
+        """Begins a last look at so many fresh points, from the best of which at most so many searches begin."""
+        x = lastlook.points(points, self.n, self._candidates.rng(self.state))
+        self.state = self.state._replace(step=np.asarray(LOOK), x=x, chosen=np.asarray(searches))
+
+    def known(self) -> tuple[np.ndarray, np.ndarray]:
+        """The minima at which searches of this round may end: (k, n) in the unit box, and values, best first."""
+        pool = self.state.pool
+        sure = pool.sure & self.sequence.stop
+        return pool.x[sure], pool.f[sure]
+
+    def size(self, level: int) -> int:
+        """Local searches of the level under way, or of the one after it."""
+        if level <= self.level:
+            return int(self.state.size)
+        return max(self.sequence.size(level, self.n), DISTINCT * min(int(self.state.pool.distinct), hops.POOL))
+
+    def enter(self, level: int, nfev: int) -> None:
+        """Begins a level after so many evaluations, while no value is finite with as much of a look for one."""
+        self.state = self.state._replace(size=np.asarray(self.size(level)), level=np.asarray(level))
+        if not len(self.state.pool.f):
+            self.look(stopping.first_look(nfev), lastlook.SEARCHES)
+
+    def next(self, done: int, left: int, nfev: int) -> Block | None:
+        """The next block of the level, None where the level has ended.
+
+        done: local searches of the level so far. left: those that remain. nfev: evaluations of the whole search so far.
+        """
+        state = self.state
+        if state.step == EVOLVE_NEXT and left > 0:  # what it finds is searched from in the same level
+            share = EVOLVE * min(EVOLVE_WHOLLY / self.n, 1)
+            due = nfev >= EVOLVE_FROM * self.n and state.evolved / 2 < share * nfev and self.n <= MOST_EVOLVED
+            if due and state.generations < GENERATIONS * self.n:
+                return self._evolve()
+            self.state = state._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
+        if self.state.step in (SCAN, EXCHANGE, SEARCH, LOOK):
+            return self.block()
+        if left <= 0:
+            return None
+        self.state = self._candidates.screen(self.state, done, left)
+        return self.block() if len(self.state.x) else None
+
+    def block(self) -> Block:
+        """The block under way."""
+        if np.any(self._values):
+            self.state = self.state._replace(x=lattice.snapped(self.state.x, self._values))
+        state, searched = self.state, bool(self.state.step == SEARCH)
+        return Block(state.x, state.first_step if searched else np.ones(len(state.x)), searched)
+
+    def take(self, x: np.ndarray, f: np.ndarray, nfev: np.ndarray, sure: np.ndarray) -> None:
+        """What has become of the block, in its order.
+
+        x: (k, n) ends, in the unit box. f, nfev: (k,) values and evaluations. sure: (k,) whether a search converged.
+        """
+        state = self.state._replace(turn=self.state.turn + 1)
+        if state.step == SEARCH or self.tried.pure:
+            self.tried.add(state.x)
+        if state.step in (SCREEN, SCAN):
+            self.state = self._candidates.scan(self._scaled(state, f) if state.step == SCREEN else state, f)
+        elif state.step == EXCHANGE:
+            self.state = self._candidates.choose(state, f)
+        elif state.step == SEARCH:
+            self.state = self._learned(state, x, f, nfev, sure)
+        elif state.step == LOOK:
+            self.state = self._looked(state, f)
+        else:
+            self.state = self._evolved(state, f)
+
+    def _scaled(self, state: State, f: np.ndarray) -> State:
+        """The state with the scale that the values of candidates show."""
+        f = f[np.isfinite(f) & (f < self._above)]
+        if not len(f):
+            return state
+        scale, before = np.median(f) - min(np.min(f), lowest_of(state.pool)), state.scale
+        return state._replace(scale=np.maximum(scale, np.where(np.isfinite(before), before, 0.0)))
+
+    def _looked(self, state: State, f: np.ndarray) -> State:
+        """What comes after the values of the last look: searches from what is promising, or nothing."""
+        which, reach = lastlook.promising(state.x, f, state.pool.x, int(state.chosen))
+        none = state._replace(x=state.x[:0], step=np.asarray(EVOLVE_NEXT))
+        if not len(which):
+            return none._replace(evidence=state.evidence._replace(looked=np.asarray(len(f))))
+        return self._searches(state, state.x[which], min(reach, COVER_STEP), looking=len(f))
+
+    def _searches(self, state: State, x: np.ndarray, first_step: float, looking: int) -> State:
+        """Searches from x, (k, n), of no round. looking: points of the last look that they are of; -1 if of none."""
+        return state._replace(
+            x=x,
+            first_step=np.full(len(x), first_step),
+            cells=np.asarray(0),
+            kind=state.kind[:0],
+            bin=state.bin[:0],
+            chain=state.chain[:0],
+            swept=np.asarray(False),
+            looking=np.asarray(looking),
+            step=np.asarray(SEARCH),
+        )
+
+    def _learned(self, state: State, x: np.ndarray, f: np.ndarray, nfev: np.ndarray, sure: np.ndarray) -> State:
+        """The state after the local searches of a round."""
+        links, cells = len(state.chain), int(state.cells)
+        by_chain, by_pool = slice(cells, cells + links), slice(cells + links, cells + len(state.kind))
+        hop = state.kind[:links], state.bin[:links]
+        chained = chains.after(state.chains, state.chain, hop, x[by_chain], f[by_chain], nfev[by_chain], self._same)
+        hop, swept = (state.kind[links:], state.bin[links:], state.x[by_pool]), bool(state.swept)
+        habits = hops.learn(state.habits, state.pool, hop, x[by_pool], f[by_pool], nfev[by_pool], swept, self._same)
+        pool = hops.enter(state.pool, x, f, sure, self._same)
+        fell = lowest_of(pool) < lowest_of(state.pool) - self._same * abs(lowest_of(pool))
+        looking = int(state.looking)
+        moved = np.max(np.abs(state.x - state.pool.x[:1]), axis=1) > hops.SAME_PLACE if len(state.pool.x) else True
+        fresh = len(f) if looking > 0 else cells
+        evidence = self._weigh(state, pool, x, np.where(moved, f, np.inf), sure, fresh)
+        if looking > 0 and evidence.refined >= 0:  # and not new
+            evidence = evidence._replace(looked=state.looking)
+        return state._replace(
+            evidence=evidence,
+            looking=np.asarray(0),
+            pool=pool,
+            habits=habits,
+            idle=np.asarray(0 if fell else state.idle + len(f)),
+            chains=chained,
+            spent=state.spent + [[cells, np.sum(nfev[:cells])], [len(f) - cells, np.sum(nfev[cells:])]],
+            step=np.asarray(EVOLVE_NEXT),
+        )
+
+    def random(self, place: np.ndarray) -> np.ndarray:
+        """Whether these searches of the block begin at points that no value has chosen."""
+        return (place < int(self.state.cells)) & at_random(place)
+
+    def _evolve(self) -> Block:
+        """The next generation of the evolution, or the first of a new one, twice as large as the one before."""
+        state, rng = self.state, self._candidates.rng(self.state)
+        if not int(state.evolution.size):
+            mean = np.full(self.n, 0.5) if state.restarts == 0 else rng.uniform(0.1, 0.9, self.n)
+            size = FIRST_GENERATION * cmaes.default_size(self.n) << min(int(state.restarts), 10)
+            state = state._replace(evolution=cmaes.begin(mean, size), restarts=state.restarts + 1)
+        outside = cmaes.sample(state.evolution, rng)
+        self.state = state._replace(x=self._candidates.other(state, hops.reflect(outside), rng), outside=outside)
+        return self.block()
+
+    def _evolved(self, state: State, f: np.ndarray) -> State:
+        """The state after a generation; where it was the last, its best point will be searched from."""
+        evolution = cmaes.tell(state.evolution, state.outside, f, state.x)
+        state = state._replace(evolved=state.evolved + len(f), generations=state.generations + 1)
+        if math.isfinite(evolution.f) and not cmaes.ended(evolution):
+            return state._replace(evolution=evolution)
+        ends = [evolution.x] if math.isfinite(evolution.f) else []
+        return state._replace(
+            evolution=begin(self.n).evolution, pending=np.concatenate([state.pending, np.reshape(ends, (-1, self.n))])
+        )
