@@ -26,9 +26,9 @@ from jaxglobal.fit.fitted import Fit as Fit
 from jaxglobal.local.bfgs import BFGS as BFGS
 from jaxglobal.local.first_order import Optax as Optax
 from jaxglobal.local.lbfgs import LBFGS as LBFGS
+from jaxglobal.problem.bounds import Box as Box
 from jaxglobal.problem.choice import Choice as Choice
 from jaxglobal.problem.constraint import Constraint as Constraint
-from jaxglobal.problem.objective import Box as Box
 from jaxglobal.profiles import Contour as Contour
 from jaxglobal.profiles import Curve as Curve
 from jaxglobal.profiles import Profile as Profile

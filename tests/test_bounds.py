@@ -9,11 +9,11 @@ import pytest
 from scipy.optimize import Bounds
 
 import jaxglobal as jg
-from jaxglobal.problem import objective
+from jaxglobal.problem.bounds import read_bounds
 
 
 def read(bounds, x0=None):
-    _, low, high = objective.read_bounds(bounds, x0)
+    _, low, high = read_bounds(bounds, x0)
     return low.tolist(), high.tolist()
 
 

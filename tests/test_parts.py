@@ -26,7 +26,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "": "history status printing result results nearest problems".split(),
     "problem": (
         "canonical cost jumps sequential linear_algebra programs keys out_of_range choice closed region modes lattice "
-        "objective constraint family __init__"
+        "bounds objective constraint family __init__"
     ).split(),
     "local": (
         "descent linesearch quasi_newton bfgs lbfgs first_order methods basins levenberg polish implicit __init__"

@@ -15,8 +15,8 @@ from jaxglobal.constraints.sensitivity import sensitivity
 from jaxglobal.engine.host import refuse
 from jaxglobal.local import implicit
 from jaxglobal.problem import family, keys, objective
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import Structure
-from jaxglobal.problem.objective import Box
 from jaxglobal.problem.region import within
 from jaxglobal.result import Result
 from jaxglobal.results import Results

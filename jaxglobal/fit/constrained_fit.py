@@ -22,8 +22,8 @@ from jaxglobal.evidence.stopping import Rules
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.units import Units
 from jaxglobal.problem import constraint
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.constraint import Constraint, Rows
-from jaxglobal.problem.objective import Box
 from jaxglobal.result import Level, Result
 
 

@@ -18,8 +18,8 @@ from jaxglobal.fit import constrained_fit, regression
 from jaxglobal.fit.covariance import errors
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.problem import constraint, modes
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.constraint import Rows
-from jaxglobal.problem.objective import Box
 from jaxglobal.results import Results
 
 

@@ -24,9 +24,10 @@ from jaxglobal.fit.fitted import Fit, LocalFit
 from jaxglobal.fit.regression import Data, Regression, xp_of
 from jaxglobal.local import implicit
 from jaxglobal.nearest import helps
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import hold, is_traced
 from jaxglobal.problem.linear_algebra import one_thread
-from jaxglobal.problem.objective import Box, is_tracing, refuse_tracing
+from jaxglobal.problem.objective import is_tracing, refuse_tracing
 from jaxglobal.problem.region import Region
 from jaxglobal.result import Level, Result
 from jaxglobal.search import checkpoint as checkpoints

@@ -23,9 +23,9 @@ from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
 from jaxglobal.nearest import helps
 from jaxglobal.printing import duration, table
 from jaxglobal.problem import choice, family, objective
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import one_thread
-from jaxglobal.problem.objective import Box
 from jaxglobal.results import Finished, which
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display

@@ -22,9 +22,9 @@ from jaxglobal.fit.units import Units
 from jaxglobal.local.levenberg import ROUNDING, Seen
 from jaxglobal.nearest import hint
 from jaxglobal.problem import canonical, keys, modes, objective, programs
+from jaxglobal.problem.bounds import Box, read_bounds
 from jaxglobal.problem.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
 from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time
-from jaxglobal.problem.objective import Box
 from jaxglobal.problem.region import Region
 from jaxglobal.problem.sequential import factorises
 
@@ -268,7 +268,7 @@ def check_loss(loss: Any, f_scale: Any) -> None:
 
 def read_parameters(bounds: Any, p0: Any) -> tuple[Structure, Any, Any, bool]:
     """The layout of the parameters, the bounds, and whether the model takes them one by one."""
-    structure, lower, upper = objective.read_bounds(bounds, p0, traceable=True)
+    structure, lower, upper = read_bounds(bounds, p0, traceable=True)
     return structure, lower, upper, not isinstance(bounds, Box)
 
 

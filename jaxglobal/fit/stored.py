@@ -14,8 +14,8 @@ import numpy as np
 from jaxglobal.engine.host import Host, host
 from jaxglobal.fit import hostfit, regression
 from jaxglobal.fit.regression import Regression
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import Structure
-from jaxglobal.problem.objective import Box
 
 
 def pack(state: dict[str, Any]) -> dict[str, Any]:

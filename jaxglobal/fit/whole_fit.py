@@ -19,8 +19,9 @@ import numpy as np
 
 from jaxglobal.engine.host import Host
 from jaxglobal.problem import choice, objective
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import x64
-from jaxglobal.problem.objective import Box, Objective
+from jaxglobal.problem.objective import Objective
 from jaxglobal.result import Result
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.status import Status

@@ -8,10 +8,10 @@ import numpy as np
 
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.fit.regression import names_of
+from jaxglobal.problem.bounds import read_bounds
 from jaxglobal.problem.choice import chosen
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.lattice import read
-from jaxglobal.problem.objective import read_bounds
 from jaxglobal.result import Result
 
 BLUE, ORANGE, GREEN, SKY, RED, PINK = "#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7"

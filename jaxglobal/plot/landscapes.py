@@ -10,7 +10,7 @@ import numpy as np
 from jaxglobal.engine.host import Host
 from jaxglobal.plot import axes
 from jaxglobal.plot.axes import BLUE, ORANGE, SKY
-from jaxglobal.problem.objective import read_bounds
+from jaxglobal.problem.bounds import read_bounds
 from jaxglobal.result import Result
 from jaxglobal.starts.designs import Grid
 

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from jaxglobal.problem import choice, keys, lattice, objective
+from jaxglobal.problem.bounds import Box, check_real, check_sides, read_bounds, read_structure
 from jaxglobal.problem.closed import NO_FUNCTION, Closed, Structure, close
-from jaxglobal.problem.objective import Box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,12 +184,12 @@ def read_box(bounds: Any, x0: Any) -> tuple[Structure, np.ndarray]:
         return np.asarray(leaf)[0] if np.ndim(leaf) and np.size(leaf) else leaf
 
     first = None if x0 is None else jax.tree.map(of_first, x0)
-    structure, lower, upper = objective.read_bounds(bounds, first, choosing=True, opens=True)
+    structure, lower, upper = read_bounds(bounds, first, choosing=True, opens=True)
     return structure, np.stack([lower, upper])
 
 
 def read_boxes(bounds: Any, x0: Any, count: int, opens: bool = True) -> tuple[Structure, np.ndarray]:
-    """The layout of x and the bounds of each problem, (P, 2, n). opens: as in `objective.read_bounds`."""
+    """The layout of x and the bounds of each problem, (P, 2, n). opens: as in `bounds.read_bounds`."""
     choice.refuse(bounds)
     if isinstance(bounds, Box):
         lower, upper = bounds
@@ -216,13 +216,13 @@ def read_boxes(bounds: Any, x0: Any, count: int, opens: bool = True) -> tuple[St
                     f"`{name}` must have a leading axis of {count} problems, as `args`; got shape {np.shape(leaf)}."
                 )
     first_lower, first_upper = (jax.tree.map(lambda leaf: np.asarray(leaf)[0], side) for side in (lower, upper))
-    structure = objective.read_structure(first_lower, first_upper, x0, False)
+    structure = read_structure(first_lower, first_upper, x0, False)
     box = np.stack([structure.flatten(lower, axes=1), structure.flatten(upper, axes=1)], axis=1)
     with np.errstate(invalid="ignore"):
         good = np.all(np.isfinite(box), axis=(1, 2)) & np.all(box[:, 0] <= box[:, 1], axis=1)
         good &= np.all(np.isfinite(box[:, 1] - box[:, 0]), axis=1)
     if not np.all(good):
-        objective.check_sides(*box[np.argmin(good)], opens=opens)
+        check_sides(*box[np.argmin(good)], opens=opens)
     return structure, box
 
 
@@ -237,7 +237,7 @@ def read_guesses(x0: Any, structure: Structure, box: np.ndarray, is_open: np.nda
         except (TypeError, ValueError):
             raise ValueError("`x0` must be an array (problems, variables) or (problems, guesses, variables).") from None
     for leaf in leaves:
-        objective.check_real("`x0`", leaf, whole=True)
+        check_real("`x0`", leaf, whole=True)
     shapes = [np.shape(leaf) for leaf in leaves]
     if structure.shapes == ((1,),) and shapes == [(count,)]:  # a number for each
         leaves, shapes = [np.asarray(leaves[0])[:, None]], [(count, 1)]

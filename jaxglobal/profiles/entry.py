@@ -12,9 +12,9 @@ from jaxglobal.fit import regression
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.nearest import helps, hint
 from jaxglobal.problem import choice, objective
+from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.linear_algebra import one_thread
-from jaxglobal.problem.objective import Box
 from jaxglobal.profiles import contours
 from jaxglobal.profiles import line as lines
 from jaxglobal.profiles.fit_points import FitPoints, FunctionOfFit

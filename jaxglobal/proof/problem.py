@@ -11,6 +11,7 @@ import numpy as np
 from jaxglobal.engine.precise import widened
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.problem import choice, constraint, keys, lattice, objective
+from jaxglobal.problem.bounds import Box, check_sides, read_sides, read_structure
 from jaxglobal.problem.closed import Structure, close
 from jaxglobal.proof.lower import Refused, model_of
 from jaxglobal.proof.model import Model
@@ -45,8 +46,8 @@ class Problem:
         if not callable(fun):
             raise TypeError(f"`fun` must be a function fun(x, *args) or a Fit; got {type(fun).__name__}.")
         bounds, lists = choice.indexed(bounds)
-        lower, upper = objective.read_sides(bounds, None)
-        structure = objective.read_structure(lower, upper, None, False)
+        lower, upper = read_sides(bounds, None)
+        structure = read_structure(lower, upper, None, False)
         low, high = structure.flatten(lower), structure.flatten(upper)
         for side in (low, high):
             if not np.all(np.isfinite(side)):
@@ -54,7 +55,7 @@ class Problem:
                 raise ValueError(
                     f"`bounds` must be finite, as a proof covers the whole box; got {side[i]} at index {i}."
                 )
-        objective.check_sides(low, high)
+        check_sides(low, high)
         lists = choice.rounded(lists, structure.dtype) if lists else ()
         structure = dataclasses.replace(structure, dtype=np.dtype(np.float64), choices=lists)
         low, high = low.astype(float), high.astype(float)
@@ -87,9 +88,9 @@ class Problem:
         return cls(model, structure, low, high, whole if np.any(whole) else None, identity)
 
     @property
-    def box(self) -> objective.Box:
+    def box(self) -> Box:
         """The bounds in the user's structure."""
-        return objective.Box(self.structure.unflatten(self.low), self.structure.unflatten(self.high))
+        return Box(self.structure.unflatten(self.low), self.structure.unflatten(self.high))
 
     def points(self, result: Any) -> list[np.ndarray]:
         """The known minima, (n,) each, the best first: of a result, or a point."""
