@@ -46,7 +46,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "interrupt progress checkpoint limits loop incumbent sources ending state answer finish one levels hopping "
         "batch incumbents slots many_results many_plain many_learning many many_constrained __init__"
     ).split(),
-    "api": "driver many argmin derivative ask_tell asynchronous __init__".split(),
+    "api": "engines driver many argmin derivative ask_tell asynchronous __init__".split(),
     "fit": (
         "losses quotients units separable regression covariance agreement leastsquares lockstep hostfit stored "
         "constrained_fit whole_fit fitted curve_fit journal rounds constrained_fits curve_fit_many __init__"

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal.api.driver import check_callback, check_constrained
+from jaxglobal.api.driver import check_callback
+from jaxglobal.api.engines import check_constrained
 from jaxglobal.constraints import told, told_rows
 from jaxglobal.constraints.asked_rows import ConstrainedAskedLanes
 from jaxglobal.engine import devices, processes
 from jaxglobal.engine.asked import AskedLanes
 from jaxglobal.engine.host import read_noise
+from jaxglobal.engine.width import Opening
 from jaxglobal.evidence import stopping
 from jaxglobal.local import methods
 from jaxglobal.nearest import helps
@@ -139,11 +141,9 @@ class Search:
             options += (self._rows.rows.lower, self._rows.rows.upper, float(ctol), self._rows.identity)
         box = problem.lower, problem.upper, problem.open, str(problem.structure)
         kept = checkpoints.keep(checkpoint, lambda: tag, (), box, guesses, rules, options)
-        one = One(
-            began, problem, guesses, sequence, search, rules, width, callback, display.Silent(),
-            lambda *_: self._lanes, noise, kept, subject=subject,
-        )  # fmt: skip
-        self._levels = Levels(one)
+        opening, shown = Opening(width, lambda *_: self._lanes, noise), display.Silent()
+        parts = began, problem, guesses, sequence, search, rules, opening, callback, shown, kept
+        self._levels = Levels(One(*parts, subject=subject))
         self._last: np.ndarray | None = None
         self._most = max_evals
 

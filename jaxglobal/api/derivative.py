@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal.api.driver import checked
+from jaxglobal.api.engines import checked
 from jaxglobal.constraints import binding
 from jaxglobal.constraints.sensitivity import sensitivity
 from jaxglobal.engine.host import refuse

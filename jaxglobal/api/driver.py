@@ -8,24 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxglobal.constraints import constrained, exact, host_constrained, lagrangian, told
-from jaxglobal.constraints.host_constrained import ConstrainedHostLanes
-from jaxglobal.constraints.subject import Subject
-from jaxglobal.constraints.subject import subject as make_subject
+from jaxglobal.api import engines
 from jaxglobal.engine import devices as hardware
-from jaxglobal.engine import looks, opening, processes, sweep
-from jaxglobal.engine.compiling import Tier
+from jaxglobal.engine import processes
 from jaxglobal.engine.host import Host
-from jaxglobal.engine.host_lanes import HostLanes
-from jaxglobal.engine.precise import traced
-from jaxglobal.engine.streams import Streams
 from jaxglobal.evidence import stopping
 from jaxglobal.local import methods
-from jaxglobal.local.descent import Local, Program
-from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.nearest import helps
 from jaxglobal.problem import constraint, objective
 from jaxglobal.result import Level, Result
@@ -34,7 +24,6 @@ from jaxglobal.search import progress as display
 from jaxglobal.search.levels import Levels
 from jaxglobal.search.one import One
 from jaxglobal.starts import adaptive
-from jaxglobal.starts.adaptive import Adaptive
 
 
 @helps
@@ -131,7 +120,7 @@ def minimize(
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
 
     Raises:
-        TypeError: an argument of the wrong kind, before anything compiles.
+        TypeError: an argument of the wrong opening, before anything compiles.
         ValueError: an argument of the wrong shape or value, likewise.
 
     Example:
@@ -199,131 +188,39 @@ def levels(
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
     objective.refuse_tracing("minimize", "argmin")
     constraint.check_tolerance(ctol)
-    subject = None
-    if isinstance(fun, Host):
-        rows = host_constrained.read(constraints, fun)
-        if group.count > 1:
-            raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
-        with jax.enable_x64(True):
-            problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
-        if rows is not None:
-            constraint.check_box(problem.open, problem.whole)
-            subject = told.subject(rows, ctol, problem)
+    host = fun if isinstance(fun, Host) else None
+    if host is None:
+        problem, guesses, subject = engines.checked(
+            fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality
+        )
     else:
-        problem, guesses, subject = checked(fun, bounds, args, x0, open, has_aux, constraints, ctol, integrality)
+        problem, guesses, subject = engines.checked_host(
+            host, bounds, x0, open, has_aux, constraints, ctol, integrality, group
+        )
     if target is not None:  # as the lanes will see it
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
-    read = adaptive.told if isinstance(fun, Host) else adaptive.read
-    sequence = read(starts, int(np.sum(problem.free)), seed)
+    sequence = (adaptive.read if host is None else adaptive.told)(starts, int(np.sum(problem.free)), seed)
     search = methods.read(local, problem.structure.n)
-    if isinstance(fun, Host):
-        if has_aux:
-            raise ValueError("`has_aux` must be False for a host function; got True.")
-        if subject is not None:
-            check_constrained(search, group)
-        width, open_streams, noise = fun.lanes(lanes), by_host(fun, problem, search.program, args, subject), fun.noise
-        precise, tiers = None, (0.0, 0.0)
+    if subject is not None:
+        engines.check_constrained(search, group)
+    if host is None:
+        lockstep, at_once = max_evals is not None, len(guesses)
+        opening = engines.compiled(
+            fun, args, problem, search, sequence, subject, lanes, shown, given, group, lockstep, at_once
+        )
     else:
-        numbers, cost = search.numbers(problem.structure.n), problem.closed.cost
-        if subject is not None:
-            numbers += 5 * lagrangian.packed_size(problem.structure.n, subject.rows.m)
-            check_constrained(search, group)
-        width = hardware.read_lanes(lanes, numbers, problem.structure.dtype, cost, given[0].platform)
-        fit, tiers = isinstance(lanes, str), hardware.tiers(cost, numbers, given[0].platform)
-        needs = opening.Needs(pairs=min(width, looks.PAIRS))
-        if isinstance(sequence, Adaptive):
-            points = looks.width(width, cost, given[0].platform)
-            needs = needs._replace(points=points, at_once=len(guesses), stops=sequence.stop)
-        if subject is None:
-            open_streams = compiled(problem, search.program, shown, given, group, max_evals is not None, fit, needs)
-        else:
-            open_streams = constrained.compiled(
-                problem, search.program, subject, shown, given, group, max_evals is not None, fit, needs
-            )
-        noise = 0.0
-        narrow = problem.structure.dtype == np.float32 and subject is None  # its last digits come from float64
-        precise = traced(fun, args, problem) if narrow else None
-    known = fun if isinstance(fun, Host) else problem.closed
-    options = (sequence, search.identity, width, noise, bool(has_aux))
+        opening = engines.by_host(host, args, problem, search, subject, lanes)
+    options = (sequence, search.identity, opening.lanes, opening.noise, bool(has_aux))
     options += () if subject is None else (subject.rows.lower, subject.rows.upper, float(ctol))
     box = problem.lower, problem.upper, problem.open, str(problem.structure)
+    known = problem.closed if host is None else host
     kept = checkpoints.keep(checkpoint, lambda: known.identity, args, box, guesses, rules, options, group)
-    one = One(
-        began, problem, guesses, sequence, search, rules, width, callback, shown, open_streams, noise, kept, precise,
-        group, given[0].platform if isinstance(lanes, str) and not isinstance(fun, Host) else "any", tiers, subject,
-    )  # fmt: skip
-    return Levels(one)
-
-
-def checked(
-    fun: Callable[..., Any], bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, constraints: Any, ctol: float,
-    integrality: Any = None,
-) -> tuple[objective.Objective, np.ndarray, Subject | None]:  # fmt: skip
-    """The problem, the user's own starts, and what is searched under constraints, None without."""
-    if constraints is None or not callable(fun):
-        return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
-    box, _ = objective.check_box(bounds, x0, open, integrality=integrality)
-    rows = constraint.read(constraints, box.structure, objective.read_args(args))
-    if rows is None:
-        return *objective.check(fun, bounds, args, x0, open, has_aux, integrality=integrality), None
-    if np.any(box.open):
-        raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
-    both = constraint.beside(fun, rows, has_aux)
-    problem, guesses = objective.check(both, bounds, args, x0, open, True, integrality=integrality)
-    precisely = exact.read(both, args, problem, rows.m)
-    problem = dataclasses.replace(problem, has_aux=bool(has_aux))
-    return problem, guesses, make_subject(rows, ctol, precisely, problem)
-
-
-def check_constrained(search: Local, group: processes.Alone) -> None:
-    """Raises where constraints are not taken yet."""
-    if not isinstance(search.program, QuasiNewton):
-        raise TypeError("`local` must be a jaxglobal.BFGS or LBFGS under constraints; got a jaxglobal.Optax.")
-    if group.count > 1:
-        raise ValueError("`constraints` are searched under by one process; got several (see jaxglobal.processes).")
+    parts = began, problem, guesses, sequence, search, rules, opening, callback, shown, kept, group, subject
+    return Levels(One(*parts))
 
 
 def check_callback(callback: Any) -> None:
     """Raises unless it is a function, or None."""
     if callback is not None and not callable(callback):
         raise TypeError(f"`callback` must be a function callback(level); got {type(callback).__name__}.")
-
-
-def by_host(
-    host: Host, problem: objective.Objective, program: Program, args: Any, subject: Subject | None = None
-) -> Callable[[int, int, Tier], HostLanes]:
-    """Opens the lanes of a function that is not JAX; see `compiled`."""
-    region = problem.region
-    given = args if isinstance(args, tuple) else (args,)
-    if subject is not None:
-        inner: Any = program
-        return lambda lanes, short, tier: ConstrainedHostLanes(
-            host, problem.structure, lambda _: given, lanes, region, inner, subject
-        )
-    return lambda lanes, short, tier: HostLanes(host, problem.structure, lambda _: given, lanes, region, program)
-
-
-def compiled(
-    problem: objective.Objective,
-    program: Program,
-    shown: display.Silent,
-    given: list[Any],
-    group: processes.Alone,
-    lockstep: bool,
-    fit: bool,
-    needs: opening.Needs,
-) -> Callable[[int, int, Tier], Streams]:
-    """Opens so many lanes of the compiled program of a JAX function, after memory has run out so many times.
-
-    The last argument is their tier.
-    """
-
-    def open_streams(lanes: int, short: int, tier: Tier) -> Streams:
-        one, compiling = sweep.one_problem(problem), lambda: shown.compiling(lanes)
-        fewer = needs.halved(short)._replace(tier=tier)
-        return opening.open_streams(
-            problem.closed, program, one, lanes, given, compiling, (), lockstep, group, fit, fewer
-        )
-
-    return open_streams

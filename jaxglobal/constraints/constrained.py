@@ -202,7 +202,7 @@ def compiled(
     problem: Objective, program: Program, subject: Subject, shown: Any, given: list[Any], group: processes.Alone,
     lockstep: bool, fit: bool, needs: opening.Needs,
 ) -> Callable[[int, int, Tier], ConstrainedStreams]:  # fmt: skip
-    """Opens so many lanes of a problem with constraints; see `driver.compiled`."""
+    """Opens so many lanes of a problem with constraints; see `engines.compiled`."""
     m, dtype = subject.rows.m, problem.structure.dtype
     searched, looked = views(problem.closed, m, dtype)
     local: Any = AugmentedLagrangian(program, m)  # type: ignore[arg-type]

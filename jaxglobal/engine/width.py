@@ -8,7 +8,7 @@ made many evaluations: so many, whatever the clock says, so that the same call g
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,23 @@ from jaxglobal.engine import aside, devices
 from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.lanes import Lanes
 from jaxglobal.engine.spent import Spent
+
+
+class Opening(NamedTuple):
+    """How the lanes of a search are opened, and what they are."""
+
+    lanes: int
+    """On each device, at most."""
+    open_streams: Callable[[int, int, Tier], Lanes]
+    """Opens so many lanes, after memory has run out so many times, of this tier."""
+    noise: float = 0.0
+    """The error of a value."""
+    precise: Any = None
+    """The function in float64; see `precise.Precise`."""
+    platform: str = "any"
+    """For which the number of lanes is chosen, "any" if it was given."""
+    tiers: tuple[float, float] = (0.0, 0.0)
+    """Evaluations from which the first tier of programs is left, and the second, where few searches are together."""
 
 
 class Width:
@@ -29,20 +46,12 @@ class Width:
         tier: of the streams.
     """
 
-    def __init__(
-        self, open_streams: Callable[[int, int, Tier], Lanes], most: int, platform: str, alone: bool,
-        tiers: tuple[float, float] = (0.0, 0.0),
-    ):  # fmt: skip
-        """open_streams: of so many lanes, after memory ran out so often, of this tier.
-
-        platform: for which the number of lanes is chosen, "any" if it was given. alone: whether no other process
-        searches too; such look at the clock together, after a chunk, and not while a program compiles. tiers: the
-        evaluations from which the first tier is left, and the second, where few searches are under way together.
-        """
-        self._open, self._platform, self._alone, self._tiers = open_streams, platform, alone, tiers
+    def __init__(self, opening: Opening, alone: bool):
+        """alone: whether no other process searches too; such look at the clock together, not while programs compile."""
+        self._opening, self._alone = opening, alone
         self.tier = Tier.FAST
         self.streams: Any = None  # or `Lanes`
-        self.most, self.short, self.compile_time = most, 0, 0.0
+        self.most, self.short, self.compile_time = opening.lanes, 0, 0.0
         self._spent = Spent()  # by streams that were given up
         self._kept: dict[str, np.ndarray] | None = None  # a checkpoint that the streams have not yet taken over
 
@@ -68,7 +77,9 @@ class Width:
         """
         if self.streams is None:
             lanes, tier = self._wanted(together, nfev)
-            keeps = self._kept is not None and any(self._tiers)  # else another device goes on, which has no tiers
+            keeps = self._kept is not None and any(
+                self._opening.tiers
+            )  # else another device goes on, which has no tiers
             yield from self._change((lanes, self.tier if keeps else tier), goes_on)
             if self._kept is not None and self.streams is not None:
                 self.streams.load(self._kept)
@@ -85,13 +96,13 @@ class Width:
         lanes, tier = wanted
         began, opened = time.perf_counter(), None
         if self._alone:
-            opening, waits = aside.begin(lambda: self._open(lanes, self.short, tier)), True
+            opening, waits = aside.begin(lambda: self._opening.open_streams(lanes, self.short, tier)), True
             while waits and not aside.ended(opening):
                 waits = goes_on()
                 yield
             opened = opening.result() if waits else None
         else:
-            opened = self._open(lanes, self.short, tier)
+            opened = self._opening.open_streams(lanes, self.short, tier)
         self.compile_time += time.perf_counter() - began
         if opened is not None:
             self._close()
@@ -106,8 +117,8 @@ class Width:
     def _wanted(self, together: float, nfev: int) -> tuple[int, Tier]:
         """How many lanes, and of which tier, such a level wants."""
         few = together < devices.WIDE_FROM * devices.FEW["cpu"]
-        left = sum(nfev >= evaluations for evaluations in self._tiers)
-        return devices.narrow(self.most, together, self._platform), Tier(left) if few else Tier.FAST
+        left = sum(nfev >= evaluations for evaluations in self._opening.tiers)
+        return devices.narrow(self.most, together, self._opening.platform), Tier(left) if few else Tier.FAST
 
     def _use(self, opened: Any, wanted: int) -> None:
         """Goes on with these streams, which were to have so many lanes."""

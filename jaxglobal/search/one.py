@@ -16,17 +16,23 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.constraints import feasible
+from jaxglobal.constraints.subject import Subject
 from jaxglobal.engine import processes
 from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.streams import out_of_memory
-from jaxglobal.engine.width import Width
+from jaxglobal.engine.width import Opening, Width
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended, join
+from jaxglobal.local.descent import Local
+from jaxglobal.problem.objective import Objective
 from jaxglobal.result import Level
 from jaxglobal.search import answer, ending, finish, incumbent, sources
+from jaxglobal.search import progress as display
+from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.limits import PAUSES, Limits
 from jaxglobal.search.state import State, Underway
+from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
 
@@ -44,23 +50,22 @@ class One:
     """
 
     def __init__(
-        self, began, problem, guesses, sequence, search, rules, lanes, callback, shown, open_streams, noise=0.0,
-        checkpoint=None, precise=None, group=processes.ALONE, platform="any", tiers=(0.0, 0.0), subject=None,
+        self, began: float, problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local,
+        rules: stopping.Rules, opening: Opening, callback: Any, shown: display.Silent,
+        checkpoint: Checkpoint | None = None, group: processes.Alone = processes.ALONE, subject: Subject | None = None,
     ):  # fmt: skip
         """See `levels`, which checks the arguments.
 
         subject: what is searched under constraints, None without; values are then ranks, see `feasible.rank`.
-
-        open_streams, platform, tiers: see `Width`. noise: error of a value. precise: the objective in float64, if it
-        has one; see `precise.Precise`. group: the processes that search together.
+        group: the processes that search together.
         """
         self._group, self.limits = group, Limits(began, rules, checkpoint, group)
-        self.width = Width(open_streams, lanes, platform, group.count == 1, tiers)
-        self._precise, self._noise, self.checkpoint, self._subject = precise, noise, checkpoint, subject
+        self.width, self._opening = Width(opening, group.count == 1), opening
+        self.checkpoint, self._subject = checkpoint, subject
         self._problem, self._rules, self._search = problem, rules, search
         self._callback, self.display = callback, shown
         above = math.inf if subject is None else feasible.above(subject.dtype)
-        self.source = sources.source_of(problem, guesses, sequence, search, rules, above, noise)
+        self.source = sources.source_of(problem, guesses, sequence, search, rules, above, opening.noise)
         self.state = State(problem, rules, subject, incumbent.nothing(problem))
         self._dealt_all = False  # and all have ended
         self.paused = False
@@ -136,7 +141,7 @@ class One:
 
     def run(self) -> Ended:
         """See `loop.Searches`."""
-        rules = self._search.rules(self._problem.structure.dtype, self._rules.target, self._noise)
+        rules = self._search.rules(self._problem.structure.dtype, self._rules.target, self._opening.noise)
         left = None if self._rules.max_evals is None else self._rules.max_evals - self.streams.spent.nfev
         return self.streams.run(rules, self.source.drains(self.state.under_way.dealt, self._allowed), left)
 
@@ -222,7 +227,7 @@ class One:
                 pass
         exact = self.streams is not None and self.streams.exact
         if exact and self._subject is None:  # under constraints, ends are polished
-            finish.last_digits(state, self.width, self._precise, self.limits, self.checkpoint, self._group)
+            finish.last_digits(state, self.width, self._opening.precise, self.limits, self.checkpoint, self._group)
         if pauses and not self.paused:  # before anything that the search that goes on would not have done
             self.save()
         self._agree()
