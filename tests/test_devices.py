@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.engine import compiling, devices, opening, processes, streams, sweep
+from jaxglobal.engine import compiling, counts, devices, opening, processes, streams, sweep
 from jaxglobal.local.bfgs import BFGS
 from jaxglobal.problem import objective
 
@@ -133,10 +133,10 @@ def test_work_is_dealt_so_that_no_stream_idles(monkeypatch):
 
 def test_even_shares():
     pace, waiting, room = np.array([1.0, 10.0]), np.array([0, 0]), np.array([1000, 1000])
-    assert streams.even_shares(110, pace, waiting, room).tolist() == [10, 100]
-    assert streams.even_shares(110, pace, np.array([10, 0]), room).tolist() == [1, 109]
-    assert streams.even_shares(2000, pace, waiting, room).tolist() == [1000, 1000]
-    assert streams.even_shares(1, pace, waiting, room).sum() == 1
+    assert counts.even_shares(110, pace, waiting, room).tolist() == [10, 100]
+    assert counts.even_shares(110, pace, np.array([10, 0]), room).tolist() == [1, 109]
+    assert counts.even_shares(2000, pace, waiting, room).tolist() == [1000, 1000]
+    assert counts.even_shares(1, pace, waiting, room).sum() == 1
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal import Status
-from jaxglobal.engine import devices, streams
+from jaxglobal.engine import counts, devices
 from jaxglobal.search import many as many_problems
 
 BOX = [(-3.0, 3.0)] * 2
@@ -117,6 +117,6 @@ def test_the_first_start_of_a_level_is_not_counted_from_the_first_level():
 
 def test_more_starts_than_there_is_room_are_refused():
     ones = np.ones(2)
-    assert streams.even_shares(4, ones, 0 * ones, np.array([2, 3])).tolist() in ([2, 2], [1, 3])
+    assert counts.even_shares(4, ones, 0 * ones, np.array([2, 3])).tolist() in ([2, 2], [1, 3])
     with pytest.raises(ValueError, match="`count` must be at most the room of all streams; got 6 and 5"):
-        streams.even_shares(6, ones, 0 * ones, np.array([2, 3]))
+        counts.even_shares(6, ones, 0 * ones, np.array([2, 3]))

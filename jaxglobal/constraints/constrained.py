@@ -20,7 +20,8 @@ from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.engine import devices, opening, processes, sweep
 from jaxglobal.engine.compiling import Tier
-from jaxglobal.engine.streams import MOST_TICKS, Streams, thread_pool
+from jaxglobal.engine.counts import MOST_TICKS
+from jaxglobal.engine.streams import Streams, thread_pool
 from jaxglobal.engine.sweep import Engine, Problems
 from jaxglobal.evidence import minima
 from jaxglobal.local.descent import Program
@@ -66,14 +67,14 @@ class ConstrainedStreams(Streams):
     @property
     def _under_way(self) -> bool:
         """Whether a start waits, or a search is at work."""
-        return bool(len(self._returned[0]) or np.any(self._waiting) or np.any(self._at_work))
+        return bool(len(self._returned[0]) or self.counts.busy)
 
     @property
     def room(self) -> int:
         """Starts that can be dealt: none unless all lanes are idle."""
         if self._under_way or self._held:
             return 0
-        return min(super().room, BATCH * self.lanes * len(self._waiting))
+        return min(super().room, BATCH * self.lanes * len(self.counts.waiting))
 
     @property
     def busy(self) -> bool:

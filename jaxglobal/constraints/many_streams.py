@@ -18,7 +18,8 @@ from jaxglobal.constraints.packing import UNSOUND, Sizes
 from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subjects import ADDED, Subjects
 from jaxglobal.engine import processes
-from jaxglobal.engine.streams import MOST_TICKS, Streams
+from jaxglobal.engine.counts import MOST_TICKS
+from jaxglobal.engine.streams import Streams
 from jaxglobal.engine.sweep import Engine, Problems
 from jaxglobal.evidence import minima
 from jaxglobal.evidence.minima import Ended

@@ -4,11 +4,16 @@ The compiled program (sweep.py) knows lanes and queue as arrays; here is what Py
 """
 
 import dataclasses
+import time
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxglobal.engine.sweep import Queue, State
+from jaxglobal.engine.sweep import Chunk, Engine, Problems, Queue, State
+from jaxglobal.evidence.minima import Ended
+from jaxglobal.local.descent import Rules
+from jaxglobal.status import LocalStatus
 
 
 @dataclasses.dataclass
@@ -51,6 +56,23 @@ class Stream:
             to[:left], to[left : left + k] = kept[self.first : self.count], added
         self.first, self.count = 0, left + k
 
+    def run(
+        self, engine: Engine, problems: Problems, rules: Rules, max_ticks: int, drain: bool, known: Any
+    ) -> tuple[Ended, int, int, float]:
+        """Runs a chunk; what ended, its ticks, its evaluations, and the seconds of the call."""
+        began = time.perf_counter()
+        out: Chunk = engine.call(self.state, self.queue(max_ticks, drain, known), problems, rules)
+        made = int(out.ticks)  # waits for the program, but not for its results to arrive
+        taken = time.perf_counter() - began
+        results, slot, first, nfev = jax.device_get((out.results, out.state.slot, out.first, out.nfev))
+        n = engine.n
+        rows = np.flatnonzero(results[:, n + 1])
+        ended = results[rows]
+        number, problem = self.searches(rows).T
+        self.move(out.state, slot, int(first))
+        status, counts = ended[:, n + 1 :].astype(np.int64).T
+        return Ended(ended[:, :n], ended[:, n], number, status, counts, problem), made, int(nfev), taken
+
     def searches(self, rows: np.ndarray) -> np.ndarray:
         """Numbers and problems, (k, 2), of the searches of rows of a chunk's results; see `sweep.Chunk`."""
         return self._of(rows, self.waiting, self.at_work, -1)
@@ -78,6 +100,22 @@ class Stream:
         """(L,) Which lanes are at work on these problems."""
         return (self.at_work[:, 0] >= 0) & np.isin(self.at_work[:, 1], problems)
 
+    def cut(self, which: np.ndarray) -> Ended:
+        """The searches in these lanes, (L,), as they are now, if they have begun."""
+        lanes = self.state.lanes
+        nfev = np.asarray(lanes.nfev)[0]
+        rows = np.flatnonzero(which & (nfev > 0))
+        status = np.full(len(rows), int(LocalStatus.CUT))
+        x, f = np.asarray(lanes.best_x)[:, rows].T, np.asarray(lanes.best_f)[0, rows]
+        number, problem = self.at_work[rows].T
+        return Ended(x, f, number, status, nfev[rows].astype(np.int64), problem)
+
+    def packed(self) -> list[np.ndarray]:
+        """All of it as arrays, by the names of `names_of`."""
+        waits = slice(self.first, self.count)
+        queue = [self.starts[waits], self.first_step[waits], self.waiting[waits]]
+        return [*queue, self.at_work, self.begun, *map(np.asarray, jax.tree.leaves(self.state))]
+
     def _of(self, rows: np.ndarray, queued: np.ndarray, brought: np.ndarray, idle: Any) -> np.ndarray:
         """Entries of the queue or of the lanes, for rows of results; rows beyond are of idle lanes."""
         size, lanes = len(queued), len(brought)
@@ -91,3 +129,17 @@ class Stream:
         problem = self.waiting[:, 1].astype(np.int32)
         limits: Any = np.int32(self.first), np.int32(self.count), np.bool_(drain), np.int32(max_ticks)
         return Queue(self.starts, self.first_step, problem, *limits, known=known)
+
+
+def idle(engine: Engine) -> Stream:
+    """A stream without a search or a start."""
+    size, n, lanes, dtype = engine.queue, engine.n, engine.lanes, engine.dtype
+    waiting, at_work = np.full((size, 2), -1, np.int64), np.full((lanes, 2), -1, np.int64)
+    starts, begun = np.zeros((size, n), dtype), np.zeros((lanes, n), dtype)
+    return Stream(engine.idle(), starts, np.zeros(size, dtype), waiting, at_work, begun)
+
+
+def names_of(engine: Engine) -> list[str]:
+    """The names of the arrays of a stream."""
+    leaves = jax.tree.structure(engine.idle()).num_leaves
+    return ["starts", "first_step", "waiting", "at_work", "begun", *(f"state{k}" for k in range(leaves))]

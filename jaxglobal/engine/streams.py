@@ -15,63 +15,31 @@ the same decisions.
 """
 
 import functools
-import math
-import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxglobal.engine import processes, sweep
+from jaxglobal.engine.counts import MOST_TICKS, Counts, Report, ticks
 from jaxglobal.engine.looks import Looks, Pairs
 from jaxglobal.engine.spent import Spent
-from jaxglobal.engine.stream import Stream
-from jaxglobal.engine.sweep import Chunk, Engine, Problems, State
+from jaxglobal.engine.stream import idle, names_of
+from jaxglobal.engine.sweep import Engine, Problems, State
 from jaxglobal.evidence import minima
 from jaxglobal.local import basins
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.closed import x64
-from jaxglobal.status import LocalStatus
 
 CHUNK_TIME = 0.05  # seconds of a program between two looks at the clock: what is done in between takes 2 to 4 ms
 TOGETHER = 3  # times as many between two messages of several processes
-FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
-MOST_TICKS = 2**16
-AHEAD = 2  # chunks for which a stream is given starts
-USUAL_TICKS = 10  # of a search, before any has ended
-
-
-class Report(NamedTuple):
-    """What a process tells of its k streams after a chunk."""
-
-    waiting: np.ndarray
-    """(k,) Starts in the queue of each."""
-    at_work: np.ndarray
-    """(k,) Searches in its lanes."""
-    ended: np.ndarray
-    """(k,) Searches that ended lately."""
-    made: np.ndarray
-    """(k,) Ticks in which they did."""
-    spent: np.ndarray
-    """(3,) Since the last report, as in `Spent`."""
-    tick_time: np.ndarray
-    """() Seconds."""
-    look_time: np.ndarray
-    """() Seconds of a call for values alone."""
-    short: np.ndarray
-    """() Whether the memory was too short for the chunk."""
 
 
 @functools.cache
 def thread_pool(workers: int) -> ThreadPoolExecutor:
     """The threads that call compiled programs; they live as long as the process."""
     return ThreadPoolExecutor(workers, thread_name_prefix="jaxglobal")
-
-
-def ticks(tick_time: float, chunk_time: float) -> int:
-    """Ticks of the next chunk, so many that it takes about so long."""
-    return int(min(max(chunk_time / tick_time, 1), MOST_TICKS)) if tick_time else FIRST_TICKS
 
 
 class Streams:
@@ -102,10 +70,11 @@ class Streams:
         """Idle lanes. engines: of the streams of this process, all of the same number of lanes."""
         self.engine, self.engines, self.lockstep = engines[0], engines, lockstep
         self.lanes, self.group = engines[0].lanes, group
+        self.counts = Counts(self.lanes, self.engine.queue, lockstep)
         self.serve(problems)
         stops = self.engine.stops
         self._minima = basins.none(self.engine.n, self.engine.dtype) if stops else None
-        self.streams = [self._idle() for _ in engines]
+        self.streams = [idle(self.engine) for _ in engines]
         self.seconds, self.worked = np.zeros(len(engines)), np.zeros(len(engines), np.int64)
         self.spent = Spent()
         self._returned = self._no_starts()
@@ -119,12 +88,6 @@ class Streams:
         """Of what the streams take nothing is known but what their engine took before."""
         self._ended, self._made = (np.full(len(self.engines), count) for count in self.engine.pace)
         self._spent, self._short = Spent(), False
-
-    def _idle(self) -> Stream:
-        size, n, lanes, dtype = self.engine.queue, self.engine.n, self.engine.lanes, self.engine.dtype
-        waiting, at_work = np.full((size, 2), -1, np.int64), np.full((lanes, 2), -1, np.int64)
-        starts, begun = np.zeros((size, n), dtype), np.zeros((lanes, n), dtype)
-        return Stream(self.engine.idle(), starts, np.zeros(size, dtype), waiting, at_work, begun)
 
     def _no_starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n, dtype = self.engine.n, self.engine.dtype
@@ -145,14 +108,9 @@ class Streams:
 
     def _hear(self, reports: list[Report]) -> None:
         """Takes in what all processes tell of their streams."""
-        self._waiting, self._at_work, ended, made = (
-            np.concatenate([report[i] for report in reports]) for i in range(4)
-        )
-        # Starts a tick. A stream of which nothing is known is given few, and stops early when it runs out of them.
-        self._pace, self._known = (ended + self.engine.lanes) / (made + USUAL_TICKS), ended > 0
+        self.counts.hear(reports)
         self.spent = self.spent.add(*(int(count) for count in np.sum([report.spent for report in reports], axis=0)))
-        self._spent, self._tick_time = Spent(), float(max(report.tick_time for report in reports))
-        self._look_time = float(max(report.look_time for report in reports))
+        self._spent = Spent()
         if any(report.short for report in reports):
             raise MemoryError("RESOURCE_EXHAUSTED: the memory of a device was too short for the lanes")
 
@@ -166,32 +124,23 @@ class Streams:
 
     @property
     def _max_ticks(self) -> int:
-        return ticks(self._tick_time, CHUNK_TIME * (TOGETHER if self.group.count > 1 else 1))
-
-    @property
-    def _room(self) -> np.ndarray:
-        """Starts that each stream of all processes can take."""
-        if self.lockstep:
-            return np.full(len(self._waiting), 0 if np.any(self._waiting) else self.engine.queue)
-        ahead = np.ceil(AHEAD * self._max_ticks * self._pace).astype(np.int64)
-        ahead = np.where(self._known, np.maximum(ahead, self.engine.lanes), AHEAD * self.engine.lanes)
-        return np.minimum(ahead, self.engine.queue) - self._waiting
+        return ticks(self.counts.tick_time, CHUNK_TIME * (TOGETHER if self.group.count > 1 else 1))
 
     @property
     def room(self) -> int:
         """Starts that can be dealt: in lockstep none unless all queues are empty."""
-        return 0 if len(self._returned[0]) else int(np.sum(np.maximum(self._room, 0)))
+        return 0 if len(self._returned[0]) else int(np.sum(np.maximum(self.counts.room(self._max_ticks), 0)))
 
     @property
     def evaluations_a_tick(self) -> int:
         """The most evaluations that the next tick can take: one for each search at work or waiting, one a lane."""
-        return int(np.sum(np.minimum(self._waiting + self._at_work, self.engine.lanes)))
+        return self.counts.evaluations_a_tick
 
     @property
     def busy(self) -> bool:
         """Whether anything is left to do."""
         looking = self.looks is not None and len(self.looks.points) > 0
-        return bool(looking or np.any(self._waiting) or np.any(self._at_work) or len(self._returned[0]))
+        return bool(looking or self.counts.busy or len(self._returned[0]))
 
     def know(self, known: basins.Known) -> None:
         """The minima at which the next searches end."""
@@ -203,8 +152,8 @@ class Streams:
 
     def _look(self, allowed: int | None) -> minima.Ended:
         """Values for about the time of a chunk, if so many evaluations may still be made."""
-        looks, streams, group = self._values, len(self._waiting), self.group
-        calls = streams * ticks(self._look_time, CHUNK_TIME)
+        looks, counts, group = self._values, self.counts, self.group
+        calls = len(counts.waiting) * ticks(counts.look_time, CHUNK_TIME)
         args = [problems.args for problems in self._problems]
         share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
         try:
@@ -218,7 +167,7 @@ class Streams:
         if group.count > 1:
             self._spent = self._spent.add(values=len(ended.f))
         else:  # nothing else has changed
-            self.spent, self._look_time = self.spent.add(values=count), looks.seconds
+            self.spent, counts.look_time = self.spent.add(values=count), looks.seconds
         return ended
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
@@ -230,19 +179,12 @@ class Streams:
         k = len(starts)
         searches = np.stack([number, np.broadcast_to(problem, k)], axis=1)
         first_step = np.broadcast_to(first_step, k)
-        streams, lanes = len(self._waiting), self.engine.lanes
-        if self.lockstep or (not np.any(self._waiting + self._at_work) and k <= streams * lanes):
-            used = min(streams, -(-k // lanes))
-            shares = np.zeros(streams, np.int64)
-            shares[:used] = k // used + (np.arange(used) < k % used)
-        else:
-            shares = even_shares(k, self._pace, self._waiting, np.maximum(self._room, 0))
+        shares = self.counts.deal(k, self._max_ticks)
         ends = np.cumsum(shares)
         for stream, share, end in zip(self.streams, shares[self._mine], ends[self._mine], strict=True):
             part = slice(end - share, end)
             if share:
                 stream.fill(starts[part], first_step[part], searches[part])
-        self._waiting = self._waiting + shares
 
     def serve(self, problems: Problems) -> None:
         """Other problems take the places of those that have ended."""
@@ -275,7 +217,12 @@ class Streams:
         busy = [i for i, stream in enumerate(self.streams) if stream.busy]
         # JAX's settings belong to a thread: that of the caller holds in the pool too.
         drain = drain and not len(self._returned[0])
-        run = functools.partial(self._run, rules=rules, max_ticks=max_ticks, drain=drain, precise=x64())
+        precise = x64()
+
+        def run(i: int) -> Any:
+            with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
+                return self.streams[i].run(self.engines[i], self._problems[i], rules, max_ticks, drain, self._minima)
+
         try:
             outcomes = list(thread_pool(len(self.streams)).map(run, busy)) if len(busy) > 1 else [run(i) for i in busy]
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
@@ -289,6 +236,7 @@ class Streams:
             self.engine.tick_time = max(outcome[3] for outcome in outcomes) / max(1, *made)
             # The pace of late: what was longer ago counts half with every chunk.
             self.worked[busy] += made
+            self.seconds[busy] += [outcome[3] for outcome in outcomes]
             ended = [len(ended.f) for ended, *_ in outcomes]
             self._ended[busy], self._made[busy] = self._ended[busy] / 2 + ended, self._made[busy] / 2 + made
             self.engine.pace = float(np.mean(self._ended)), float(np.mean(self._made))
@@ -298,7 +246,7 @@ class Streams:
 
     def _deal_returned(self) -> None:
         """Deals the starts of searches that have to begin anew."""
-        room = int(np.sum(np.maximum(self._room, 0)))
+        room = int(np.sum(np.maximum(self.counts.room(self._max_ticks), 0)))
         if room and len(self._returned[0]):
             (starts, first_step, searches), self._returned = (
                 tuple(part[:room] for part in self._returned), tuple(part[room:] for part in self._returned),
@@ -308,27 +256,6 @@ class Streams:
     def _nothing(self) -> minima.Ended:
         n, dtype, whole = self.engine.n, self.engine.dtype, np.zeros(0, np.int64)
         return minima.Ended(np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole, whole)
-
-    def _run(
-        self, i: int, rules: LocalRules, max_ticks: int, drain: bool, precise: bool
-    ) -> tuple[minima.Ended, int, int, float]:
-        """Runs a chunk on stream i; what ended, its ticks, its evaluations, and the seconds of the call."""
-        stream, engine, began = self.streams[i], self.engines[i], time.perf_counter()
-        with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
-            out: Chunk = engine.call(
-                stream.state, stream.queue(max_ticks, drain, self._minima), self._problems[i], rules
-            )
-        made = int(out.ticks)  # waits for the program, but not for its results to arrive
-        taken = time.perf_counter() - began
-        results, slot, first, nfev = jax.device_get((out.results, out.state.slot, out.first, out.nfev))
-        self.seconds[i] += taken
-        n = engine.n
-        rows = np.flatnonzero(results[:, n + 1])
-        ended = results[rows]
-        number, problem = stream.searches(rows).T
-        stream.move(out.state, slot, int(first))
-        status, counts = ended[:, n + 1 :].astype(np.int64).T
-        return minima.Ended(ended[:, :n], ended[:, n], number, status, counts, problem), made, int(nfev), taken
 
     def under_way(self) -> tuple[np.ndarray, np.ndarray]:
         """The problems, (k,), of the searches at work or waiting in this process, and their evaluations so far."""
@@ -344,7 +271,7 @@ class Streams:
         """Ends the searches of these problems in this process where they are; those of their starts that wait go."""
         ended = []
         for stream in self.streams:
-            ended.append(_cut(stream, stream.works_for(problems)))
+            ended.append(stream.cut(stream.works_for(problems)))
             stream.drop(problems)
         if self.looks is not None:
             self.looks.drop(problems)
@@ -354,8 +281,8 @@ class Streams:
 
     def cut(self) -> minima.Ended:
         """Ends the searches at work in this process where they are; starts that wait are dropped."""
-        ended = [_cut(stream, stream.at_work[:, 0] >= 0) for stream in self.streams]
-        self.streams = [self._idle() for _ in self.streams]
+        ended = [stream.cut(stream.at_work[:, 0] >= 0) for stream in self.streams]
+        self.streams = [idle(self.engine) for _ in self.streams]
         self._returned = self._no_starts()
         if self.looks is not None:
             self.looks.drop()
@@ -367,23 +294,17 @@ class Streams:
         """The lanes, their searches and the starts that wait, of all processes, as arrays; what has been spent."""
         mine = []
         for stream in self.streams:
-            waits = slice(stream.first, stream.count)
-            mine += [stream.starts[waits], stream.first_step[waits], stream.waiting[waits]]
-            mine += [stream.at_work, stream.begun, *(np.asarray(leaf) for leaf in jax.tree.leaves(stream.state))]
+            mine += stream.packed()
         told = [array for arrays in self.group.gather_arrays(mine) for array in arrays]
         arrays = {"spent": np.array(self.spent), "queue": np.array(self.engine.queue)}
         arrays |= dict(zip(("returned_starts", "returned_step", "returned"), self._returned, strict=True))
         if self.looks is not None:
             looks = self.looks
             arrays |= {"looks": looks.points, "looks_number": looks.number, "looks_problem": looks.problem}
-        names, each = self._names(), len(self._names())
+        names, each = names_of(self.engine), len(names_of(self.engine))
         for i, first in enumerate(range(0, len(told), each)):
             arrays |= {f"stream{i}_{name}": told[first + k] for k, name in enumerate(names)}
         return arrays
-
-    def _names(self) -> list[str]:
-        leaves = jax.tree.structure(self.engine.idle()).num_leaves
-        return ["starts", "first_step", "waiting", "at_work", "begun", *(f"state{k}" for k in range(leaves))]
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`. With other streams or lanes, the searches at work begin anew, and count once."""
@@ -391,13 +312,13 @@ class Streams:
         self._returned = tuple(arrays[name] for name in ("returned_starts", "returned_step", "returned"))
         if self.looks is not None:
             self.looks.ask(arrays["looks"], arrays["looks_number"], arrays["looks_problem"])
-        treedef, names, kept = jax.tree.structure(self.engine.idle()), self._names(), []
+        treedef, names, kept = jax.tree.structure(self.engine.idle()), names_of(self.engine), []
         while f"stream{len(kept)}_at_work" in arrays:
             kept.append([arrays[f"stream{len(kept)}_{name}"] for name in names])
-        alike = len(kept) == len(self._waiting) and int(arrays["queue"]) == self.engine.queue
+        alike = len(kept) == len(self.counts.waiting) and int(arrays["queue"]) == self.engine.queue
         if alike and len(kept[0][names.index("at_work")]) == self.lanes:
             for i, (starts, first_step, waiting, at_work, begun, *leaves) in enumerate(kept[self._mine]):
-                stream = self._idle()
+                stream = idle(self.engine)
                 stream.fill(starts, first_step, waiting)
                 stream.at_work, stream.begun, stream.state = at_work, begun, jax.tree.unflatten(treedef, leaves)
                 self.streams[i] = stream
@@ -428,36 +349,6 @@ class Streams:
         if self.looks is None:
             raise RuntimeError("these streams were opened without a program of values alone.")
         return self.looks
-
-
-def _cut(stream: Stream, which: np.ndarray) -> minima.Ended:
-    """The searches in these lanes, (L,), as they are now, if they have begun."""
-    lanes = stream.state.lanes
-    nfev = np.asarray(lanes.nfev)[0]
-    rows = np.flatnonzero(which & (nfev > 0))
-    status = np.full(len(rows), int(LocalStatus.CUT))
-    x, f = np.asarray(lanes.best_x)[:, rows].T, np.asarray(lanes.best_f)[0, rows]
-    number, problem = stream.at_work[rows].T
-    return minima.Ended(x, f, number, status, nfev[rows].astype(np.int64), problem)
-
-
-def even_shares(count: int, pace: np.ndarray, waiting: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """So many starts for each stream, at most its room, that all run out of starts at the same time.
-
-    count: at most the room of all. pace: starts that each takes in a tick. The sums are exact, so that every process
-    comes to the same.
-    """
-    if count > np.sum(room):
-        raise ValueError(f"`count` must be at most the room of all streams; got {count} and {int(np.sum(room))}.")
-    low, high = 0.0, math.ceil(max((waiting + room) / pace))
-    while max(pace) * (high - low) > 0.5:  # less changes no share by more than one
-        middle = (low + high) / 2
-        enough = math.fsum(np.clip(pace * middle - waiting, 0, room)) >= count
-        low, high = (low, middle) if enough else (middle, high)
-    shares = np.floor(np.clip(pace * low - waiting, 0, room)).astype(np.int64)
-    while left := count - int(np.sum(shares)):
-        shares[np.flatnonzero(shares < room)[:left]] += 1
-    return shares
 
 
 def out_of_memory(error: BaseException) -> bool:

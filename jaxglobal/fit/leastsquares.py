@@ -22,7 +22,8 @@ import numpy as np
 from jax import lax
 
 from jaxglobal.engine import aside, compiling, devices
-from jaxglobal.engine.streams import CHUNK_TIME, thread_pool, ticks
+from jaxglobal.engine.counts import ticks
+from jaxglobal.engine.streams import CHUNK_TIME, thread_pool
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.minima import Archive, Ended
 from jaxglobal.fit import agreement

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.engine import aside, processes, sweep
+from jaxglobal.engine.counts import MOST_TICKS
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_lanes import HostLanes
 from jaxglobal.engine.opening import Needs, open_streams
-from jaxglobal.engine.streams import MOST_TICKS, Streams
+from jaxglobal.engine.streams import Streams
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Local
