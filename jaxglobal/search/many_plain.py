@@ -4,6 +4,7 @@ A task is a level of problems, whose starts are handed out in turn.
 """
 
 import collections
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
 from jaxglobal.problem.family import Family
-from jaxglobal.search import ending, slots
+from jaxglobal.search import ending
 from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import STATUSES
 from jaxglobal.search.slots import Slots
@@ -26,7 +27,7 @@ from jaxglobal.status import LocalStatus, Status
 class Plain:
     """The starts of many problems, which depend on no earlier find."""
 
-    MOST = slots.SLOTS  # problems in slots
+    MOST = math.inf  # problems in slots, but for the memory that they take
 
     def __init__(
         self, problems: Family, slots: Slots, found: Incumbents, sequence: Starts, local: Local, rules: stopping.Rules,

@@ -33,11 +33,11 @@ class Slots:
         own: which leaves of the region and of the args are those of each slot.
     """
 
-    def __init__(self, problems: Family, most: int):
+    def __init__(self, problems: Family, most: float):
         """Empty ones, about so many at most."""
         self._problems, leaves = problems, problems.leaves
         each = sum(leaf.nbytes for leaf in leaves) / problems.count
-        bounded = max(min(most, int(SLOTS_MEMORY / max(each, 1))), FEWEST_SLOTS)
+        bounded = int(max(min(most, SLOTS, SLOTS_MEMORY / max(each, 1)), FEWEST_SLOTS))
         # Powers of two, so that one program serves many numbers of problems; some slots may stay empty.
         slots = min(power_above(problems.count), power_above(bounded + 1) // 2)
         self.problem, self.next = np.full(slots, -1, np.int64), 0
