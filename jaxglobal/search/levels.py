@@ -20,8 +20,8 @@ class Levels(Iterator[Level]):
         self._one, self._chunks = one, loop.search(one)
 
     @property
-    def _alone(self) -> Any:
-        """With one thread for linear algebra, where the function factorises."""
+    def _threads(self) -> Any:
+        """A context with one thread for linear algebra, where the function factorises."""
         return one_thread(self._one.state.problem.closed.factorises)
 
     def __next__(self) -> Level:
@@ -31,7 +31,7 @@ class Levels(Iterator[Level]):
             StopIteration: the search has ended.
         """
         try:
-            with self._one.limits.interrupt, self._alone:
+            with self._one.limits.interrupt, self._threads:
                 for level in self._chunks:
                     if level is not None:
                         return level
@@ -42,7 +42,7 @@ class Levels(Iterator[Level]):
 
     def step(self) -> Level | None:
         """Runs one chunk of the lanes; the level, if it has ended with it."""
-        with self._alone:
+        with self._threads:
             return next(self._chunks, None)
 
     def save(self) -> None:
