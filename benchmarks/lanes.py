@@ -39,7 +39,7 @@ def case(name: str, n: int, starts: int, lanes: str) -> dict:
         search = jg.levels(fun, bounds, shift, progress=False, lanes=lanes if lanes == "auto" else int(lanes), **only)
         for _ in search:
             pass
-        wall, result, streams = time.perf_counter() - began, search.result, search._width.streams
+        wall, result, streams = time.perf_counter() - began, search.result, search._one.width.streams
         return {
             "seconds": round(wall, 5), "program": round(float(np.mean(streams.seconds)), 5) if starts else None,
             "ticks": int(np.mean(streams.worked)) if starts else None, "error": float(result.fun),

@@ -76,7 +76,7 @@ def test_ctrl_c_while_the_first_program_compiles(compiles):
 def test_the_second_ctrl_c_raises(compiles):
     handler = signal.getsignal(signal.SIGINT)
     search = jg.levels(bowl, BOX, progress=False)
-    search._waits = lambda: True  # the first one is not looked at before the second
+    search._one._waits = lambda: True  # the first one is not looked at before the second
     compiles(1.0, pressed=2)
     with pytest.raises(KeyboardInterrupt):
         next(search)
