@@ -48,6 +48,22 @@ def one() -> None:
     check_likelihood(result.x, SETS[0])
 
 
+def spectrum() -> None:
+    """The largest eigenvalue and the sum of the singular values of a matrix of 12 x 12."""
+    base = np.random.default_rng(0).standard_normal((12, 12))
+    base = base @ base.T / 12
+
+    def matrix(x):
+        return base * (1 + x[0] ** 2) + jnp.eye(12) * (0.5 + jnp.abs(x[1] - 0.3))
+
+    for fun in (
+        lambda x: jnp.linalg.eigh(matrix(x))[0][-1],
+        lambda x: jnp.sum(jnp.linalg.svd(matrix(x), compute_uv=False)),
+    ):
+        result = jg.minimize(fun, [(-1, 1)] * 2, **OPTIONS)
+        np.testing.assert_allclose(result.x, [0, 0.3], atol=1e-5 if X64 else 0.02)
+
+
 def many() -> None:
     """A likelihood of each of some data sets."""
     results = jg.minimize_many(gaussian_process, BOX, SETS, **OPTIONS)
@@ -122,6 +138,7 @@ def gradients() -> None:
 
 
 if __name__ == "__main__":
-    programs = {"one": one, "many": many, "argmin": argmin, "fits": fits, "threads": threads, "gradients": gradients}
-    programs[sys.argv[1]]()
+    for program in (one, spectrum, many, argmin, fits, threads, gradients):
+        if program.__name__ == sys.argv[1]:
+            program()
     print("checked")

@@ -37,6 +37,22 @@ def qr(p):
     return jnp.sum(jnp.linalg.qr(matrix(p))[1] ** 3) / 100
 
 
+def eigh(p):
+    values, vectors = jnp.linalg.eigh(matrix(p))
+    return values[0] + jnp.sum(vectors**4)
+
+
+def svd(p):
+    return jnp.linalg.norm(matrix(p)[:4], "nuc")
+
+
+def tridiagonal(p):
+    sides = jnp.ones(N) * p[0]
+    return jnp.sum(
+        jax.lax.linalg.tridiagonal_solve(sides.at[0].set(0), p[1] + 4 + sides, sides.at[-1].set(0), RIGHT[:, None]) ** 2
+    )
+
+
 def several(p):
     return jnp.sum(jnp.linalg.cholesky(jnp.stack([matrix(p), matrix(p[::-1])])) ** 3)
 
@@ -54,7 +70,7 @@ def batches(jaxpr):
             yield from batches(inner)
 
 
-@pytest.mark.parametrize("fun", [cholesky, solve, slogdet, qr, several, transposed])
+@pytest.mark.parametrize("fun", [cholesky, solve, slogdet, qr, eigh, svd, tridiagonal, several, transposed])
 def test_the_same_slopes_from_single_matrices(fun, x64):
     want = jax.vmap(jax.grad(fun))
     got = jax.vmap(lambda p: replay(jax.grad(fun), p))
@@ -62,7 +78,7 @@ def test_the_same_slopes_from_single_matrices(fun, x64):
     np.testing.assert_allclose(jax.jit(got)(POINTS), jax.jit(want)(POINTS), rtol=1e-12 if x64 else 1e-3)
 
 
-@pytest.mark.parametrize("fun", [cholesky, solve, qr, several, transposed])
+@pytest.mark.parametrize("fun", [cholesky, solve, qr, eigh, svd, several, transposed])
 def test_what_is_made_of_it_keeps_to_single_matrices(fun, x64):
     """Derivatives of the second order, forward over reverse, of a function that was replayed before."""
     want, got = jax.vmap(jax.hessian(fun)), jax.vmap(jax.hessian(lambda p: replay(fun, p)))

@@ -1,10 +1,9 @@
 """Factorisations and solves on a CPU: one matrix at a time, and on one thread, so that nothing waits for anything.
 
-Up to JAX 0.11.0 a batch of LU, Cholesky, QR or Hessenberg factorisations, or of triangular solves, is split into shards
-that the workers of XLA's CPU pool have to run, while the call itself holds such a worker and waits. As many of these
-programs at once as the machine has cores, and none of them ends. So the batches in a program are taken apart: each
-becomes a loop over its matrices (sequential.py), of which nothing is handed out. (`eigh`, `svd`, `eig` and `schur` do
-not hang.)
+Up to JAX 0.11.0 a batch of matrices that LAPACK factorises or solves with is split into shards that the workers of
+XLA's CPU pool have to run, while the call itself holds such a worker and waits. As many of these programs at once as
+the machine has cores, and none of them ends. So the batches in a program are taken apart: each becomes a loop over its
+matrices (sequential.py), of which nothing is handed out.
 
 LAPACK's own threads are another matter: where matrices are small they cost more than they bring, and on a busy machine
 they wait for each other for seconds. `one_thread` holds them at one while a search runs.

@@ -18,7 +18,7 @@ from jax.interpreters import ad, batching, mlir
 
 from jaxglobal.problem import canonical
 
-# The primitives whose batches hang, and the rank of each operand of a single one.
+# The primitives whose batches hang, all that are calls of LAPACK, and the rank of each operand of a single one.
 RANKS: dict[str, tuple[int, ...]] = {
     "cholesky": (2,),
     "lu": (2,),
@@ -27,7 +27,13 @@ RANKS: dict[str, tuple[int, ...]] = {
     "geqp3": (2, 1),
     "householder_product": (2, 1),
     "ormqr": (2, 1, 2),
+    "eigh": (2,),
+    "eig": (2,),
+    "svd": (2,),
+    "schur": (2,),
     "hessenberg": (2,),
+    "tridiagonal": (2,),
+    "tridiagonal_solve": (1, 1, 1, 2),
     "triangular_solve": (2, 2),
 }
 
