@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxglobal as jg
 from jaxglobal.problem import canonical
+from jaxglobal.problem.linear_algebra import hangs
 from jaxglobal.problem.sequential import RANKS, replay
 
 N = 6
@@ -84,3 +86,16 @@ def test_what_is_made_of_it_keeps_to_single_matrices(fun, x64):
     want, got = jax.vmap(jax.hessian(fun)), jax.vmap(jax.hessian(lambda p: replay(fun, p)))
     assert not [*batches(jax.make_jaxpr(got)(POINTS))]
     np.testing.assert_allclose(jax.jit(got)(POINTS), jax.jit(want)(POINTS), rtol=1e-12 if x64 else 1e-2)
+
+
+@pytest.mark.skipif(not hangs(), reason="batches come through with this JAX")
+def test_what_the_library_factorises_itself_is_no_batch_in_a_vmap_either():
+    """The function has no matrices, but the polish, the derivative of the answer and the errors of a fit have."""
+    box, times = [(-2, 2)] * 3, jnp.linspace(0, 3, 20)
+    lowest = lambda a, **options: jg.argmin(lambda x, a: jnp.sum((x**2 - a) ** 2), box, a, levels=1, **options).x[0]  # noqa: E731
+    fit = lambda y: jg.curve_fit(lambda t, a, k: a * jnp.exp(-k * t), times, y, [(0, 5)] * 2).pcov  # noqa: E731
+    for call, each in (
+        (jax.grad(lowest), POINTS[:, 0]),
+        (fit, POINTS[:, :1] * np.exp(-times)),
+    ):
+        assert not [*batches(jax.make_jaxpr(jax.vmap(call))(jnp.asarray(each, times.dtype)))]

@@ -20,6 +20,7 @@ from jaxglobal.constraints.lagrangian import Packed
 from jaxglobal.constraints.semismooth import End
 from jaxglobal.local.descent import Local
 from jaxglobal.local.quasi_newton import QuasiNewton
+from jaxglobal.problem.linear_algebra import own
 from jaxglobal.starts import lastlook
 from jaxglobal.status import LocalStatus
 
@@ -257,7 +258,7 @@ def _doubts(
             jnp.concatenate([A, jnp.diag(jnp.where(moving, 0, -1.0))], axis=1),
         ]
     ).astype(x.dtype)
-    values = jnp.linalg.eigvalsh(jnp.where(jnp.isfinite(K), K, 0))
+    values = own(jnp.linalg.eigvalsh)(jnp.where(jnp.isfinite(K), K, 0))
     size = jnp.abs(values)
     # Of a minimum, as many eigenvalues are positive as there are variables (N. Gould, Math. Program. 32, 1985).
     of_minimum = jnp.sum(values > 0) == len(x)

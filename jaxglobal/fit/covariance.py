@@ -23,6 +23,7 @@ from jaxglobal.fit import regression
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.units import Units
 from jaxglobal.problem.closed import is_traced
+from jaxglobal.problem.linear_algebra import own
 
 
 class Errors(NamedTuple):
@@ -184,10 +185,10 @@ def traced_directions(A: Any, tolerance: float) -> tuple[Any, Any]:
     m = A.shape[1]
     if len(A) < m:
         return jnp.zeros((m, m), A.dtype), jnp.eye(m, dtype=A.dtype)
-    R = jnp.linalg.qr(A)[1]
+    R = own(jnp.linalg.qr)(A)[1]
     determined = jnp.min(jnp.abs(jnp.diag(R)), initial=jnp.inf) > tolerance
     one = jnp.eye(m, dtype=A.dtype)
-    return jnp.where(determined, jnp.linalg.inv(jnp.where(determined, R, one)), 0), jnp.where(determined, 0, one)
+    return jnp.where(determined, own(jnp.linalg.inv)(jnp.where(determined, R, one)), 0), jnp.where(determined, 0, one)
 
 
 def density_at_zero(xp: Any, r: Any, dof: int) -> Any:

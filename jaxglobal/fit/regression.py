@@ -24,7 +24,7 @@ from jaxglobal.nearest import hint
 from jaxglobal.problem import canonical, keys, modes, objective, programs
 from jaxglobal.problem.bounds import Box, read_bounds
 from jaxglobal.problem.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
-from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time
+from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time, own
 from jaxglobal.problem.region import Region
 from jaxglobal.problem.sequential import factorises
 
@@ -494,8 +494,7 @@ def read_sigma(sigma: Any, N: int, dtype: np.dtype) -> tuple[Any, bool]:
     check_finite("sigma", sigma)
     if sigma.shape == (N, N) and N > 1:
         if is_traced(sigma):
-            factor = jnp.linalg.cholesky(sigma)
-            return jax.scipy.linalg.solve_triangular(factor, np.eye(N, dtype=dtype), lower=True), True
+            return own(_inverse_factor)(sigma), True
         check_symmetric(sigma)
         import scipy.linalg  # takes a while
 
@@ -521,6 +520,13 @@ def check_symmetric(sigma: np.ndarray) -> None:
             f"`sigma` must be symmetric where it is a matrix; got {sigma[i, j]} at index [{i}, {j}] and {sigma[j, i]} "
             f"at [{j}, {i}]."
         )
+
+
+def _inverse_factor(sigma: Any) -> Any:
+    """The inverse of the Cholesky factor of a traced matrix."""
+    return jax.scipy.linalg.solve_triangular(
+        jnp.linalg.cholesky(sigma), jnp.eye(len(sigma), dtype=sigma.dtype), lower=True
+    )
 
 
 def _cholesky(sigma: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from jax import lax
 
 from jaxglobal.local.descent import outward
 from jaxglobal.problem import modes
+from jaxglobal.problem.linear_algebra import own
 from jaxglobal.problem.modes import Product
 from jaxglobal.problem.region import Region, within
 
@@ -250,14 +251,14 @@ def pseudoinverse(H: jax.Array, free: jax.Array, region: Region) -> jax.Array:
     coordinates: Q W A W Q with W the widths, A the pseudoinverse of H, and Q the projection that removes W's image of
     the null space.
     """
-    eigenvalues, V = jnp.linalg.eigh(_filled(H, free))
+    eigenvalues, V = own(jnp.linalg.eigh)(_filled(H, free))
     null = _null(eigenvalues)
     scale = jnp.where(free, region.width, 0)[:, None]
     A = (V * jnp.where(null, 0, 1 / jnp.where(null, 1, eigenvalues))[None, :]) @ V.T
     A = scale * A * scale.T
     directions = jnp.where(null[None, :], scale * V, 0)
     directions = directions / jnp.maximum(jnp.max(jnp.abs(directions)), jnp.finfo(H.dtype).tiny)
-    Q = jnp.eye(len(H), dtype=H.dtype) - directions @ jnp.linalg.pinv(directions)
+    Q = jnp.eye(len(H), dtype=H.dtype) - directions @ own(jnp.linalg.pinv)(directions)
     return jnp.where(jnp.any(null), Q @ A @ Q, A)
 
 
@@ -269,7 +270,7 @@ def _newton_step(
     if product is not None and len(x) > DENSE:
         step = conjugate_gradients(lambda v: column(product, x, region, free, v), slopes)
         return step, jnp.sum(slopes * step) > 0
-    eigenvalues, V = jnp.linalg.eigh(_filled(hessian(value, product, x, region, free), free))
+    eigenvalues, V = own(jnp.linalg.eigh)(_filled(hessian(value, product, x, region, free), free))
     null = _null(eigenvalues)
     step = V @ jnp.where(null, 0, (V.T @ slopes) / jnp.where(null, 1, eigenvalues))
     return step, jnp.all(null | (eigenvalues > 0))
@@ -277,7 +278,7 @@ def _newton_step(
 
 def _doubts(H: jax.Array, free: jax.Array, x: jax.Array, g: jax.Array, region: Region) -> tuple[jax.Array, jax.Array]:
     """Whether H_FF is singular or nearly so, and whether a variable is about to reach or to leave a bound."""
-    eigenvalues = jnp.linalg.eigvalsh(_filled(H, free))
+    eigenvalues = own(jnp.linalg.eigvalsh)(_filled(H, free))
     singular = eigenvalues[0] <= eigenvalues[-1] * jnp.finfo(H.dtype).eps ** NEARLY
     gap = jnp.minimum(x - region.lower, region.upper - x)
     reaches = free & (gap <= NEAR * region.width)

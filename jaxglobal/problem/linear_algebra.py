@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 from threadpoolctl import ThreadpoolController
 
 from jaxglobal.problem.sequential import replay
@@ -41,6 +42,11 @@ def one_at_a_time(fun: Callable[..., Any], platform: str) -> Callable[..., Any]:
 def as_it_is(fun: Callable[..., Any], platform: str) -> Callable[..., Any]:
     """The function, where there is nothing to take apart."""
     return fun
+
+
+def own(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of the library's own matrices, which are a batch in a `vmap`, on the default device."""
+    return lambda *args: one_at_a_time(fun, jax.default_backend())(*args)
 
 
 _lock, _holders = threading.Lock(), 0
