@@ -79,6 +79,41 @@ def test_the_message_says_the_evidence():
     assert told == "the best value was the same in 3 levels in a row"
 
 
+def holes(x, where):
+    """A wide bowl, to whose bottom most starts lead, and a narrow hole that is lower."""
+    return jnp.sum(x**2) / 10 - 30 * jnp.exp(-jnp.sum((x - where) ** 2) / 0.18)
+
+
+PLACES = np.random.default_rng(0).uniform(-8, 8, (34, 2))[[2, 18, 29, 33]]
+
+
+def test_plain_starts_do_not_call_four_early_levels_evidence():
+    """85 searches all end in the bowl; the hole is found once the evaluations suffice."""
+    options = dict(starts=jg.Grid(), progress=False)
+    where = PLACES[0]
+    four = jg.minimize(holes, [(-10, 10)] * 2, (where,), same=4, **options)
+    plain = jg.minimize(holes, [(-10, 10)] * 2, (where,), **options)
+    assert four.success and np.linalg.norm(four.x - where) > 1  # as it was asked to
+    assert plain.success and np.linalg.norm(plain.x - where) < 0.1
+    assert plain.nfev >= 2 * stopping.SPENT and "searches ended at it" in plain.message
+    line = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)], **options)
+    assert line.success and stopping.SPENT <= line.nfev < 3 * stopping.SPENT
+
+
+def test_many_problems_of_plain_starts_neither():
+    results = jg.minimize_many(holes, [(-10, 10)] * 2, PLACES, starts=jg.Grid(), progress=False)
+    assert results.success.all() and np.max(np.linalg.norm(results.x - PLACES, axis=1)) < 0.1
+    one = jg.minimize(holes, [(-10, 10)] * 2, (PLACES[0],), starts=jg.Grid(), progress=False)
+    assert results.nstarts[0] == one.nstarts
+
+
+def test_a_value_that_was_met_once_is_no_evidence():
+    assert not stopping.believed(10**6, stopping.MET - 1, 3) and stopping.believed(10**6, stopping.MET, 3)
+    assert stopping.believed(stopping.SPENT, 9, 1) and not stopping.believed(stopping.SPENT, 9, 2)
+    fixed = jg.minimize(lambda x: jnp.sum(x**2), [(1, 1)] * 2, starts=jg.Grid(), progress=False)
+    assert fixed.success and fixed.nfev < 10
+
+
 def test_the_end_does_not_depend_on_the_chunks_or_a_checkpoint(monkeypatch, tmp_path):
     def run(**options):
         return jg.minimize(jg.problems.levi13, [(-10, 10)] * 2, progress=False, **options)

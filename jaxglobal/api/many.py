@@ -78,9 +78,9 @@ def minimize_many(
             these are dear or have whole numbers, as that takes Python about a tenth of a second for each; else it is a
             plain sequence, `Grid` or `Sobol`. A `jaxglobal.Adaptive` always learns.
         local: as for `minimize`.
-        same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels,
-            and with whole numbers as many as come to each assignment (of more than 4,096, to 10,000 evaluations for
-            each of these variables).
+        same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels
+            and what else `minimize` asks of starts that do not, and with whole numbers as many levels as come to each
+            assignment (of more than 4,096, to 10,000 evaluations for each of these variables).
         fatol: as for `minimize`.
         frtol: as for `minimize`.
         max_time: wall-clock seconds for all problems together.

@@ -6,7 +6,7 @@ on the way, so that its count is exact and the archive does not depend on the or
 cells that a lattice plane happens to separate are merged.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -159,6 +159,12 @@ def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
         key = (key ^ cells[:, i]) * _MIX
         key ^= key >> np.uint64(29)
     return key
+
+
+def hits(best: Any, f: np.ndarray, searches: np.ndarray, fatol: float, frtol: float) -> Any:
+    """How many searches ended at the best value, (...): cells with the values f, (M, ...), and so many searches."""
+    tolerance = np.maximum(fatol, max(frtol, 2.0 ** -value_bits(f.dtype)) * np.abs(best))
+    return np.sum(np.where(f <= best + tolerance, searches, 0), axis=0)
 
 
 def merge(archive: Archive, lower, width, fatol: float, frtol: float) -> Archive:

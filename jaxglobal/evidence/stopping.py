@@ -13,7 +13,7 @@ The constants were chosen on one set of problems and checked on another: `python
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,11 @@ from jaxglobal.status import Status
 
 AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
 LOOKED = 2**13  # evaluations after which a function without a finite value is given up
-LEVELS = 4  # in a row with the same best value, where starts do not learn
+LEVELS = 4  # in a row with the same best value, where starts do not learn, and ...
+SPENT = (
+    1000  # ... evaluations for each of up to two variables: fewer starts see no narrow basin beside a wide one, and ...
+)
+MET = 4  # ... searches that ended at that value, of which the last level has as many as all before
 AFFORDED = 1000  # evaluations that are always spent: some ms of a cheap function
 WHOLE = 10_000  # evaluations a variable that is whole, at least, where not all assignments are searched
 HITS = 10  # searches that ended at the best value
@@ -55,7 +59,7 @@ class Rules:
 
     Attributes:
         same: stop after so many levels in a row with the same best value; None: by the evidence, or after `LEVELS` of
-            them where starts do not learn, unless `unseen` says what to wait for.
+            them where starts do not learn (and see `believed`), unless `unseen` says what to wait for.
         fatol: two values are the same within fatol + frtol abs(f).
         frtol: see fatol.
         max_time: wall-clock seconds from the call.
@@ -274,6 +278,14 @@ def after_level(
     if rules.same is None and (weighed or rules.unseen is not None):
         return None
     return Status.SAME if settled(rules, last, eps) else None
+
+
+def believed(nfev: Any, hits: Any, n: int) -> Any:
+    """Whether the same best value in `LEVELS` levels of starts that do not learn is evidence enough.
+
+    It has been met by so many searches, after so many evaluations of a function of n variables.
+    """
+    return (nfev >= SPENT * min(n, 2)) & (hits >= MET)
 
 
 def covered(rules: Rules, seen: Unseen | None) -> Status | None:

@@ -80,6 +80,7 @@ def _message(state: State, status: Status, source: Source, nfev: int, calls: Cal
     words = f"the best value was the same in {state.rules.alike} levels in a row"
     if state.rules.same is not None:
         return words
+    words += f", and {incumbent.hits(state.found, state.rules):,} of {state.found.searches:,} searches ended at it"
     evidence, tried = source.told, source.tried
     if tried.pure and tried.all:
         return f"each of the {tried.all:,} points of whole numbers was evaluated"

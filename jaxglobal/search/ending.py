@@ -45,17 +45,19 @@ def least_evaluations(tried: lattice.Tried) -> float:
 
 def after_level(
     rules: stopping.Rules, best: Sequence[float], eps: float, nfev: int, source: Source, seen: Unseen | None,
-    full: bool, dear: bool = False,
+    full: bool, dear: bool = False, believed: bool = True,
 ) -> Status | None:  # fmt: skip
     """Whether the search ends after a level, by its best values, one a level, after so many evaluations.
 
     seen: what the minima say about those not yet seen, where that is asked for. full: whether more minima were found
-    than are kept. dear: whether a function without a finite value is given up whatever it took.
+    than are kept. dear: whether a function without a finite value is given up whatever it took. believed: whether equal
+    levels are evidence enough where starts do not learn, see `stopping.believed`.
     """
     full = full and rules.unseen is not None
     told = dataclasses.replace(rules, unseen=None) if full else rules
     ended = stopping.after_level(told, best, eps, math.inf if dear else nfev, source.learns)
-    if ended is Status.SAME and rules.same is None and nfev < least_evaluations(source.tried):
-        ended = None
+    if ended is Status.SAME and rules.same is None:
+        tried = source.tried
+        ended = ended if nfev >= least_evaluations(tried) and (believed or tried.pure) else None
     ended = ended or stopping.covered(told, seen)
     return Status.FULL if full and ended is Status.SAME else ended

@@ -127,6 +127,11 @@ def better(found: Incumbent, f: float, start: int, x: np.ndarray, status: LocalS
     return found
 
 
+def hits(found: Incumbent, rules: stopping.Rules) -> int:
+    """The searches that ended at the best value."""
+    return int(minima.hits(found.f, found.archive.f, found.archive.searches, rules.fatol, rules.frtol))
+
+
 def count_of_best(found: Incumbent) -> int:
     """The searches that are known to have ended at the best point."""
     return int(found.status is not LocalStatus.RUNNING)

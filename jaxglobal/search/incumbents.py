@@ -95,6 +95,13 @@ class Incumbents:
         """Of which of these problems more minima were found than are kept, where those not seen are asked for."""
         return self.distinct.full[problem] & (self._rules.unseen is not None)
 
+    def hits(self, problem: np.ndarray) -> np.ndarray:
+        """(k,) The searches of these problems that ended at the best value, if enough minima are kept to tell."""
+        if len(self.distinct.f) < stopping.MET:
+            return np.full(len(problem), stopping.MET)
+        f, searches = self.distinct.f[:, problem], self.distinct.searches[:, problem]
+        return minima.hits(self.feasible(problem), f, searches, self._rules.fatol, self._rules.frtol)
+
     def unseen(self, problem: int) -> Unseen | None:
         """What the minima of a problem say about those not yet seen."""
         lower, width = self._corner(problem)

@@ -15,6 +15,7 @@ from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Local
 from jaxglobal.problem import lattice
+from jaxglobal.problem.closed import NO_FUNCTION
 from jaxglobal.problem.family import Family
 from jaxglobal.search import ending
 from jaxglobal.search.incumbents import Incumbents
@@ -159,6 +160,9 @@ class Plain:
             status[nfev >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
         if self._rules.same is None and np.any(self._problems.whole):
             settled[settled] = nfev[settled] >= self._least_evaluations(level, slots[settled])
+        moves = np.any(self._problems.free & ~self._problems.whole)
+        if self._rules.same is None and moves and self._problems.closed is not NO_FUNCTION:
+            settled[settled] = stopping.believed(nfev[settled], found.hits(problem[settled]), self._free)
         settled &= full | (self._rules.same is not None or self._rules.unseen is None)
         status[settled & finite] = STATUSES.index(Status.SAME)
         status[settled & finite & full] = STATUSES.index(Status.FULL)

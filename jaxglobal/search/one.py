@@ -203,7 +203,9 @@ class One:
         best = [level.fun if math.isfinite(level.fun) else math.inf for level in state.levels]
         eps, nfev, dear = float(np.finfo(problem.structure.dtype).eps), self.streams.spent.nfev, not self.streams.exact
         seen = None if rules.unseen is None else incumbent.unseen(state.found, problem, rules)
-        status = ending.after_level(rules, best, eps, nfev, self.source, seen, state.found.full, dear)
+        free, hits = int(np.sum(problem.free)), incumbent.hits(state.found, rules)
+        believed = dear or not free or bool(stopping.believed(nfev, hits, free))
+        status = ending.after_level(rules, best, eps, nfev, self.source, seen, state.found.full, dear, believed)
         none = status is Status.NO_FINITE_VALUE or not (np.any(problem.free) or math.isfinite(best[-1]))
         return Status.INFEASIBLE if none and self._subject is not None else status
 
