@@ -1,18 +1,20 @@
-"""When a search stops: problems solved, wrong successes and evaluations, by the evidence and by four equal levels.
+"""When a search stops: solved, wrong successes and evaluations, by evidence, by equal levels, from plain starts.
 
     python benchmarks/stopping.py choosing          # the set on which the constants of stopping.py were chosen
     python benchmarks/stopping.py checking          # the set on which they are checked
     python benchmarks/stopping.py checking --truth  # finds the minima anew
+    python benchmarks/stopping.py checking --ways plain --cap 700000  # from every point of a grid, or of Sobol points
 
 The problems are those of unknown.py. One is solved where its value is within 1e-5 (1 + abs(minimum)) of the minimum.
 That is known by construction, or the lowest of two searches of 150,000 evaluations with different starts and of all
 runs here (data/unknown.json keeps them). No run takes more than --cap evaluations. Results go to
-benchmarks/results/stopping_<set>.json.
+benchmarks/results/stopping_<set>.json, those of plain starts to stopping_<set>_plain.json.
 """
 
 import argparse
 import json
 import pathlib
+from typing import Any
 
 import jax
 
@@ -25,7 +27,7 @@ from unknown import Unknown, problems
 import jaxglobal as jg
 
 MINIMA = pathlib.Path(__file__).parent / "data" / "unknown.json"
-WAYS = {"evidence": None, "levels": 4}
+WAYS = ("evidence", "levels", "plain")
 TOLERANCE = 1e-5
 LONG = 150_000
 
@@ -51,11 +53,17 @@ def long_search(problem: Unknown) -> float:
     return min(*(float(run.fun) for run in runs), np.inf if problem.fmin is None else problem.fmin)
 
 
+def options_of(way: str, n: int) -> dict[str, Any]:
+    """How a problem of n variables is searched: by the evidence, by four equal levels, or from plain starts."""
+    plain = jg.Grid() if n <= 5 else jg.Sobol()
+    return {"evidence": {}, "levels": {"same": 4}, "plain": {"starts": plain}}[way]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("which", choices=["choosing", "checking"])
     parser.add_argument("--truth", action="store_true", help="find the minima anew first")
-    parser.add_argument("--ways", nargs="+", default=[*WAYS], choices=[*WAYS])
+    parser.add_argument("--ways", nargs="+", default=WAYS[:2], choices=WAYS)
     parser.add_argument("--cap", type=int, default=300_000, help="evaluations of a run (default: 300,000)")
     options = parser.parse_args()
     cache_compilations()
@@ -65,8 +73,9 @@ def main() -> None:
             known[problem.name] = long_search(problem)
             keep(known)
         for way in options.ways:
+            how = options_of(way, len(problem.bounds))
             result = jg.minimize(
-                problem.fun, problem.bounds, problem.args, same=WAYS[way], max_evals=options.cap, progress=False
+                problem.fun, problem.bounds, problem.args, max_evals=options.cap, progress=False, **how
             )
             known[problem.name] = min(known[problem.name], float(result.fun))
             rows.append({
@@ -89,7 +98,7 @@ def main() -> None:
         print("  wrong:", ", ".join(f"{row['problem']} ({row['nfev']:,})" for row in wrong) or "none")
         lost = [row for row in mine if not row["success"]]
         print("  no success:", ", ".join(f"{row['problem']} ({row['status']})" for row in lost) or "none")
-    save(f"stopping_{options.which}", rows, code=code(), cap=options.cap)
+    save(f"stopping_{options.which}{'_plain' * ('plain' in options.ways)}", rows, code=code(), cap=options.cap)
 
 
 if __name__ == "__main__":
