@@ -387,7 +387,7 @@ def test_memory_that_is_short_even_for_one_lane_is_an_error(monkeypatch):
 def test_sobol_starts_where_a_grid_is_not_affordable():
     result = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, progress=False)
     assert result.levels[1].spacing == jg.Sobol().spacing(1, 64, 8) and result.levels[1].nstarts < 64
-    plain = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, starts=jg.Sobol(), progress=False)
+    plain = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, starts=jg.Sobol(), same=4, progress=False)
     assert [level.nstarts for level in plain.levels] == [1, 64, 128, 256]
     check_minimum(result, 0, [0.3] * 8)
     other = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 1)] * 8, seed=1, progress=False)

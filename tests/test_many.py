@@ -59,7 +59,7 @@ def test_each_problem_stops_by_its_own_rule():
         return jnp.where(flat, 1.0, jnp.sum((x - a) ** 2 - jnp.cos(9 * x)))
 
     a, flat = np.linspace(-1, 1, 12), np.arange(12) % 3 == 0
-    results = many(fun, BOX, (a, flat), target=-1.9)
+    results = many(fun, BOX, (a, flat), target=-1.9, same=4)
     assert set(results.status[flat]) == {Status.SAME} and set(results.nit[flat]) == {4}
     assert set(results.status[~flat]) <= {Status.TARGET, Status.SAME} and Status.TARGET in results.status
     some = many(fun, BOX, (a, flat), max_levels=2)
