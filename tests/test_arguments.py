@@ -2,6 +2,7 @@
 
 import functools
 import re
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,14 @@ def test_pytree():
     assert result.x["a"].shape == (2, 2) and np.shape(result.x["b"][0]) == ()
     assert jax.tree.structure(result.jac) == jax.tree.structure(result.x)
     assert jax.tree.structure(result.minima[0].x) == jax.tree.structure(result.x)
+
+
+def test_numbers_of_any_kind():
+    """An array without axes is a number, and so are what NumPy keeps as an object: a fraction, 10**20."""
+    assert solve(target=jnp.array(0.5), max_evals=np.array(100)).status is jg.Status.TARGET
+    assert solve(bounds=[(Fraction(-1, 3), 1), (np.float32(0), 1)]).fun < 1e-3
+    large = solve(lambda x: jnp.sum((x * 1e-20 - 0.25) ** 2), [(0, 10**20)])
+    assert abs(large.x[0] * 1e-20 - 0.25) < 1e-3
 
 
 def test_scalar_x():
@@ -124,6 +133,7 @@ WRONG = [
     (dict(x0=np.zeros(3)), ValueError, "`x0` must have shapes [(2,)]"),
     (dict(x0={"a": 1.0}), ValueError, "`x0` must have the structure of the bounds"),
     (dict(x0=np.zeros(2, complex)), TypeError, "`x0` must be real numbers; got complex128."),
+    (dict(args=(2**70,)), ValueError, "got 1180591620717411303424: write it as a float."),
     (dict(args=("text",)), TypeError, "`args` must be pytrees of arrays and numbers; got str"),
     (dict(open=[True]), ValueError, "`open` must be True, False, booleans"),
     (dict(open=3), ValueError, "`open` must be True, False, booleans"),
@@ -137,6 +147,7 @@ WRONG = [
     (dict(local="bfgs"), TypeError, '`local` must be "auto", a jaxglobal.BFGS, '),
     (dict(starts="grid"), TypeError, '`starts` must be "auto", a jaxglobal.Adaptive, Grid'),
     (dict(starts=jg.Grid), TypeError, '`starts` must be "auto", a jaxglobal.Adaptive, Grid'),
+    (dict(target=np.zeros(2)), TypeError, "`target` must be a number; got array([0., 0.])."),
     (dict(target=float("nan")), ValueError, "`target` must be a number; got nan."),
     (dict(seed=-1), ValueError, "`seed` must be a whole number of at least 0; got -1."),
     (dict(x0=jnp.zeros(2, jnp.bfloat16)), TypeError, "`x0` and `bounds` must be float32 or float64; got bfloat16."),

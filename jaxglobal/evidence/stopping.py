@@ -15,7 +15,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax.core import Tracer
 
 from jaxglobal.result import Unseen
 from jaxglobal.status import Status
@@ -81,7 +83,16 @@ class Rules:
     unseen: float | None = None
 
     def __post_init__(self):
-        """Raises ValueError or TypeError for a rule that makes no sense."""
+        """Numbers of arrays without axes are as good as others.
+
+        Raises:
+            ValueError: a rule that makes no sense.
+            TypeError: likewise.
+        """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer) and not value.ndim:
+                object.__setattr__(self, field.name, value.item())
         for name, least in (("same", 1), ("max_levels", 1), ("max_starts", 1), ("max_evals", 1)):
             value = getattr(self, name)
             if value is None:

@@ -1,6 +1,7 @@
 """Bounds as users give them, checked: the layout of x, and its lower and upper bounds as flat arrays."""
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -76,7 +77,7 @@ def read_sides(bounds: Any, x0: Any) -> tuple[Any, Any]:
         if isinstance(bounds, str) or not isinstance(bounds, Sequence | np.ndarray | jax.Array):
             raise TypeError(f"{expected}; got {type(bounds).__name__}.")
         try:
-            pairs = np.array([[np.nan if b is None else b for b in pair] for pair in bounds])
+            pairs = _plain(np.array([[np.nan if b is None else b for b in pair] for pair in bounds]))
         except (TypeError, ValueError):
             raise ValueError(f"{expected}; got {shortened(bounds)}.") from None
         if pairs.ndim != 2 or pairs.shape[1] != 2:
@@ -130,11 +131,18 @@ def numbers_of(sides: tuple[Any, Any]) -> list[Any]:
         if is_traced(side):
             return jnp.asarray(side, jax.dtypes.canonicalize_dtype(float))
         array = np.asarray([np.nan if b is None else b for b in side] if isinstance(side, list | tuple) else side)
+        array = _plain(array)
         if not np.can_cast(array.dtype, float):
             raise TypeError(f"{array.dtype} is no real number")
         return array.astype(float)
 
     return [as_array(side) for side in sides]
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Numbers that NumPy knows as objects alone, such as 10**20 and fractions, as floats."""
+    real = array.dtype == object and all(isinstance(number, numbers.Real) for number in array.flat)
+    return array.astype(float) if real else array
 
 
 def read_structure(lower: Any, upper: Any, x0: Any, traceable: bool) -> Structure:

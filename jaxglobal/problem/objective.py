@@ -147,6 +147,9 @@ def read_args(args: Any, traceable: bool = False) -> tuple[Any, ...]:
             raise TypeError("`args` must be concrete; got a traced array: call minimize outside jit, vmap and grad.")
         try:
             array = jnp.asarray(leaf)
+        except OverflowError:
+            kind = jax.dtypes.canonicalize_dtype(int)
+            raise ValueError(f"`args` must be numbers that {kind} holds; got {leaf}: write it as a float.") from None
         except (TypeError, ValueError):
             raise TypeError(
                 f"`args` must be pytrees of arrays and numbers; got {type(leaf).__name__}: "
