@@ -181,6 +181,22 @@ def test_a_function_that_is_float32_alone_is_polished_there():
     check_counts(result)
 
 
+@pytest.mark.parametrize("constraints", [None, jg.Constraint(jnp.sum, lower=-5.0, upper=5.0)], ids=["none", "one"])
+def test_a_function_that_keeps_an_array_of_its_first_trace_is_polished_there(constraints):
+    """A second trace, in float64, would have that of the first; a second call is told why it cannot be made."""
+    kept = []
+
+    def fun(x):
+        if not kept:
+            kept.append(jnp.arange(2.0, dtype=np.float32) / 4)
+        return jnp.sum((x - kept[0]) ** 2)
+
+    result = jg.minimize(fun, FLOAT32, constraints=constraints, progress=False)
+    np.testing.assert_allclose(result.x, [0, 0.25], atol=1e-3)
+    with pytest.raises(TypeError, match="keep no array that jax.numpy has made inside fun"):
+        jg.minimize(fun, FLOAT32, progress=False)
+
+
 def test_side_by_side_equals_one_by_one(x64):
     """In a corner, on a face, inside, on a ridge and far from a minimum: each asks for as much as it needs."""
     dtype = np.dtype(np.float64 if x64 else np.float32)

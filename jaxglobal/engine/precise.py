@@ -2,8 +2,8 @@
 
 The function is traced once more by the same call, with a float64 x and args, and compiled once more, for the gradient
 alone, at the end of its first search. A function that cannot be traced so (it mixes its own float32 arrays with x where
-JAX does not promote, or JAX remembers a part of it in float32) has no such form, and its minima keep the digits of
-float32.
+JAX does not promote, or JAX remembers a part of it in float32, or it keeps an array of its first trace) has no such
+form, and its minima keep the digits of float32.
 """
 
 import dataclasses
@@ -36,6 +36,8 @@ def traced(fun: Callable[..., Any], args: Any, problem: Objective) -> "Precise |
             closed = close(lattice.held(fun, problem.whole, structure), structure, wide, problem.has_aux)
         except Exception as error:  # whatever the user's function raises for a dtype that it was not written for
             return missing(error)
+    if closed.captured:
+        return missing(TypeError("it keeps an array of its first trace"))
     return Precise(closed, [*map(keys.numbers, jax.tree.leaves(wide)), *closed.constants], problem)
 
 

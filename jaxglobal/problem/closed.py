@@ -136,6 +136,14 @@ class Closed(NamedTuple):
         """Whether a constant is traced."""
         return is_traced(self.constants)
 
+    def refuse_captured(self, instead: str) -> None:
+        """Raises TypeError where a constant is traced, by what calls this or by an earlier call that has left it."""
+        if self.captured:
+            raise TypeError(
+                f"`fun` must not close over a traced array: {instead}; or, if no transformation is under way, keep no "
+                "array that jax.numpy has made inside fun from one call to the next, in a cache or an attribute."
+            )
+
 
 def hold(constants: Sequence[Any], moves: Sequence[bool]) -> list[Any]:
     """The constants, with no derivative in those that do not move."""

@@ -106,8 +106,7 @@ def check_problems(
     objective.check_whole(whole, is_open, guesses)
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), args)
     closed = NO_FUNCTION if fun is None else close(lattice.held(fun, whole, structure), structure, one, bool(has_aux))
-    if closed.captured:
-        raise TypeError("`fun` must not close over a traced array: use vmap and argmin instead.")
+    closed.refuse_captured("use vmap and argmin instead")
     return Family(count, structure, box, free, is_open, guesses, args, bool(has_aux), closed, whole)
 
 

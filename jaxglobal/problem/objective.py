@@ -104,8 +104,8 @@ def check(
     problem, starts = check_box(bounds, x0, open, traceable, integrality)
     args = read_args(args, traceable)
     closed = close(lattice.held(fun, problem.whole, problem.structure), problem.structure, args, bool(has_aux))
-    if closed.captured and not traceable:
-        raise TypeError("`fun` must not close over a traced array: call argmin instead.")
+    if not traceable:
+        closed.refuse_captured("call argmin instead")
     return dataclasses.replace(problem, args=args, has_aux=bool(has_aux), closed=closed), starts
 
 

@@ -70,8 +70,7 @@ class Problem:
             closed = close(chosen(fun), plain, given, False)
         else:
             closed = close(chosen(constraint.beside(fun, rows, False)), plain, given, True)
-        if closed.captured:
-            raise TypeError("`fun` must not close over a traced array.")
+        closed.refuse_captured("prove it outside")
         leaves = [*map(keys.numbers, jax.tree.leaves(given)), *closed.constants]
         flat = jax.ShapeDtypeStruct((structure.n,), np.float64)
         sides = None if rows is None else (np.asarray(rows.lower, float), np.asarray(rows.upper, float))
