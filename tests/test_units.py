@@ -198,3 +198,57 @@ def test_a_search_ends_by_evidence_at_the_precision_that_it_has():
     fit = jg.curve_fit(logistic, x, y, [(-5, 5), (-10, 10), (1, 5000), (-5, 5)], progress=False)
     assert fit.success and fit.result.nfev < 6000
     np.testing.assert_allclose(fit.fun, 0.00738419446, rtol=1e-4)
+
+
+OUTLIER = [1e5, 1e9, 1e18]
+
+
+def noisy(outlier):
+    y = 2.5 * np.exp(-1.3 * T) + 0.5 + 0.05 * np.sin(37 * T)
+    y[20] = outlier
+    return y
+
+
+@pytest.mark.parametrize("loss", ["lad", "huber", "cauchy"])
+def test_an_outlier_takes_no_digits_of_the_others(loss):
+    """A sum with its cost has none in float32."""
+    options = {} if loss == "lad" else {"f_scale": 0.1}
+    known = jg.curve_fit(decay, T, noisy(1e2), BOX, loss=loss, **options, progress=False)
+    for outlier in OUTLIER:
+        fit = jg.curve_fit(decay, T, noisy(outlier), BOX, loss=loss, **options, progress=False)
+        assert fit.success and fit.fits[0].fun == fit.fun == fit.result.fun
+        np.testing.assert_allclose(fit.popt, known.popt, atol=1e-5 if X64 and loss != "cauchy" else 1e-3)
+        r = np.abs(np.asarray(fit.residuals, float))
+        if loss == "lad":
+            np.testing.assert_allclose(fit.perr, known.perr, rtol=1e-5 if X64 else 5e-3)
+            np.testing.assert_allclose(fit.fun, np.sum(r), rtol=1e-6)
+        if loss == "huber":
+            cost = np.where(r < 0.1, r**2, 0.2 * r - 0.01)
+            np.testing.assert_allclose(fit.fun, np.sum(cost), rtol=1e-6)
+
+
+def test_outliers_take_no_digits_of_the_others_in_many_fits():
+    y = np.stack([noisy(1e2), *map(noisy, OUTLIER)])
+    fits = jg.curve_fit_many(decay, T, y, BOX, loss="huber", f_scale=0.1, progress=False)
+    assert np.all(fits.success)
+    np.testing.assert_allclose(fits.popt, fits.popt[[0] * 4], atol=1e-5 if X64 else 1e-3)
+    np.testing.assert_allclose(fits.fun, 0.2 * y[:, 20], rtol=1e-2)
+
+
+@pytest.mark.parametrize("loss", ["lad", "huber"])
+def test_data_of_a_peak_are_no_outliers(loss):
+    """It is fitted as far as the digits go, and so it is beside an outlier."""
+
+    def peak(t, a, w, c):
+        return a * jnp.exp(-(((t - 1.93) / w) ** 2)) + c
+
+    y = np.asarray(peak(T, 1e5, 0.2, 0.5)) + 0.05 * np.sin(37 * T)
+    box, options = [(0, 1e8), (0.05, 1), (-2, 2)], {} if loss == "lad" else {"f_scale": 0.1}
+    fit = jg.curve_fit(peak, T, y, box, loss=loss, **options, progress=False)
+    assert fit.success
+    np.testing.assert_allclose(fit.popt, [1e5, 0.2, 0.5], rtol=1e-6, atol=0.05)
+    if loss == "huber":
+        y = np.stack([y, np.where(np.arange(40) == 3, 1e9, y)])
+        fits = jg.curve_fit_many(peak, T, y, box, loss=loss, **options, progress=False)
+        assert np.all(fits.success)
+        np.testing.assert_allclose(fits.popt, fit.popt[None] + np.zeros((2, 1)), rtol=1e-5, atol=0.02)

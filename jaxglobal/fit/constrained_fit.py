@@ -56,9 +56,8 @@ def search(
     observers: callback, progress and checkpoint. whole: bounds, x0 and integrality where some parameters are whole.
     """
     structure = reg.structure
-    own: Any = given.units
     if (heard := observers["callback"]) is not None:  # of costs in the user's units
-        observers = observers | {"callback": lambda level: heard(leveled(level, own))}
+        observers = observers | {"callback": lambda level: heard(leveled(level, given))}
 
     def cost(p: Any, given: Data) -> Any:
         leaves: Any = given.units
@@ -84,22 +83,23 @@ def search(
         constraints=of_parameters(constraints),
         ctol=ctol,
     )
-    return in_units(result, own)
+    return in_units(result, given)
 
 
-def leveled(level: Level, own: Units) -> Level:
-    """A level whose cost is in these units, in the user's."""
-    return dataclasses.replace(level, fun=float(own.cost(level.fun)))
+def leveled(level: Level, given: Data) -> Level:
+    """A level whose cost is in the units of the data, in the user's."""
+    return dataclasses.replace(level, fun=float(given.cost(level.fun)))
 
 
-def in_units(result: Result, own: Units) -> Result:
-    """A result whose costs are in these units, in the user's."""
-    cost = lambda f: float(own.cost(f))  # noqa: E731
+def in_units(result: Result, given: Data) -> Result:
+    """A result whose costs are in the units of the data, in the user's."""
+    own: Any = given.units
+    cost = lambda f: float(given.cost(f))  # noqa: E731
     prices = lambda multipliers: jax.tree.map(own.cost, multipliers)  # noqa: E731
     return dataclasses.replace(
         result,
         fun=cost(result.fun),
-        levels=[leveled(level, own) for level in result.levels],
+        levels=[leveled(level, given) for level in result.levels],
         minima=[dataclasses.replace(m, fun=cost(m.fun), multipliers=prices(m.multipliers)) for m in result.minima],
         multipliers=prices(result.multipliers),
         history=[step._replace(fun=cost(step.fun)) for step in result.history],

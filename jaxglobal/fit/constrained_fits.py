@@ -16,6 +16,7 @@ import numpy as np
 from jaxglobal.api.many import minimize_many
 from jaxglobal.fit import constrained_fit, regression
 from jaxglobal.fit.covariance import errors
+from jaxglobal.fit.outlying import Far
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.problem import constraint, modes
 from jaxglobal.problem.bounds import Box
@@ -65,7 +66,8 @@ def search(
         flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(p)])
         return reg.cost(flat / units.p, data._replace(y=y, **more))
 
-    args = data.y, {name: getattr(data, name) for name, is_own in (("x", reg.own_x), ("w", own_w)) if is_own}
+    of_each = ("x", reg.own_x), ("w", own_w), ("far", data.far is not None)
+    args = data.y, {name: getattr(data, name) for name, is_own in of_each if is_own}
     sides = (reg.lower * units.p, reg.upper * units.p) if boxes is None else (boxes[:, 0], boxes[:, 1])
     results = minimize_many(
         cost,
@@ -112,7 +114,9 @@ def covariances(
             continue
         one = reg if boxes is None else dataclasses.replace(reg, lower=boxes[i, 0], upper=boxes[i, 1])
         there = data.w[i] > 0 if own_w else np.ones(len(y[i]), bool)  # without those masked
-        given = data._replace(y=data.y[i][there], w=data.w[i][there] if own_w else data.w)
+        far = None if data.far is None else Far(data.far.by[i][there], data.far.cost[i], data.far.y[i][there])
+        given = data._replace(y=data.y[i][there], w=data.w[i][there] if own_w else data.w, far=far)
+        of_all = float(f[i]) + (0.0 if far is None else float(far.cost))
         along = constrained_fit.base(A[i][active[i]], one.free, own)
-        pcov[i] = errors(one, given, float(f[i]), y[i][there], J[i][there], absolute_sigma, along).pcov
+        pcov[i] = errors(one, given, of_all, y[i][there], J[i][there], absolute_sigma, along).pcov
     return pcov

@@ -107,7 +107,7 @@ def errors(
     free = np.flatnonzero(reg.free)
     N, n, moves = len(data.y), len(J[0]), len(free) if along is None else along.shape[1]
     dof = len(data.y) - moves
-    r = reg.whiten(data.w, y - data.y)
+    r = regression.left(reg, data, y)
     if reg.loss == "lad":
         J = data.w @ J if reg.covariance else (data.w[:, None] if data.w.ndim else data.w) * J
         size = 1 / (2 * density_at_zero(xp, r, dof)) ** 2

@@ -18,10 +18,10 @@ from jax import lax
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import constrained_fit, hostfit, leastsquares, regression, units, whole_fit
+from jaxglobal.fit import constrained_fit, hostfit, leastsquares, regression, whole_fit
 from jaxglobal.fit.covariance import errors
 from jaxglobal.fit.fitted import Fit, LocalFit
-from jaxglobal.fit.regression import Data, Regression, xp_of
+from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.local import implicit
 from jaxglobal.nearest import helps
 from jaxglobal.problem.bounds import Box
@@ -148,10 +148,8 @@ def curve_fit(
     x, y = regression.read_x(xdata), regression.read_y(ydata, dtype)
     weights, covariance = regression.read_sigma(sigma, len(y), dtype)
     guesses = regression.read_guesses(p0, structure, lower, upper)
-    scale = regression.bend(weights @ y if covariance else weights * y, dtype) if loss == "lad" else f_scale
-    of_search = units.choose(lower, upper, y, weights, dtype, loss != "lad")
-    data = Data(x, y, *(units.cast(a, dtype) for a in (weights, scale)))
-    given = Data(x, y, weights, scale).within(of_search, dtype)
+    data, given = regression.read_data(x, y, weights, f_scale, loss, covariance, lower, upper, dtype)
+    of_search: Any = given.units
     within = constraints if not isinstance(constraints, list | tuple) or len(constraints) else None
     if within is not None:
         is_dynamic = is_traced((data, lower, upper, guesses)) or is_tracing()
@@ -181,7 +179,7 @@ def curve_fit(
     if not len(reg.searched):  # one start says all
         rules = dataclasses.replace(rules, same=1)
     options, told = (sequence, loss, covariance), lambda: (read.text(), read.constants)
-    kept = checkpoints.keep(checkpoint, told, (x, y, weights, scale), (lower, upper), guesses, rules, options)
+    kept = checkpoints.keep(checkpoint, told, (x, y, weights, data.scale), (lower, upper), guesses, rules, options)
     with Interrupt() as interrupt, one_thread(reg.factorises):
         inner, own = reg.within(of_search), guesses / of_search.p
         search = leastsquares.Search(inner, given, own, sequence, rules, shown, began, interrupt, callback, kept)
@@ -189,7 +187,7 @@ def curve_fit(
             status, found = search.run()
         finally:
             shown.close()
-        return finish(reg, data, given, bounds, search.result(status, found), absolute_sigma, called, model)
+        return finish(reg, data, search.data, bounds, search.result(status, found), absolute_sigma, called, model)
 
 
 def whole(
@@ -233,19 +231,17 @@ def sought(
     structure, lower, upper, one_by_one = regression.read_parameters(around, None)
     x, y = regression.read_x(xdata), regression.read_y(ydata, structure.dtype)
     weights, covariance = regression.read_sigma(sigma, len(y), structure.dtype)
-    of_search = units.choose(lower, upper, y, weights, structure.dtype)
     read = regression.read_model(model, structure, one_by_one, x, len(y))
-    given = Data(x, y, weights, fixed["f_scale"], read.constants).within(of_search, structure.dtype)
+    loss, dtype = fixed["loss"], structure.dtype
+    _, given = regression.read_data(x, y, weights, fixed["f_scale"], loss, covariance, lower, upper, dtype)
     # No parameter is put at its best without being asked: it may be whole.
-    reg = Regression(
-        read.call, structure, lower, upper, (), fixed["loss"], covariance, False, read.programs, safe=read.safe
-    )
+    reg = Regression(read.call, structure, lower, upper, (), loss, covariance, False, read.programs, safe=read.safe)
     observers = {name: options[name] for name in ("callback", "progress", "checkpoint")}
     of_lattice = {name: options[name] for name in ("bounds", "x0", "integrality")}
     none = np.zeros((0, structure.n))
     return constrained_fit.search(
-        began, reg, given, none, rules, fixed["starts"], fixed["seed"], observers, fixed["constraints"], fixed["ctol"],
-        of_lattice,
+        began, reg, given._replace(constants=read.constants), none, rules, fixed["starts"], fixed["seed"], observers,
+        fixed["constraints"], fixed["ctol"], of_lattice,
     )  # fmt: skip
 
 
@@ -315,7 +311,7 @@ def finish(
     minima = list(result.minima)
     if reg.loss == "lad" and minima:
         for i, y_there in zip(listed, modelled, strict=True):
-            minima[i] = dataclasses.replace(minima[i], fun=float(own.cost(deviations(reg, given, y_there))))
+            minima[i] = dataclasses.replace(minima[i], fun=whole_deviations(reg, data, y_there * own.y))
         result = dataclasses.replace(result, fun=minima[0].fun, minima=minima)
     minima = [minima[i] for i in listed]
     fits = [
@@ -328,8 +324,14 @@ def finish(
 
 
 def deviations(reg: Regression, data: Data, y: Any) -> Any:
-    """The cost of a model, (N,), by absolute deviations, without the bend of the loss."""
-    return xp_of(y).sum(abs(reg.whiten(data.w, y - data.y)))
+    """The traced cost of a model, (N,), by absolute deviations, without the bend of the loss."""
+    return jnp.sum(abs(reg.whiten(data.w, y - data.y)))
+
+
+def whole_deviations(reg: Regression, data: Data, y: Any) -> float:
+    """The same in float64, all in the user's units."""
+    r, w = np.asarray(y, float) - np.asarray(data.y, float), np.asarray(data.w, float)
+    return float(np.sum(np.abs(w @ r if reg.covariance else w * r)))
 
 
 def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:

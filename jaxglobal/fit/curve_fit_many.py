@@ -15,10 +15,10 @@ import numpy as np
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import constrained_fit, constrained_fits, regression, units, whole_fit
+from jaxglobal.fit import constrained_fit, constrained_fits, regression, whole_fit
 from jaxglobal.fit.curve_fit import curve_fit
 from jaxglobal.fit.fitted import Fit
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
 from jaxglobal.nearest import helps
 from jaxglobal.printing import duration, table
@@ -300,7 +300,8 @@ def curve_fit_many(
     w, own_w = read_weights(sigma, count, N)
     if not np.all(there):
         w, own_w = np.where(there, w, 0), True
-    own = units.choose(lower, upper, y, w, structure.dtype)
+    _, data = regression.read_data(x, y, w, f_scale, loss, False, lower, upper, structure.dtype)
+    own: Any = data.units
     read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
     one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
     linear = regression.linear_parameters(read, one_x, lower, upper, own)
@@ -308,9 +309,13 @@ def curve_fit_many(
     reg = dataclasses.replace(reg, own_box=boxes is not None).within(own)
     rows = None if constraints is None else constrained_fits.read(constraints, reg, count)
     if rows is not None:
-        heard = None if callback is None else lambda news: callback(dataclasses.replace(news, fun=own.cost(news.fun)))
+        heard = (
+            None
+            if callback is None
+            else lambda news: callback(dataclasses.replace(news, fun=data.cost(news.fun, news.problems)))
+        )
         found = constrained_fits.search(
-            reg, Data(x, y, w, f_scale, read.constants).within(own, structure.dtype), own_w, rows,
+            reg, data._replace(constants=read.constants), own_w, rows,
             read_guesses(p0, structure, lower, upper, count, boxes), boxes, constraints, ctol, absolute_sigma, until,
             dict(
                 starts=starts, seed=seed, max_levels=levels, progress=progress, max_evals=max_evals, callback=heard,
@@ -320,14 +325,13 @@ def curve_fit_many(
         results = found.results
         return Fits(
             structure.unflatten(found.p * own.p), found.pcov * np.multiply.outer(own.p.astype(float), own.p),
-            own.cost(found.f), results.success, results.nfev, results.nstarts, 0, linear,
+            data.cost(found.f), results.success, results.nfev, results.nstarts, 0, linear,
             time.perf_counter() - began, results.compile_time, results.violation, found.multipliers, results.active,
         )  # fmt: skip
     sequence = sequences.read(starts, len(reg.searched), seed)
     unit, reach = screened(sequence, len(reg.searched), levels)
     guesses = read_guesses(p0, structure, lower, upper, count, boxes) / own.p
     points, near = on_sheets(reg, unit, reach)
-    data = Data(x, y, w, f_scale, read.constants).within(own, structure.dtype)
     fixed = SEARCHES if searches is None and levels is not None else searches
     boxes = None if boxes is None else boxes / own.p
     kept = checkpoints.keep(
@@ -336,13 +340,13 @@ def curve_fit_many(
     )  # fmt: skip
 
     def tell(which: np.ndarray, p: np.ndarray, f: np.ndarray, done: int) -> None:
-        costs = own.cost(np.where(np.isfinite(f), f, np.nan))
+        costs = run.data.cost(np.where(np.isfinite(f), f, np.nan), which)
         if callback is not None:
             callback(Finished(which, structure.unflatten(p * own.p), costs, done, count))
 
     run = Run(
-        reg, data, own_w, points, near, guesses, fixed, seed, shown, boxes, until=until, max_evals=max_evals,
-        tell=None if callback is None else tell, kept=kept,
+        reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown, boxes,
+        until=until, max_evals=max_evals, tell=None if callback is None else tell, kept=kept,
     )  # fmt: skip
     try:
         with Interrupt() as interrupt, one_thread():
@@ -352,7 +356,7 @@ def curve_fit_many(
     return Fits(
         popt=structure.unflatten(p * own.p),
         pcov=pcov * np.multiply.outer(own.p.astype(float), own.p),
-        fun=own.cost(np.where(np.isfinite(f), f, np.nan)),
+        fun=run.data.cost(np.where(np.isfinite(f), f, np.nan)),
         violation=np.zeros(count),
         success=success,
         nfev=nfev,

@@ -229,7 +229,8 @@ class Fit:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
         def cost(p, x, y, w, scale):
-            given = Data(x, y, w, scale, self.data.constants).within(self._units, reg.structure.dtype)
+            given = Data(x, y, w, scale, self.data.constants)
+            given = given.within(self._units, reg.loss, reg.covariance, reg.structure.dtype)
             return reg.cost_near(reg.structure.flatten(p) / self._units.p, given)
 
         moves = derivative(self.result, cost, self._bounds, tuple(self.data[:4]))

@@ -68,7 +68,8 @@ class HostCost:
         r = self.data.w @ r if self.covariance else self.data.w * r
         if self.loss == "linear":
             return float(np.sum(r**2))
-        return float(losses.cost(losses.LOSSES[self.loss], r, self.data.scale))
+        with jax.enable_x64(True):  # else float32 by default, though the model is not
+            return float(losses.cost(losses.LOSSES[self.loss], r, np.asarray(self.data.scale, float)))
 
 
 class Model:

@@ -26,7 +26,7 @@ from jaxglobal.engine.counts import ticks
 from jaxglobal.engine.streams import CHUNK_TIME, thread_pool
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.minima import Archive, Ended
-from jaxglobal.fit import agreement
+from jaxglobal.fit import agreement, outlying
 from jaxglobal.fit.agreement import Agreement
 from jaxglobal.fit.regression import Data, Regression, broadcasts
 from jaxglobal.history import History, Step
@@ -97,7 +97,7 @@ def search_program(regression: Regression) -> Any:
     """search(state, data, lower, upper, tol, max_nfev, until) -> the searches, L, after so many evaluations each."""
 
     def search(state, data, lower, upper, tol, max_nfev, until):
-        rules = levenberg.Rules(tol, regression.floor(data), max_nfev)
+        rules = levenberg.Rules(tol, regression.exact(data), max_nfev)
         return descend(regression, data, state, region(lower, upper), rules, until=until)
 
     return search
@@ -116,9 +116,19 @@ def bend_program(regression: Regression) -> Any:
     """bend(p, data) -> the bend of least absolute deviations that the residuals of p, (n,), ask for."""
 
     def bend(p, data):
-        return regression.sharper(data, regression.residuals(data, list(p[:, None]))[:, 0]).scale
+        r = regression.residuals(data, list(p[:, None]))
+        return regression.sharper(data, regression.whole(data, r)[:, 0]).scale
 
     return bend
+
+
+def left_program(regression: Regression) -> Any:
+    """left(p, data) -> `Regression.residuals` of p, (n,)."""
+
+    def left(p, data):
+        return regression.residuals(data, list(p[:, None]))[:, 0]
+
+    return left
 
 
 def lanes(regression: Regression, N: int) -> int:
@@ -182,7 +192,11 @@ def comes_before(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 class Search:
-    """A search under way: its levels, and the archive of minima."""
+    """A search under way: its levels, and the archive of minima.
+
+    Attributes:
+        data: as they are searched in the end.
+    """
 
     def __init__(
         self, regression: Regression, data: Data, guesses: np.ndarray, sequence: Starts, rules: stopping.Rules,
@@ -194,7 +208,7 @@ class Search:
         guesses: (K, n) of the user's own. interrupt: what asks the search to end. callback: hears of each level. kept:
         where the state is kept between two levels.
         """
-        self._regression, self._data, self._guesses, self._sequence = regression, data, guesses, sequence
+        self._regression, self.data, self._guesses, self._sequence = regression, data, guesses, sequence
         self._rules, self._shown, self._began = rules, shown, began
         self._units: Any = data.units
         self._box = regression.lower, regression.upper
@@ -315,6 +329,8 @@ class Search:
         )
         self._shown.end(self._levels[-1])
         self._best.append(float(self._archive.f[best]) if found else np.inf)
+        if self.data.far is not None and found:
+            self._go_through(self._archive.x[best])
         rules = dataclasses.replace(self._rules, fatol=self._alike(self._best[-1]))
         status = status or stopping.after_level(rules, self._best, float(np.finfo(self._archive.f.dtype).eps))
         if self._callback is not None:
@@ -326,6 +342,25 @@ class Search:
                 return status or Status.CALLBACK
         return status
 
+    def _go_through(self, x: np.ndarray) -> None:
+        """Begins again, with what was found, where the best fit goes through data that were taken for far ones."""
+        program = self._compiled(left_program, x, self.data)
+        far: Any = self.data.far
+        by = far.by if program is None else outlying.nearer(far.by, np.asarray(program(x, self.data)))
+        if np.all(by == far.by):
+            return
+        self._load_data(by)
+        ended = self._descend(self._archive.x[: self._lanes], TOL, MAX_NFEV)
+        self._archive = minima.empty(self._regression.structure.n, self._regression.structure.dtype)
+        self._archive = minima.add(self._archive, ended, self._box[0], self._box[1] - self._box[0], self.same)
+        self._known = agreement.learn(agreement.nothing(1), ended.f[None], np.array([self.same]))
+        self._best = [float(np.min(ended.f))]
+
+    def _load_data(self, by: np.ndarray) -> None:
+        """The data where only these are far, (N,)."""
+        self.data = self.data.nearer(by, self._regression.loss)
+        self._floor = float(self._regression.floor(self.data))
+
     def _save(self, status: Status | None) -> None:
         """Writes the checkpoint, if there is one, between two levels, or at the end."""
         if self._kept is None:
@@ -333,6 +368,7 @@ class Search:
         levels, arrays = checkpoints.pack_levels(self._levels, self._regression.structure)
         arrays |= {f"archive_{name}": np.asarray(field) for name, field in self._archive._asdict().items()}
         arrays |= {f"known_{name}": np.asarray(field) for name, field in self._known._asdict().items()}
+        arrays |= {} if self.data.far is None else {"far": np.asarray(self.data.far.by)}
         counts = {name: int(getattr(self, name)) for name in COUNTS}
         ended = None if status is None else status.name
         state = dict(levels=levels, best=self._best, counts=counts, steps=self._history.steps, status=ended)
@@ -350,6 +386,8 @@ class Search:
         self._history.steps = [Step(nfev, 0.0, fun) for nfev, _, fun in state["steps"]]
         for name, count in state["counts"].items():
             setattr(self, name, count)
+        if self.data.far is not None:
+            self._load_data(arrays["far"])
         return None if state["status"] is None else Status[state["status"]]
 
     def _parameters(self, p: np.ndarray) -> Any:
@@ -358,7 +396,7 @@ class Search:
 
     def _cost(self, f: Any) -> float:
         """A cost in the user's units."""
-        return float(self._units.cost(f))
+        return float(self.data.cost(f))
 
     @property
     def same(self) -> float:
@@ -390,11 +428,11 @@ class Search:
     def _screen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The starts, (k, n), with their linear parameters at their best, and the costs."""
         padded = np.resize(points, (SCREENED, points.shape[1])).T
-        program = self._compiled(screen_program, padded, self._data, *self._box)
+        program = self._compiled(screen_program, padded, self.data, *self._box)
         if program is None:
             return points, np.full(len(points), np.inf)
         with jax.disable_jit(False):
-            p, f = program(padded, self._data, *self._box)
+            p, f = program(padded, self.data, *self._box)
         self._nfev += len(points)
         f = np.asarray(f, float)[: len(points)]
         return np.asarray(p).T[: len(points)], np.where(np.isfinite(f), f, np.inf)
@@ -403,7 +441,7 @@ class Search:
         """Searches from these starts, (k, n), on all threads, to their ends or a limit."""
         dtype = self._regression.structure.dtype
         parts = [starts[first : first + self._lanes] for first in range(0, len(starts), self._lanes)]
-        precise, rest = self._precise, (self._data, *self._box, np.asarray(tol, dtype), np.int32(max_nfev))
+        precise, rest = self._precise, (self.data, *self._box, np.asarray(tol, dtype), np.int32(max_nfev))
         idle = levenberg.begin(np.zeros((starts.shape[1], self._lanes), dtype), np)
         program = self._compiled(search_program, idle, *rest, np.int32(0))
         if program is None:
@@ -470,11 +508,11 @@ class Search:
         """Narrows the bend of least absolute deviations where the residuals of the best fit ask for that."""
         if self._regression.loss != "lad" or self._narrowed == SHARPENED or self._limit() is not None:
             return False
-        program, before = self._compiled(bend_program, x, self._data), self._data.scale
+        program, before = self._compiled(bend_program, x, self.data), self.data.scale
         if program is not None:
-            self._data = self._data._replace(scale=np.asarray(program(x, self._data)))
+            self.data = self.data._replace(scale=np.asarray(program(x, self.data)))
         self._narrowed += 1
-        return bool(self._data.scale < before)
+        return bool(self.data.scale < before)
 
     def _exchanged(self, x: np.ndarray, f: float) -> tuple[np.ndarray, float]:
         """The fit with equal parts of a sum in ascending order, where exchanging parameters gives an equal fit."""

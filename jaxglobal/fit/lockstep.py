@@ -56,7 +56,8 @@ class Lockstep:
     def _lanes(self, data: Data) -> Data:
         """The data with lanes last."""
         x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), data.x) if self._reg.own_x else data.x
-        return data._replace(x=x, y=data.y.T, w=data.w.T if self._own_w else data.w)
+        far = None if data.far is None else data.far._replace(by=data.far.by.T, y=data.far.y.T)
+        return data._replace(x=x, y=data.y.T, w=data.w.T if self._own_w else data.w, far=far)
 
     def first(self, _: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
         """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
@@ -71,7 +72,7 @@ class Lockstep:
                 around = lowest_near(values, self._near)
                 left = jnp.where(values <= around, values, jnp.inf)
             left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
-        rules = levenberg.Rules(leastsquares.TOL, reg.floor(data), self._most)
+        rules = levenberg.Rules(leastsquares.TOL, reg.exact(data), self._most)
         state = leastsquares.descend(reg, data, levenberg.begin(chosen[0]), box, rules, project=False)
         others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
         return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
@@ -146,7 +147,7 @@ class Lockstep:
     def rest(self, p: Any, data: Data, lower: Any, upper: Any, most: Any) -> tuple[Any, ...]:
         """Searches on from p, (L, n), to the end, with at most so many evaluations."""
         data, box = self._lanes(data), self._box(lower, upper)
-        rules = levenberg.Rules(leastsquares.TOL, self._reg.floor(data), most)
+        rules = levenberg.Rules(leastsquares.TOL, self._reg.exact(data), most)
         state = leastsquares.descend(self._reg, data, levenberg.begin(p.T), box, rules)
         return self._ended(data, state)
 
@@ -154,6 +155,10 @@ class Lockstep:
         """As `rest`; begins: the points, and how many evaluations each search has at most, (L,)."""
         p, most = begins
         return self.rest(p, data, lower, upper, most)
+
+    def left(self, p: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
+        """`Regression.residuals` of p, (L, n): (L, N)."""
+        return (self._reg.residuals(self._lanes(data), list(p.T)).T,)
 
     def _ended(self, data: Data, state: levenberg.State) -> tuple[Any, ...]:
         """Parameters, costs, the triangular factors of the Jacobians, evaluations and statuses, lanes first."""

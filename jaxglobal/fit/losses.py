@@ -9,7 +9,7 @@ of a far outlier is negative, a share of its weight takes its place, so that eve
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,38 +22,56 @@ class Loss(NamedTuple):
     """A loss.
 
     Attributes:
-        rho: the cost of z.
-        slope: its first derivative.
+        rise: rise(z0, dz) is rho(z0 + dz) - rho(z0), with all digits where dz is small.
+        slope: the first derivative of rho, of z.
         bend: its second derivative times z; None where the weight alone is taken (iteratively reweighted squares).
         power: of the residuals that a cost is, and of the scale before rho.
     """
 
-    rho: Callable[[jax.Array], jax.Array]
+    rise: Callable[[Any, jax.Array], jax.Array]
     slope: Callable[[jax.Array], jax.Array]
     bend: Callable[[jax.Array], jax.Array] | None
     power: int = 2
 
 
+def _rise_of_root(z0: Any, dz: jax.Array) -> jax.Array:
+    """That of sqrt(1 + z)."""
+    return dz / (jnp.sqrt(1 + z0 + dz) + jnp.sqrt(1 + z0))
+
+
+def _rise_of_huber(z0: Any, dz: jax.Array) -> jax.Array:
+    """That of z up to one, and of 2 sqrt(z) - 1 from there on."""
+    z = z0 + dz
+    within = jnp.minimum(z, 1) - jnp.minimum(z0, 1)
+    beyond = jnp.where((z > 1) & (z0 > 1), dz, jnp.maximum(z, 1) - jnp.maximum(z0, 1))
+    return within + 2 * beyond / (jnp.sqrt(jnp.maximum(z, 1)) + jnp.sqrt(jnp.maximum(z0, 1)))
+
+
 LOSSES = {
-    "linear": Loss(lambda z: z, jnp.ones_like, jnp.zeros_like),
+    "linear": Loss(lambda z0, dz: dz, jnp.ones_like, jnp.zeros_like),
     "soft_l1": Loss(
-        lambda z: 2 * z / (jnp.sqrt(1 + z) + 1), lambda z: (1 + z) ** -0.5, lambda z: -0.5 * z * (1 + z) ** -1.5
+        lambda z0, dz: 2 * _rise_of_root(z0, dz), lambda z: (1 + z) ** -0.5, lambda z: -0.5 * z * (1 + z) ** -1.5
     ),
     "huber": Loss(
-        lambda z: jnp.where(z <= 1, z, 2 * jnp.sqrt(jnp.maximum(z, 1)) - 1),
+        _rise_of_huber,
         lambda z: jnp.maximum(z, 1) ** -0.5,
         lambda z: jnp.where(z <= 1, 0, -0.5 * jnp.maximum(z, 1) ** -0.5),
     ),
-    "cauchy": Loss(jnp.log1p, lambda z: 1 / (1 + z), lambda z: -z / (1 + z) ** 2),
-    "lad": Loss(lambda z: jnp.sqrt(1 + z) - 1, lambda z: 0.5 * (1 + z) ** -0.5, None, 1),
+    "cauchy": Loss(lambda z0, dz: jnp.log1p(dz / (1 + z0)), lambda z: 1 / (1 + z), lambda z: -(z / (1 + z)) / (1 + z)),
+    "lad": Loss(_rise_of_root, lambda z: 0.5 * (1 + z) ** -0.5, None, 1),
 }
 
 
-def cost(loss: Loss, r: jax.Array, scale: jax.Array) -> jax.Array:
-    """The cost of residuals, (N, ...), summed over the first axis."""
+def cost(loss: Loss, r: Any, scale: Any, by: Any = None) -> jax.Array:
+    """The cost of residuals, (N, ...), summed over the first axis.
+
+    by: of data far away, see outlying.py: that of r - by, counted from that of -by.
+    """
     if loss is LOSSES["linear"]:
         return jnp.sum(r**2, axis=0)
-    return jnp.sum(scale**loss.power * loss.rho((r / scale) ** 2), axis=0)
+    if by is None:
+        return jnp.sum(scale**loss.power * loss.rise(0.0, (r / scale) ** 2), axis=0)
+    return jnp.sum(scale**loss.power * loss.rise((by / scale) ** 2, r / scale * ((r - 2 * by) / scale)), axis=0)
 
 
 def weigh(loss: Loss, r: jax.Array, scale: jax.Array, least: float = LEAST_CURVATURE) -> tuple[jax.Array, jax.Array]:

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 
-from jaxglobal.fit import losses, quotients, separable
+from jaxglobal.fit import losses, outlying, quotients, separable, units
 from jaxglobal.fit.losses import LOSSES, SHARP, Loss
-from jaxglobal.fit.units import Units
+from jaxglobal.fit.outlying import Far
+from jaxglobal.fit.units import MARGIN, Units, cast
 from jaxglobal.local.levenberg import ROUNDING, Seen
 from jaxglobal.nearest import hint
 from jaxglobal.problem import canonical, keys, modes, objective, programs
@@ -50,11 +51,40 @@ class Data(NamedTuple):
     """The arrays that the model closes over."""
     units: Units | None = None
     """Those of y, w, scale, and of the parameters; None for the user's own."""
+    far: Far | None = None
+    """Of the data far from all others, in the place of which others are in y; None where there are none."""
 
-    def within(self, units: Units, dtype: np.dtype) -> "Data":
-        """The same data in these units."""
-        y, w, scale = units.given(self.y, self.w, self.scale, dtype)
-        return self._replace(y=y, w=w, scale=scale, units=units)
+    def within(self, units: Units, loss: str, matrix: bool, dtype: np.dtype) -> "Data":
+        """The same data in these units, as they are searched."""
+        near, by = self.y, None
+        if loss != "linear":
+            near, by = outlying.split(self.y, self.w, matrix, dtype)
+        y, w, scale = units.given(near, self.w, self.scale, dtype)
+        data = self._replace(y=y, w=w, scale=scale, units=units)
+        if by is None:
+            return data
+        whole, _, _ = units.given(self.y, self.w, self.scale, dtype)
+        by = by / units.r
+        most = scale * 2.0 ** (np.finfo(dtype).maxexp // 2 - MARGIN)  # its square in units of the scale is a number
+        with np.errstate(over="ignore"):
+            left = cast(far_cost(by, LOSSES[loss], scale), dtype)
+        return data._replace(far=Far(cast(np.clip(by, -most, most), dtype), left, whole))
+
+    def nearer(self, by: np.ndarray, loss: str) -> "Data":
+        """The same data, of which only these are far: `Far.by`."""
+        far: Any = self.far
+        left = np.where(
+            np.all(by == far.by, axis=-1), far.cost, far_cost(by, LOSSES[loss], self.scale).astype(by.dtype)
+        )
+        return self._replace(y=np.where(by == 0, far.y, self.y), far=far._replace(by=by, cost=left))
+
+    def cost(self, f: Any, which: Any = slice(None)) -> Any:
+        """A cost in the user's units; which: those data sets of many."""
+        units: Any = self.units
+        if self.far is None:
+            return units.cost(f, which)
+        left = np.asarray(self.far.cost, float)
+        return units.cost(np.asarray(f, float) + (left[which] if left.ndim else left), which)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +171,16 @@ class Regression:
         return jax.vmap(self.modelled(data), in_axes=axes, out_axes=-1)(data.x, parts, data.constants)
 
     def residuals(self, data: Data, parts: list[Any]) -> Any:
-        """What is left of the data, in units of its error, (N, L)."""
+        """What is left of the data, in units of its error, (N, L); of `Data.y`, see `whole`."""
         return self.whiten(data.w, self.values(data, parts) - (data.y if data.y.ndim == 2 else data.y[:, None]))
+
+    def whole(self, data: Data, r: Any) -> Any:
+        """What is left of data far away too, of which `residuals` are those of others in their place."""
+        return r if data.far is None else r - _beside(data.far.by, r)
+
+    def _cost(self, data: Data, r: Any) -> Any:
+        """The cost of `residuals`."""
+        return losses.cost(self._loss, r, data.scale, None if data.far is None else _beside(data.far.by, r))
 
     def columns(self, data: Data, parts: list[Any], which: list[int]) -> list[Any]:
         """The derivatives of the residuals in these parameters, (N, L) each."""
@@ -174,7 +212,7 @@ class Regression:
         """
         parts, which = list(p), np.array(self.linear, int)
         r = self.residuals(data, parts)
-        f = losses.cost(self._loss, r, data.scale)
+        f = self._cost(data, r)
         p = jnp.broadcast_to(p, (len(p), *r.shape[1:]))
         if not self.linear:
             return p, f, {}
@@ -182,17 +220,18 @@ class Regression:
         A, z = jnp.stack(list(columns.values())), p[which]
         weighted, rhs = A, r
         if self.loss != "linear":
-            by_residual, by_row = losses.weigh(self._loss, r, data.scale)
-            weighted, rhs = A * by_row[None], r * by_residual
+            whole = self.whole(data, r)
+            by_residual, by_row = losses.weigh(self._loss, whole, data.scale)
+            weighted, rhs = A * by_row[None], whole * by_residual
         best = separable.best_linear(weighted, rhs, z, region.lower[which], region.upper[which], self.own_box)
-        f_best = losses.cost(self._loss, r + jnp.sum(A * (best - z)[:, None], axis=0), data.scale)
+        f_best = self._cost(data, r + jnp.sum(A * (best - z)[:, None], axis=0))
         better = f_best < jnp.where(jnp.isnan(f), jnp.inf, f)
         return p.at[which].set(jnp.where(better, best, z)), jnp.where(better, f_best, f), columns
 
     def evaluate(self, data: Data, p: Any, region: Region, project: bool = True) -> Seen:
         """The residuals and the Jacobian at the points, (n, L), or at better ones beside them where they may move."""
         p, _, columns = self.project(data, p, region) if project else (p, None, {})
-        f = losses.cost(self._loss, self.residuals(data, list(p)), data.scale)
+        f = self._cost(data, self.residuals(data, list(p)))
         return Seen(p, f, *self.jacobian(data, p, columns))
 
     def jacobian(
@@ -203,7 +242,7 @@ class Regression:
         known: columns that have been computed. least: of steps; 0 for the errors of a fit, as in `weigh`.
         """
         parts, known = list(p), known or {}
-        r = self.residuals(data, parts)
+        r = self.whole(data, self.residuals(data, parts))
         rest = [i for i in range(len(parts)) if i not in known]
         columns = known | dict(zip(rest, self.columns(data, parts, rest), strict=True))
         J = jnp.stack([columns[i] for i in range(len(parts))])
@@ -214,12 +253,12 @@ class Regression:
 
     def cost(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,)."""
-        return losses.cost(self._loss, self._left(p, data), data.scale)
+        return self._cost(data, self._left(p, data))
 
     def cost_near(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,), with the bend that `sharper` leaves there; for derivatives at a fit."""
         if self.loss == "lad":
-            data = self.sharper(data, jax.lax.stop_gradient(self._left(p, data)))
+            data = self.sharper(data, jax.lax.stop_gradient(self.whole(data, self._left(p, data))))
         return self.cost(p, data)
 
     def _left(self, p: Any, data: Data) -> Any:
@@ -238,9 +277,13 @@ class Regression:
         return data._replace(scale=jnp.where(data.scale > LOOSE * size, narrower, data.scale))
 
     def floor(self, data: Data) -> Any:
-        """A cost at or below this is that of rounding errors: () or (L,)."""
+        """Costs that differ by less differ by rounding errors: () or (L,)."""
         eps = jnp.finfo(self.structure.dtype).eps
         return losses.cost(self._loss, ROUNDING * eps * self.whiten(data.w, data.y), data.scale)
+
+    def exact(self, data: Data) -> Any:
+        """A cost at or below this is that of rounding errors: () or (L,)."""
+        return self.floor(data) - (0 if data.far is None else data.far.cost)
 
 
 def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
@@ -255,6 +298,18 @@ def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
 
     return call
+
+
+def far_cost(by: np.ndarray, loss: Loss, scale: Any) -> np.ndarray:
+    """What data that lie farther by so much, (N,) or (P, N), cost at the edge: () or (P,) in float64."""
+    with jax.enable_x64(True):
+        scale = np.asarray(scale, float)
+        return np.asarray(jnp.sum(losses.cost(loss, by[None].astype(float), scale[..., None]), axis=-1))
+
+
+def _beside(by: Any, r: Any) -> Any:
+    """The same for all lanes, where these share it."""
+    return by[:, None] if by.ndim == 1 and r.ndim == 2 else by
 
 
 def check_loss(loss: Any, f_scale: Any) -> None:
@@ -541,14 +596,29 @@ def values_and_jacobian(model: Callable[..., Any], x: Any, p: Any, *constants: A
     return model(x, list(p), *constants), modes.jacobian(lambda p: model(x, list(p), *constants))(p)
 
 
+def left(regression: Regression, data: Data, y: Any) -> Any:
+    """What a model, (N,), leaves of the data, in units of its errors."""
+    return regression.whole(data, regression.whiten(data.w, y - data.y))
+
+
 def weigh(regression: Regression, data: Data, y: Any, J: Any) -> tuple[Any, Any]:
     """The residuals, (N,), and the Jacobian, (N, n), in units of the errors and as the loss weighs them."""
-    r = regression.whiten(data.w, y - data.y)
+    r = left(regression, data, y)
     J = data.w @ J if regression.covariance else (data.w[:, None] if data.w.ndim else data.w) * J
     if regression.loss == "linear":
         return r, J
     by_residual, by_row = losses.weigh(LOSSES[regression.loss], r, data.scale, 0.0)
     return by_residual * r, by_row[:, None] * J
+
+
+def read_data(
+    x: Any, y: Any, w: Any, f_scale: Any, loss: str, matrix: bool, lower: Any, upper: Any, dtype: np.dtype
+) -> tuple[Data, Data]:  # fmt: skip
+    """The data in the user's units, and as they are searched. f_scale: not of "lad"."""
+    near = y if loss == "linear" else outlying.split(y, w, matrix, dtype)[0]
+    scale = bend(w @ near if matrix else w * near, dtype) if loss == "lad" else f_scale
+    own = units.choose(lower, upper, near, w, dtype, loss != "lad")
+    return Data(x, y, *(cast(a, dtype) for a in (w, scale))), Data(x, y, w, scale).within(own, loss, matrix, dtype)
 
 
 def bend(y: Any, dtype: np.dtype) -> Any:

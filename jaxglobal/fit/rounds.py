@@ -16,12 +16,13 @@ import numpy as np
 
 from jaxglobal.engine import aside, devices
 from jaxglobal.engine.streams import thread_pool
-from jaxglobal.fit import agreement, leastsquares, regression
+from jaxglobal.fit import agreement, leastsquares, outlying, regression
 from jaxglobal.fit.agreement import Agreement
 from jaxglobal.fit.covariance import covariances
 from jaxglobal.fit.curve_fit import CONVERGED
 from jaxglobal.fit.journal import Journal
 from jaxglobal.fit.lockstep import FIRST, FURTHER, Lockstep
+from jaxglobal.fit.outlying import Far
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.problem.closed import x64
 from jaxglobal.problem.linear_algebra import one_at_a_time
@@ -43,7 +44,11 @@ GROUP = 4096  # data sets that are searched to their end before others begin, wh
 
 
 class Run:
-    """The data sets, block by block."""
+    """The data sets, block by block.
+
+    Attributes:
+        data: as they are searched in the end.
+    """
 
     def __init__(
         self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
@@ -59,7 +64,7 @@ class Run:
         data set. tell: tell(which, p, f, done) hears of data sets that have ended, (k,), and how many have so far;
         raises StopIteration to stop. kept: where the state is kept.
         """
-        self._reg, self._data, self._own_w, self._y = reg, data, own_w, data.y
+        self._reg, self.data, self._own_w, self._y = reg, data, own_w, data.y
         self._guesses, self._searches, self._seed, self._boxes = guesses, searches, seed, boxes
         self._nfev, self._until, self._max_evals, self._tell = nfev, until, max_evals, tell
         first = FIRST if max_evals is None else min(FIRST, max_evals)
@@ -79,10 +84,7 @@ class Run:
         """
         self._interrupt = interrupt
         count, n = len(self._y), self._reg.structure.n
-        w = self._data.w
-        weighted = self._y @ w.T if self._reg.covariance else w * self._y
-        squares = np.sum(weighted.astype(float) ** 2, axis=1)
-        self._floor = leastsquares.NOISE * (regression.ROUNDING * float(np.finfo(self._y.dtype).eps)) ** 2 * squares
+        self._floor = self._noise()
         self._begin(count)
         while self._first < count:
             group = np.arange(self._first, min(self._first + self._group, count))
@@ -94,12 +96,12 @@ class Run:
             self._settle(group)
         self._journal.write()
         p, f, R, nfev, status = self._best
-        points = np.sum(self._data.w > 0, axis=1) if self._own_w else self._y.shape[1]  # without those masked
+        points = np.sum(self.data.w > 0, axis=1) if self._own_w else self._y.shape[1]  # without those masked
         free = self._reg.free if self._boxes is None else self._boxes[:, 1] > self._boxes[:, 0]
         dof = points - np.sum(free, axis=-1)
-        own: Any = self._data.units
+        own: Any = self.data.units
         unit = float(own.r)
-        variance = np.where(dof > 0, f / np.maximum(dof, 1), np.inf)
+        variance = np.where(dof > 0, self.data.cost(f) / unit**2 / np.maximum(dof, 1), np.inf)
         size = np.full(count, 1 / unit**2) if absolute_sigma else variance
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
         pcov = np.empty(R.shape)
@@ -109,6 +111,31 @@ class Run:
             pcov[which] = covariances(R[which], size[which], one, tolerance)
         success = self._done & np.isin(status, CONVERGED) & self._complete
         return p.reshape(count, n), f, pcov, nfev, success, self._known.made
+
+    def _noise(self) -> np.ndarray:
+        """(P,) Costs below are rounding errors."""
+        w, y = self.data.w, self.data.y
+        squares = np.sum((y @ w.T if self._reg.covariance else w * y).astype(float) ** 2, axis=1)
+        return leastsquares.NOISE * (regression.ROUNDING * float(np.finfo(y.dtype).eps)) ** 2 * squares
+
+    def _gone_through(self, which: np.ndarray) -> np.ndarray:
+        """Those of these data sets whose fits go through data taken for far ones: nothing is known of them."""
+        which = which[self._able(which)]
+        if not len(which):
+            return which
+        far: Any = self.data.far
+        by = far.by.copy()
+        by[which] = outlying.nearer(by[which], self._blocks(which, self._programs.left, self._best[0][which])[0])
+        through = which[np.any(by[which] != far.by[which], axis=1)]
+        self._load_data(by)
+        for field, news in zip(self._known, agreement.nothing(len(through)), strict=True):
+            field[through] = news
+        return through
+
+    def _load_data(self, by: np.ndarray) -> None:
+        """The data where only these are far, (P, N)."""
+        self.data = self.data.nearer(by, self._reg.loss)
+        self._floor = self._noise()
 
     def _begin(self, count: int) -> None:
         """Before the first search, or where the file stands."""
@@ -124,6 +151,8 @@ class Run:
         self._first, self._screenings = state["first"], state["screenings"]
         self._known = Agreement(*(arrays[f"known_{name}"] for name in Agreement._fields))
         self._complete, self._done, self._told = (arrays[name] for name in ("complete", "done", "told"))
+        if self.data.far is not None:
+            self._load_data(arrays["far"])
         if "best_0" in arrays:
             self._best = [arrays[f"best_{i}"] for i in range(5)]
             self._spent = self._best[3].astype(np.int64)
@@ -133,6 +162,7 @@ class Run:
         arrays = {f"known_{name}": field for name, field in self._known._asdict().items()}
         arrays |= {f"best_{i}": field for i, field in enumerate(self._best or [])}
         arrays |= dict(complete=self._complete, done=self._done, told=self._told)
+        arrays |= {} if self.data.far is None else {"far": self.data.far.by}
         self._journal.commit(dict(first=self._first, screenings=self._screenings), arrays)
 
     def _asked(self) -> bool:
@@ -141,6 +171,18 @@ class Run:
 
     def _open(self, group: np.ndarray, screen: Any) -> None:
         """The first searches of these data sets, (U,). screen: see `fit`."""
+        self._begin_with(group, screen)
+        through = group if self.data.far is not None and screen is None else group[:0]
+        while len(through := self._gone_through(through)):
+            self._begin_with(through)
+        m, known = len(self._reg.searched), Agreement(*(field[group] for field in self._known))
+        agreed = agreement.reached(known, m) | ((m <= DENSE) & (known.hits == known.made))
+        self._done[group] = agreed | (self._searches is not None)
+        self._screenings = 0
+        self._end_step(group)
+
+    def _begin_with(self, group: np.ndarray, screen: Any = None) -> None:
+        """Searches from the guesses of these data sets, and from the best of the screened starts."""
         count, n, rest = len(self._y), self._reg.structure.n, [self._guesses[group]]
         empty = np.zeros((len(group), 0), self._y.dtype)
         if screen is None:
@@ -162,11 +204,6 @@ class Run:
         for starts in rest:
             if starts.shape[1]:
                 self._search(group, starts)
-        m, known = len(self._reg.searched), Agreement(*(field[group] for field in self._known))
-        agreed = agreement.reached(known, m) | ((m <= DENSE) & (known.hits == known.made))
-        self._done[group] = agreed | (self._searches is not None)
-        self._screenings = 0
-        self._end_step(group)
 
     def _settle(self, group: np.ndarray) -> None:
         """Searches on from further starts until the fits are believed, or give up.
@@ -345,9 +382,10 @@ class Run:
         """The arguments of a program for a block of them, the first of which fill it up."""
         block = np.resize(block, self._lanes)
         rows = which[block]
-        x, y, w = self._data[:3]
+        x, y, w = self.data[:3]
         x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], x) if self._reg.own_x else x
-        data = self._data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w)
+        far = None if self.data.far is None else Far(*(part[rows] for part in self.data.far))
+        data = self.data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w, far=far)
         box = (self._reg.lower, self._reg.upper) if self._boxes is None else np.moveaxis(self._boxes[rows], 1, 0)
         return jax.tree.map(lambda leaf: leaf[block], p), data, *box
 

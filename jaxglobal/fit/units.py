@@ -43,9 +43,12 @@ class Units(NamedTuple):
         scale = xp.minimum(scale / self.r, STRAIGHT)
         return tuple(cast(a, dtype) for a in (y * (1 / self.y), w * (self.y / self.r), scale))
 
-    def cost(self, f: Any) -> Any:
-        """A cost in the user's units, in float64 unless it is traced."""
-        return f * self.r * self.c if is_traced((f, self.r)) else np.asarray(f, float) * float(self.r) * float(self.c)
+    def cost(self, f: Any, which: Any = slice(None)) -> Any:
+        """A cost, or its slope, in the user's units, in float64 unless it is traced; which: those data sets of many."""
+        if is_traced((f, self.r)):
+            return f * self.r * self.c
+        r, c = (unit[which] if unit.ndim else float(unit) for unit in (np.asarray(u, float) for u in (self.r, self.c)))
+        return np.asarray(f, float) * r * c
 
     def seen(self, y: Any, J: Any) -> tuple[Any, Any]:
         """Values, (N,), and their derivatives, (N, n), in the user's units, the latter in float64 unless traced."""

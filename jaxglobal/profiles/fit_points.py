@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.fit import regression, units
+from jaxglobal.fit import outlying, regression, units
 from jaxglobal.fit.fitted import Fit
+from jaxglobal.fit.outlying import Far
 from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.rounds import Run, both_ways, screened
 from jaxglobal.problem.linear_algebra import one_at_a_time
@@ -56,7 +57,7 @@ class FitPoints:
         self.lower, self.upper = np.asarray(reg.lower, float), np.asarray(reg.upper, float)
         dtype = reg.structure.dtype
         self._reg = dataclasses.replace(reg, own_box=True).within(own)
-        self._data = data.within(own, dtype)
+        self._data = data.within(own, reg.loss, reg.covariance, dtype)
         m = len(self._reg.searched)
         unit, reach = screened(sequences.Sobol(STARTS), m, None)
         points, places = both_ways(self._reg, unit)
@@ -64,6 +65,10 @@ class FitPoints:
         self._each = min(m + SEARCHES[0], SEARCHES[1])
         cost = jax.vmap(self._reg.cost, in_axes=(0, None))
         self._cost = jax.jit(one_at_a_time(cost, jax.default_backend()))
+        if self._data.far is not None:
+            flat = (reg.structure.flatten(self._fit.popt) / own.p).astype(dtype)
+            left = np.asarray(self._reg.residuals(self._data, list(flat[:, None])))[:, 0]
+            self._data = self._data.nearer(outlying.nearer(self._data.far.by, left), reg.loss)
         self.floor = float(own.cost(self._reg.floor(self._data)))
 
     @property
@@ -90,14 +95,17 @@ class FitPoints:
         y = np.broadcast_to(self._data.y, (len(boxes), *self._data.y.shape))
         if last is not None:
             y = np.concatenate([y[:, :-1], (last[:, None] / own.y).astype(dtype)], axis=1)
-        data = self._data._replace(y=y)
+        far = self._data.far
+        if far is not None:
+            far = Far(*(np.broadcast_to(part, (len(boxes), *np.shape(part))) for part in far))
+        data = self._data._replace(y=y, far=far)
         none = np.zeros((0, reg.structure.n), dtype)
         run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, boxes, LANES, LONGEST)
         screen = self._starts if wide else ()
         p, f, pcov, _, _, made = run.fit(True, self._interrupt, screen)
         self.searches += int(np.sum(made))
         pcov = pcov * np.multiply.outer(own.p.astype(float), own.p)
-        return own.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
+        return self._data.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
 
     def at(self, index: np.ndarray, c: np.ndarray, guesses: np.ndarray, wide: bool) -> tuple[np.ndarray, ...]:
         """The values, costs and points with the parameters of these numbers held at c, (P,)."""
@@ -120,7 +128,7 @@ class FitPoints:
         """The costs at these points."""
         own, dtype = self._own, self._reg.structure.dtype
         padded = np.resize(x, (1 << (len(x) - 1).bit_length(), x.shape[1]))  # few shapes to compile
-        f = self._own.cost(self._cost((padded / own.p).astype(dtype), self._data))[: len(x)]
+        f = self._data.cost(self._cost((padded / own.p).astype(dtype), self._data))[: len(x)]
         return np.where(np.isfinite(f), f, np.inf)
 
     def reach(self, x: np.ndarray) -> np.ndarray:
