@@ -252,3 +252,34 @@ def test_data_of_a_peak_are_no_outliers(loss):
         fits = jg.curve_fit_many(peak, T, y, box, loss=loss, **options, progress=False)
         assert np.all(fits.success)
         np.testing.assert_allclose(fits.popt, fit.popt[None] + np.zeros((2, 1)), rtol=1e-5, atol=0.02)
+
+
+SIZES = np.array([1e-12, 1.0, 1e12])
+
+
+@pytest.mark.parametrize("loss", ["linear", "huber"])
+def test_data_sets_of_all_sizes_are_fitted_together(loss):
+    """Each in a box of its size, with errors of its size."""
+    y = np.stack([Y, 2 * Y, 3 * Y]) * SIZES[:, None]
+    scale = np.stack([SIZES, np.ones(3), SIZES], axis=1)
+    sigma = 0.03 * SIZES[:, None] * np.ones((3, 40))
+    fits = jg.curve_fit_many(decay, T, y, BOX * scale[:, :, None] * [1, 2], sigma, True, loss, progress=False)
+    assert np.all(fits.success)
+    for i in range(3):
+        box = BOX * scale[i][:, None] * [1, 2]
+        fit = jg.curve_fit(decay, T, y[i], box, sigma[i], True, loss, progress=False)
+        assert np.max(np.abs(fits.popt[i] - fit.popt) / fit.perr) < 20 * TOL
+        np.testing.assert_allclose(fits.perr[i], fit.perr, rtol=20 * TOL)
+        np.testing.assert_allclose(fits.fun[i], fit.fun, rtol=TOL)
+
+
+def test_data_sets_of_all_times_are_fitted_together():
+    """Where t is long, decays of all rates in the box of all are over, and look as if they were linear in the rate."""
+    times = np.array([1e9, 1e-3, 1.0])
+    rates = np.stack([np.full(3, 0.0), 10 / times], axis=1)
+    boxes = np.stack([np.array([(0, 10), rate, (-1, 2)]) for rate in rates])
+    fits = jg.curve_fit_many(decay, T * times[:, None], np.stack([Y, Y, Y]), boxes, progress=False)
+    assert np.all(fits.success) and fits.linear == (0, 2)
+    known = jg.curve_fit(decay, T, Y, BOX, progress=False)
+    found = fits.popt * np.stack([np.ones(3), times, np.ones(3)], axis=1)
+    assert np.max(np.abs(found - known.popt) / known.perr) < 20 * TOL

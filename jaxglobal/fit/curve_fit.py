@@ -279,7 +279,7 @@ def traced(
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
     solve = implicit.differentiable(value, no, find, lambda run: reg.safe(run, jax.default_backend()))
     best = solve(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
-    y, J = regression.values_and_jacobian(reg.modelled(given), data.x, best.x, data.constants)
+    y, J = regression.values_and_jacobian(reg.modelled(given.units), data.x, best.x, data.constants)
     sure = errors(reg, given, best.f, y, J, absolute_sigma).out_of(of_search)
     if reg.loss == "lad":  # without the bend, but with the derivatives
         best = best._replace(f=best.f + lax.stop_gradient(deviations(reg, given, y) - best.f))

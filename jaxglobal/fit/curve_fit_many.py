@@ -15,10 +15,10 @@ import numpy as np
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import constrained_fit, constrained_fits, regression, whole_fit
+from jaxglobal.fit import constrained_fit, constrained_fits, outlying, regression, units, whole_fit
 from jaxglobal.fit.curve_fit import curve_fit
 from jaxglobal.fit.fitted import Fit
-from jaxglobal.fit.regression import Regression
+from jaxglobal.fit.regression import Data, Regression
 from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
 from jaxglobal.nearest import helps
 from jaxglobal.printing import duration, table
@@ -32,6 +32,7 @@ from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
 
+UNLIKE = 2.0**10  # times the smallest abscissae, the largest ones may show other parameters to be linear
 OF_EACH = ("popt", "pcov", "fun", "success", "nfev", "searches", "multipliers", "active")
 """What `Fits` has of each data set, beside the violation."""
 
@@ -303,8 +304,9 @@ def curve_fit_many(
     _, data = regression.read_data(x, y, w, f_scale, loss, False, lower, upper, structure.dtype)
     own: Any = data.units
     read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
-    one_x = jax.tree.map(lambda leaf: leaf[..., 0], of_lanes) if own_x else x
-    linear = regression.linear_parameters(read, one_x, lower, upper, own)
+    some = [jax.tree.map(lambda leaf, i=i: leaf[..., i], of_lanes) for i in unlike(of_lanes)] if own_x else [x]
+    seen = [set(regression.linear_parameters(read, one_x, lower, upper, own)) for one_x in some]
+    linear = tuple(sorted(set.intersection(*seen)))
     reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs)
     reg = dataclasses.replace(reg, own_box=boxes is not None).within(own)
     rows = None if constraints is None else constrained_fits.read(constraints, reg, count)
@@ -324,16 +326,22 @@ def curve_fit_many(
         )  # fmt: skip
         results = found.results
         return Fits(
-            structure.unflatten(found.p * own.p), found.pcov * np.multiply.outer(own.p.astype(float), own.p),
+            structure.unflatten(found.p * own.p), found.pcov * own.outer,
             data.cost(found.f), results.success, results.nfev, results.nstarts, 0, linear,
             time.perf_counter() - began, results.compile_time, results.violation, found.multipliers, results.active,
         )  # fmt: skip
     sequence = sequences.read(starts, len(reg.searched), seed)
     unit, reach = screened(sequence, len(reg.searched), levels)
-    guesses = read_guesses(p0, structure, lower, upper, count, boxes) / own.p
+    edged = y if loss == "linear" else outlying.split(y, w, False, structure.dtype)[0]
+    own = units.choose_each(own, boxes, edged, w, structure.dtype)
+    if own.own:
+        data = Data(x, y, w, f_scale).within(own, loss, False, structure.dtype)
+        reg = dataclasses.replace(reg, lower=lower, upper=upper).within(own)
+    each = own.p[:, None] if np.ndim(own.p) == 2 else own.p
+    guesses = read_guesses(p0, structure, lower, upper, count, boxes) / each
     points, near = on_sheets(reg, unit, reach)
     fixed = SEARCHES if searches is None and levels is not None else searches
-    boxes = None if boxes is None else boxes / own.p
+    boxes = None if boxes is None else boxes / each
     kept = checkpoints.keep(
         checkpoint, lambda: (read.text(), read.constants), (x, y, w, f_scale), (lower, upper, boxes), guesses, rules,
         (sequence, unit, fixed, seed, loss, absolute_sigma),
@@ -342,7 +350,7 @@ def curve_fit_many(
     def tell(which: np.ndarray, p: np.ndarray, f: np.ndarray, done: int) -> None:
         costs = run.data.cost(np.where(np.isfinite(f), f, np.nan), which)
         if callback is not None:
-            callback(Finished(which, structure.unflatten(p * own.p), costs, done, count))
+            callback(Finished(which, structure.unflatten(p * own.of(which).p), costs, done, count))
 
     run = Run(
         reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown, boxes,
@@ -355,7 +363,7 @@ def curve_fit_many(
         shown.close()
     return Fits(
         popt=structure.unflatten(p * own.p),
-        pcov=pcov * np.multiply.outer(own.p.astype(float), own.p),
+        pcov=pcov * own.outer,
         fun=run.data.cost(np.where(np.isfinite(f), f, np.nan)),
         violation=np.zeros(count),
         success=success,
@@ -407,6 +415,17 @@ def has_axis(x: Any, x_axis: Any, count: int, N: int) -> bool:
     if not shapes or any(shape[:1] != (count,) for shape in shapes):
         raise ValueError(f"`xdata` must have a leading axis of {count} data sets, as `ydata`; got shapes {shapes}.")
     return True
+
+
+def unlike(x: Any) -> list[int]:
+    """The first data set, and those of the smallest and largest abscissae, data sets last, where these differ much.
+
+    exp(-k t) does not depend on k, and so is linear in it, where all k t are large.
+    """
+    leaves = [np.abs(np.reshape(leaf, (-1, leaf.shape[-1])).astype(float)) for leaf in jax.tree.leaves(x)]
+    sizes = [np.max(leaf, axis=0) for leaf in leaves]
+    wide = [size for size in sizes if np.max(size) > UNLIKE * np.min(size)]
+    return sorted({0, *(int(i) for size in wide for i in (np.argmin(size), np.argmax(size)))})
 
 
 def read_weights(sigma: Any, count: int, N: int) -> tuple[np.ndarray, bool]:

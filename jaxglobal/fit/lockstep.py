@@ -57,7 +57,9 @@ class Lockstep:
         """The data with lanes last."""
         x = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), data.x) if self._reg.own_x else data.x
         far = None if data.far is None else data.far._replace(by=data.far.by.T, y=data.far.y.T)
-        return data._replace(x=x, y=data.y.T, w=data.w.T if self._own_w else data.w, far=far)
+        units: Any = data.units
+        units = units._replace(p=units.p.T) if units.p.ndim == 2 else units
+        return data._replace(x=x, y=data.y.T, w=data.w.T if self._own_w else data.w, far=far, units=units)
 
     def first(self, _: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:
         """Screens, and searches from the best start for a few steps; further starts that no near one beats, or NaN."""
@@ -105,7 +107,8 @@ class Lockstep:
 
     def _screen(self, points: Any, data: Data, box: Any) -> tuple[Any, Any]:
         """The starts with the linear parameters at their best for each data set, (G, n, L), and the costs, (G, L)."""
-        if self._reg.loss == "linear" and not (self._reg.own_x or self._own_w or self._reg.own_box):
+        own: Any = data.units
+        if self._reg.loss == "linear" and not (self._reg.own_x or self._own_w or self._reg.own_box or own.own):
             return self._screen_shared(points, data, box)
         lanes = data.y.shape[1]
 

@@ -12,7 +12,6 @@ of d = 0, which is zero: then these are none that are far, and the search begins
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 
 from jaxglobal.problem.closed import is_traced
 
@@ -48,6 +47,8 @@ def split(y: Any, w: Any, matrix: bool, dtype: np.dtype) -> tuple[Any, Any]:
     if not np.any(by):
         return y, None
     if matrix:
+        import scipy.linalg  # takes a while
+
         return (y64 - scipy.linalg.solve_triangular(w64, by, lower=True)).astype(y.dtype), by
     return np.where(by != 0, on_edge / np.where(w64 > 0, w64, 1), y64).astype(y.dtype), by
 

@@ -64,8 +64,8 @@ class Data(NamedTuple):
         if by is None:
             return data
         whole, _, _ = units.given(self.y, self.w, self.scale, dtype)
-        by = by / units.r
-        most = scale * 2.0 ** (np.finfo(dtype).maxexp // 2 - MARGIN)  # its square in units of the scale is a number
+        by = by / np.reshape(units.r, (-1, 1) if units.own else ())
+        most = scale[..., None] * 2.0 ** (np.finfo(dtype).maxexp // 2 - MARGIN)  # (by / scale)^2 is a number
         with np.errstate(over="ignore"):
             left = cast(far_cost(by, LOSSES[loss], scale), dtype)
         return data._replace(far=Far(cast(np.clip(by, -most, most), dtype), left, whole))
@@ -159,16 +159,26 @@ class Regression:
 
     def within(self, units: Units) -> "Regression":
         """The same fit, of parameters in these units."""
-        return dataclasses.replace(self, lower=self.lower / units.p, upper=self.upper / units.p)
+        lower, upper = self.lower / units.p, self.upper / units.p
+        if np.ndim(lower) == 2:  # around the boxes of all data sets
+            lower, upper = np.min(lower, axis=0), np.max(upper, axis=0)
+        return dataclasses.replace(self, lower=lower, upper=upper)
 
-    def modelled(self, data: Data) -> Callable[[Any, Any, Any], Any]:
-        """The model in the units of the data."""
-        return self.model if data.units is None else data.units.modelled(self.model)
+    def modelled(self, units: Units | None) -> Callable[[Any, Any, Any], Any]:
+        """The model in these units."""
+        return self.model if units is None else units.modelled(self.model)
+
+    def in_lanes(self, function: Callable[..., Any], data: Data, parts: list[Any]) -> Any:
+        """What function(x, parts, constants, units) returns in lanes, which come last, for parameters (L,) each."""
+        units = data.units
+        if units is not None and units.own:
+            parts = [jnp.broadcast_to(part, units.y.shape) for part in parts]
+        axes = (-1 if self.own_x else None, 0, None, None if units is None else units.axes)
+        return jax.vmap(function, in_axes=axes, out_axes=-1)(data.x, parts, data.constants, units)
 
     def values(self, data: Data, parts: list[Any]) -> Any:
         """The model in lanes, (N, L), for parameters (L,) each."""
-        axes = (-1 if self.own_x else None, 0, None)
-        return jax.vmap(self.modelled(data), in_axes=axes, out_axes=-1)(data.x, parts, data.constants)
+        return self.in_lanes(lambda x, p, constants, own: self.modelled(own)(x, p, constants), data, parts)
 
     def residuals(self, data: Data, parts: list[Any]) -> Any:
         """What is left of the data, in units of its error, (N, L); of `Data.y`, see `whole`."""
@@ -192,8 +202,8 @@ class Regression:
 
             return of
 
-        def by_rows(x: Any, parts: list[Any]) -> list[Any]:
-            J = modes.jacobian(lambda p: self.modelled(data)(x, list(p), data.constants))(jnp.stack(parts))
+        def by_rows(x: Any, parts: list[Any], constants: Any, own: Any) -> list[Any]:
+            J = modes.jacobian(lambda p: self.modelled(own)(x, list(p), constants))(jnp.stack(parts))
             return [J[:, i] for i in which]
 
         chosen = tuple(parts[i] for i in which)
@@ -202,8 +212,7 @@ class Regression:
                 self.whiten(data.w, jax.jvp(values([i]), (v,), (jnp.ones_like(v),))[1])
                 for i, v in zip(which, chosen, strict=True)
             ]
-        J = jax.vmap(by_rows, in_axes=(-1 if self.own_x else None, 0), out_axes=-1)(data.x, parts)
-        return [self.whiten(data.w, column) for column in J]
+        return [self.whiten(data.w, column) for column in self.in_lanes(by_rows, data, parts)]
 
     def project(self, data: Data, p: Any, region: Region) -> tuple[Any, Any, dict[int, Any]]:
         """The points with their linear parameters at their best; the cost; and the columns of these parameters.
@@ -263,7 +272,7 @@ class Regression:
 
     def _left(self, p: Any, data: Data) -> Any:
         """What is left of the data, in units of its error, (N,), by one fit, p (n,)."""
-        return self.whiten(data.w, self.modelled(data)(data.x, list(p), data.constants) - data.y)
+        return self.whiten(data.w, self.modelled(data.units)(data.x, list(p), data.constants) - data.y)
 
     def sharper(self, data: Data, r: Any) -> Data:
         """The data with a narrower bend of "lad" where the residuals r, (N,), of a fit are small beside it.

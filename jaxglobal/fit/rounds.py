@@ -100,7 +100,7 @@ class Run:
         free = self._reg.free if self._boxes is None else self._boxes[:, 1] > self._boxes[:, 0]
         dof = points - np.sum(free, axis=-1)
         own: Any = self.data.units
-        unit = float(own.r)
+        unit = np.asarray(own.r, float)
         variance = np.where(dof > 0, self.data.cost(f) / unit**2 / np.maximum(dof, 1), np.inf)
         size = np.full(count, 1 / unit**2) if absolute_sigma else variance
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * self._y.shape[1]
@@ -385,7 +385,9 @@ class Run:
         x, y, w = self.data[:3]
         x = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], x) if self._reg.own_x else x
         far = None if self.data.far is None else Far(*(part[rows] for part in self.data.far))
-        data = self.data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w, far=far)
+        own: Any = self.data.units
+        data = self.data._replace(x=x, y=y[rows], w=w[rows] if self._own_w else w, far=far, units=own.of(rows))
+        data = data._replace(scale=data.scale[rows]) if np.ndim(data.scale) else data
         box = (self._reg.lower, self._reg.upper) if self._boxes is None else np.moveaxis(self._boxes[rows], 1, 0)
         return jax.tree.map(lambda leaf: leaf[block], p), data, *box
 

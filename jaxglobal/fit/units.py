@@ -14,6 +14,8 @@ import numpy as np
 from jaxglobal.problem.closed import is_traced
 
 STRAIGHT = 2.0**30  # a loss that bends from so much of the data on counts squares, and its squares must not vanish
+RANKS = 1, 0, 0, 0  # axes of units that data sets share
+RANGE = 1 / 4  # of the powers of two that numbers have: so far from their unit they still have squares
 MARGIN = 6  # powers of two that a unit keeps from the ends of the range
 
 
@@ -37,10 +39,33 @@ class Units(NamedTuple):
 
         return call
 
+    @property
+    def own(self) -> bool:
+        """Whether each data set of many has units of its own: y and r are (P,), and p is (n,) or (P, n)."""
+        return np.ndim(self.y) == 1
+
+    @property
+    def outer(self) -> Any:
+        """(n, n) or (P, n, n) Those of covariances, in float64."""
+        p = np.asarray(self.p, float)
+        return p[..., :, None] * p[..., None, :]
+
+    def of(self, which: Any) -> "Units":
+        """Those of these data sets of many."""
+        return Units(*(unit[which] if np.ndim(unit) > rank else unit for unit, rank in zip(self, RANKS, strict=True)))
+
+    @property
+    def axes(self) -> Any:
+        """The axes of lanes, which come last, for `jax.vmap`."""
+        return Units(*(rank if np.ndim(unit) > rank else None for unit, rank in zip(self, RANKS, strict=True)))
+
     def given(self, y: Any, w: Any, scale: Any, dtype: np.dtype) -> tuple[Any, Any, Any]:
         """The data, their weights and the bend of the loss in these units."""
         xp: Any = jnp if is_traced(scale / self.r) else np
         scale = xp.minimum(scale / self.r, STRAIGHT)
+        if self.own:  # those of weights that data sets share are the same
+            ratio = (self.y / self.r)[:, None] if np.ndim(w) == 2 else (self.y / self.r)[0]
+            return tuple(cast(a, dtype) for a in (y * (1 / self.y)[:, None], w * ratio, scale))
         return tuple(cast(a, dtype) for a in (y * (1 / self.y), w * (self.y / self.r), scale))
 
     def cost(self, f: Any, which: Any = slice(None)) -> Any:
@@ -67,6 +92,22 @@ def choose(lower: Any, upper: Any, y: Any, w: Any, dtype: np.dtype, squares: boo
     weighted = w @ y if np.ndim(w) == 2 and np.ndim(y) == 1 else w * y
     r = power(middle(weighted), dtype)
     return Units(p, power(middle(y), dtype), r, r if squares else np.ones((), dtype))
+
+
+def choose_each(shared: Units, boxes: Any, y: np.ndarray, w: np.ndarray, dtype: np.dtype) -> Units:
+    """Those of each of many data sets, y (P, N), where shared ones are so far from theirs that squares have no range.
+
+    boxes: (P, 2, n), None where they share one. w: () or (N,) shared weights, (P, N) their own.
+    """
+    sizes = np.max(np.abs(np.asarray(y, float)), axis=1)
+    of_y = np.where(sizes > 0, power(sizes, dtype), shared.y).astype(dtype)
+    of_p = shared.p if boxes is None else power(np.max(np.abs(np.asarray(boxes, float)), axis=1), dtype)
+    apart = [np.abs(np.log2(np.asarray(a, float) / b)) for a, b in ((of_y, shared.y), (of_p, shared.p))]
+    if max(np.max(part, initial=0) for part in apart) <= -np.finfo(dtype).minexp * RANGE:
+        return shared
+    weighted = np.max(np.abs(w * np.asarray(y, float)), axis=1) if w.ndim == 2 else np.zeros(len(y))
+    of_r = np.where(weighted > 0, power(weighted, dtype), of_y * (shared.r / shared.y)).astype(dtype)
+    return Units(of_p, of_y, of_r, of_r)
 
 
 def middle(y: Any) -> Any:
