@@ -99,6 +99,11 @@ def evaluate(nodes: list[Node], x: np.ndarray, wanted: list[int]) -> dict[int, n
             return out
         if node.op == "sort":
             return np.sort(ins[0], axis=node.params["axis"])
+        if node.op == "wrapped":
+            least, most = int(node.params["least"]), int(node.params["most"])
+            return each(lambda v: mp.mpf((int(v) - least) % (most - least + 1) + least), ins[0])
+        if node.op == "whole_quotient":
+            return each(lambda v: mp.mpf(int(v / mp.mpf(node.params["by"]))), ins[0])
         if node.op == "ipow":
             return each(lambda v: v ** node.params["y"], ins[0])
         if node.op == "powc":

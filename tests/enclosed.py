@@ -53,6 +53,30 @@ def huber(x):
     return jnp.sum(jnp.where(a < 0.3, 0.5 * r * r, 0.3 * (a - 0.15)))
 
 
+def convolved(x):
+    """In two dimensions, with strides, dilations, groups and an order of axes of its own."""
+    image = jnp.outer(x, jnp.arange(4.0) + 1).reshape(1, 2, 2, 3)
+    window = jnp.cos(jnp.arange(8.0)).reshape(2, 2, 1, 2)
+    out = jax.lax.conv_general_dilated(
+        image, window, (2, 1), ((1, 2), (0, 1)), (1, 2), (2, 1), ("NCHW", "HWIO", "NHWC"), feature_group_count=2
+    )
+    return jnp.sum(jnp.sin(out))
+
+
+def gaussian(x):
+    cov = 9 * jnp.eye(3) + jnp.outer(x, x)
+    return jax.scipy.stats.multivariate_normal.logpdf(jnp.ones(3), x, cov)
+
+
+def pivoted(x):
+    return jnp.sum(jnp.linalg.solve(jnp.asarray(M) + 9 * jnp.eye(3) + jnp.outer(x, x), x) ** 2)
+
+
+def blocks(x):
+    a = 9 * jnp.eye(4) + jnp.outer(jnp.append(x, 1), jnp.arange(4.0) / 4)
+    return jnp.linalg.solve(a, jnp.append(x, 1.0))[2] + jnp.linalg.inv(a[:2, :2])[0, 1]
+
+
 ANYWHERE = {  # in [-2, 2]^3
     "sum": lambda x: jnp.sum(x),
     "square": lambda x: jnp.sum(x * x),
@@ -139,6 +163,24 @@ ANYWHERE = {  # in [-2, 2]^3
     "heaviside": lambda x: jnp.heaviside(x[0], 0.5) * x[1],
     "bits": lambda x: x[0] * 0.1 + x[1] * (1 / 3),
     "hypot": lambda x: jnp.hypot(x[0] + 3, x[1]),
+    "convolve": lambda x: jnp.sum(jnp.convolve(x, x) ** 2) + jnp.convolve(T, x, mode="valid")[2],
+    "convolution": convolved,
+    "cholesky": lambda x: jnp.sum(jnp.linalg.cholesky(9 * jnp.eye(3) + jnp.outer(x, x))),
+    "gaussian": gaussian,
+    "cho_solve": lambda x: jnp.sum(jax.scipy.linalg.cho_solve((jnp.triu(M + 5), False), x)),
+    "solve": pivoted,
+    "inverse": blocks,
+    "top_k": lambda x: jax.lax.top_k(x, 2)[0] @ jnp.array([1.0, x[1]]),
+    "table": lambda x: jnp.asarray(T)[(x[0] + 2).astype(int)] * x[1] + x[2],
+    "table of rows": lambda x: jnp.sum(jnp.asarray(M)[jnp.int32(x[:2] + 0.5)] @ x),
+    "table in the plane": lambda x: jnp.sum(jnp.asarray(M)[x.astype(int), x[::-1].astype(int)] * x),
+    "whole numbers": lambda x: ((x * 4).astype(int) // 3 - (x * 5).astype(int) % 4) @ x,
+    "whole numbers that wrap": lambda x: (x[0] * 60).astype(jnp.int8) * jnp.int8(3) + x[1],
+    "argmax": lambda x: jnp.asarray(T)[jnp.argmax(x)] + x[1] * jnp.argmin(x**2),
+    "median": lambda x: jnp.median(x) * x[0] + jnp.quantile(x, 0.3),
+    "one hot": lambda x: jax.nn.one_hot((x[0] + 2).astype(int), 5) @ T[:5] * x[1],
+    "modulo x": lambda x: jnp.mod(x[0], x[1] + 3) + jax.lax.rem(x[1], x[2] + 4),
+    "piecewise": lambda x: jnp.piecewise(x[0], [x[0] < -1, x[0] > 0.5], [lambda v: v**2, lambda v: 3 * v]) * x[1],
 }
 POSITIVE = {  # in [0.1, 3]^3
     "log": lambda x: jnp.sum(jnp.log(x)),

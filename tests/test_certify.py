@@ -213,6 +213,42 @@ def test_sums_of_functions_of_one_variable(n):
     assert ties.proven and ties.lower <= 0 <= ties.upper
 
 
+@pytest.mark.parametrize(
+    ("fun", "fmin"),
+    [
+        (lambda x: jnp.sum((jnp.convolve(jnp.array([1.0, 2, -1]), x) - jnp.array([1.0, 1, 0, 1])) ** 2), 1.5),
+        (lambda x: jnp.sum(jnp.linalg.solve(2 * jnp.eye(2) + jnp.outer(x, x), x)), -0.5),
+        (lambda x: -jax.scipy.stats.multivariate_normal.logpdf(x, jnp.zeros(2), jnp.eye(2) * (1 + x[0] ** 2)), None),
+        (lambda x: jnp.median(jnp.concatenate([x, 2 * x])) + jnp.sum(x**2), None),
+    ],
+)
+def test_operations_on_arrays(fun, fmin):
+    certificate = prove(fun, [(-2, 3)] * 2, max_boxes=5000)
+    check(certificate, float(certificate.upper) if fmin is None else fmin)
+    points = jax.vmap(fun)(jnp.asarray(np.random.default_rng(0).uniform(-2, 3, (2000, 2))))
+    assert certificate.gap < 1e-3 and certificate.lower <= np.min(points)
+
+
+TABLE = np.array([3.0, 1.0, 2.0, 5.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("fun", "fmin"),
+    [
+        (lambda n, y: jnp.asarray(TABLE)[n.astype(int)] * (y - n / 4) ** 2 + y, -1 / 12),
+        (lambda n, y: jnp.where(n.astype(int) % 2 == 0, y**2 + 1, 2 * (y - 1) ** 2 + 0.5) - 0.01 * n, 0.47),
+        (lambda n, y: jax.lax.switch(n.astype(int) // 2, [lambda v: v**2 + 1, jnp.sin, lambda v: 2 + v], y), -1.0),
+        (lambda n, y: jnp.sum(jnp.where(jnp.arange(4) < n, (y - 0.3 * jnp.arange(4)) ** 2, 0.5)), 0.45),
+    ],
+)
+def test_tables_of_whole_numbers(fun, fmin):
+    """A step in a whole number is no jump: the slopes in the other variables count on both of its sides."""
+    prob = lambda x: fun(x[0], x[1])  # noqa: E731
+    certificate = prove(prob, [(0, 4), (-2, 2)], result=np.zeros(2), integrality=[True, False], max_boxes=2000)
+    check(certificate, fmin)
+    assert certificate.proven and certificate.complete and all(m.unique for m in certificate.minimizers)
+
+
 def test_functions_that_switch_without_a_jump():
     t = np.linspace(0, 4, 40)
     y = 3 * np.exp(-1.3 * t) + 0.7 + 0.1 * np.random.default_rng(1).standard_normal(40) + 3.0 * (np.arange(40) % 9 == 0)
@@ -387,8 +423,12 @@ WRONG = [
     ({"result": np.zeros(5)}, ValueError, "`result` must be what minimize returned, or a point"),
     ({"tolerance": 1}, TypeError, "certify has no argument 'tolerance'"),
     ({"fun": lambda x: jnp.sum(jnp.fft.fft(x).real)}, NotImplementedError, "at test_certify.py:"),
-    ({"fun": lambda x: x[0].astype(jnp.int32).astype(jnp.int8) * 1.0}, NotImplementedError, "may wrap"),
-    ({"fun": lambda x: jnp.sum(jnp.linalg.solve(1 + jnp.outer(x, x), x))}, NotImplementedError, "no rule for it"),
+    (
+        {"fun": lambda x: (x[0].astype(int) ^ 1) * 1.0},
+        NotImplementedError,
+        "no rule for whole numbers that depend on x",
+    ),
+    ({"fun": lambda x: jnp.linalg.slogdet(jnp.eye(4) + x[0])[1]}, NotImplementedError, "'lu' at test_certify.py:"),
 ]
 
 

@@ -102,6 +102,8 @@ ROOT = {  # of what is NaN in parts of [-2, 2]^3: functions that keep it, and fu
     "stacked": lambda r, x: jnp.stack([r, x])[1] @ x + jnp.concatenate([r[:1], x])[1],
     "cumsum": lambda r, x: jnp.cumsum(r)[1] + jax.lax.cummax(r)[0] + jax.lax.cummax(x)[1],
     "scan": lambda r, x: jax.lax.scan(lambda c, y: (c * y + 1, c), r[0], x)[0],
+    "a factor": lambda r, x: jnp.linalg.cholesky(jnp.diag(r))[0, 0] + jnp.linalg.cholesky(jnp.diag(x))[0, 0],
+    "a system": lambda r, x: jnp.sum(jnp.linalg.solve(jnp.diag(r), x)),
     "a residual": lambda r, x: jnp.nansum((x[0] * T + x[1] - jnp.where(T > 1, jnp.nan, 1.0)) ** 2) + jnp.sum(T * x[2]),
 }
 
@@ -219,9 +221,13 @@ def test_an_unknown_primitive_is_refused_by_name_and_line():
     with pytest.raises(Refused, match=r"'fft' at test_enclosures.py:\d+"):
         modelled(unknown, np.zeros(4))
     for fun, word in (
-        (lambda x: x[jnp.argmax(x)], "argmax' at test_enclosures.py"),
+        (lambda x: x[jnp.argmax(jnp.log(x))], "argmax' at test_enclosures.py"),
+        (lambda x: x.at[x[0].astype(int)].set(1.0)[0], "its index depends on x"),
+        (lambda x: (x[0].astype(int) & 3) * 1.0, "no rule for whole numbers that depend on x"),
         (lambda x: jax.lax.while_loop(lambda c: c < x[0], lambda c: c + 1.0, 0.0), "depends on x"),
-        (lambda x: jnp.linalg.cholesky(jnp.eye(3) + jnp.outer(x, x))[0, 0], "cholesky"),
+        (lambda x: jnp.linalg.eigvalsh(jnp.eye(3) + jnp.outer(x, x))[0], "eigh"),
+        (lambda x: jax.scipy.linalg.lu(jnp.eye(3) + jnp.outer(x, x))[2][0, 0], "'lu'"),
+        (lambda x: jax.lax.top_k(x, 1)[1][0] * 1.0, "only the sorted values"),
     ):
         with pytest.raises(Refused, match=word):
             modelled(fun, np.zeros(3))

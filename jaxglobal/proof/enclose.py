@@ -227,9 +227,24 @@ def _step(fun: str):
         step = {"floor": np.floor, "ceil": np.ceil, "round": np.rint, "trunc": np.trunc, "sign": np.sign}[fun]
         low, high = step(np.nextafter(a.lo, -INF)), step(np.nextafter(a.hi, INF))
         lo, hi = (low, high) if fun == "round" else (step(a.lo), step(a.hi))  # halves go either way
-        return lo, hi, False, by_box(low != high)
+        return lo, hi, False, by_box((low != high) & ~(node.still & (a.lo == a.hi)))
 
     return rule
+
+
+def _wrapped(node: Node, a: Interval) -> Any:
+    """A whole number as its kind keeps it: any of that kind where it may be out of range."""
+    least, most = node.params["least"], node.params["most"]
+    lo, hi = np.ceil(a.lo), np.floor(a.hi)
+    inside = (lo >= least) & (hi <= most)
+    return np.where(inside, lo, least), np.where(inside, hi, most), False, by_box(~inside)
+
+
+def _whole_quotient(node: Node, a: Interval) -> Any:
+    """A whole number by a constant one, towards zero."""
+    lo, hi = (np.sign(end) * np.floor_divide(abs(end), node.params["by"]) for end in (np.ceil(a.lo), np.floor(a.hi)))
+    lo, hi = (np.where(np.isfinite(end), q, end) for end, q in zip(a, (lo, hi), strict=True))
+    return lo, hi, False, by_box((lo != hi) & ~(node.still & (a.lo == a.hi)))
 
 
 def _sign_hull(node: Node, a: Interval) -> Any:
@@ -244,20 +259,19 @@ def _compare(node: Node, a: Interval, b: Interval) -> Any:
     if op in ("gt", "ge"):
         a, b = b, a
     touch = (a.lo <= b.hi) & (b.lo <= a.hi)
+    same = (a.lo == a.hi) & (b.lo == b.hi) & (a.lo == b.lo)
+    if node.still is not False:  # what does not move is never beside the switch
+        touch = touch & ~(node.still & (a.lo == a.hi) & (b.lo == b.hi))
     if op in ("eq", "ne"):
-        same = (a.lo == a.hi) & (b.lo == b.hi) & (a.lo == b.lo)
-        if node.params.get("closed"):
-            lo, hi = np.where(touch, 0.0, 0.0), np.where(touch, 1.0, 0.0)
-        else:
-            lo, hi = np.where(same, 1.0, 0.0), np.where(touch, 1.0, 0.0)
-        if op == "ne":
-            lo, hi = 1.0 - hi, 1.0 - lo
-    elif node.params.get("closed"):
-        lo, hi = np.where(a.hi < b.lo, 1.0, 0.0), np.where(a.lo > b.hi, 0.0, 1.0)
+        lo, hi = np.where(same, 1.0, 0.0), np.where(touch | same, 1.0, 0.0)
     elif op in ("lt", "gt"):
         lo, hi = np.where(a.hi < b.lo, 1.0, 0.0), np.where(a.lo < b.hi, 1.0, 0.0)
     else:
         lo, hi = np.where(a.hi <= b.lo, 1.0, 0.0), np.where(a.lo <= b.hi, 1.0, 0.0)
+    if node.params.get("closed"):
+        lo, hi = np.where(touch, 0.0, lo), np.where(touch, 1.0, hi)
+    if op == "ne":
+        lo, hi = 1.0 - hi, 1.0 - lo
     return lo, hi, False, by_box(touch)
 
 
@@ -387,6 +401,8 @@ RULES: dict[str, Any] = {
     "not": _logic,
     "atan2": _atan2,
     "rem": _rem,
+    "wrapped": _wrapped,
+    "whole_quotient": _whole_quotient,
     "sort": _sort,
     "unknown": _unknown,
     "anything": _anything,

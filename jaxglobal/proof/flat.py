@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxglobal.proof import intervals as iv
+from jaxglobal.proof import moves
 from jaxglobal.proof.enclose import constant, one, some
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.node import Node
@@ -18,8 +20,12 @@ NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "
 KEEPS_SIGN = {"add", "mul", "max", "min", "sum", "move", "reciprocal", "powc", "ipow", "cbrt", "tanh", "sort", "log1p",
               "expm1", "sinh", "atan", "asinh", "atanh", "erf", "floor", "ceil", "round", "trunc", "asin"}  # fmt: skip
 PARTIAL = {"log", "log1p", "sqrt", "reciprocal", "powc", "asin", "acos", "acosh", "atanh", "tan", "lgamma", "digamma"}
-EXACT = {"add", "sub", "mul", "square"}  # on whole numbers
-WHOLE = 2.0**52
+EXACT: dict[str, Any] = {  # results with their rounding errors
+    "add": iv.two_sum,
+    "sub": lambda a, b: iv.two_sum(a, -b),
+    "mul": iv.two_product,
+    "square": lambda a: iv.two_product(a, a),
+}
 
 
 class Program:
@@ -30,12 +36,13 @@ class Program:
         x: the number of that of the variables.
     """
 
-    def __init__(self, n: int, never_negative: bool = False):
-        """n: variables; never_negative: whether all lower bounds are zero or above."""
+    def __init__(self, n: int, never_negative: bool = False, still: np.ndarray | None = None):
+        """n: variables; never_negative: whether all lower bounds are zero or above; still: (n,) which do not move."""
         self.nodes: list[Node] = []
         self._known: dict[Any, int] = {}
         self.deriving = False  # the domain of a derivative is that of the function
-        self.x = self._new(Node("x", {}, (), (n,), never_negative))
+        known = False if still is None or not np.any(still) else still[:, None]
+        self.x = self._new(Node("x", {}, (), (n,), never_negative, still=known))
 
     def _new(self, node: Node) -> int:
         self.nodes.append(node)
@@ -67,7 +74,7 @@ class Program:
         key = ("const", lo.shape, lo.tobytes(), None if value.is_point else hi.tobytes(), undefined)
         if key not in self._known:
             shape = lo.shape[:-1]
-            node = Node("const", {}, (), shape, bool(np.all(lo >= 0)), undefined, value, undefined, nan, nan)
+            node = Node("const", {}, (), shape, bool(np.all(lo >= 0)), undefined, value, undefined, nan, nan, True)
             self._known[key] = self._new(node)
         return self._known[key]
 
@@ -118,19 +125,33 @@ class Program:
             and not (op == "sqrt" and operands[0].never_negative)
         )
         node = Node(op, params, ins, tuple(shape), never, partial)
+        node = node._replace(still=self._still(node))
         if operands and all(o.value is not None for o in operands):
             return self._fold(node)
         return self._new(node)
 
+    def _still(self, node: Node) -> Any:
+        """Which entries of the result depend on nothing that moves."""
+        masks = [self.nodes[i].still for i in node.ins]
+        if all(mask is True for mask in masks) or all(mask is False for mask in masks):
+            return bool(masks) and masks[0]
+        wide = [np.broadcast_to(mask, (*self.shape(i), 1)) for i, mask in zip(node.ins, masks, strict=True)]
+        if node.op == "move":
+            return moves.forward(node, wide)
+        if node.op == "sum":
+            return wide[0].all(node.params["axes"])
+        if node.op == "sort":
+            return np.broadcast_to(wide[0].all(node.params["axis"], keepdims=True), (*node.shape, 1))
+        return np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*wide)), (*node.shape, 1))
+
     def _fold(self, node: Node) -> int:
         """The constant that an operation on constants makes."""
         values: list[Any] = [self.nodes[i].value for i in node.ins]
-        if node.op in EXACT and all(v.is_point and np.all(v.lo == np.rint(v.lo)) for v in values):
-            a = values[0].lo
-            b = a if node.op == "square" else values[1].lo
-            exact = {"add": a + b, "sub": a - b, "mul": a * b, "square": a * b}[node.op]
-            if np.all(abs(exact) < WHOLE):
-                return self.const(exact[..., 0] if exact.shape[-1] == 1 else exact)
+        if node.op in EXACT and all(v.is_point for v in values):
+            with np.errstate(all="ignore"):
+                exact, error = EXACT[node.op](*(v.lo for v in values))
+            if np.all(error == 0):
+                return self.const(np.broadcast_to(exact, (*node.shape, 1))[..., 0])
         with np.errstate(all="ignore"):
             if node.op == "reciprocal" and values[0].is_point and np.all(np.frexp(values[0].lo)[0] == 0.5):
                 return self.const((1 / values[0].lo)[..., 0])  # powers of two

@@ -5,6 +5,7 @@ operation, so that the real result of real numbers in the operands lies inside [
 end of a result is never +inf, the upper never -inf, and no end is NaN.
 
 [1] R. E. Moore, R. B. Kearfott and M. J. Cloud, Introduction to Interval Analysis (SIAM, 2009), chapter 2.
+[2] T. J. Dekker, A floating-point technique for extending the available precision, Numerische Mathematik 18 (1971).
 """
 
 from typing import Any, NamedTuple
@@ -159,6 +160,25 @@ def _total(x: Any, axes: tuple[int, ...], sign: float) -> Any:
     slack = abs(x).sum(axes) * ((longest + 2) * EPS * (1 + count * EPS)) + count * TINY
     s = sign * np.minimum(sign * s, MAX) - sign * slack
     return np.where(s == s, s, -sign * INF)
+
+
+def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
+    """A + b as it is rounded, and its rounding error [2]; NaN where that is unknown."""
+    s = a + b
+    t = s - a
+    return s, (a - (s - t)) + (b - t)
+
+
+def two_product(a: Any, b: Any) -> tuple[Any, Any]:
+    """A b as it is rounded, and its rounding error [2]; NaN where that is unknown."""
+    p, parts = a * b, []
+    for x in (a, b):
+        high = x * (2.0**27 + 1)
+        high = high - (high - x)
+        parts += [high, x - high]
+    a1, a2, b1, b2 = parts
+    error = ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+    return p, np.where((abs(p) > 1e-250) | (a == 0) | (b == 0), error, np.nan)
 
 
 def meet(a: Interval, b: Interval) -> Interval:

@@ -7,13 +7,14 @@ function, and only its values count here.
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.extend.core import Literal
 
 from jaxglobal.problem.keys import is_key
+from jaxglobal.proof import convolve, linear, whole
 from jaxglobal.proof.agree import Agreement
 from jaxglobal.proof.constant import EXACT, by_jax, evaluate, has_keys, known
 from jaxglobal.proof.flat import Program
@@ -67,6 +68,12 @@ def refuse(eqn: Any, why: str) -> Refused:
     return Refused(f"`fun` must have an enclosure in intervals; got {eqn.primitive.name!r}{place(eqn)}: {why}.", why)
 
 
+class Withheld(NamedTuple):
+    """In place of a value for which there is no rule: that is said where it is used."""
+
+    error: Refused
+
+
 class Lowering:
     """Writes jaxprs into a program. A value is a number of the program, or a NumPy array that is known exactly.
 
@@ -113,6 +120,8 @@ class Lowering:
         if any(math.prod(var.aval.shape) > LARGEST for var in eqn.outvars):
             raise refuse(eqn, f"it makes an array of more than {LARGEST:,} entries")
         self.narrow |= name == "reduce_precision"
+        if name == "custom_linear_solve":
+            return self.linear_solve(eqn, args, **params)
         if name in SAME:
             return args
         if name in CALLS:
@@ -124,6 +133,9 @@ class Lowering:
                 raise Refused(
                     str(error).replace(f": {error.args[1]}", f"{place(eqn)}: {error.args[1]}"), error.args[1]
                 ) from None
+        for arg in args:
+            if isinstance(arg, Withheld):
+                raise arg.error
         if name == "scan":
             return self.scan(eqn, args)
         if name == "while":
@@ -139,7 +151,8 @@ class Lowering:
         ids = [self.id(arg) for arg in args]
         rule = getattr(self, f"_{name.replace('-', '_')}", None)
         known = name in UNARY or name in BINARY or name in REDUCTIONS or name in RUNNING or rule is not None
-        if known and any(var.aval.dtype.kind in "iu" for var in eqn.outvars) and name not in WHOLE:
+        integers = eqn.outvars[0].aval.dtype.kind in "iu"
+        if known and integers and name not in whole.MODULAR | whole.PLAIN:
             raise refuse(eqn, "there is no rule for whole numbers that depend on x")
         if any(var.aval.dtype.kind == "c" for var in eqn.outvars):
             raise refuse(eqn, "there is no rule for complex numbers")
@@ -156,7 +169,17 @@ class Lowering:
             out = rule(eqn, args, ids, shape, params)
         else:
             raise refuse(eqn, "there is no rule for it")
-        return out if isinstance(out, list) else [self.program.broadcast(out, shape)]
+        outs = out if isinstance(out, list) else [self.program.broadcast(out, shape)]
+        if integers and name in whole.MODULAR:
+            outs = [whole.wrapped(self.program, i, eqn.outvars[0].aval.dtype) for i in outs]
+        return [self.exactly(i, eqn.outvars[0].aval.dtype) for i in outs] if integers else outs
+
+    def exactly(self, i: int, dtype: Any) -> Any:
+        """Whole numbers that do not depend on x as an array: they may be indices."""
+        number = self.program.number(i)
+        if number is None or not np.all(number == np.rint(number)) or np.any(abs(number) > 2.0**53):
+            return i
+        return np.broadcast_to(number, (*self.program.shape(i), 1))[..., 0].astype(dtype)
 
     # ------------------------------------------------------------ control flow
 
@@ -180,9 +203,9 @@ class Lowering:
             raise refuse(eqn, f"a loop of {length:,} steps is longer than {LONGEST:,}")
         rank = lambda variables: [len(v.aval.shape) for v in variables]  # noqa: E731
         pairs = zip(rank(eqn.outvars), rank(jaxpr.jaxpr.outvars), strict=True)
-        num_carry = sum(whole == inner for whole, inner in pairs)
+        num_carry = sum(outer == inner for outer, inner in pairs)
         pairs = zip(rank(eqn.invars), rank(jaxpr.jaxpr.invars), strict=True)
-        num_consts = sum(whole == inner for whole, inner in pairs) - num_carry
+        num_consts = sum(outer == inner for outer, inner in pairs) - num_carry
         consts, carry, xs = args[:num_consts], args[num_consts : num_consts + num_carry], args[num_consts + num_carry :]
         rows: list[list[Any]] = []
         for k in reversed(range(length)) if reverse else range(length):
@@ -265,6 +288,52 @@ class Lowering:
             raise refuse(eqn, f"it makes more than {LARGEST:,} products")
         return p.sum(p.mul(a, b), range(outer, outer + len(inner))) if inner else p.mul(a, b)
 
+    def _conv_general_dilated(self, eqn, args, ids, shape, params):
+        if math.prod(shape) * math.prod(self.program.shape(ids[1])[1:]) > LARGEST:
+            raise refuse(eqn, f"it makes more than {LARGEST:,} products")
+        if (out := convolve.convolved(self.program, ids[0], ids[1], params)) is None:
+            raise refuse(eqn, "there is no rule for batches in groups")
+        return out
+
+    # ------------------------------------------------------------ small matrices
+
+    def _cholesky(self, eqn, args, ids, shape, params):
+        if shape[-1] > linear.LARGEST:
+            raise refuse(eqn, f"its matrix has more than {linear.LARGEST} rows")
+        return linear.each(self.program, 2, ids, lambda a: linear.cholesky(self.program, a))
+
+    def _triangular_solve(self, eqn, args, ids, shape, params):
+        p, (a, b), lower = self.program, ids, params["lower"]
+        if p.shape(a)[-1] > linear.LARGEST:
+            raise refuse(eqn, f"its matrix has more than {linear.LARGEST} rows")
+        turned = lambda i: p.transpose(i, (*range(len(p.shape(i)) - 2), len(p.shape(i)) - 1, len(p.shape(i)) - 2))  # noqa: E731
+        if params["transpose_a"] == params["left_side"]:
+            a, lower = turned(a), not lower
+        b = b if params["left_side"] else turned(b)
+        rule = lambda a, b: linear.triangular(p, a, b, lower, params["unit_diagonal"])  # noqa: E731
+        out = linear.each(p, 2, (a, b), rule)
+        return out if params["left_side"] else turned(out)
+
+    def _lu(self, eqn, args, ids, shape, params):
+        return [Withheld(refuse(eqn, "its factors depend on pivots, which depend on x"))] * len(eqn.outvars)
+
+    def linear_solve(self, eqn: Any, args: list[Any], *, const_lengths: Any, jaxprs: Any) -> list[Any]:
+        """A linear system, by its matrix: the function of the system at unit vectors."""
+        p, given = self.program, sum(const_lengths)
+        b = args[given:]
+        if len(b) != 1 or (n := math.prod(eqn.outvars[0].aval.shape)) > linear.LARGEST:
+            raise refuse(eqn, f"it has several unknowns, or more than {linear.LARGEST} numbers")
+        if isinstance(b[0], Withheld):
+            raise b[0].error
+        shape, columns = eqn.outvars[0].aval.shape, []
+        for unit in np.eye(n):
+            (column,) = self.closed(jaxprs.matvec, [*args[: const_lengths.matvec], unit.reshape(shape)])
+            columns.append(p.reshape(self.id(column), (n,)))
+        rows = [[linear.entry(p, column, i) for column in columns] for i in range(n)]
+        right = p.reshape(self.id(b[0]), (n,))
+        x = linear.solved(p, rows, [linear.entry(p, right, i) for i in range(n)])
+        return [p.reshape(p.concatenate([p.reshape(i, (1,)) for i in x], 0), shape)]
+
     # ------------------------------------------------------------ entries in other places
 
     def _reshape(self, eqn, args, ids, shape, params):
@@ -304,13 +373,27 @@ class Lowering:
         return self.program.concatenate([self.program.reshape(i, thin) for i in ids], axis)
 
     def _argmax(self, eqn, args, ids, shape, params):
-        """The first of some conditions that holds, as `jax.numpy.select` asks for it."""
-        if eqn.invars[0].aval.dtype != bool or tuple(params["axes"]) != (0,):
-            raise refuse(eqn, "only that of conditions has a rule")
-        rows = [self.id(self.row(ids[0], k)) for k in range(self.program.shape(ids[0])[0])]
-        out = self.program.const(np.zeros(shape))
+        return self.first(eqn, ids[0], params["axes"], "max")
+
+    def _argmin(self, eqn, args, ids, shape, params):
+        return self.first(eqn, ids[0], params["axes"], "min")
+
+    def first(self, eqn: Any, a: int, axes: Sequence[int], op: str) -> int:
+        """Where along an axis a value is greatest or least; of conditions the first that holds, or does not."""
+        p, (axis,) = self.program, axes
+        if p.nodes[a].partial:
+            raise refuse(eqn, "its operand may be NaN")
+        order = (axis, *(d for d in range(len(p.shape(a))) if d != axis))
+        rows = p.transpose(a, order)
+        if p.shape(rows)[0] > whole.MOST:
+            raise refuse(eqn, f"it chooses among more than {whole.MOST:,} entries")
+        rows = [self.id(self.row(rows, k)) for k in range(p.shape(rows)[0])]
+        if eqn.invars[0].aval.dtype != bool:
+            return whole.first(p, rows, op)
+        out = p.const(np.zeros(p.shape(rows[0])))
         for k in reversed(range(len(rows))):
-            out = self.program.emit("select", (rows[k], out, self.program.const(np.full(shape, float(k)))))
+            cases = (out, p.const(np.full(p.shape(rows[0]), float(k))))
+            out = p.emit("select", (rows[k], *(cases if op == "max" else cases[::-1])))
         return out
 
     def _rev(self, eqn, args, ids, shape, params):
@@ -347,10 +430,18 @@ class Lowering:
         return p.take(p.concatenate(parts, 0), index - 1)
 
     def _gather(self, eqn, args, ids, shape, params):
-        return self.moved(eqn, args, ids, [0], params)
+        if isinstance(args[1], np.ndarray):
+            return self.moved(eqn, args, ids, [0], params)
+        if (out := whole.gathered(self.program, ids[0], ids[1], params)) is None:
+            raise refuse(eqn, "its index depends on x")
+        return out
 
     def _dynamic_slice(self, eqn, args, ids, shape, params):
-        return self.moved(eqn, args, ids, [0], params)
+        if all(isinstance(start, np.ndarray) for start in args[1:]):
+            return self.moved(eqn, args, ids, [0], params)
+        if (out := whole.sliced(self.program, ids[0], args[1:], params["slice_sizes"])) is None:
+            raise refuse(eqn, "its index depends on x")
+        return out
 
     def _dynamic_update_slice(self, eqn, args, ids, shape, params):
         return self.moved(eqn, args, ids, [0, 1], params)
@@ -379,12 +470,24 @@ class Lowering:
     # ------------------------------------------------------------ the rest
 
     def _div(self, eqn, args, ids, shape, params):
+        if eqn.outvars[0].aval.dtype.kind in "iu":
+            return self.whole_quotient(eqn, ids)
         return self.program.mul(ids[0], self.program.unary("reciprocal", ids[1]))
 
+    def whole_quotient(self, eqn: Any, ids: Sequence[int]) -> int:
+        """A whole number by a constant one, towards zero."""
+        by = self.program.number(ids[1])
+        if by is None or not np.all((by == by.flat[0]) & (by > 0)):
+            raise refuse(eqn, "a whole number is divided by what is not one positive constant")
+        return self.program.emit("whole_quotient", ids[:1], key=float(by.flat[0]), by=float(by.flat[0]))
+
     def _rem(self, eqn, args, ids, shape, params):
-        if not self.program.is_const(ids[1]):
-            raise refuse(eqn, "its divisor depends on x")
-        return self.program.emit("rem", ids)
+        p, dtype = self.program, eqn.outvars[0].aval.dtype
+        if dtype.kind in "iu":
+            return whole.wrapped(p, p.sub(ids[0], p.mul(ids[1], self.whole_quotient(eqn, ids))), dtype)
+        if p.is_const(ids[1]):
+            return p.emit("rem", ids)
+        return p.sub(ids[0], p.mul(ids[1], p.unary("trunc", p.mul(ids[0], p.unary("reciprocal", ids[1])))))
 
     def _rsqrt(self, eqn, args, ids, shape, params):
         return self.program.unary("reciprocal", self.program.unary("sqrt", ids[0]))
@@ -468,35 +571,42 @@ class Lowering:
             raise refuse(eqn, "only the sorted values themselves have a rule")
         return self.program.emit("sort", ids, key=params["dimension"], axis=params["dimension"])
 
+    def _top_k(self, eqn, args, ids, shape, params):
+        """The greatest values, from the greatest on; NaN is greater than any, as JAX sorts it."""
+        p, axis, k = self.program, params.get("axis", len(shape) - 1) % len(shape), params["k"]
+        out = p.emit("sort", ids, key=axis, axis=axis)
+        size = p.shape(out)[axis]
+        ends = slice(size - 1, size - 1 - k if k < size else None, -1)
+        out = p.cut(out, [ends if d == axis else slice(None) for d in range(len(shape))])
+        return [out, Withheld(refuse(eqn, "only the sorted values themselves have a rule"))]
+
     def _convert_element_type(self, eqn, args, ids, shape, params):
         new, old = np.dtype(params["new_dtype"]), eqn.invars[0].aval.dtype
         self.narrow |= new.kind == "f" and new.itemsize < 8 and old.kind == "f"
         if new.kind in "iu" and old.kind == "f":  # out of range it is the nearest that there is, of NaN zero
             p, range_of = self.program, np.iinfo(new)
             least, most, zero = (p.const(np.full((), float(end))) for end in (range_of.min, range_of.max, 0))
-            whole = p.emit("min", (p.emit("max", (p.unary("trunc", ids[0]), least)), most))
-            return p.emit("select", (p.emit("eq", (ids[0], ids[0])), zero, whole))
+            cut = p.emit("min", (p.emit("max", (p.unary("trunc", ids[0]), least)), most))
+            return p.emit("select", (p.emit("eq", (ids[0], ids[0])), zero, cut))
         if new.kind in "iu" and old.kind in "iu" and (new.itemsize < old.itemsize or new.kind != old.kind):
-            raise refuse(eqn, "whole numbers of another kind may wrap")
+            return whole.wrapped(self.program, ids[0], new)
         if new.kind == "b" and old.kind != "b":
             return self.program.emit("ne", (ids[0], self.program.const(np.zeros(()))))
         return ids[0]
 
 
-def model_of(jaxpr: Any, low: np.ndarray, sides: tuple[np.ndarray, np.ndarray] | None = None) -> Model:
+def model_of(
+    jaxpr: Any, low: np.ndarray, sides: tuple[np.ndarray, np.ndarray] | None = None, still: np.ndarray | None = None
+) -> Model:
     """The model of a closed jaxpr of a flat x in float64; low: (n,) the lower bounds.
 
-    sides: the bounds of its second output, the rows of constraints, (m,) each.
+    sides: the bounds of its second output, the rows of constraints, (m,) each; still: (n,) which variables do not move,
+    since they are whole numbers or fixed.
 
     Raises:
         Refused: something in it has no rule.
     """
-    lowering = Lowering(Program(len(low), bool(np.all(low >= 0))))
+    lowering = Lowering(Program(len(low), bool(np.all(low >= 0)), still))
     f, *c = map(lowering.id, lowering.closed(jaxpr, [lowering.program.x]))
     rows = None if sides is None else Rows(c[0], *sides, depends(lowering.program, c[0], len(low)))
     return Model(lowering.program, f, lowering.narrow, rows)
-
-
-WHOLE = frozenset(  # what may make whole numbers of x
-    "argmax convert_element_type select_n clamp max min broadcast_in_dim reshape squeeze neg".split()
-)

@@ -18,6 +18,8 @@ class Node(NamedTuple):
         value: of a constant, its interval with a batch of one.
         undefined: of a constant, whether it may be undefined somewhere.
         nan: where, and never: where it is NaN, both by entry, with a batch of one; False nowhere.
+        still: which entries depend on nothing that moves: whole numbers and fixed variables, which have no neighbours,
+            so that a step is no jump to them; by entry, with a batch of one, or True or False for all.
     """
 
     op: str
@@ -30,3 +32,4 @@ class Node(NamedTuple):
     undefined: bool = False
     nan: Any = False
     never: Any = False
+    still: Any = False

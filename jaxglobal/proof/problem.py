@@ -79,7 +79,7 @@ class Problem:
         else:
             jaxpr = jax.make_jaxpr(lambda x: (closed.value(x, leaves), closed.auxiliary(x, leaves)[1]))(flat)
         try:
-            model = model_of(jaxpr, low, sides)
+            model = model_of(jaxpr, low, sides, whole | (low == high))
         except Refused as error:
             text = str(error) if sides is None else str(error).replace("`fun`", "`fun` and `constraints`", 1)
             raise Refused(text, *error.args[1:]) from None

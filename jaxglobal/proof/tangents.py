@@ -31,7 +31,7 @@ class Stack(NamedTuple):
 
 
 STEPS = {"floor", "ceil", "round", "trunc", "sign", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not",
-         "defined", "sign_hull", "const"}  # fmt: skip
+         "defined", "sign_hull", "const", "wrapped", "whole_quotient"}  # fmt: skip
 
 
 class Tangents:

@@ -1,0 +1,117 @@
+"""Linear algebra of small matrices, written out: Cholesky factors, triangular systems and linear ones.
+
+A linear system is solved by Cramer's rule in blocks of up to three unknowns, and by elimination without a choice of
+pivots in larger ones: where a pivot may be zero, it is not known to have a solution.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxglobal.proof.flat import Program
+
+LARGEST = 24  # rows of a matrix
+CRAMER = 3  # unknowns up to which Cramer's rule is taken
+
+
+def entry(p: Program, a: int, *at: int) -> int:
+    """One entry of a value."""
+    return p.reshape(p.cut(a, [slice(k, k + 1) for k in at]), ())
+
+
+def each(p: Program, rank: int, ids: Sequence[int], rule: Any) -> int:
+    """A rule for matrices, of each of those along the first axes."""
+    batch = p.shape(ids[0])[:-rank]
+    count = int(np.prod(batch, dtype=int))
+    flat = [p.reshape(i, (count, *p.shape(i)[-rank:])) for i in ids]
+    outs = [rule(*(p.reshape(p.rows(i, [k]), p.shape(i)[1:]) for i in flat)) for k in range(count)]
+    stack = p.concatenate([p.reshape(out, (1, *p.shape(out))) for out in outs], 0)
+    return p.reshape(stack, (*batch, *p.shape(stack)[1:]))
+
+
+def less(p: Program, a: int, terms: Sequence[int]) -> int:
+    """A value less some others."""
+    for term in terms:
+        a = p.sub(a, term)
+    return a
+
+
+def cholesky(p: Program, a: int) -> int:
+    """The lower factor of a symmetric matrix, (n, n), by its lower triangle; NaN everywhere where there is none."""
+    n = p.shape(a)[0]
+    L: dict[tuple[int, int], int] = {}
+    for j in range(n):
+        L[j, j] = p.unary("sqrt", less(p, entry(p, a, j, j), [p.unary("square", L[j, k]) for k in range(j)]))
+        inverse = p.unary("reciprocal", L[j, j])
+        for i in range(j + 1, n):
+            L[i, j] = p.mul(less(p, entry(p, a, i, j), [p.mul(L[i, k], L[j, k]) for k in range(j)]), inverse)
+    out = matrix(p, L, n, n)
+    defined = p.const(0.0)
+    for j in range(n):
+        defined = p.add(defined, p.mul(p.const(0.0), p.unary("reciprocal", L[j, j])))
+    return p.add(out, defined) if p.nodes[defined].partial else out
+
+
+def triangular(p: Program, a: int, b: int, lower: bool, unit: bool) -> int:
+    """The x, (n, k), with a x = b, by one triangle of a, (n, n)."""
+    n = p.shape(a)[0]
+    x: dict[int, int] = {}
+    for i in range(n) if lower else reversed(range(n)):
+        row = p.reshape(p.rows(b, [i]), p.shape(b)[1:])
+        row = less(p, row, [p.mul(entry(p, a, i, k), x[k]) for k in x])
+        x[i] = row if unit else p.mul(row, p.unary("reciprocal", entry(p, a, i, i)))
+    return p.concatenate([p.reshape(x[i], (1, *p.shape(b)[1:])) for i in range(n)], 0)
+
+
+def solved(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
+    """The x with rows x = b, block by block."""
+    n, zero = len(b), lambda i: p.all_equal(i, 0.0)
+    linked = np.array([[not zero(i) for i in row] for row in rows]) | np.eye(n, dtype=bool)
+    linked = np.linalg.matrix_power((linked | linked.T).astype(float), n) > 0
+    x: dict[int, int] = {}
+    for block in {tuple(np.flatnonzero(row).tolist()) for row in linked}:
+        part, right = [[rows[i][j] for j in block] for i in block], [b[i] for i in block]
+        x |= dict(zip(block, (cramer if len(block) <= CRAMER else eliminated)(p, part, right), strict=True))
+    return [x[i] for i in range(n)]
+
+
+def cramer(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
+    """By determinants."""
+    over = p.unary("reciprocal", determinant(p, rows))
+    with_b = lambda j: [[b[i] if k == j else a for k, a in enumerate(row)] for i, row in enumerate(rows)]  # noqa: E731
+    return [p.mul(determinant(p, with_b(j)), over) for j in range(len(b))]
+
+
+def determinant(p: Program, rows: list[list[int]]) -> int:
+    """The sum over permutations."""
+    n, total = len(rows), p.const(0.0)
+    for order in itertools.permutations(range(n)):
+        term = p.const(1.0)
+        for i, j in enumerate(order):
+            term = p.mul(term, rows[i][j])
+        odd = sum(a > b for a, b in itertools.combinations(order, 2)) % 2
+        total = p.sub(total, term) if odd else p.add(total, term)
+    return total
+
+
+def eliminated(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
+    """By Gauss's elimination."""
+    n, A = len(b), [[*row, right] for row, right in zip(rows, b, strict=True)]
+    for k in range(n):
+        inverse = p.unary("reciprocal", A[k][k])
+        for i in range(k + 1, n):
+            factor = p.mul(A[i][k], inverse)
+            if not p.all_equal(A[i][k], 0.0):
+                A[i] = [p.sub(left, p.mul(factor, right)) for left, right in zip(A[i], A[k], strict=True)]
+    x: dict[int, int] = {}
+    for k in reversed(range(n)):
+        x[k] = p.mul(less(p, A[k][n], [p.mul(A[k][j], x[j]) for j in x]), p.unary("reciprocal", A[k][k]))
+    return [x[k] for k in range(n)]
+
+
+def matrix(p: Program, entries: dict[tuple[int, int], int], n: int, m: int) -> int:
+    """From entries, zero where there is none."""
+    flat = [p.reshape(entries.get((i, j), p.const(0.0)), (1,)) for i in range(n) for j in range(m)]
+    return p.reshape(p.concatenate(flat, 0), (n, m))
