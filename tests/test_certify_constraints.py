@@ -195,7 +195,7 @@ def test_values_of_a_list():
     assert place.unique and place.lower[0] == place.upper[0] == 0.5
     held = prove(fun, bounds, [1.0, 0.0], constraints=row(lambda x: x[0] - x[1], 0.0, 0.0), max_boxes=3000)
     assert held.proven and held.x[0] == 0.5
-    with pytest.raises(ValueError, match="`result` must be what minimize returned"):
+    with pytest.raises(ValueError, match="`result` must be one of the values"):
         prove(fun, bounds, [0.7, 0.0])
 
 

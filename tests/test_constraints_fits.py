@@ -127,6 +127,7 @@ def test_infeasible_limits_and_refusals():
         (dict(loss="lad"), ValueError, "`loss`"),
         (dict(searches=3), TypeError, "with `searches`.*yet"),
         (dict(integrality=[1, 0, 0]), TypeError, "with `integrality`.*yet"),
+        (dict(levels=0), ValueError, "`levels` must be a whole number of at least 1; got 0"),
         (dict(ctol=2.0), ValueError, "`ctol`"),
         (dict(checkpoint="fits"), ValueError, "`checkpoint` must be None"),
         (dict(upper=np.zeros(3)), ValueError, "problems along its leading axis"),

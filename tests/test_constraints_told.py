@@ -195,7 +195,7 @@ def test_pytrees_and_float32():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match="`integrality` must be None under constraints"):
+    with pytest.raises(ValueError, match="`integrality` must be None, and no Choice in `bounds`, under constraints"):
         search(integrality=[True, False])
     with pytest.raises(ValueError, match="`open` must be False"):
         search(open=True)
@@ -221,7 +221,18 @@ def test_wrong_arguments():
     ):
         with pytest.raises(ValueError, match="`constraints` and `jacobian` must be real numbers of the shapes"):
             asks.tell(np.zeros(2), np.zeros((2, 2)), points.ids, constraints=c, jacobian=J)
+    for name in ("constraints", "jacobian"):
+        told = {"constraints": np.zeros((2, 2)), "jacobian": np.zeros((2, 2, 2))}
+        told[name] = told[name] * 1j
+        with pytest.raises(ValueError, match=f"`{name}` must be real numbers; got complex128"):
+            asks.tell(np.zeros(2), np.zeros((2, 2)), points.ids, **told)
     tell(asks, points)
+    trees = jg.Search(jg.Box({"a": 0.0, "b": 0.0}, {"a": 1.0, "b": 1.0}), constraints=jg.Constraint(None, 0.0))
+    point = trees.ask(1)
+    right, zero = {"a": np.zeros(1), "b": np.zeros(1)}, np.zeros(1)
+    for g, J in (({"a": zero, "c": zero}, right), ([zero, zero], right), (right, {"a": zero, "c": zero})):
+        with pytest.raises(ValueError, match="must have the structure of x"):
+            trees.tell(np.zeros(1), g, point.ids, constraints=np.zeros(1), jacobian=J)
     with pytest.raises(ValueError, match="told once"):
         tell(asks, points)
     with pytest.raises(ValueError, match="`jacobian` must be left out unless"):

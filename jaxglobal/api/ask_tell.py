@@ -208,8 +208,7 @@ class Search:
         shapes = [np.shape(leaf) for leaf in jax.tree.leaves(g)]
         if shapes != expected:
             raise ValueError(f"`g` must have the shapes {expected}; got {shapes}.")
-        if any(np.asarray(leaf).dtype.kind not in "biuf" for leaf in jax.tree.leaves(g)):
-            raise ValueError(f"`g` must be real numbers; got {[str(np.asarray(v).dtype) for v in jax.tree.leaves(g)]}.")
+        self._check_leaves("g", g)
         gradients = np.reshape(self._structure.flatten(g, axes=len(lead)), (len(ids), self._structure.n))
         c, J = self._told_rows(constraints, jacobian, lead, len(ids))
         if self._rows is not None and self._constrained is not None:
@@ -217,6 +216,15 @@ class Search:
         else:
             self._lanes.tell(ids, values, gradients)
         self._last = None
+
+    def _check_leaves(self, name: str, tree: Any) -> None:
+        """Raises unless they stand as those of x do, and are real numbers."""
+        kinds = [np.asarray(leaf).dtype for leaf in jax.tree.leaves(tree)]
+        if any(kind.kind not in "biuf" for kind in kinds):
+            raise ValueError(f"`{name}` must be real numbers; got {', '.join(map(str, kinds))}.")
+        treedef = jax.tree.structure(tree)
+        if treedef != self._structure.treedef:
+            raise ValueError(f"`{name}` must have the structure of x, {self._structure.treedef}; got {treedef}.")
 
     def _told_rows(self, c: Any, J: Any, lead: tuple[int, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
         """What was told of constraints at so many points, (count, m), and their slopes, (count, m, n)."""
@@ -230,12 +238,15 @@ class Search:
         if isinstance(J, list | tuple) and jax.tree_util.treedef_is_leaf(self._structure.treedef):
             J = np.asarray(J)
         leaves = [np.asarray(leaf) for leaf in (c, *jax.tree.leaves(J))]
-        if [leaf.shape for leaf in leaves] != expected or any(leaf.dtype.kind not in "biuf" for leaf in leaves):
+        if [leaf.shape for leaf in leaves] != expected:
             got = [None if leaf.dtype == object else leaf.shape for leaf in leaves]
             raise ValueError(
                 f"`constraints` and `jacobian` must be real numbers of the shapes {expected[0]} and {expected[1:]}; "
                 f"got {got[0]} and {got[1:]}."
             )
+        if leaves[0].dtype.kind not in "biuf":
+            raise ValueError(f"`constraints` must be real numbers; got {leaves[0].dtype}.")
+        self._check_leaves("jacobian", J)
         m = math.prod(shape)
         flat = self._structure.flatten(J, axes=len(lead) + len(shape)).astype(float)
         return leaves[0].reshape(count, m).astype(float), flat.reshape(count, m, self._structure.n)

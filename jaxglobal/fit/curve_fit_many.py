@@ -246,9 +246,10 @@ def curve_fit_many(
     regression.check_loss(loss, f_scale)
     if loss == "lad":
         raise ValueError("`loss` must be 'linear', 'soft_l1', 'huber' or 'cauchy' for many fits; got 'lad'.")
-    whole = isinstance(searches, int | np.integer) and not isinstance(searches, bool) and searches >= 1
-    if searches is not None and not whole:
-        raise ValueError(f"`searches` must be a whole number of at least 1; got {searches!r}.")
+    for name, given in (("searches", searches), ("levels", levels)):
+        whole = isinstance(given, int | np.integer) and not isinstance(given, bool) and given >= 1
+        if given is not None and not whole:
+            raise ValueError(f"`{name}` must be a whole number of at least 1; got {given!r}.")
     rules = stopping.Rules(max_time=max_time, max_evals=max_evals)
     driver.check_callback(callback)
     until = math.inf if max_time is None else began + max_time

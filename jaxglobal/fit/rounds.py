@@ -430,8 +430,6 @@ def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, flo
     if levels is None:
         sizes = np.cumsum([sequence.size(k, m) for k in range(8)])
         levels = max(int(np.searchsorted(sizes, STARTS, side="right")), 1) if m else 1
-    elif isinstance(levels, bool) or not isinstance(levels, int | np.integer) or levels < 1:
-        raise ValueError(f"`levels` must be a whole number of at least 1; got {levels!r}.")
     unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
     return unit, 2 * leastsquares.NEAR * sequence.spacing(levels - 1, sequence.size(levels - 1, m), m)
 

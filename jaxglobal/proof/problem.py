@@ -97,9 +97,11 @@ class Problem:
             result = result.result
         x = getattr(result, "x", result)
         try:
-            found = [self.structure.of_point(x)]
+            dataclasses.replace(self.structure, choices=()).flatten(x)
         except (TypeError, ValueError):
             found = []
+        else:
+            found = [self.structure.of_point(x, name="result")]
         if not found or found[0].shape != (self.structure.n,):
             raise ValueError("`result` must be what minimize returned, or a point of the structure of the bounds.")
         least = float(getattr(result, "fun", np.inf))
