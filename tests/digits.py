@@ -45,6 +45,7 @@ UNARY = {
     "round": mp.nint,
     "not": lambda a: 1 - a,
     "defined": lambda a: mp.mpf(1),
+    "xlogx": lambda a: a * mp.log(a),
 }
 BINARY = {
     "add": lambda a, b: a + b,
@@ -86,7 +87,9 @@ def evaluate(nodes: list[Node], x: np.ndarray, wanted: list[int]) -> dict[int, n
             if not node.value.is_point:
                 raise Unknown
             return each(lambda v: mp.mpf(float(v)), node.value.lo[..., 0])
-        ins = [value(j) for j in node.ins]
+        ins = [value(j) for j in node.ins[: 1 if node.op == "both" else None]]
+        if node.op == "both":
+            return ins[0]
         if node.op == "move":
             return moves.forward(node, [np.asarray(a, object)[..., None] for a in ins])[..., 0]
         if node.op == "sum":
@@ -97,6 +100,10 @@ def evaluate(nodes: list[Node], x: np.ndarray, wanted: list[int]) -> dict[int, n
             for k in np.ndindex(out.shape):
                 out[k] = wide[1 + int(wide[0][k])][k]
             return out
+        if node.op in ("lse", "softmax"):
+            e = each(mp.exp, ins[0])
+            total = np.asarray(np.sum(e, axis=node.params["axes"], keepdims=node.op == "softmax"), object)
+            return each(mp.log, total) if node.op == "lse" else np.asarray(e / total, object)
         if node.op == "sort":
             return np.sort(ins[0], axis=node.params["axis"])
         if node.op == "wrapped":

@@ -163,6 +163,15 @@ ANYWHERE = {  # in [-2, 2]^3
     "heaviside": lambda x: jnp.heaviside(x[0], 0.5) * x[1],
     "bits": lambda x: x[0] * 0.1 + x[1] * (1 / 3),
     "hypot": lambda x: jnp.hypot(x[0] + 3, x[1]),
+    "log_softmax": lambda x: jax.nn.log_softmax(5 * x)[1] + jax.nn.softmax(jnp.outer(x, x), axis=0)[0, 2],
+    "softmax of a matrix": lambda x: jnp.sum(jax.nn.softmax(jnp.outer(x, x), axis=(0, 1)) * M),
+    "logaddexp": lambda x: jnp.logaddexp(x[0] * 30, x[1] * 20) + jnp.sum(jax.nn.logsumexp(jnp.outer(x, x), axis=1) * x),
+    "weighted logsumexp": lambda x: jax.nn.logsumexp(x, b=jnp.array([0.2, 0.0, 3.0]), keepdims=True)[0],
+    "another shift": lambda x: jnp.log(jnp.sum(jnp.exp(x - x[0]))) + x[1],
+    "jnp.sinc": lambda x: jnp.sum(jnp.sinc(x)),
+    "ratios": lambda x: jnp.sum(jnp.sin(x) / x + jnp.tanh(x) / x) + jnp.expm1(x[0]) / x[0] + jnp.sinh(-x[1]) / x[1],
+    "more ratios": lambda x: (1 - jnp.exp(x[0])) / x[0] + jnp.arctan(x[1]) / x[1] + jax.scipy.special.erf(x[2]) / x[2],
+    "entropy at zero": lambda x: jnp.sum(jax.scipy.special.entr(x)) + jax.scipy.special.xlogy(x[0], 3 * x[0]),
     "convolve": lambda x: jnp.sum(jnp.convolve(x, x) ** 2) + jnp.convolve(T, x, mode="valid")[2],
     "convolution": convolved,
     "cholesky": lambda x: jnp.sum(jnp.linalg.cholesky(9 * jnp.eye(3) + jnp.outer(x, x))),
@@ -205,6 +214,7 @@ POSITIVE = {  # in [0.1, 3]^3
     "atanh": lambda x: jnp.sum(jnp.arctanh(x / 4)),
     "digamma": lambda x: jnp.sum(jax.scipy.special.digamma(x)),
     "geometric": lambda x: jnp.prod(x) ** (1 / 3),
+    "relative entropy": lambda x: jnp.sum(x * jnp.log(x / jnp.array([0.2, 0.3, 0.5]))) + jnp.log1p(x[0]) / x[0],
 }
 FUNCTIONS = {name: (fun, -2.0, 2.0) for name, fun in ANYWHERE.items()} | {
     name: (fun, 0.1, 3.0) for name, fun in POSITIVE.items()

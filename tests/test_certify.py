@@ -213,6 +213,27 @@ def test_sums_of_functions_of_one_variable(n):
     assert ties.proven and ties.lower <= 0 <= ties.upper
 
 
+SHIFT = np.array([0.0, 0.3, 2.0, 2.2])
+EASY = {  # what a rule for each operation alone does not bound, or only in a hundred thousand boxes
+    "x log x": lambda x: jnp.sum(jax.scipy.special.xlogy(x, x)) + (x[0] - x[1]) ** 2,
+    "sin x / x": lambda x: jnp.sin(x[0] - 1) / (x[0] - 1) + jnp.sinc(x[1] - 1),
+    "expm1 x / x": lambda x: (jnp.exp(x[0] - 1) - 1) / (x[0] - 1) + (x[0] - 1) ** 2 + (x[1] - 1) ** 2,
+    "logsumexp": lambda x: jax.nn.logsumexp(x) + jnp.sum(x**2),
+    "logaddexp": lambda x: jnp.logaddexp(x[0], x[1]) + jnp.sum((x - 1) ** 2),
+    "mixture": lambda x: -jnp.sum(jnp.logaddexp(-((x[0] - SHIFT) ** 2), -((x[1] - SHIFT) ** 2))),
+    "shares": lambda x: jax.nn.softmax(3 * x)[0] - jax.nn.log_softmax(x)[0] + jnp.sum((x - 1) ** 2) / 5,
+}
+
+
+@pytest.mark.parametrize("name", EASY)
+def test_operations_that_say_more_together(name):
+    fun = EASY[name]
+    certificate = prove(fun, [(0, 3.3)] * 2, result=np.full(2, 0.7), max_boxes=3000)
+    points = jnp.asarray(np.random.default_rng(0).uniform(0, 3.3, (4000, 2)))
+    assert certificate.proven and certificate.complete and all(m.unique for m in certificate.minimizers)
+    assert certificate.lower <= np.min(jax.vmap(fun)(points)) < certificate.upper + 0.1
+
+
 @pytest.mark.parametrize(
     ("fun", "fmin"),
     [

@@ -55,8 +55,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "thresholds records bootstrap line held fit_points function_points study contours entry __init__"
     ).split(),
     "proof": (
-        "intervals functions node moves enclose flat agree slopes tangents contract rows model constant whole linear "
-        "convolve lower newton squares bound region apart exactly feasible weights crew pool branch kept gather "
+        "intervals functions node moves enclose slopes patterns flat agree tangents contract rows model constant whole "
+        "linear convolve lower newton squares bound region apart exactly feasible weights crew pool branch kept gather "
         "certificate picture problem entry __init__"
     ).split(),
     "plot": "axes searches landscapes places fits proofs __init__".split(),

@@ -50,7 +50,7 @@ def find(p: Program, f: int, n: int) -> Terms | None:
                 labels[i] = np.full(node.shape, -1)
             elif node.op == "move":
                 labels[i] = moves.forward(node, [label(j)[..., None] for j in node.ins])[..., 0]
-            elif node.op in ("sum", "sort"):
+            elif node.op in ("sum", "sort", "lse", "softmax"):
                 labels[i] = np.full(node.shape, MANY)
             else:
                 out = np.full(node.shape, -1)

@@ -163,7 +163,15 @@ def _atanlike(z: Interval, name: str, least: float, greatest: float) -> list[Int
     return [Interval(np.where(inside_lo, out.lo, -INF), np.where(inside_hi, out.hi, INF))]
 
 
+def _log_sum_exp(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
+    """No entry is greater than the whole."""
+    top = np.expand_dims(iv.up(z.hi, 2), node.params["axes"])
+    return [Interval(np.full_like(top, -INF), top)]
+
+
 BACK: dict[str, Any] = {
+    "both": lambda node, a, z, of: [z, None],
+    "lse": _log_sum_exp,
     "add": lambda node, a, z, of: [iv.sub(z, a[1]), iv.sub(z, a[0])],
     "sub": lambda node, a, z, of: [iv.add(z, a[1]), iv.sub(a[0], z)],
     "mul": _mul,

@@ -88,9 +88,11 @@ def carried(node: Node, ins: list[Enclosure], masks: list[Any]) -> Any:
     out: Any = False
     for mask in masks:
         out = either(out, by_box(mask) if node.op == "unknown" else mask)
-    if node.op == "sum":
+    if node.op in ("sum", "lse"):
         return some(out.any(node.params["axes"]))
-    return filled(node, out.any(node.params["axis"], keepdims=True) if node.op == "sort" else out)
+    if node.op in ("sort", "softmax"):
+        out = out.any(node.params["axis" if node.op == "sort" else "axes"], keepdims=True)
+    return filled(node, out)
 
 
 def handed_on(node: Node, ins: list[Enclosure]) -> list[Any]:
@@ -112,6 +114,8 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
     """The result of an operation."""
     if node.op == "select":
         return select(node, ins)
+    if node.op == "both":
+        return both(*ins)
     if node.op == "defined":
         (a,), like = ins, np.ones_like(ins[0].lo)
         lo = like if a.nan is False else np.where(a.nan, 0.0, like)
@@ -144,6 +148,12 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
     if node.op == "sort" and nan is not False:  # NaN comes last
         lo, hi = np.where(nan, -INF, lo), np.where(nan, INF, hi)
     return Enclosure(lo, hi, nan, jump, edge, never)
+
+
+def both(a: Enclosure, b: Enclosure) -> Enclosure:
+    """A value that is known to lie in another enclosure as well, wherever that is surely one."""
+    lo, hi = (b.lo, b.hi) if b.nan is False else (np.where(b.nan, -INF, b.lo), np.where(b.nan, INF, b.hi))
+    return a._replace(lo=np.maximum(a.lo, lo), hi=np.minimum(a.hi, hi))
 
 
 def run(nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dict[int, Enclosure]:
@@ -356,6 +366,10 @@ def _anything(node: Node, *operands: Interval) -> Any:
     return lo, hi, anywhere, anywhere
 
 
+def _xlogx(node: Node, a: Interval) -> Any:
+    return (*functions.xlogx(a), some(a.lo <= 0), False)
+
+
 PASSES = frozenset(
     "move sum add sub mul neg abs square ipow powc quadratic reciprocal rem sqrt cbrt exp expm1 log log1p sin cos tan "
     "asin acos atan atan2 sinh cosh tanh asinh acosh atanh logistic erf erfc lgamma digamma sign floor ceil round "
@@ -401,6 +415,10 @@ RULES: dict[str, Any] = {
     "not": _logic,
     "atan2": _atan2,
     "rem": _rem,
+    "xlogx": _xlogx,
+    "reach": lambda node, a: (np.minimum(a.lo, 0.0), np.maximum(a.hi, 0.0)),
+    "lse": lambda node, a: functions.log_sum_exp(a, node.params["axes"]),
+    "softmax": lambda node, a: functions.shares(a, node.params["axes"]),
     "wrapped": _wrapped,
     "whole_quotient": _whole_quotient,
     "sort": _sort,

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof import moves
+from jaxglobal.proof import moves, patterns
 from jaxglobal.proof.enclose import constant, one, some
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.node import Node
 
-NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc"}
+NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc", "softmax"}
 KEEPS_SIGN = {"add", "mul", "max", "min", "sum", "move", "reciprocal", "powc", "ipow", "cbrt", "tanh", "sort", "log1p",
               "expm1", "sinh", "atan", "asinh", "atanh", "erf", "floor", "ceil", "round", "trunc", "asin"}  # fmt: skip
-PARTIAL = {"log", "log1p", "sqrt", "reciprocal", "powc", "asin", "acos", "acosh", "atanh", "tan", "lgamma", "digamma"}
+PARTIAL = {"log", "log1p", "sqrt", "reciprocal", "powc", "asin", "acos", "acosh", "atanh", "tan", "lgamma", "digamma",
+           "xlogx"}  # fmt: skip
 EXACT: dict[str, Any] = {  # results with their rounding errors
     "add": iv.two_sum,
     "sub": lambda a, b: iv.two_sum(a, -b),
@@ -138,8 +139,10 @@ class Program:
         wide = [np.broadcast_to(mask, (*self.shape(i), 1)) for i, mask in zip(node.ins, masks, strict=True)]
         if node.op == "move":
             return moves.forward(node, wide)
-        if node.op == "sum":
+        if node.op in ("sum", "lse"):
             return wide[0].all(node.params["axes"])
+        if node.op == "softmax":
+            return np.broadcast_to(wide[0].all(node.params["axes"], keepdims=True), (*node.shape, 1))
         if node.op == "sort":
             return np.broadcast_to(wide[0].all(node.params["axis"], keepdims=True), (*node.shape, 1))
         return np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*wide)), (*node.shape, 1))
@@ -185,14 +188,26 @@ class Program:
                 return self.const(np.zeros(shape))
             if op == "mul" and a == b:
                 return self.emit("square", (a,))
-            if op == "mul":
-                return self._monomial(a, b) or self._monomial(b, a)
+            if op == "mul" and not params.get("plain") and not params.get("hides"):
+                for i, j in ((a, b), (b, a)):
+                    if (known := self._monomial(i, j) or patterns.product(self, i, j)) is not None:
+                        return known
+            if op == "add":
+                for i, j in ((a, b), (b, a)):
+                    if (known := patterns.total(self, i, j)) is not None:
+                        return known
+            if op == "sub" and (known := patterns.difference(self, a, b)) is not None:
+                return known
+            if op in ("add", "sub") and (known := self._expm1(a, b, op == "sub")) is not None:
+                return known
             if op in ("add", "sub") and (square := self._quadratic(a, b, op == "sub")) is not None:
                 return square
             if op == "add":
                 for i, j in ((a, b), (b, a)):
                     if self.nodes[j].op == "neg" and not self.is_const(i):
                         return self.emit("sub", (i, self.nodes[j].ins[0]))
+        if op == "log" and (known := patterns.logarithm(self, ins[0])) is not None:
+            return known
         if op in ("eq", "ne") and ins[0] == ins[1]:  # the test for NaN
             defined = (
                 self.emit("defined", ins[:1]) if self.nodes[ins[0]].partial else self.const(np.ones(self.shape(ins[0])))
@@ -228,6 +243,20 @@ class Program:
             c = node.ins[0] if node.ins[1] == u else node.ins[1]
             if self.is_const(c) and self.shape(u) == self.shape(product):
                 return self.emit("mul", (c, self.emit("square", (u,))))
+        return None
+
+    def _expm1(self, a: int, b: int, minus: bool) -> int | None:
+        """exp(u) - 1, or 1 - exp(u)."""
+        for i, j in ((a, b), (b, a)):
+            if (
+                self.nodes[i].op != "exp"
+                or self.is_const(i)
+                or self.shape(i) != np.broadcast_shapes(*map(self.shape, (i, j)))
+            ):
+                continue
+            if self.all_equal(j, 1.0 if minus else -1.0):
+                out = self.unary("expm1", self.nodes[i].ins[0])
+                return self.unary("neg", out) if minus and i == b else out
         return None
 
     def _scaled(self, i: int) -> tuple[np.ndarray, int]:

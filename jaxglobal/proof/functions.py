@@ -118,6 +118,45 @@ def lgamma(a: Interval) -> Interval:
     return Interval(np.where(right & (lo == lo), lo, -INF), np.where(right & (hi == hi), hi, INF))
 
 
+def xlogx(a: Interval) -> Interval:
+    """U log u of what is positive in a: convex, zero at zero, least at 1/e."""
+    lo, hi = positive(a)
+    f, g = (np.where(u > 0, u * np.log(np.where(u > 0, u, 1.0)), 0.0) for u in (lo, hi))
+    least = np.where((lo <= 0.3679) & (hi >= 0.3678), -0.36787944117144240, np.minimum(f, g))
+    top = np.maximum(f, g)
+    return Interval(iv.down(least, ULPS["log"] + 2), iv.up(top, ULPS["log"] + 2))
+
+
+def log_sum_exp(a: Interval, axes: tuple[int, ...]) -> Interval:
+    """Log sum exp along axes, which rises with every entry."""
+    ends, count = [], int(np.prod([a.lo.shape[d] for d in axes], dtype=int))
+    for end, sign in ((a.lo, -1.0), (a.hi, 1.0)):
+        top = end.max(axes, keepdims=True)
+        known = np.isfinite(top)
+        total = np.exp(np.where(known, end - np.where(known, top, 0.0), -INF)).sum(axes)
+        m, known = top.reshape(total.shape), known.reshape(total.shape)
+        out = np.where(known, np.log(np.where(known, total, 1.0)) + np.where(known, m, 0.0), m)
+        slack = EPS * (count + 2 * ULPS["exp"] + 8 + 8 * abs(m) + 8 * abs(out))
+        ends.append(np.where(known, out + sign * slack, m))
+    return Interval(np.minimum(ends[0], iv.MAX), np.maximum(ends[1], -iv.MAX))
+
+
+def shares(a: Interval, axes: tuple[int, ...]) -> Interval:
+    """Exp(x) / sum exp(x) along axes: each rises with its own entry and falls with all others."""
+    top = a.hi.max(axes, keepdims=True)
+    known, top = np.isfinite(top), np.where(np.isfinite(top), top, 0.0)
+    low, high = (np.exp(np.where(known, end - top, -INF)) for end in a)
+    count = int(np.prod([a.lo.shape[d] for d in axes], dtype=int))
+    slack = EPS * (count + 2 * ULPS["exp"] + 8)
+
+    def part(own: Any, others: Any, way: float) -> Any:
+        rest = np.maximum(others.sum(axes, keepdims=True) * (1 + way * slack) - others * (1 - way * slack), 0.0)
+        return own / np.where(own + rest > 0, own + rest, 1.0)
+
+    lo, hi = part(low, high, 1.0) * (1 - 4 * slack), part(high, low, -1.0) * (1 + 4 * slack) + iv.TINY
+    return Interval(np.where(known, np.maximum(lo - iv.TINY, 0.0), 0.0), np.where(known, np.minimum(hi, 1.0), 1.0))
+
+
 def turns(a: Interval, period: float) -> Interval:
     """A in units of a period that is itself rounded."""
     t = iv.mul(a, iv.reciprocal(Interval(np.asarray(period), np.asarray(period * (1 + EPS)))))

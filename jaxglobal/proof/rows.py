@@ -77,8 +77,8 @@ def depends(p: Program, i: int, n: int) -> np.ndarray:
         ins = [known.get(k, np.zeros((*p.shape(k), n), bool)) for k in node.ins]
         if node.op == "move":
             known[j] = moves.forward(node, ins)
-        elif node.op in ("sum", "sort") or node.value is not None:
-            axes = node.params["axes"] if node.op == "sum" else tuple(range(len(node.shape)))
+        elif node.op in ("sum", "lse", "softmax", "sort") or node.value is not None:
+            axes = node.params["axes"] if node.op in ("sum", "lse") else tuple(range(len(node.shape)))
             some = ins[0].any(axes) if ins else np.zeros(n, bool)
             known[j] = np.broadcast_to(some, (*node.shape, n))
         else:

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import Interval
 
 
-def slopes(p: Program, op: str, u: int, out: int, params: dict[str, Any]) -> tuple[int, Callable[[], int]] | None:
+def slopes(p: Any, op: str, u: int, out: int, params: dict[str, Any]) -> tuple[int, Callable[[], int]] | None:
     """The first derivative of a function of one value, and a maker of the second; None where there is no rule.
 
-    u: its argument; out: its value.
+    p: the program; u: its argument; out: its value.
     """
     one, inverse = p.const(1.0), lambda i: p.unary("reciprocal", i)
     square = lambda i: p.unary("square", i)  # noqa: E731
@@ -25,6 +24,8 @@ def slopes(p: Program, op: str, u: int, out: int, params: dict[str, Any]) -> tup
     if op == "log":
         r = inverse(u)
         return r, lambda: p.unary("neg", square(r))
+    if op == "xlogx":
+        return p.add(p.unary("log", u), one), lambda: inverse(u)
     if op == "log1p":
         r = inverse(p.add(one, u))
         return r, lambda: p.unary("neg", square(r))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxglobal.proof import patterns
 from jaxglobal.proof.agree import Agreement
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.slopes import slopes
@@ -105,6 +106,12 @@ class Tangents:
             a, b, shape = ins[0], ins[-1], p.shape(i)
             out = self._sum(self._times(parts[1], a, shape), self._times(parts[0], b, shape), shape)
             return out if order == 1 else self._sum(out, self._cross(firsts[0], firsts[1], shape), shape)
+        if op == "both" and "of" not in node.params:
+            return parts[0]
+        if op == "both":
+            return self._ratio(i, order)
+        if op == "lse":
+            return self._log_sum(i, order)
         if op == "sum":
             part = parts[0]
             return None if part is None else Stack(part.keys, p.sum(part.id, [d + 1 for d in node.params["axes"]]))
@@ -133,6 +140,35 @@ class Tangents:
         if op == "rem":
             return parts[0]
         return self._unknown(i, firsts, order)
+
+    def _ratio(self, i: int, order: int) -> Stack | None:
+        """Of g(u) / u."""
+        u, shape = self.p.nodes[i].params["of"][1], self.p.shape(i)
+        slope, second = patterns.ratio_slopes(self.p, i)
+        first = self.first(u)
+        if order == 1 or first is None:
+            return self._times(first, slope, shape)
+        return self._sum(
+            self._times(self.second(u), slope, shape), self._times(self._squares(first, shape), second(), shape), shape
+        )
+
+    def _log_sum(self, i: int, order: int) -> Stack | None:
+        """Of log sum exp(x): the mean of the slopes by the shares; of second order with their variance."""
+        p, axes = self.p, self.p.nodes[i].params["axes"]
+        x, own = p.nodes[i].ins[0], p.shape(i)
+        shape, first = p.shape(x), self.first(x)
+        thin = [1 if d in axes else n for d, n in enumerate(shape)]
+        plain = p.unary("exp", p.sub(x, p.broadcast(p.reshape(i, thin), shape)))
+        shares = patterns.softened(p, plain, x, axes)
+
+        def mean(stack: Stack | None) -> Stack | None:
+            stack = self._times(stack, shares, shape)
+            return None if stack is None else Stack(stack.keys, p.sum(stack.id, [d + 1 for d in axes]))
+
+        if order == 1 or first is None:
+            return mean(first)
+        out, slope = self._sum(mean(self.second(x)), mean(self._squares(first, shape)), own), self.first(i)
+        return self._sum(out, None if slope is None else self._squares(slope, own), own, True)
 
     def _unknown(self, i: int, firsts: list[Stack | None], order: int) -> Stack:
         """Anything, in the variables that go in."""
