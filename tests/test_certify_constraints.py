@@ -11,7 +11,8 @@ import pytest
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal.proof import branch, exactly, feasible
+from jaxglobal.proof import branch, exactly, feasible, stationary
+from jaxglobal.proof.lower import model_of
 from jaxglobal.proof.problem import Problem
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
@@ -113,6 +114,48 @@ def test_no_proof_of_a_wrong_value(name):
         nowhere = infimum == np.inf
         said = "infeasible, proven" if nowhere else "no point is proven to keep the constraints"
         assert certificate.proven == nowhere and said in certificate.message
+
+
+BIND = {  # fun, bounds, constraints, how many minimisers, each of them the only one about it
+    "a disc": (lambda x: x[0] + x[1], [(-3, 3)] * 2, lambda x: x @ x, -np.inf, 4, 1),
+    "a line": (lambda x: jnp.sum((x - 1) ** 2), [(-3, 3)] * 2, lambda x: x[0] + x[1], 1, 1, 1),
+    "a corner": (
+        lambda x: -x[0] - 2 * x[1], [(0, 5)] * 2, lambda x: jnp.stack([x[0] + x[1] ** 2, x[0] ** 2 + x[1]]), -np.inf,
+        np.array([4, 5.0]), 1,
+    ),
+    "a side and a row": (
+        lambda x: -x[0] - 2 * x[1] + x[2] ** 2 - x[2], [(0, 1.5), (0, 5), (-2, 2)],
+        lambda x: x[0] + x[1] ** 2 + x[2], -np.inf, 4, 1,
+    ),
+    "two of them": (lambda x: x[1] - x[0] ** 2, [(-3, 3)] * 2, lambda x: x @ x, -np.inf, 4, 2),
+    "rows that depend on each other": (
+        lambda x: jnp.sum((x - 1) ** 2), [(-3, 3)] * 2, lambda x: jnp.stack([x[0] + x[1], 2 * x[0] + 2 * x[1]]),
+        -np.inf, np.array([1, 2.0]), 0,
+    ),
+    "a row that only touches": (
+        lambda x: jnp.sum((x - 1) ** 2), [(-3, 3)] * 2, lambda x: x[0] + x[1], -np.inf, 2, 0,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BIND)
+def test_the_only_minimiser_where_rows_bind(name):
+    fun, bounds, c, lower, upper, count = BIND[name]
+    certificate = prove(fun, bounds, constraints=row(c, lower, upper), max_boxes=50_000, max_time=300)
+    assert certificate.proven and certificate.complete
+    only = [m for m in certificate.minimizers if m.unique]
+    assert len(only) == count and (not count or len(certificate.minimizers) == count)
+    for m in only:
+        assert np.max(m.upper - m.lower) < 1e-12 and m.bound <= certificate.upper
+        value = fun(jnp.asarray(0.5 * (m.lower + m.upper)))
+        assert abs(value - certificate.upper) < 1e-8
+
+
+def test_a_maximum_where_a_row_binds_is_no_minimiser():
+    low, high = np.full(2, -3.0), np.full(2, 3.0)
+    model = model_of(jax.make_jaxpr(lambda x: (-x[0], (x @ x)[None]))(low), low, (np.ones(1), np.ones(1)))
+    about = lambda x: stationary.only_one(model, np.array(x) - 1e-3, np.array(x) + 1e-3, low, high, None)  # noqa: E731
+    assert about([1.0, 0.0]) is not None and about([-1.0, 0.0]) is None and about([0.6, 0.8]) is None
 
 
 @pytest.mark.parametrize("low", [9.0, 8.0 + 1e-9])

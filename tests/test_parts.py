@@ -56,8 +56,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "proof": (
         "intervals functions node moves enclose slopes patterns flat agree tangents contract rows model constant whole "
-        "linear convolve lower newton squares bound region apart exactly feasible weights crew pool branch kept gather "
-        "certificate picture problem entry __init__"
+        "linear convolve lower newton squares bound region apart exactly feasible weights crew pool branch kept "
+        "stationary gather certificate picture problem entry __init__"
     ).split(),
     "plot": "axes searches landscapes places fits proofs __init__".split(),
 }

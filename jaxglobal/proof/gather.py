@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxglobal.proof.branch import Leaf, Search
 from jaxglobal.proof.region import region
+from jaxglobal.proof.stationary import only_one
 
 MANY = 4000  # small boxes, of which one hull is made
 
@@ -38,7 +39,25 @@ def minimizers(search: Search) -> list[Place]:
         search.leaves = rest
         hulls = [leaf for leaf in rest if not leaf.low > search.cut]
     proven = [Place(*r.tiny, True, r.least) for r in search.regions if not r.least > search.cut]
-    return proven + [Place(leaf.lo, leaf.hi, False, leaf.low) for leaf in hulls]
+    return proven + bound(search, hulls)
+
+
+def bound(search: Search, hulls: list[Leaf]) -> list[Place]:
+    """Boxes that are left; where constraints bind, the only minimiser of some of them and of what is about it."""
+    out: list[Place] = []
+    while hulls:
+        leaf, *hulls = hulls
+        found = None
+        if len(hulls) + len(out) < 64:
+            found = only_one(search.model, leaf.lo, leaf.hi, search.low, search.high, search.whole)
+        if found is None:
+            out.append(Place(leaf.lo, leaf.hi, False, leaf.low))
+            continue
+        inside = lambda box, x=found: bool(np.all(x.low <= box.lo) and np.all(box.hi <= x.high))  # noqa: E731
+        least = min([leaf.low, *(box.low for box in [*hulls, *out] if inside(box))])
+        hulls, out = [box for box in hulls if not inside(box)], [box for box in out if not inside(box)]
+        out.append(Place(*found.tiny, True, least))
+    return out
 
 
 def merged(leaves: list[Leaf]) -> list[Leaf]:

@@ -174,6 +174,26 @@ class Model:
         bad = either(out.nans, by_box(np.isnan(J).any(0)))
         return Interval(*J), seen.rows.smooth if bad is False else seen.rows.smooth & ~bad
 
+    def row_curvature(self, seen: Values) -> tuple[Interval, bool]:
+        """The Hessians of the rows in boxes whose slopes were taken, (n, n, m, B), and whether they have no kink."""
+        rows, batch, n = self.rows, seen.f.lo.shape[-1], self.n
+        if rows is None:
+            raise ValueError("`model` must have rows.")
+        first, second = self.row_gradients, self.tangents.second(rows.id)
+        H = np.zeros((2, n, n, len(rows.lower), batch))
+        if first is None:
+            return Interval(*H), True
+        out = self._of(seen.all, first.id)
+        smooth = out.nans is False and out.jump is False and out.edge is False
+        if second is None:
+            return Interval(*H), smooth
+        enclose.run(self.program.nodes, self.program.needed([second.id], set(seen.all)), seen.all)
+        out = self._of(seen.all, second.id)
+        for side, end in zip(H, out.interval, strict=True):
+            for (i, j), part in zip(second.keys, np.broadcast_to(end, (len(second.keys), *H.shape[3:])), strict=True):
+                side[i, j] = side[j, i] = part
+        return Interval(*H), smooth and out.nans is False and not np.isnan(H).any()
+
     def curvature(
         self,
         seen: Values,
