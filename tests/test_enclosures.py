@@ -7,6 +7,7 @@ import pytest
 from checks import float64_only
 from enclosed import FUNCTIONS, T
 
+from jaxglobal.proof import functions
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.lower import Refused, model_of
@@ -197,6 +198,24 @@ def test_arithmetic_of_awkward_ends():
                     finite = np.isfinite(x) & np.isfinite(y) & ((op not in (iv.div, iv.quotient)) | (y != 0))
                     exact = {iv.add: np.add, iv.sub: np.subtract, iv.mul: np.multiply}.get(op, np.divide)(x, y)
                     assert np.all((out.lo <= exact) & (exact <= out.hi) | ~finite | np.isinf(exact))
+
+
+def test_sums_of_exponentials_of_awkward_ends():
+    mp = pytest.importorskip("digits").mp
+    rng = np.random.default_rng(0)
+    centre = rng.choice([0.0, 1.0, -40.0, 700.0, -745.0, 1e5], (3, 400)) + rng.uniform(-5, 5, (3, 400))
+    half = rng.choice([0.0, 1e-3, 1.0, 30.0, 800.0], (3, 400)) * rng.uniform(size=(3, 400))
+    X = Interval(centre - half, centre + half)
+    with np.errstate(all="ignore"):
+        whole, parts = functions.log_sum_exp(X, (0,)), functions.shares(X, (0,))
+        far = Interval(np.full((2, 1), -np.inf), np.full((2, 1), np.inf))
+        assert functions.log_sum_exp(far, (0,)).hi[0] == np.inf and functions.shares(far, (0,)).hi[0, 0] == 1
+    for k in range(400):
+        for pick in (X.lo, X.hi, np.where(rng.random(X.lo.shape) < 0.5, X.lo, X.hi)):
+            e = [mp.exp(mp.mpf(float(v))) for v in pick[:, k]]
+            assert whole.lo[k] <= mp.log(sum(e)) <= whole.hi[k]
+            assert all(parts.lo[i, k] <= e[i] / sum(e) <= parts.hi[i, k] for i in range(3))
+    assert np.max((whole.hi - whole.lo)[half.max(0) == 0]) < 1e-9
 
 
 def test_prints_and_random_constants_are_no_obstacle():

@@ -23,6 +23,7 @@ TURN = 2 * np.pi
 PI = Interval(np.asarray(np.pi), np.nextafter(np.asarray(np.pi), 4))  # the float is below pi
 LEAST_GAMMA = 1.4616321449683623  # where lgamma is least, and
 LEAST_LGAMMA = -0.12148629053584962  # its value there
+SMALL = -700.0  # exponents below which the exponential counts as zero, or as more than it is
 FAR = 1e6  # beyond, the way back through a wave says nothing
 
 
@@ -136,7 +137,7 @@ def log_sum_exp(a: Interval, axes: tuple[int, ...]) -> Interval:
         total = np.exp(np.where(known, end - np.where(known, top, 0.0), -INF)).sum(axes)
         m, known = top.reshape(total.shape), known.reshape(total.shape)
         out = np.where(known, np.log(np.where(known, total, 1.0)) + np.where(known, m, 0.0), m)
-        slack = EPS * (count + 2 * ULPS["exp"] + 8 + 8 * abs(m) + 8 * abs(out))
+        slack = EPS * (2 * count + 2 * ULPS["exp"] + 8 + 8 * abs(m) + 8 * abs(out))
         ends.append(np.where(known, out + sign * slack, m))
     return Interval(np.minimum(ends[0], iv.MAX), np.maximum(ends[1], -iv.MAX))
 
@@ -145,9 +146,10 @@ def shares(a: Interval, axes: tuple[int, ...]) -> Interval:
     """Exp(x) / sum exp(x) along axes: each rises with its own entry and falls with all others."""
     top = a.hi.max(axes, keepdims=True)
     known, top = np.isfinite(top), np.where(np.isfinite(top), top, 0.0)
-    low, high = (np.exp(np.where(known, end - top, -INF)) for end in a)
+    low, high = (np.where(known, end - top, -INF) for end in a)
+    low, high = np.where(low < SMALL, 0.0, np.exp(low)), np.exp(high) + 2 * np.exp(SMALL)  # without subnormal numbers
     count = int(np.prod([a.lo.shape[d] for d in axes], dtype=int))
-    slack = EPS * (count + 2 * ULPS["exp"] + 8)
+    slack = EPS * (count + 2 * ULPS["exp"] + 8 - SMALL)  # exponents are rounded differences
 
     def part(own: Any, others: Any, way: float) -> Any:
         rest = np.maximum(others.sum(axes, keepdims=True) * (1 + way * slack) - others * (1 - way * slack), 0.0)
