@@ -41,6 +41,7 @@ UNARY = {
     "sign_hull": mp.sign,
     "lgamma": lambda a: mp.loggamma(a),
     "digamma": mp.digamma,
+    "trigamma": lambda a: mp.psi(1, a),
     "trunc": lambda a: mp.mpf(int(a)),
     "round": mp.nint,
     "not": lambda a: 1 - a,

@@ -221,6 +221,7 @@ EASY = {  # what a rule for each operation alone does not bound, or only in a hu
     "logsumexp": lambda x: jax.nn.logsumexp(x) + jnp.sum(x**2),
     "logaddexp": lambda x: jnp.logaddexp(x[0], x[1]) + jnp.sum((x - 1) ** 2),
     "mixture": lambda x: -jnp.sum(jnp.logaddexp(-((x[0] - SHIFT) ** 2), -((x[1] - SHIFT) ** 2))),
+    "gamma functions": lambda x: jnp.sum(jax.scipy.special.gammaln(x + 1) + (x - 1) ** 2 / 9) - jnp.prod(x + 1) ** 0.5,
     "shares": lambda x: jax.nn.softmax(3 * x)[0] - jax.nn.log_softmax(x)[0] + jnp.sum((x - 1) ** 2) / 5,
 }
 

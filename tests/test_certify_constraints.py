@@ -263,7 +263,7 @@ def test_processes_change_nothing(monkeypatch):
     for workers in (1, 2):
         monkeypatch.setattr("jaxglobal.proof.entry.cores", lambda workers=workers: workers)
         fun = lambda x: jnp.sum(jnp.cos(3 * x) + x * x / 9) + x[0] * x[1] - x[2] * x[3]  # noqa: E731
-        answers.append(prove(fun, [(-3, 3)] * 5, np.ones(5), constraints=rows, max_boxes=2000))
+        answers.append(prove(fun, [(-3, 3)] * 5, np.ones(5), constraints=rows, max_boxes=2000, max_time=300))
     a, b = answers
     assert (a.lower, a.upper, a.nboxes) == (b.lower, b.upper, b.nboxes) and a.nboxes > 1000
 

@@ -402,6 +402,7 @@ RULES: dict[str, Any] = {
     "cosh": lambda node, a: functions.cosh(a),
     "lgamma": _lgamma,
     "digamma": _digamma,
+    "trigamma": lambda node, a: (*functions.trigamma(a), some(a.lo <= 0), False),
     "log": _defined_from(0.0, closed=False),
     "log1p": _defined_from(-1.0, closed=False),
     "sqrt": _defined_from(0.0, closed=True),

@@ -16,11 +16,12 @@ from jaxglobal.proof.enclose import constant, one, some
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.node import Node
 
-NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc", "softmax"}
+NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc", "softmax",
+                  "trigamma"}  # fmt: skip
 KEEPS_SIGN = {"add", "mul", "max", "min", "sum", "move", "reciprocal", "powc", "ipow", "cbrt", "tanh", "sort", "log1p",
               "expm1", "sinh", "atan", "asinh", "atanh", "erf", "floor", "ceil", "round", "trunc", "asin"}  # fmt: skip
 PARTIAL = {"log", "log1p", "sqrt", "reciprocal", "powc", "asin", "acos", "acosh", "atanh", "tan", "lgamma", "digamma",
-           "xlogx"}  # fmt: skip
+           "trigamma", "xlogx"}  # fmt: skip
 EXACT: dict[str, Any] = {  # results with their rounding errors
     "add": iv.two_sum,
     "sub": lambda a, b: iv.two_sum(a, -b),

@@ -27,7 +27,7 @@ SMALL = -700.0  # exponents below which the exponential counts as zero, or as mo
 FAR = 1e6  # beyond, the way back through a wave says nothing
 
 
-def named(name: str) -> Callable[[Any], Any]:
+def named(name: str) -> Callable[..., Any]:
     """The function in NumPy or SciPy."""
     if name in INVERSES:
         return getattr(np, "arc" + name[1:])
@@ -39,7 +39,8 @@ def named(name: str) -> Callable[[Any], Any]:
 
 
 INVERSES = {"asin", "acos", "atan", "asinh", "acosh", "atanh"}
-SPECIAL = {"erf": "erf", "erfc": "erfc", "logistic": "expit", "digamma": "digamma", "lgamma": "gammaln"}
+SPECIAL = {"erf": "erf", "erfc": "erfc", "logistic": "expit", "digamma": "digamma", "lgamma": "gammaln",
+           "trigamma": "zeta"}  # fmt: skip
 # of increasing functions: the least and the greatest number at which they are asked, and their range
 DOMAIN = {
     "log": (0.0, INF), "log1p": (-1.0, INF), "sqrt": (0.0, INF), "asin": (-1.0, 1.0), "acosh": (1.0, INF),
@@ -117,6 +118,15 @@ def lgamma(a: Interval) -> Interval:
     lo, hi = lo - slack(lo), np.maximum(f, g)
     hi = hi + slack(hi)
     return Interval(np.where(right & (lo == lo), lo, -INF), np.where(right & (hi == hi), hi, INF))
+
+
+def trigamma(a: Interval) -> Interval:
+    """The derivative of digamma where a is positive, all positive numbers elsewhere; decreasing on the right."""
+    right, u = a.lo > 0, ULPS["digamma"]
+    fun = named("trigamma")  # zeta(2, x)
+    f, g = (fun(2.0, np.where(right, end, 1.0)) for end in (a.hi, a.lo))
+    lo, hi = np.maximum(iv.down(f, u), 0.0), iv.up(g, u)
+    return Interval(np.where(right & (lo == lo), lo, 0.0), np.where(right & (hi == hi), hi, INF))
 
 
 def xlogx(a: Interval) -> Interval:

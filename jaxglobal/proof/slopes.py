@@ -77,8 +77,9 @@ def slopes(p: Any, op: str, u: int, out: int, params: dict[str, Any]) -> tuple[i
         d = p.mul(c, p.unary("exp", p.unary("neg", square(u))))
         return d, lambda: p.mul(p.scaled(u, -2.0), d)
     if op == "lgamma":
-        d = p.unary("digamma", u)
-        return d, lambda: p.emit("unknown", (u,), p.shape(u))
+        return p.unary("digamma", u), lambda: p.unary("trigamma", u)
+    if op == "digamma":
+        return p.unary("trigamma", u), lambda: p.emit("unknown", (u,), p.shape(u))
     if op == "reciprocal":
         d = p.unary("neg", square(out))
         return d, lambda: p.scaled(p.mul(square(out), out), 2.0)
