@@ -11,6 +11,8 @@ import numpy as np
 import runtimes
 from common import RESULTS
 
+import jaxglobal as jg
+
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"  # Okabe & Ito: distinct for the colour-blind
 LABELS = {"starts": "131,072 starts", "default": "to the default stop"}
 OTHERS = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#666666")
@@ -85,27 +87,22 @@ def bbob(rows) -> None:
     for line, n in zip(axes, dims, strict=True):
         runs = len({(row["function"], row["instance"]) for row in rows if row["n"] == n})
         for axis, (label, measure) in zip(line, measures, strict=True):
-            for method, colour in reversed(colours.items()):
-                mine = [row for row in rows if row["n"] == n and row["method"] == method]
-                if not mine:
-                    continue
-                solved = sorted(spent for row in mine if (spent := measure(row)) is not None)
-                by_cost = label.startswith("cost")
-                last = max(2 * row["factor"] if by_cost else row["seconds"] for row in mine)
-                at = [0.0, *(spent for spent in solved if spent <= last), last]
-                share = [*np.arange(len(at) - 1), len(at) - 2]
-                axis.step(
-                    at,
-                    np.array(share) / len(mine),
-                    where="post",
-                    color=colour,
-                    lw=2.6 if method == runtimes.OURS else 1.2,
-                    ls="--" if free[method] else "-",
-                    label=method,
-                )
-            axis.set(xscale="log", ylim=(0, 1), xlabel=label, title=f"{n}-D, {runs} runs each")
-            axis.set_xlim((1e-3, 100) if label.startswith("seconds") else (1, 2 * max(row["factor"] for row in rows)))
-            axis.spines[["top", "right"]].set_visible(False)
+            mine = {method: [row for row in rows if row["n"] == n and row["method"] == method] for method in colours}
+            mine = {method: of for method, of in mine.items() if of}
+            timed = label.startswith("seconds")
+            jg.plot.data_profile(
+                {method: [measure(row) or np.inf for row in of] for method, of in mine.items()},
+                axis,
+                until={m: max(row["seconds"] if timed else 2 * row["factor"] for row in of) for m, of in mine.items()},
+                cost=label,
+            )
+            axis.get_legend().remove()
+            for method, curve in zip(mine, axis.get_lines(), strict=True):
+                ours = method == runtimes.OURS
+                curve.set(color=colours[method], lw=2.6 if ours else 1.2, ls="--" if free[method] else "-", marker="")
+                curve.set(zorder=4 if ours else 3, label=method, clip_on=True)
+            axis.set(ylabel="", title=f"{n}-D, {runs} runs each")
+            axis.set_xlim((1e-3, 100) if timed else (1, 2 * max(row["factor"] for row in rows)))
         line[0].set_ylabel("share of runs solved to 1e-8")
     named = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
     order = [name for name in colours if name in named]

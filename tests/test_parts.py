@@ -59,7 +59,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "linear convolve lower newton squares bound region apart exactly feasible weights crew pool branch kept "
         "stationary gather certificate picture problem entry __init__"
     ).split(),
-    "plot": "axes searches landscapes places fits proofs __init__".split(),
+    "plot": "axes searches evaluated infeasible landscapes places fits proofs solvers __init__".split(),
 }
 LAST = ["versions", "__init__", "__main__"]  # beside the folders, and above nothing
 

@@ -10,7 +10,8 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal.history import History
-from jaxglobal.plot.landscapes import basins, descended, evaluator
+from jaxglobal.plot.evaluated import evaluator
+from jaxglobal.plot.landscapes import basins, descended
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -22,6 +23,10 @@ def wave(x):
 
 def peaks(x):
     return jnp.sum(0.1 * x**2 - jnp.cos(2.5 * x)) + 0.3 * jnp.sin(x[0] * x[1])
+
+
+RING = [jg.Constraint(lambda x: jnp.sum(x**2), 4.0, 16.0), jg.Constraint(lambda x: x[0] + 2 * x[1], 1.0, 1.0)]
+SPENT = {"jaxglobal": [90, 240, 400, 700], "another": [300, np.inf, 2000, 8000], "third": [60, np.inf, 80, np.inf]}
 
 
 def line_and_wave(t, a, k, c):
@@ -55,11 +60,14 @@ def draw(name, pictures, ax=None):
         "contour": lambda: jg.plot.profile(pictures["profile"].contours[0], ax=ax)[0],
         "pairs": lambda: jg.plot.pairs(two, ax=ax)[0],
         "slices": lambda: jg.plot.slices(pictures["one"], wave, [(-5, 6)], ax=ax)[0],
+        "constrained": lambda: jg.plot.landscape(two, peaks, [(-5, 5.5), (-4, 5)], ax=ax, constraints=RING),
+        "data_profile": lambda: jg.plot.data_profile(SPENT, ax=ax, until=9e3),
     }[name]()
 
 
 NAMES = [
     "landscape1", "landscape2", "waterfall", "levels", "minima", "fit", "profile", "contour", "pairs", "slices",
+    "constrained", "data_profile",
 ]  # fmt: skip
 
 
@@ -126,8 +134,6 @@ def test_says_what_to_install():
 import sys
 sys.modules["matplotlib"] = None
 import jaxglobal as jg
-from jaxglobal.history import History
-from jaxglobal.plot.landscapes import basins, descended, evaluator
 result = jg.minimize(lambda x: ((x - 1) ** 2).sum(), [(-3, 4)], progress=False)
 try:
     jg.plot.waterfall(result)
@@ -210,6 +216,158 @@ def test_history_of_several_runs(pictures):
     for k in range(5000):
         kept.note(k, 0.1 * k, -float(k))
     assert len(kept.steps) <= 256 and kept.steps[0].fun == 0 and kept.steps[-1].fun == -4999
+
+
+def drawn_by(ax, gid):
+    return [artist for artist in ax.get_children() if artist.get_gid() == gid]
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def is_hatched(ax, *point):
+    """Whether a point lies in the infeasible area of a landscape of two variables: inside an odd number of its rims."""
+    from matplotlib.contour import ContourSet
+    from matplotlib.path import Path
+
+    areas = [c for c in ax.get_children() if isinstance(c, ContourSet) and c.filled and c.hatches[0] == "\\" * 3]
+    rims = [Path(rim) for area in areas for path in area.get_paths() for rim in path.to_polygons()]
+    return sum(rim.contains_point(point) for rim in rims) % 2 == 1
+
+
+BOX = [(-3.0, 3.0), (-2.0, 4.0)]
+
+
+@pytest.fixture(scope="module")
+def ringed():
+    """A search in a ring of two variables, whose radii are an argument."""
+    fun, ring = lambda x, r: peaks(x) + 0.0 * r, jg.Constraint(lambda x, r: jnp.sum((x / r) ** 2), 1.0, 4.0)
+    return fun, ring, jg.minimize(fun, BOX, 1.0, constraints=ring, max_levels=2, progress=False)
+
+
+def test_a_landscape_shows_where_constraints_are_violated(ringed):
+    import matplotlib.pyplot as plt
+    import scipy.optimize
+
+    fun, ring, result = ringed
+    ax = jg.plot.landscape(result, fun, BOX, 1.0, constraints=ring)
+    assert "infeasible" in texts(ax) and "best minimum" in texts(ax)
+    assert is_hatched(ax, 0.0, 0.0) and is_hatched(ax, 2.5, 2.5) and not is_hatched(ax, 1.5, 0.0)
+    wide = jg.plot.landscape(result, fun, BOX, 0.5, constraints=ring)
+    assert not is_hatched(wide, 0.7, 0.0)
+
+    box = jg.Box({"a": -3.0, "b": -2.0}, {"a": 3.0, "b": 4.0})
+    tree = dataclasses.replace(result, x={"a": result.x[0], "b": result.x[1]})
+    own = jg.Constraint(lambda p: p["a"] - p["b"], upper=0.0)
+    ax = jg.plot.landscape(tree, lambda p: p["a"] ** 2 + p["b"], box, constraints=[own])
+    assert is_hatched(ax, 2.0, 0.0) and not is_hatched(ax, 0.0, 2.0)
+    for scipys in (
+        scipy.optimize.LinearConstraint([[1, -1]], -np.inf, 0),
+        scipy.optimize.NonlinearConstraint(lambda x: x[0] - x[1], -np.inf, 0),
+    ):
+        ax = jg.plot.landscape(result, fun, BOX, 1.0, constraints=scipys)
+        assert is_hatched(ax, 2.0, 0.0) and not is_hatched(ax, 0.0, 2.0)
+    with pytest.raises(TypeError, match="`constraints` must be a jaxglobal.Constraint"):
+        jg.plot.landscape(result, fun, BOX, 1.0, constraints=3)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_the_infeasible_area_looks_different(style, ringed):
+    import matplotlib.pyplot as plt
+
+    fun, ring, result = ringed
+    shown = []
+    with plt.style.context(style):
+        for constraints in (None, ring):
+            ax = jg.plot.landscape(result, fun, BOX, 1.0, constraints=constraints)
+            ax.figure.canvas.draw()
+            shown.append(np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].astype(float))
+            shape = shown[-1].shape[0]
+            x, y = np.rint(ax.transData.transform((-2.6, 0.3))).astype(int)
+    patch = [image[shape - y - 15 : shape - y + 15, x - 15 : x + 15] for image in shown]
+    dark = style == "dark_background"
+    assert np.mean(np.abs(patch[1] - patch[0])) > 20 and (np.mean(patch[1]) < np.mean(patch[0])) == dark
+    plt.close("all")
+
+
+def test_an_equality_is_a_line_where_it_is(ringed):
+    import matplotlib.pyplot as plt
+
+    fun, _, result = ringed
+    centre = np.array([0.3, 0.4])
+    square = lambda x, r: jnp.sum((x - centre) ** 2)  # noqa: E731
+    for constraint in (jg.Constraint(square, 1.0, 1.0), jg.Constraint(square, 1.0, 1.0001)):
+        ax = jg.plot.landscape(result, fun, BOX, 1.0, constraints=constraint)
+        line = np.concatenate([path.vertices for path in drawn_by(ax, "equality")[0].get_paths()])
+        np.testing.assert_allclose(np.linalg.norm(line - centre, axis=1), 1, atol=1e-4)
+        assert np.ptp(line[:, 0]) > 1.99 and "equality" in texts(ax) and "infeasible" not in texts(ax)
+    # a value that is touched and not crossed, and a jump, at which there is no line
+    twice = jg.Constraint(lambda x, r: (x[0] - 0.5 * x[1] ** 2) ** 2, 0.0, 0.0)
+    pole = jg.Constraint(lambda x, r: 1 / (x[1] - 0.5), 1.0, 1.0)
+    ax = jg.plot.landscape(result, fun, BOX, 1.0, constraints=[twice, pole])
+    x, y = drawn_by(ax, "touched")[0].get_data()
+    np.testing.assert_allclose(x, 0.5 * y**2, atol=0.02)
+    assert len(x) > 100 and np.min(y) < -1.9
+    line = np.concatenate([path.vertices for path in drawn_by(ax, "equality")[1].get_paths()])
+    np.testing.assert_allclose(line[:, 1], 1.5, atol=1e-3)
+    plt.close("all")
+
+
+def test_constraints_of_one_variable_of_a_host_and_of_nothing_feasible(pictures, ringed):
+    import matplotlib.pyplot as plt
+
+    one, box = pictures["one"], [(-5.0, 6.0)]
+    both = [jg.Constraint(lambda x: x[0] ** 2, lower=4.0), jg.Constraint(lambda x: (x[0] - 3) ** 2, 1.0, 1.0)]
+    ax = jg.plot.landscape(one, wave, box, constraints=both)
+    np.testing.assert_allclose(sorted(line.get_xdata()[0] for line in drawn_by(ax, "equality")), [2, 4], atol=1e-4)
+    (span,) = drawn_by(ax, "infeasible")
+    np.testing.assert_allclose([span.get_x(), span.get_x() + span.get_width()], [-2, 2], atol=1e-3)
+
+    fun, _, result = ringed
+    calls = []
+
+    def simulate(x, r):
+        calls.append(tuple(x))
+        return float(x @ x), np.array([x[0]])
+
+    ax = jg.plot.landscape(result, jg.host(simulate), BOX, 1.0, constraints=jg.Constraint(None, [0.5], [np.inf]))
+    assert is_hatched(ax, 0.0, 0.0) and not is_hatched(ax, 1.0, 0.0) and len(set(calls)) == len(calls) == 1600
+
+    nowhere = jg.Constraint(lambda x, r: jnp.sum(x**2), lower=100.0)
+    none = jg.minimize(fun, BOX, 1.0, constraints=nowhere, max_levels=1, progress=False)
+    ax = jg.plot.landscape(none, fun, BOX, 1.0, constraints=nowhere)
+    assert not none.minima and "least violation" in texts(ax) and is_hatched(ax, 0.0, 0.0)
+    plt.close("all")
+
+
+def test_a_data_profile_is_the_share_of_problems_solved():
+    import matplotlib.pyplot as plt
+
+    spent = {"first": [30.0, 200, np.inf, 90], "second": np.array([10, np.inf, np.inf, 500])}
+    ax = jg.plot.data_profile(spent, until={"first": 1000, "second": 400})
+    one, other = ax.get_lines()
+    x, y = one.get_data()
+    assert [y[np.searchsorted(x, at, "right") - 1] for at in (29, 30, 150, 999)] == [0, 0.25, 0.5, 0.75]
+    assert one.get_drawstyle() == "steps-post" and one.get_xdata()[-1] == 1000
+    assert (other.get_xdata()[-1], other.get_ydata()[-1]) == (400, 0.25)  # what came later does not count
+    assert texts(ax) == ["first: 75 %", "second: 25 %"] and ax.get_xlabel() == "evaluations"
+    assert (
+        jg.plot.data_profile(dict(reversed(spent.items())), ax=plt.figure().gca(), cost="seconds").get_xscale() == "log"
+    )
+    for wrong, error, message in [
+        ([1, 2], TypeError, "`solved` must be a mapping"),
+        ({"a": ["x"]}, TypeError, "inf where unsolved; got \\['x'\\] of 'a'"),
+        ({"a": [1, 2], "b": [1]}, ValueError, "as many problems"),
+        ({"a": [1, np.nan]}, ValueError, "positive, inf where unsolved; got nan of 'a' at index 1"),
+        ({}, ValueError, "as many problems"),
+    ]:
+        with pytest.raises(error, match=message):
+            jg.plot.data_profile(wrong)
+    with pytest.raises(ValueError, match="`until` must have every solver"):
+        jg.plot.data_profile(spent, until={"first": 3})
+    plt.close("all")
 
 
 def test_slices_of_whole_numbers_and_choices():

@@ -1,4 +1,4 @@
-"""Pictures of a search, of its minima, of a fit, of profiles, and of a proof.
+"""Pictures of a search, of its minima, of a fit, of profiles, of a proof, and of several solvers.
 
 Needs matplotlib, which is imported when the first picture is drawn. Every function takes the axes to draw on and
 returns them. Lines and text take the colours of the current style, so that the pictures also work on a dark background;
@@ -17,3 +17,4 @@ from jaxglobal.plot.proofs import certificate as certificate
 from jaxglobal.plot.searches import history as history
 from jaxglobal.plot.searches import levels as levels
 from jaxglobal.plot.searches import waterfall as waterfall
+from jaxglobal.plot.solvers import data_profile as data_profile

@@ -16,7 +16,7 @@ from jaxglobal.result import Result
 
 BLUE, ORANGE, GREEN, SKY, RED, PINK = "#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
-STYLES = ("-", "--", "-.", ":")
+STYLES, MARKS = ("-", "--", "-.", ":"), ("o", "s", "D", "^", "v", "P", "X")
 FEW = 8  # variables whose ranges are written
 FLAT, TINY = 1e-9, 1e-20  # of a value, and of zero: differences below are rounding, no reason for an axis of their size
 
@@ -76,6 +76,12 @@ def legend(ax: Any, **options: Any) -> None:
     ax.legend(facecolor=ground(ax), **options)
 
 
+def series(k: int) -> dict[str, Any]:
+    """How the k-th of several curves is drawn, with a mark of its own at its end."""
+    line = {"color": CYCLE[k % len(CYCLE)], "ls": STYLES[k // len(CYCLE) % len(STYLES)], "lw": 1.6}
+    return {**line, "marker": MARKS[k % len(MARKS)], "ms": 6, "markevery": [-1]}
+
+
 def tidy(ax: Any, whole: bool = False) -> Any:
     """Without a frame; whole: with whole numbers along the x axis."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -93,13 +99,13 @@ def not_flat(ax: Any, values: Any) -> None:
         ax.set_ylim(values[0] - half, values[0] + half)
 
 
-def search(result: Any, name: str = "result") -> Result:
-    """The search of a result or a fit, which has something to show."""
+def search(result: Any, name: str = "result", needed: bool = True) -> Result:
+    """The search of a result or a fit, which has something to show. needed: whether that is a minimum."""
     found = result.result if isinstance(result, Fit) else result
     if not isinstance(found, Result):
         what = f"one of them: {type(result).__name__}" if hasattr(result, "__len__") else type(result).__name__
         raise TypeError(f"`{name}` must be what minimize or curve_fit returned; got {what}.")
-    if not found.minima:
+    if needed and not found.minima:
         raise ValueError(f"`{name}` must have a minimum to be drawn; it ended with {found.status.name}.")
     return found
 

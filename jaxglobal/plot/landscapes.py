@@ -1,16 +1,16 @@
 """The landscape of a function of one or two variables."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.engine.host import Host
-from jaxglobal.plot import axes
+from jaxglobal.plot import axes, infeasible
 from jaxglobal.plot.axes import BLUE, ORANGE, SKY
+from jaxglobal.plot.evaluated import AtPoints, evaluators
 from jaxglobal.problem.bounds import read_bounds
+from jaxglobal.problem.constraint import Rows
 from jaxglobal.result import Result
 from jaxglobal.starts.designs import Grid
 
@@ -21,17 +21,23 @@ MARGIN = 0.05  # of the box, beyond minima outside it
 HOLLOWS = 200  # local minima of a grid that are searched from, the lowest
 TOGETHER = 0.02  # of the picture: searches that end so near each other end in one minimum
 WALL = 1e300  # where the function is not defined
+ROOM = 0.25  # of the height of a curve: above it, for the legend
 TICKS = 5  # values at the colour bar
+FEW_FEASIBLE = 0.002  # share of the picture from which on the colours are those of feasible values
 
 
 def landscape(
-    result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (), starts: int | None = None, ax: Any = None
-) -> Any:
+    result: Result, fun: Callable[..., Any], bounds: Any, args: Any = (), starts: int | None = None, ax: Any = None,
+    constraints: Any = None,
+) -> Any:  # fmt: skip
     """A function of one or two variables, the starts of a level, the basins to which they lead, and the minima.
 
     A basin is where steepest descent on the picture's own grid ends in the same minimum: hollows of the grid along a
     curved valley are one where a local search from each ends in one place. Where the function is not defined there is
     no colour. Of two variables of which the bounds fix one the other is drawn.
+
+    Under constraints the infeasible area is veiled and hatched, equalities are lines, colours are the ranks of feasible
+    values, and no basins are drawn. Where no feasible point was found, the one of the least violation is marked.
 
     Args:
         result: what `minimize` returned.
@@ -40,15 +46,16 @@ def landscape(
         args: its further arguments.
         starts: the level whose starts are drawn; None takes the last one of at most 64.
         ax: axes to draw on; None makes new ones.
+        constraints: those of the search.
 
     Returns:
         The axes.
 
     Raises:
-        TypeError: it is no result, or no function.
+        TypeError: it is no result, no function, or no constraint.
         ValueError: the function has more than two variables, none that may move, or no such level.
     """
-    result = axes.search(result)
+    result = axes.search(result, needed=constraints is None)
     if not callable(fun):
         raise TypeError(f"`fun` must be the function that was minimised; got {type(fun).__name__}.")
     n = read_bounds(bounds, None)[0].n
@@ -56,23 +63,25 @@ def landscape(
         raise ValueError(f"`bounds` must be those of one or two variables for a landscape; got {n}: see minima.")
     low, high = axes.sides(bounds, result.x)
     ax, names = axes.made(ax), axes.names(result)
-    values, is_host = evaluator(fun, bounds, args), isinstance(fun, Host)
+    values, rows, rows_at = evaluators(fun, bounds, args, constraints)
     free = np.flatnonzero(high > low)
     if not len(free):
         raise ValueError("`bounds` must leave a variable free for a landscape; they fix all.")
     begun = low + (high - low) * _starts(result, n, starts)
-    found = np.array([axes.flat(minimum.x) for minimum in result.minima[:LISTED]])
+    minima = result.minima[:LISTED]
+    found = np.array([axes.flat(minimum.x) for minimum in minima] or [axes.flat(result.x)])
+    heights = [minimum.fun for minimum in minima] or [result.fun]
     fixed, more = low, MARGIN * (high - low)
     low = np.where(np.min(found, axis=0) < low, np.min(found, axis=0) - more, low)
     high = np.where(np.max(found, axis=0) > high, np.max(found, axis=0) + more, high)
+    best = Best("global minimum", "D") if result.success else Best("best minimum", "D")
+    best = best if minima else Best("least violation", "X")
+    drawn = Drawn(values, rows, rows_at, isinstance(fun, Host), begun, found, heights, best)
     if len(free) == 1:
-        heights, (i,) = [minimum.fun for minimum in result.minima[:LISTED]], free
-        low, high, begun, found = low[free], high[free], np.unique(begun[:, free], axis=0), found[:, free]
-        along = lambda x: values(np.where(np.arange(n) == i, x, fixed))  # noqa: E731
-        _curve(ax, along, HOST_CURVE if is_host else CURVE, low, high, begun, found, heights, [names[i]])
+        _curve(ax, drawn, low, high, fixed, int(free[0]), names)
     else:
-        _surface(ax, values, HOST_GRID if is_host else GRID, low, high, begun, found, names)
-    place = "best"
+        _surface(ax, drawn, low, high, names)
+    place = "upper center"
     if len(free) == 2:  # in the corner that is farthest from the best minimum
         right, top = (found[0] - low) / (high - low) < 0.5
         place = f"{'upper' if top else 'lower'} {'right' if right else 'left'}"
@@ -80,58 +89,71 @@ def landscape(
     return axes.tidy(ax)
 
 
-def evaluator(fun: Callable[..., Any], bounds: Any, args: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """The function as one of flat points, (k, n) -> (k,), of a host one by one; NaN where it fails."""
-    args = args if isinstance(args, tuple) else (args,)
-    structure = read_bounds(bounds, None, choosing=True)[0]
-    if isinstance(fun, Host):
-        inner = fun.fun
-        if fun.vectorized:
-            return lambda points: np.asarray(inner(structure.unflatten(points), *args), float)
+class Best(NamedTuple):
+    """What the best point is called, and its mark."""
 
-        def one(x: np.ndarray) -> float:
-            try:
-                out = inner(structure.unflatten(x), *args)
-                return float(np.ravel(np.asarray(out[0] if isinstance(out, tuple) else out))[0])
-            except Exception:  # a simulator may raise where it has no answer
-                return float("nan")
-
-        return lambda points: np.array([one(x) for x in points])
-
-    def value(x: Any) -> Any:
-        out = fun(structure.unflatten(x), *args)
-        return out[0] if isinstance(out, tuple) else out
-
-    batched = jax.jit(jax.vmap(value))
-    return lambda points: np.asarray(batched(jnp.asarray(points, structure.dtype)), float)
+    label: str
+    mark: str
 
 
-def _curve(
-    ax: Any, values: Any, count: int, low: Any, high: Any, starts: Any, found: Any, heights: list[float],
-    names: list[str],
-) -> None:  # fmt: skip
-    """A function of one variable."""
-    x = np.linspace(low[0], high[0], count)
-    y = values(x[:, None])
-    basin = basins(y, values, x[:, None])
-    edges = np.flatnonzero(np.diff(basin))
-    ends = np.concatenate([[0], edges + 1, [len(x) - 1]])
-    for k, (a, b) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
-        ax.axvspan(x[a], x[b], color=axes.ink(ax), alpha=0.07 if k % 2 else 0.0, lw=0)
+class Drawn(NamedTuple):
+    """What a landscape shows.
+
+    Attributes:
+        values: the function of flat points.
+        rows: of the constraints, None without; rows_at: as functions of flat points.
+        dear: whether a host evaluates them.
+        starts: (k, n).
+        found: (m, n) the minima, the best first; heights: (m,) their values.
+        best: what the first one is.
+    """
+
+    values: AtPoints
+    rows: Rows | None
+    rows_at: AtPoints
+    dear: bool
+    starts: np.ndarray
+    found: np.ndarray
+    heights: list[float]
+    best: Best
+
+
+def _curve(ax: Any, drawn: Drawn, low: Any, high: Any, fixed: Any, i: int, names: list[str]) -> None:
+    """A function of one variable, the i-th."""
+    x = np.linspace(low[i], high[i], HOST_CURVE if drawn.dear else CURVE)
+    along = lambda places: np.where(np.arange(len(fixed)) == i, places[:, None], fixed)  # noqa: E731
+    values = lambda points: drawn.values(along(points[:, 0]))  # noqa: E731
+    y, starts = drawn.values(along(x)), np.unique(drawn.starts[:, i])
+    if drawn.rows is None:
+        basin = basins(y, values, x[:, None])
+        edges = np.flatnonzero(np.diff(basin))
+        ends = np.concatenate([[0], edges + 1, [len(x) - 1]])
+        for k, (a, b) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+            ax.axvspan(x[a], x[b], color=axes.ink(ax), alpha=0.07 if k % 2 else 0.0, lw=0)
     ax.plot(x, y, color=BLUE, lw=1.6, label="function")
-    ax.plot(starts[:, 0], values(starts), "|", color=axes.ink(ax), ms=9, label=f"{len(starts)} starts")
-    ax.plot(found[1:, 0], heights[1:], "o", color=SKY, mec=axes.ink(ax), mew=0.6, ms=6, label="local minima")
-    ax.plot(found[:1, 0], heights[:1], "D", color=ORANGE, mec=axes.ink(ax), mew=0.6, ms=8, label="global minimum")
-    ax.set(xlabel=names[0], ylabel="value")
+    if drawn.rows is not None:
+        infeasible.shade_line(ax, x, along(x), infeasible.kept(drawn.rows, drawn.rows_at, along(x)), drawn.dear)
+    ax.plot(starts, drawn.values(along(starts)), "|", color=axes.ink(ax), ms=9, label=f"{len(starts)} starts")
+    found, edge = drawn.found[:, i], {"mec": axes.ink(ax), "mew": 0.6, "ls": ""}
+    if len(found) > 1:
+        ax.plot(found[1:], drawn.heights[1:], "o", color=SKY, ms=6, label="local minima", zorder=3, **edge)
+    label, mark = drawn.best
+    ax.plot(found[:1], drawn.heights[:1], mark, color=ORANGE, ms=8, label=label, zorder=3, **edge)
+    ax.set(xlabel=names[i], ylabel="value")
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top + ROOM * (top - bottom))
 
 
-def _surface(ax: Any, values: Any, count: int, low: Any, high: Any, starts: Any, found: Any, names: list[str]) -> None:
+def _surface(ax: Any, drawn: Drawn, low: Any, high: Any, names: list[str]) -> None:
     """A function of two variables: shades by rank, so that every scale can be seen; basins by their borders."""
+    count = HOST_GRID if drawn.dear else GRID
     x, y = (a + (b - a) * (np.arange(count) + 0.5) / count for a, b in zip(low, high, strict=True))
     points = np.stack(np.meshgrid(x, y), axis=-1)
-    z = values(points.reshape(-1, 2)).reshape(count, count)
+    z = drawn.values(points.reshape(-1, 2)).reshape(count, count)
     finite = np.isfinite(z)
-    ranked = np.sort(z[finite])
+    kept = None if drawn.rows is None else infeasible.kept(drawn.rows, drawn.rows_at, points)
+    ranked = np.sort(z[finite if kept is None else finite & kept.inside])
+    ranked = ranked if len(ranked) >= FEW_FEASIBLE * z.size else np.sort(z[finite])
     shade = np.ma.masked_array(np.searchsorted(ranked, np.where(finite, z, 0)) / max(len(ranked), 1), ~finite)
     extent = (low[0], high[0], low[1], high[1])
     image = ax.imshow(
@@ -141,17 +163,22 @@ def _surface(ax: Any, values: Any, count: int, low: Any, high: Any, starts: Any,
     if np.any(~finite):
         ax.fill([], [], facecolor="none", edgecolor=axes.ink(ax), hatch="///", lw=0.4, label="not defined")
         ax.contourf(x, y, (~finite).astype(float), levels=[0.5, 1.5], colors="none", hatches=["///"])
-    basin = basins(z, values, points)
-    border = np.zeros_like(basin, bool)
-    border[:, 1:] |= basin[:, 1:] != basin[:, :-1]
-    border[1:] |= basin[1:] != basin[:-1]
-    white = np.ones((*border.shape, 4)) * [1, 1, 1, 0.5] * (border & finite)[..., None]
-    ax.imshow(white, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    if kept is None:
+        basin = basins(z, drawn.values, points)
+        border = np.zeros_like(basin, bool)
+        border[:, 1:] |= basin[:, 1:] != basin[:, :-1]
+        border[1:] |= basin[1:] != basin[:-1]
+        white = np.ones((*border.shape, 4)) * [1, 1, 1, 0.5] * (border & finite)[..., None]
+        ax.imshow(white, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+    else:
+        infeasible.shade(ax, x, y, points, kept, drawn.dear)
+    starts, found, edge = drawn.starts, drawn.found, {"mec": "black", "ls": "", "clip_on": False}
     (marks,) = ax.plot(*starts.T, "+", color="white", ms=5, mew=1, label=f"{len(starts)} starts", ls="")
     marks.set_path_effects([axes.outline("black")])
     if len(found) > 1:
-        ax.plot(*found[1:].T, "o", color=SKY, mec="black", mew=0.6, ms=6, label="local minima", clip_on=False)
-    ax.plot(*found[:1].T, "D", color=ORANGE, mec="black", mew=0.8, ms=9, label="global minimum", clip_on=False)
+        ax.plot(*found[1:].T, "o", color=SKY, mew=0.6, ms=6, label="local minima", **edge)
+    label, mark = drawn.best
+    ax.plot(*found[:1].T, mark, color=ORANGE, mew=0.8, ms=9, label=label, **edge)
     ax.set(xlabel=names[0], ylabel=names[1], xlim=extent[:2], ylim=extent[2:])
     shares = np.linspace(0, 1, TICKS)
     bar = ax.figure.colorbar(image, ax=ax, ticks=shares, pad=0.02)

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxglobal.plot import axes
 from jaxglobal.plot.axes import BLUE, ORANGE, SKY
-from jaxglobal.plot.landscapes import evaluator
+from jaxglobal.plot.evaluated import evaluator
 from jaxglobal.result import Result
 
 LISTED = 30  # minima that are drawn as lines

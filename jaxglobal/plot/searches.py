@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.plot import axes
-from jaxglobal.plot.axes import BLUE, CYCLE, ORANGE, SKY, STYLES
+from jaxglobal.plot.axes import BLUE, ORANGE, SKY
 from jaxglobal.printing import counted
 from jaxglobal.result import Result
 
@@ -94,10 +94,8 @@ def history(results: Any, ax: Any = None, *, best: float | None = None) -> Any:
     for k, (label, steps) in enumerate(runs.items()):
         nfev, seconds, fun = np.array(steps, float).T
         shown = fun if best is None else np.maximum(fun - best, SMALLEST * max(abs(best), 1))
-        colour, style = CYCLE[k % len(CYCLE)], STYLES[k // len(CYCLE) % len(STYLES)]
         for one, spent in ((left, nfev), (right, seconds)):
-            one.step(spent, shown, where="post", color=colour, ls=style, lw=1.6, label=label or None)
-            one.plot(spent[-1:], shown[-1:], "o", color=colour, ms=5)
+            one.step(spent, shown, where="post", label=label or None, **axes.series(k))
     for one, what in ((left, "evaluations"), (right, "seconds")):
         spent = np.array([step[what == "seconds"] for steps in runs.values() for step in steps], float)
         wide = np.max(spent) > WIDE * np.min(spent) > 0
