@@ -111,11 +111,16 @@ def test_wrong_arguments(pictures):
     several = [pictures["two"]] * 2
     for wrong, message in [
         (lambda: jg.plot.waterfall(3), "minimize or curve_fit"),
-        (lambda: jg.plot.minima(several), "one of them: list"),
+        (lambda: jg.plot.minima(several), "got list, which has several"),
         (lambda: jg.plot.landscape(None, wave, [(-1, 1)]), "minimize or curve_fit returned; got NoneType"),
         (lambda: jg.plot.fit(pictures["two"]), "what curve_fit returned"),
         (lambda: jg.plot.profile(pictures["fit"]), "what jaxglobal.profile returned"),
         (lambda: jg.plot.certificate(3), "what certify returned"),
+        (lambda: jg.plot.waterfall(pictures["two"], ax=3), "`ax` must be Axes of matplotlib, a single one; got int"),
+        (lambda: jg.plot.slices(pictures["one"], None, [(-5, 6)]), "`fun` must be the function that was minimised"),
+        (lambda: jg.plot.slices(pictures["one"], lambda x: float(x[0]), [(-5, 6)]), "`fun` must be a JAX function"),
+        (lambda: jg.plot.slices(pictures["one"], jnp.sin, [(-5, 6)]), "`fun` must return a scalar"),
+        (lambda: jg.plot.slices(pictures["one"], lambda x, a: x[0], [(-5, 6)]), "take x and the 0 further arguments"),
     ]:
         with pytest.raises(TypeError, match=message):
             wrong()
@@ -127,6 +132,12 @@ def test_wrong_arguments(pictures):
         jg.plot.minima(pictures["two"], [(0, 1)])
     with pytest.raises(ValueError, match="at least two different"):
         jg.plot.pairs(pictures["two"], variables=[0, 0])
+    with pytest.raises(ValueError, match="at least two different ones of 2 .x0, x1.; got 5"):
+        jg.plot.pairs(pictures["two"], variables=5)
+    with pytest.raises(ValueError, match="at least two variables for pairs; got one"):
+        jg.plot.pairs(pictures["one"])
+    with pytest.raises(ValueError, match="`results` must have at least one run"):
+        jg.plot.history({})
 
 
 def test_says_what_to_install():
@@ -385,5 +396,32 @@ def test_slices_of_whole_numbers_and_choices():
     np.testing.assert_allclose(second.get_ydata()[1], float(fun(jnp.array([3.0, 0.5, result.x[2]]))), rtol=1e-4)
     assert first.get_drawstyle() == second.get_drawstyle() == "steps-mid" and third.get_drawstyle() == "default"
     assert jg.plot.minima(result, bounds) is not None
-    with pytest.raises(TypeError, match="`bounds` must be numbers here"):
+    with pytest.raises(ValueError, match="one or two variables"):
         jg.plot.landscape(result, fun, bounds)
+
+
+def test_a_landscape_of_whole_numbers_has_a_cell_for_each():
+    import matplotlib.pyplot as plt
+
+    def fun(x):
+        return (x[0] - 1.3) ** 2 + jnp.cos(2 * x[1]) + 0.2 * (x[0] - x[1]) ** 2
+
+    seen = []
+
+    def simulate(x):
+        seen.append(tuple(x))
+        return float(fun(x))
+
+    bounds = [(-2, 3), jg.Choice([0.2, 0.5, 1.1])]
+    result = jg.minimize(fun, bounds, integrality=[True, False], max_evals=200, progress=False)
+    ax = jg.plot.landscape(result, jg.host(simulate), bounds, integrality=[True, False])
+    assert len(seen) == 18 and {x for x, _ in seen} == set(range(-2, 4))
+    assert ax.get_xlim() == (-2.5, 3.5) and "box" not in texts(ax)
+
+    box, sums = [(-2, 3)] * 2, jg.Constraint(lambda x: x[0] + x[1], 1.0, 1.0)
+    ax = jg.plot.landscape(result, fun, box, integrality=True, constraints=sums)
+    assert is_hatched(ax, 0.0, 0.0) and not is_hatched(ax, 0.0, 1.0) and "equality" not in texts(ax)
+    ax = jg.plot.landscape(result, fun, box, integrality=[True, False], constraints=sums)
+    line = np.concatenate([path.vertices for path in drawn_by(ax, "equality")[0].get_paths()])
+    np.testing.assert_allclose(line[:, 1], 1 - np.rint(line[:, 0]), atol=1e-3)
+    plt.close("all")

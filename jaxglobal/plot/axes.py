@@ -23,7 +23,14 @@ FLAT, TINY = 1e-9, 1e-20  # of a value, and of zero: differences below are round
 
 def made(ax: Any) -> Any:
     """The axes that were given, or new ones."""
-    return pyplot().subplots(layout="constrained")[1] if ax is None else ax
+    return pyplot().subplots(layout="constrained")[1] if ax is None else checked(ax)
+
+
+def checked(ax: Any) -> Any:
+    """The axes, if they are."""
+    if not hasattr(ax, "get_xscale"):
+        raise TypeError(f"`ax` must be Axes of matplotlib, a single one; got {type(ax).__name__}.")
+    return ax
 
 
 def panels(ax: Any, count: int, columns: int, size: tuple[float, float]) -> np.ndarray:
@@ -32,7 +39,7 @@ def panels(ax: Any, count: int, columns: int, size: tuple[float, float]) -> np.n
         found = np.ravel(np.asarray(ax, object))
         if len(found) < count:
             raise ValueError(f"`ax` must be at least {count} axes; got {len(found)}.")
-        return found[:count]
+        return np.array([checked(one) for one in found[:count]], object)
     columns = min(count, columns)
     rows = math.ceil(count / columns)
     wide, high = size
@@ -76,6 +83,23 @@ def legend(ax: Any, **options: Any) -> None:
     ax.legend(facecolor=ground(ax), **options)
 
 
+def frame(ax: Any, low: np.ndarray, high: np.ndarray) -> None:
+    """The box of a search in a picture that shows more."""
+    corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]], [low[0], low[1]]])
+    (line,) = ax.plot(*corners.T, "--", color="white", lw=1.2, label="box")
+    line.set_path_effects([outline("black")])
+
+
+def beside(drawn: np.ndarray, given: Any) -> None:
+    """The legend of several axes: above them where they are our own, else in the first of them."""
+    if given is not None:
+        legend(drawn[0])
+        return
+    handles, labels = drawn[0].get_legend_handles_labels()
+    place = {"loc": "outside upper center", "ncols": len(labels), "fontsize": "small", "frameon": False}
+    drawn[0].figure.legend(handles, labels, **place)
+
+
 def series(k: int) -> dict[str, Any]:
     """How the k-th of several curves is drawn, with a mark of its own at its end."""
     line = {"color": CYCLE[k % len(CYCLE)], "ls": STYLES[k // len(CYCLE) % len(STYLES)], "lw": 1.6}
@@ -103,7 +127,8 @@ def search(result: Any, name: str = "result", needed: bool = True) -> Result:
     """The search of a result or a fit, which has something to show. needed: whether that is a minimum."""
     found = result.result if isinstance(result, Fit) else result
     if not isinstance(found, Result):
-        what = f"one of them: {type(result).__name__}" if hasattr(result, "__len__") else type(result).__name__
+        several = isinstance(result, list | tuple | dict) or type(result).__name__ in ("Results", "Fits")
+        what = f"{type(result).__name__}, which has several: give one" if several else type(result).__name__
         raise TypeError(f"`{name}` must be what minimize or curve_fit returned; got {what}.")
     if needed and not found.minima:
         raise ValueError(f"`{name}` must have a minimum to be drawn; it ended with {found.status.name}.")

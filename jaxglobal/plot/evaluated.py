@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxglobal.constraints import host_constrained
 from jaxglobal.engine.host import Host
-from jaxglobal.problem import constraint
+from jaxglobal.problem import closed, constraint
+from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.constraint import Rows
 from jaxglobal.problem.bounds import read_bounds
 from jaxglobal.problem.objective import read_args
@@ -31,6 +32,8 @@ def evaluators(
     """
     args = args if isinstance(args, tuple) else (args,)
     structure = read_bounds(bounds, None, choosing=True)[0]
+    if not callable(fun):
+        raise TypeError(f"`fun` must be the function that was minimised; got {type(fun).__name__}.")
     if isinstance(fun, Host):
         rows = host_constrained.read(constraints, fun)
         both = simulated(fun, structure, args, 0 if rows is None else rows.m)
@@ -40,6 +43,9 @@ def evaluators(
         out = fun(structure.unflatten(x), *args)
         return out[0] if isinstance(out, tuple) else out
 
+    shapes = [jax.ShapeDtypeStruct(shape, structure.dtype) for shape in structure.shapes]
+    output = closed.traced(fun, jax.tree.unflatten(structure.treedef, shapes), args)[1]
+    closed.check_output(output, isinstance(output, tuple))
     rows = constraint.read(constraints, structure, read_args(args))
 
     def all_rows(x: Any) -> Any:
@@ -58,7 +64,7 @@ def evaluators(
     return at_points(value), rows, at_points(all_rows)
 
 
-def simulated(host: Host, structure: Any, args: tuple[Any, ...], m: int) -> AtPoints:
+def simulated(host: Host, structure: Structure, args: tuple[Any, ...], m: int) -> AtPoints:
     """The value and m rows of a host, (k, n) -> (k, 1 + m), each point called once; NaN where it raises."""
     known: dict[bytes, np.ndarray] = {}
 
@@ -75,7 +81,7 @@ def simulated(host: Host, structure: Any, args: tuple[Any, ...], m: int) -> AtPo
             return np.full(1 + m, np.nan)
 
     def at(points: np.ndarray) -> np.ndarray:
-        new = [x for x in points if x.tobytes() not in known]
+        new = list({x.tobytes(): x for x in points if x.tobytes() not in known}.values())
         if new and host.vectorized:
             found: Any = of(host.fun(structure.unflatten(np.stack(new)), *args))
         else:

@@ -41,13 +41,16 @@ class Kept(NamedTuple):
         return True if self.excess is None else self.excess <= SMALL
 
 
-def kept(rows: Rows, at: AtPoints, points: np.ndarray) -> Kept:
-    """How far the rows are kept at points, (..., n); at: the rows at flat points."""
+def kept(rows: Rows, at: AtPoints, points: np.ndarray, lattice: bool = False) -> Kept:
+    """How far the rows are kept at points, (..., n); at: the rows at flat points.
+
+    lattice: whether there are single points alone, at which an equality is kept or not.
+    """
     shape = points.shape[:-1]
     c = at(points.reshape(-1, points.shape[-1])).T.reshape(-1, *shape)
     excess, lines, distances = [], [], []
     for i, (row, low, high) in enumerate(zip(c, rows.lower, rows.upper, strict=True)):
-        if is_line(row, low, high):
+        if not lattice and is_line(row, low, high):
             value = 0.5 * (low + high)
             lines.append(row - value)
             distances.append(lambda x, i=i, value=value: at(x)[:, i] - value)

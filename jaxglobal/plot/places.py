@@ -14,6 +14,7 @@ LISTED = 30  # minima that are drawn as lines
 POINTS = 240  # of a cut
 MOST_CUTS = 24
 DOTTED = 60  # values of a variable with steps, each of which is a point of its cut, at most
+ALIKE = 1e-4  # relative difference of places, as searches leave
 SAME = 1e-6  # relative difference of values that float32 has rounded
 PAIRED = 5  # variables that are paired where there are more
 SPREAD = 0.9  # share of the values of a cut that its axis shows
@@ -39,7 +40,8 @@ def minima(result: Result, bounds: Any = None, ax: Any = None) -> Any:
         given = axes.panels(None, 1, 1, (min(0.42 * n + 1.5, 14), 4.2))[0]
     ax = axes.made(given)
     low, high = (np.min(x, axis=0), np.max(x, axis=0)) if bounds is None else axes.sides(bounds, result.x)
-    unit = np.where(high > low, (x - low) / np.where(high > low, high - low, 1), 0.5)
+    wide = high - low > ALIKE * (1 + np.abs(low))
+    unit = np.where(wide, (x - low) / np.where(wide, high - low, 1), 0.5)
     places = np.arange(n)
     for i in reversed(range(1, len(unit))):
         ax.plot(places, unit[i], color=SKY, alpha=max(0.9 - i / len(unit), 0.25), lw=1, marker=".", zorder=1)
@@ -51,9 +53,18 @@ def minima(result: Result, bounds: Any = None, ax: Any = None) -> Any:
     ax.set_xticks(places, names, fontsize="small", rotation=0 if n <= axes.FEW else 90)
     what = "box" if bounds is not None else "range of the minima"
     ax.set(ylabel=f"place in the {what}", ylim=(-0.04, 1.04), xlim=(-0.4, n - 0.6), yticks=[0, 0.5, 1])
-    ax.set_title(f"{len(best)} best of {len(result.minima)} distinct minima", fontsize="medium")
+    ax.set_title(minima_of(len(result.minima), len(best)), fontsize="medium")
     axes.legend(ax)
     return axes.tidy(ax)
+
+
+def minima_of(count: int, shown: int) -> str:
+    """How many distinct minima there are, and are shown."""
+    return (
+        f"{shown} best of {count} distinct minima"
+        if shown < count
+        else f"{count} distinct minim{'a' if count > 1 else 'um'}"
+    )
 
 
 def slices(
@@ -111,10 +122,35 @@ def slices(
             one.set_ylim(result.fun - 0.08 * size, top + 0.15 * size)
         if i % 4 == 0:
             one.set_ylabel("value")
-    axes.legend(drawn[0])
+    axes.beside(drawn, ax)
     if len(low) > n:
         drawn[0].set_title(f"the first {n} of {len(low)} variables", fontsize="medium")
     return drawn
+
+
+def numbers_of(variables: Any, names: list[str]) -> list[int]:
+    """The numbers of at least two variables that are given by numbers or names."""
+    given = list(variables) if isinstance(variables, list | tuple | range | np.ndarray) else [variables]
+    which = [names.index(i) if isinstance(i, str) and i in names else i for i in given]
+    valid = all(isinstance(i, int | np.integer) and not isinstance(i, bool) and 0 <= i < len(names) for i in which)
+    if not valid or len(which) < 2 or len(set(which)) < len(which):
+        listed = ", ".join(names[: axes.FEW]) + (", ..." if len(names) > axes.FEW else "")
+        raise ValueError(
+            f"`variables` must be at least two different ones of {len(names)} ({listed}); got {variables!r}."
+        )
+    return [int(i) for i in which]
+
+
+def triangle(side: int) -> tuple[np.ndarray, Any]:
+    """New axes below the diagonal of so many rows, one row after another, and a place above it; None where none is."""
+    size = (2.4 * side + (1.6 if side < 2 else 0.6), 2.3 * side + 0.4)
+    _, grid = axes.pyplot().subplots(side, side, figsize=size, layout="constrained", squeeze=False)
+    for row, column in np.ndindex(side, side):
+        if column > row:
+            grid[row, column].set_axis_off()
+    return np.array([grid[i] for i in zip(*np.tril_indices(side), strict=True)], object), grid[
+        0, 1
+    ] if side > 1 else None
 
 
 def pairs(result: Result, bounds: Any = None, variables: Any = None, ax: Any = None) -> Any:
@@ -123,7 +159,8 @@ def pairs(result: Result, bounds: Any = None, variables: Any = None, ax: Any = N
     Args:
         result: what `minimize` returned, or a `Fit`.
         bounds: of the search, for the ends of the axes; None takes the range of the minima.
-        variables: the numbers of those that are paired; None takes all, or the five in which minima differ most.
+        variables: the numbers or names of those that are paired; None takes all, or the five in which minima differ
+            most.
         ax: axes for all pairs to draw on, one after another; None makes new ones.
 
     Returns:
@@ -134,24 +171,14 @@ def pairs(result: Result, bounds: Any = None, variables: Any = None, ax: Any = N
     x = np.array([axes.flat(minimum.x) for minimum in found.minima])
     f = np.array([minimum.fun for minimum in found.minima])
     low, high = (np.min(x, axis=0), np.max(x, axis=0)) if bounds is None else axes.sides(bounds, found.x)
+    if x.shape[1] < 2:
+        raise ValueError("`result` must have at least two variables for pairs; got one: see slices and landscape.")
     if variables is None:
         spread = np.std(x, axis=0) / np.where(high > low, high - low, 1)
         variables = sorted(np.argsort(-spread, kind="stable")[:PAIRED]) if x.shape[1] > PAIRED else range(x.shape[1])
-    which = [int(i) for i in variables]
-    if len(which) < 2 or len(set(which)) < len(which) or not all(0 <= i < x.shape[1] for i in which):
-        raise ValueError(f"`variables` must be at least two different ones of {x.shape[1]}; got {which}.")
+    which = numbers_of(variables, names)
     places = [(row, column) for row in range(1, len(which)) for column in range(row)]
-    if ax is None:
-        side = len(which) - 1
-        _, grid = axes.pyplot().subplots(
-            side, side, figsize=(2.4 * side + 1.6, 2.3 * side + 0.4), layout="constrained", squeeze=False
-        )
-        for row, column in np.ndindex(side, side):
-            if column > row:
-                grid[row, column].set_axis_off()
-        drawn = np.array([grid[row - 1, column] for row, column in places], object)
-    else:
-        drawn = axes.panels(ax, len(places), len(places), (3, 3))
+    drawn, empty = triangle(len(which) - 1) if ax is None else (axes.panels(ax, len(places), len(places), (3, 3)), None)
     order = np.argsort(-f, kind="stable")  # the best on top
     marks = None
     for one, (row, column) in zip(drawn, places, strict=True):
@@ -161,7 +188,8 @@ def pairs(result: Result, bounds: Any = None, variables: Any = None, ax: Any = N
         )
         one.plot(x[0, i], x[0, j], "D", color=ORANGE, mec=axes.ink(one), mew=0.8, ms=9, zorder=3, label="best")
         for k, limits in ((i, one.set_xlim), (j, one.set_ylim)):
-            margin = 0.06 * (high[k] - low[k]) or 0.5
+            wide = high[k] - low[k] > ALIKE * (1 + abs(low[k]))
+            margin = 0.06 * (high[k] - low[k]) if wide else 0.5 * (1 + abs(low[k]))
             limits(low[k] - margin, high[k] + margin)
         if row == len(which) - 1 or ax is not None:
             one.set_xlabel(names[i])
@@ -172,12 +200,13 @@ def pairs(result: Result, bounds: Any = None, variables: Any = None, ax: Any = N
         else:
             one.tick_params(labelleft=False)
         axes.tidy(one)
-    drawn[0].figure.colorbar(marks, ax=list(drawn), label="value", shrink=0.8)
-    if ax is None and len(which) > 2:  # where the grid is empty
-        handles, labels = drawn[0].get_legend_handles_labels()
-        drawn[0].figure.legend(handles, labels, loc="upper right", frameon=False, fontsize="small")
-    else:
+    if empty is None:
+        drawn[0].figure.colorbar(marks, ax=list(drawn), label="value", shrink=0.8)
         axes.legend(drawn[0])
+    else:
+        bar = empty.inset_axes((0.05, 0.3, 0.95, 0.09))
+        drawn[0].figure.colorbar(marks, cax=bar, orientation="horizontal", label="value")
+        axes.legend(empty, handles=drawn[0].get_legend_handles_labels()[0], loc="upper left")
     more = f", {len(which)} of {x.shape[1]} variables" if len(which) < x.shape[1] else ""
-    drawn[0].set_title(f"{len(f)} distinct minima{more}", fontsize="medium")
+    drawn[0].set_title(minima_of(len(f), len(f)) + more, fontsize="medium", loc="left" if more else "center")
     return drawn

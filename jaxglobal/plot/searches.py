@@ -89,6 +89,8 @@ def history(results: Any, ax: Any = None, *, best: float | None = None) -> Any:
     Returns:
         The two axes, as an array.
     """
+    if isinstance(results, list | tuple | dict) and not len(results):
+        raise ValueError(f"`results` must have at least one run; got an empty {type(results).__name__}.")
     runs = {label: steps_of(one) for label, one in labelled(results).items()}
     left, right = axes.panels(ax, 2, 2, (4.6, 3.6))
     for k, (label, steps) in enumerate(runs.items()):
