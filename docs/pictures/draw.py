@@ -35,8 +35,8 @@ def problem() -> None:
         axis.set(xlabel="", ylabel="", aspect="equal")
     for bar in set(figure.axes) - set(axes):
         bar.remove()  # the colours are told in a sentence
-    for best in [artist for artist in axes[0].get_children() if artist.get_label() == labels[2]]:
-        best.remove()  # it is not the global minimum where one search ends
+    for best in [artist for artist in axes[0].get_children() if artist.get_label() == "best minimum"]:
+        best.remove()  # of one search, which is drawn as any local minimum
     centre = np.mean(BOX, axis=1)
     axes[0].annotate("", one.x, centre, arrowprops={"arrowstyle": "->", "color": "white", "shrinkA": 6, "shrinkB": 6})
     axes[0].plot(*one.x, "o", ms=6, mfc=COLOURS[1], mec="black", mew=0.8)

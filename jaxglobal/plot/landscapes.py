@@ -226,7 +226,7 @@ def _surface(ax: Any, drawn: Drawn, low: Any, high: Any, names: list[str]) -> No
     ax.set(xlabel=names[0], ylabel=names[1], xlim=extent[:2], ylim=extent[2:])
     shares = np.array([0.5]) if flat else np.linspace(0, 1, TICKS)
     bar = ax.figure.colorbar(image, ax=ax, ticks=shares, pad=0.02)
-    bar.ax.set_yticklabels([f"{value:.3g}" for value in np.quantile(ranked, shares)] if len(ranked) else [])
+    bar.ax.set_yticklabels([f"{value:.4g}" for value in np.quantile(ranked, shares)] if len(ranked) else [])
     bar.set_label("value, by rank")
 
 
