@@ -17,6 +17,7 @@ from jaxglobal.result import Result
 BLUE, ORANGE, GREEN, SKY, RED, PINK = "#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7"
 CYCLE = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 STYLES, MARKS = ("-", "--", "-.", ":"), ("o", "s", "D", "^", "v", "P", "X")
+ROOM = 0.3  # of the height of curves: above them, for the legend
 FEW = 8  # variables whose ranges are written
 FLAT, TINY = 1e-9, 1e-20  # of a value, and of zero: differences below are rounding, no reason for an axis of their size
 
@@ -88,6 +89,14 @@ def frame(ax: Any, low: np.ndarray, high: np.ndarray) -> None:
     corners = np.array([[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]], [low[0], low[1]]])
     (line,) = ax.plot(*corners.T, "--", color="white", lw=1.2, label="box")
     line.set_path_effects([outline("black")])
+
+
+def above(ax: Any) -> None:
+    """The legend above what is drawn, inside the axes, which are made higher for it."""
+    bottom, top = ax.get_ylim()
+    if ax.get_yscale() == "linear":
+        ax.set_ylim(bottom, top + ROOM * (top - bottom))
+    legend(ax, ncols=2, columnspacing=1, loc="upper center")
 
 
 def beside(drawn: np.ndarray, given: Any) -> None:

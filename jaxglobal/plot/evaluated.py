@@ -10,9 +10,9 @@ import numpy as np
 from jaxglobal.constraints import host_constrained
 from jaxglobal.engine.host import Host
 from jaxglobal.problem import closed, constraint
+from jaxglobal.problem.bounds import read_bounds
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.constraint import Rows
-from jaxglobal.problem.bounds import read_bounds
 from jaxglobal.problem.objective import read_args
 
 AtPoints = Callable[[np.ndarray], np.ndarray]

@@ -18,7 +18,8 @@ WIDE = 0.7  # of the width of a set: how far beside it a profile is drawn
 def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
     """The data, the fitted curve with the bands of its mean and of a new observation, and the next best local fit.
 
-    Data of which the errors were given have error bars. On a logarithmic axis the curve has its points evenly on it.
+    Data of which the errors were given have error bars where they are few. On a logarithmic axis the curve has its
+    points evenly on it.
 
     Args:
         fit: what `curve_fit` returned, for one abscissa.
@@ -65,11 +66,11 @@ def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
     size, alpha = (2.5, max(0.15, 200 / len(x))) if many else (5, 0.75)
     ax.plot(x, y, ".", color=axes.ink(ax), ms=size, alpha=alpha, label="data", zorder=1 if many else 2, rasterized=many)
     w = np.asarray(fit.data.w, float)
-    if w.ndim == 1 or (w.ndim == 0 and w != 1):
+    if not many and (w.ndim == 1 or (w.ndim == 0 and w != 1)):
         errors = np.broadcast_to(1 / w, y.shape)
         ax.errorbar(x, y, errors, fmt="none", ecolor=axes.ink(ax), elinewidth=0.8, alpha=alpha, zorder=1)
     ax.set(xlabel="x", ylabel="y")
-    axes.legend(ax)
+    axes.above(ax)
     return axes.tidy(ax)
 
 
@@ -93,7 +94,7 @@ def profile(profile: Profile | Curve | Contour, ax: Any = None) -> Any:
         raise TypeError(f"`profile` must be what jaxglobal.profile returned; got {type(profile).__name__}.")
     if not parts:
         raise ValueError("`profile` must have a parameter that is not fixed.")
-    drawn = axes.panels(ax, len(parts), 3 if len(parts) > 4 else 2, (4.4, 3.2))
+    drawn = axes.panels(ax, len(parts), 2 if len(parts) in (2, 4) else 3, (4.4, 3.2))
     for one, part in zip(drawn, parts, strict=True):
         contour(part, one) if isinstance(part, Contour) else curve(part, one)
     if isinstance(parts[0], Curve):

@@ -23,7 +23,6 @@ TOGETHER = 0.02  # of the picture: searches that end so near each other end in o
 WALL = 1e300  # where the function is not defined
 COVERED = (0.7, 0.25)  # of the picture, by its legend
 VALUES = 4096  # of a whole number, at most
-ROOM = 0.25  # of the height of a curve: above it, for the legend
 TICKS = 5  # values at the colour bar
 FEW_FEASIBLE = 0.002  # share of the picture from which on the colours are those of feasible values
 
@@ -90,8 +89,10 @@ def landscape(
         _surface(ax, drawn, low, high, names)
         if np.any(low < box[0]) or np.any(high > box[1]):
             axes.frame(ax, *box)
-    place = "upper center" if len(free) == 1 else corner((found - low) / (high - low))
-    axes.legend(ax, ncols=2, columnspacing=1, loc=place)
+    if len(free) == 1:
+        axes.above(ax)
+    else:
+        axes.legend(ax, ncols=2, columnspacing=1, loc=corner((found - low) / (high - low)))
     return axes.tidy(ax)
 
 
@@ -182,8 +183,6 @@ def _curve(ax: Any, drawn: Drawn, low: Any, high: Any, fixed: Any, i: int, names
     label, mark = drawn.best
     ax.plot(found[:1], drawn.heights[:1], mark, color=ORANGE, ms=8, label=label, zorder=3, **edge)
     ax.set(xlabel=names[i], ylabel="value")
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top + ROOM * (top - bottom))
 
 
 def _surface(ax: Any, drawn: Drawn, low: Any, high: Any, names: list[str]) -> None:

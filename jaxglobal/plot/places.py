@@ -206,6 +206,7 @@ def pairs(result: Result, bounds: Any = None, variables: Any = None, ax: Any = N
     else:
         bar = empty.inset_axes((0.05, 0.3, 0.95, 0.09))
         drawn[0].figure.colorbar(marks, cax=bar, orientation="horizontal", label="value")
+        bar.locator_params(axis="x", nbins=4)
         axes.legend(empty, handles=drawn[0].get_legend_handles_labels()[0], loc="upper left")
     more = f", {len(which)} of {x.shape[1]} variables" if len(which) < x.shape[1] else ""
     drawn[0].set_title(minima_of(len(f), len(f)) + more, fontsize="medium", loc="left" if more else "center")

@@ -33,5 +33,6 @@ def certificate(certificate: Certificate, variables: tuple[int, int] = (0, 1), a
         raise ValueError(f"`certificate` must have a variable to draw that may move; {variables!r} are fixed.")
     ax = axes.made(ax)
     picture.draw(certificate, ax, axes.ink(ax), drawn, axes.names(certificate))
-    ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2, columnspacing=1)
+    if ax.get_legend_handles_labels()[0]:
+        axes.legend(ax)
     return axes.tidy(ax)
