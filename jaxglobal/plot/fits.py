@@ -56,12 +56,13 @@ def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
     ax.fill_between(
         line, mean.lower, mean.upper, color=SKY, alpha=0.5, lw=0, label=f"{100 * level:g} % band of the mean"
     )
-    ax.plot(line, mean.y, color=ORANGE, lw=2, label="best fit", zorder=4)
+    cost = f", cost {fit.fun:.3g}" if len(fit.fits) > 1 else ""
+    ax.plot(line, mean.y, color=ORANGE, lw=2, label=f"best fit{cost}", zorder=4)
     if len(fit.fits) > 1:
         second = fit.fits[1]
         ax.plot(
             x[order], (y - second.residuals)[order], color=GREEN, lw=1.2, ls="--", zorder=3,
-            label=f"next local fit (cost {second.fun:.3g}, best {fit.fun:.3g})",
+            label=f"next local fit, cost {second.fun:.3g}",
         )  # fmt: skip
     size, alpha = (2.5, max(0.15, 200 / len(x))) if many else (5, 0.75)
     ax.plot(x, y, ".", color=axes.ink(ax), ms=size, alpha=alpha, label="data", zorder=1 if many else 2, rasterized=many)
