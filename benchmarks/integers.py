@@ -1,12 +1,14 @@
-"""Whole numbers beside continuous variables: the share of problems solved, against SciPy's differential evolution.
+"""Whole numbers beside continuous variables: the share of problems solved, against optimizers that know these.
 
-    python benchmarks/integers.py [--seeds 3]
+    python benchmarks/integers.py [--seeds 3] [--tpe 1] [--anew] [functions]
     python benchmarks/integers.py --minlplib [--cap 10] [problems]
 
 Four functions with many minima in four and six variables, shifted, of which every other variable is a whole number; the
 minimum is known, as the shift of these is whole too. Solved is a value within 1e-6 of it after 100 n, 1,000 n and
-10,000 n evaluations (a value with its gradient, or two values alone: differential evolution has twice as many values).
-Results go to benchmarks/results/integers.json.
+10,000 n evaluations (a value with its gradient, or two values alone: the others have twice as many values). SciPy's
+differential evolution, pycma and Optuna's CMA-ES and TPE take part where they are installed (pip install cma optuna
+cmaes), Optuna's at 100 n alone, TPE with the first `--tpe` seeds, as it takes a minute a problem. Results go to
+benchmarks/results/integers.json, row by row: the same command goes on with the problems that lack an optimizer.
 
 With --minlplib: small problems of that library (minlp.py), constraints included, from the box alone, warm, each with so
 many seconds at most. Solved is a value within 1e-6 (1 + abs(optimum)) of the published optimum, at a feasible point.
@@ -14,7 +16,6 @@ many seconds at most. Solved is a value within 1e-6 (1 + abs(optimum)) of the pu
 
 import argparse
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,11 +23,11 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
+import integer_peers
 import jax.numpy as jnp
 import minlp
 import numpy as np
-from common import save
-from scipy.optimize import differential_evolution
+from common import Ledger, code, save
 
 import jaxglobal as jg
 
@@ -55,8 +56,8 @@ def griewank(y):
 FUNCTIONS = {rastrigin: 5.12, ackley: 32.0, rosenbrock: 10.0, griewank: 100.0}
 
 
-def problems(seeds: int) -> Iterator[tuple[str, Callable[..., Any], Any, np.ndarray]]:
-    """name, fun, bounds, which variables are whole."""
+def problems(seeds: int) -> Iterator[tuple[str, int, Callable[..., Any], Any, np.ndarray]]:
+    """name, seed, fun, bounds, which variables are whole."""
     for base, reach in FUNCTIONS.items():
         for n in (4, 6):
             for seed in range(seeds):
@@ -64,30 +65,35 @@ def problems(seeds: int) -> Iterator[tuple[str, Callable[..., Any], Any, np.ndar
                 whole = np.arange(n) % 2 == 1
                 shift = rng.uniform(-0.4, 0.4, n) * reach
                 shift = np.where(whole, np.rint(shift), shift)
-                yield f"{base.__name__} {n}-D {seed}", lambda x, b=base, s=shift: b(x - s), [(-reach, reach)] * n, whole
+                fun = lambda x, b=base, s=shift: b(x - s)  # noqa: E731
+                yield f"{base.__name__} {n}-D {seed}", seed, fun, [(-reach, reach)] * n, whole
 
 
-def evolved(fun: Callable[..., Any], box: Any, whole: np.ndarray, evals: int, seed: int) -> float:
-    """The best value of differential evolution within so many evaluations."""
-    value, best, left = jax.jit(fun), [np.inf], [2 * evals]
+def peers(fun: Callable[..., Any], box: Any, whole: np.ndarray, left_out: tuple[str, ...]) -> dict[str, float]:
+    """The best value of each of the others within each budget."""
+    value, told = jax.jit(fun), {}
+    for name in integer_peers.BY_NAME:
+        if name not in left_out:
+            budgets = {2 * budget * len(box): budget for budget in BUDGETS[: 1 if name in integer_peers.SLOW else None]}
+            watched = integer_peers.Watched(value, whole, list(budgets), SOLVED)
+            integer_peers.run(name, watched, box, whole, seed=0)
+            told |= {f"{name}_{budgets[values]}": best for values, best in watched.best.items()}
+    return told
 
-    def counted(x):
-        if left[0] <= 0:
-            raise StopIteration
-        left[0] -= 1
-        f = float(value(x))
-        best[0] = min(best[0], f)
-        return f
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            differential_evolution(
-                counted, box, integrality=whole, maxiter=10**6, seed=seed, polish=False, tol=0, atol=0
-            )
-    except (StopIteration, RuntimeError):
-        pass
-    return best[0]
+def row_of(
+    name: str, fun: Callable[..., Any], box: Any, whole: np.ndarray, left_out: tuple[str, ...]
+) -> dict[str, Any]:
+    """What all come to on a problem, and jaxglobal at its own stop."""
+    n, row = len(box), {"problem": name, "code": code()}
+    for budget in BUDGETS:
+        result = jg.minimize(fun, box, integrality=whole, max_evals=budget * n, progress=False)
+        row[f"jaxglobal_{budget}"] = float(result.fun)
+    row |= peers(fun, box, whole, left_out)
+    began = time.perf_counter()
+    result = jg.minimize(fun, box, integrality=whole, progress=False)
+    row |= {"fun": float(result.fun), "success": bool(result.success), "nfev": int(result.nfev)}
+    return row | {"warm_s": round(time.perf_counter() - began, 3)}
 
 
 def solve(problem: minlp.Problem, cap: float) -> dict[str, Any]:
@@ -128,35 +134,36 @@ def library(names: list[str], cap: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("problems", nargs="*", help="of MINLPLib")
+    parser.add_argument("problems", nargs="*", help="of MINLPLib, or functions by their names; all by default")
+    parser.add_argument("--anew", action="store_true", help="run what is saved again")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tpe", type=int, default=1, help="seeds with which Optuna's TPE takes part")
     parser.add_argument("--minlplib", action="store_true")
     parser.add_argument("--cap", type=float, default=10.0, help="seconds a problem of MINLPLib")
     given = parser.parse_args()
     if given.minlplib:
         library(given.problems, given.cap)
         return
-    rows = []
-    for name, fun, box, whole in problems(given.seeds):
-        n, row = len(box), {"problem": name}
-        for budget in BUDGETS:
-            result = jg.minimize(fun, box, integrality=whole, max_evals=budget * n, progress=False)
-            row[f"jaxglobal_{budget}"] = float(result.fun)
-            row[f"evolution_{budget}"] = evolved(fun, box, whole, budget * n, seed=0)
-        began = time.perf_counter()
-        result = jg.minimize(fun, box, integrality=whole, progress=False)
-        row |= {"fun": float(result.fun), "success": bool(result.success), "nfev": int(result.nfev)}
-        row["warm_s"] = round(time.perf_counter() - began, 3)
-        rows.append(row)
-        print(row, flush=True)
+    ledger = Ledger("integers", ("problem",))
+    for name, seed, fun, box, whole in problems(given.seeds):
+        left_out = ("optuna_tpe",) if seed >= given.tpe else ()
+        known = {f"{way}_{BUDGETS[0]}" for way in integer_peers.BY_NAME if way not in left_out}
+        done = known <= set(ledger.rows.get((name,), {})) and not given.anew
+        if done or given.problems and name.split()[0] not in given.problems:
+            continue
+        ledger.add(**row_of(name, fun, box, whole, left_out))
+        print(ledger.rows[name,], flush=True)
+    rows = list(ledger.rows.values())
     for budget in BUDGETS:
-        ours, theirs = (sum(row[f"{way}_{budget}"] < SOLVED for row in rows) for way in ("jaxglobal", "evolution"))
-        print(f"{budget:6} n evaluations: jaxglobal {ours}, differential evolution {theirs} of {len(rows)}")
+        told = []
+        for way in ("jaxglobal", *integer_peers.BY_NAME):
+            values = [row[f"{way}_{budget}"] for row in rows if f"{way}_{budget}" in row]
+            told += [f"{way} {sum(value < SOLVED for value in values)} of {len(values)}"] if values else []
+        print(f"{budget:6} n evaluations: {', '.join(told)}")
     own = [row for row in rows if row["success"]]
     wrong, slowest = sum(row["fun"] >= SOLVED for row in own), max(row["warm_s"] for row in rows)
     solved = sum(row["fun"] < SOLVED for row in rows)
     print(f"at its own stop: {solved} of {len(rows)}, {wrong} wrong and yet success; at most {slowest} s")
-    save("integers", rows)
 
 
 if __name__ == "__main__":
