@@ -35,6 +35,7 @@ from jaxglobal.profiles.thresholds import Rule
 CONFIDENCE = 0.95
 CLOSE = 1e-3  # of the width: ends that differ by more are looked into
 SETS, CHECKED, SINES = 5000, 100, 1000
+SAVED = 100  # sets of a sine
 REPEATS = 7
 
 
@@ -84,7 +85,7 @@ def lmfit_intervals(call, x, y, names, popt):
 
 
 def nist(sets: list[str]) -> list[dict]:
-    rows = []
+    """Each set is saved when it is done, in place of its saved row."""
     for name in sets or strd.MODELS:
         reference = strd.read(name)
         fit = jg.curve_fit(reference.model, reference.x, reference.y, reference.bounds, progress=False)
@@ -102,13 +103,15 @@ def nist(sets: list[str]) -> list[dict]:
                 differences[curve.name] = max(abs(other[0] - low), abs(other[1] - high)) / (high - low)
                 if differences[curve.name] > CLOSE:
                     goes_on[curve.name] = is_inside(reference, fit, curve, other, (low, high))
-        rows.append({"name": name, "parameters": len(profile), "largest": max(differences.values(), default=None),
-                     "differences": differences, "goes_on": goes_on, "none": none, "message": profile.message,
-                     "failure": theirs if isinstance(theirs, str) else None})  # fmt: skip
-        largest = f"{rows[-1]['largest']:.1e}" if differences else "-"
+        row = {"name": name, "parameters": len(profile), "largest": max(differences.values(), default=None),
+               "differences": differences, "goes_on": goes_on, "none": none, "message": profile.message,
+               "failure": theirs if isinstance(theirs, str) else None}  # fmt: skip
+        largest = f"{row['largest']:.1e}" if differences else "-"
         told = f"largest difference {largest:>8}, lmfit has none of: {', '.join(none) or '-'}"
-        row = rows[-1]["failure"] or "", goes_on or "", profile.message
-        print(f"{name:<10} {len(profile)} parameters, {told}", *row, flush=True)
+        more = row["failure"] or "", goes_on or "", profile.message
+        print(f"{name:<10} {len(profile)} parameters, {told}", *more, flush=True)
+        rows = merged(row)
+        save("profiles_nist", rows)
     return rows
 
 
@@ -150,15 +153,17 @@ def coverage(sets: int, checked: int) -> list[dict]:
         y = clean + noise * np.random.default_rng(1).standard_normal((sets, len(x)))
         fits = jg.curve_fit_many(model, x, y, box, progress=False)
         inside = members(model, x, y, box, truth, len(x) - len(truth), fits)
+        shares = dict(zip(jg_names(model), np.mean(inside, axis=0).tolist(), strict=True))
+        told = ", ".join(f"{key} {100 * share:.2f} %" for key, share in shares.items())
+        print(f"{name}: {told} of {sets:,} sets", flush=True)
         agree = 0
         for k in range(checked):
             profile = jg.profile(jg.curve_fit(model, x, y[k], box, progress=False), progress=False)
-            told = [any(a <= v <= b for a, b in c.intervals) for c, v in zip(profile.curves, truth, strict=True)]
-            agree += int(np.array_equal(told, inside[k]))
-        shares = dict(zip(jg_names(model), np.mean(inside, axis=0).tolist(), strict=True))
+            within = [any(a <= v <= b for a, b in c.intervals) for c, v in zip(profile.curves, truth, strict=True)]
+            agree += int(np.array_equal(within, inside[k]))
+        print(f"{agree} of {checked} sets as `profile` has them", flush=True)
         rows.append({"name": name, "sets": sets, "coverage": shares, "checked": checked, "agree": agree})
-        print(f"{name}: " + ", ".join(f"{key} {100 * share:.2f} %" for key, share in shares.items())
-              + f"; {agree} of {checked} sets as `profile` has them", flush=True)  # fmt: skip
+        save("profiles_coverage", rows)  # so that a run which is cut short has a table
     return rows
 
 
@@ -189,7 +194,7 @@ def several(sets: int) -> dict:
     kinds = "jaxglobal", "jaxglobal, the interval of the best fit alone", "MINOS", "lmfit"
     hits, none, wide = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0), 0
     peer = lambda t, a, w, p: a * np.sin(w * t + p)  # noqa: E731
-    for _ in range(sets):
+    for done in range(1, sets + 1):
         y = clean + SINE_NOISE * rng.standard_normal(len(TIMES))
         fit = jg.curve_fit(sine, TIMES, y, SINE_BOX, progress=False)
         curve = jg.profile(fit, parameters=["w"], progress=False)["w"]
@@ -203,10 +208,12 @@ def several(sets: int) -> dict:
                 none[kind] += 1
             else:
                 hits[kind] += ends[0] <= truth <= ends[1]
-    for kind in kinds:
-        print(f"{kind}: {100 * hits[kind] / sets:.1f} % of {sets:,} sets, no interval in {none[kind]}", flush=True)
-    print(f"several intervals in {wide} of them", flush=True)
-    return {"sets": sets, "several": wide, "hits": hits, "none": none}
+        if done % SAVED == 0 or done == sets:  # so that a run which is cut short has a table
+            row = {"sets": done, "several": wide, "hits": hits, "none": none}
+            save("profiles_sine", row)
+            shares = ", ".join(f"{kind} {100 * hits[kind] / done:.1f} % ({none[kind]} without)" for kind in kinds)
+            print(f"{done:,} sets: {shares}; several intervals in {wide}", flush=True)
+    return row
 
 
 def clock() -> dict:
@@ -230,11 +237,11 @@ def clock() -> dict:
     return row
 
 
-def merged(rows: list[dict]) -> list[dict]:
-    """These sets in place of their saved rows."""
+def merged(row: dict) -> list[dict]:
+    """The saved rows with this one in place of that of its set."""
     path = RESULTS / "profiles_nist.json"
-    saved = {row["name"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
-    saved |= {row["name"]: row for row in rows}
+    saved = {one["name"]: one for one in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    saved[row["name"]] = row
     return [saved[name] for name in strd.MODELS if name in saved]
 
 
@@ -249,7 +256,7 @@ def main() -> None:
     tenth = 10 if options.quick else 1
     chosen = options.parts or parts
     runs = {
-        "nist": lambda: merged(nist(options.sets)),
+        "nist": lambda: nist(options.sets),
         "coverage": lambda: coverage(SETS // tenth, CHECKED // tenth),
         "sine": lambda: several(SINES // tenth),
         "time": clock,
