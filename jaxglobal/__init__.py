@@ -19,9 +19,9 @@ from jaxglobal.engine import processes as processes
 from jaxglobal.engine.host import host as host
 from jaxglobal.evidence.distinct import Minima as Minima
 from jaxglobal.fit.curve_fit import curve_fit as curve_fit
-from jaxglobal.fit.curve_fit_many import FitOutcome as FitOutcome
-from jaxglobal.fit.curve_fit_many import Fits as Fits
 from jaxglobal.fit.curve_fit_many import curve_fit_many as curve_fit_many
+from jaxglobal.fit.fits import FitOutcome as FitOutcome
+from jaxglobal.fit.fits import Fits as Fits
 from jaxglobal.fit.fitted import Fit as Fit
 from jaxglobal.local.bfgs import BFGS as BFGS
 from jaxglobal.local.first_order import Optax as Optax

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.fit import leastsquares
+from jaxglobal.fit import descent, leastsquares
 from jaxglobal.fit.rounds import Run
 from jaxglobal.search.interrupt import Interrupt
 
@@ -88,7 +88,7 @@ def test_the_polish_ends_with_the_time(monkeypatch):
     descend, record = leastsquares.Search._descend, leastsquares.Search._record
 
     def counted(self, starts, tol, max_nfev):
-        if tol == leastsquares.POLISH_TOL:
+        if tol == descent.POLISH_TOL:
             polished.append(self._limit())
         return descend(self, starts, tol, max_nfev)
 

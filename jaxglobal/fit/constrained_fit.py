@@ -19,7 +19,8 @@ import numpy as np
 from jaxglobal.api import driver
 from jaxglobal.constraints import kkt
 from jaxglobal.evidence.stopping import Rules
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.data import Data
+from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.units import Units
 from jaxglobal.problem import constraint
 from jaxglobal.problem.bounds import Box

@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.api.many import minimize_many
-from jaxglobal.fit import constrained_fit, regression
+from jaxglobal.fit import constrained_fit, models
 from jaxglobal.fit.covariance import errors
+from jaxglobal.fit.data import Data
 from jaxglobal.fit.outlying import Far
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.regression import Regression
 from jaxglobal.problem import constraint, modes
 from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.constraint import Rows
@@ -103,7 +104,7 @@ def covariances(
     p = p.astype(structure.dtype)
     axes = (0 if reg.own_x else None, 0, None)
     model = own.modelled(reg.model)
-    seen = jax.vmap(lambda x, p, constants: regression.values_and_jacobian(model, x, p, constants), axes)
+    seen = jax.vmap(lambda x, p, constants: models.values_and_jacobian(model, x, p, constants), axes)
     y, J = (np.asarray(part) for part in jax.jit(reg.safe(seen, jax.default_backend()))(data.x, p, data.constants))
     flat = lambda p: rows.values(structure.unflatten(p))  # noqa: E731
     A = np.asarray(jax.jit(jax.vmap(modes.jacobian(flat)))(structure.flatten(results.x, axes=1)))

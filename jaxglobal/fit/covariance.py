@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.fit import regression
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit import arguments, regression
+from jaxglobal.fit.data import Data
+from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.units import Units
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import own
@@ -208,7 +209,7 @@ def error_of_new(data: Data, matrix: bool, x: Any, sigma: Any, count: int) -> np
         ValueError: those of the data say nothing about these.
     """
     if sigma is not None:
-        own = regression.read_numbers("sigma", sigma, float)
+        own = arguments.read_numbers("sigma", sigma, float)
         if own.shape not in ((), (1,), (count,)) or not np.all(np.isfinite(own)) or np.any(own <= 0):
             raise ValueError(f"`sigma` must be a positive number, or {count} of them; got {sigma!r}.")
         return own

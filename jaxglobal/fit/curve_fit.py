@@ -18,10 +18,13 @@ from jax import lax
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import constrained_fit, hostfit, leastsquares, regression, whole_fit
+from jaxglobal.fit import arguments, constrained_fit, hostfit, leastsquares, models, regression, whole_fit
 from jaxglobal.fit.covariance import errors
-from jaxglobal.fit.fitted import Fit, LocalFit
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.data import Data, read_data
+from jaxglobal.fit.finish import deviations, finish
+from jaxglobal.fit.fitted import Fit
+from jaxglobal.fit.pure import PURE_LEVELS, pure
+from jaxglobal.fit.regression import Regression
 from jaxglobal.local import implicit
 from jaxglobal.nearest import helps
 from jaxglobal.problem.bounds import Box
@@ -34,10 +37,6 @@ from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
-from jaxglobal.status import LocalStatus
-
-CONVERGED = (LocalStatus.CONVERGED, LocalStatus.CONVERGED_TO_PRECISION)
-LISTED = 256  # local fits that a fit keeps with their residuals
 
 
 @helps
@@ -125,7 +124,7 @@ def curve_fit(
         [2.5, 1.3, 0.5]
     """
     began = time.perf_counter()
-    regression.check_loss(loss, f_scale)
+    arguments.check_loss(loss, f_scale)
     if loss == "lad" and absolute_sigma:
         raise ValueError(
             "`absolute_sigma` must be False with loss='lad': its errors come from the scatter of the data."
@@ -142,13 +141,13 @@ def curve_fit(
         fixed |= dict(max_levels=max_levels, starts=starts, seed=seed, constraints=constraints, ctol=ctol)
         options = dict(max_time=max_time, max_evals=max_evals, callback=callback, checkpoint=checkpoint)
         return whole(began, lattice, model, xdata, ydata, bounds, p0, integrality, fixed, options, progress)
-    xdata, ydata, sigma = regression.without_masked(xdata, ydata, sigma)
-    structure, lower, upper, one_by_one = regression.read_parameters(bounds, p0)
+    xdata, ydata, sigma = arguments.without_masked(xdata, ydata, sigma)
+    structure, lower, upper, one_by_one = arguments.read_parameters(bounds, p0)
     dtype = np.dtype(np.float64) if isinstance(model, Host) else structure.dtype
-    x, y = regression.read_x(xdata), regression.read_y(ydata, dtype)
-    weights, covariance = regression.read_sigma(sigma, len(y), dtype)
-    guesses = regression.read_guesses(p0, structure, lower, upper)
-    data, given = regression.read_data(x, y, weights, f_scale, loss, covariance, lower, upper, dtype)
+    x, y = arguments.read_x(xdata), arguments.read_y(ydata, dtype)
+    weights, covariance = arguments.read_sigma(sigma, len(y), dtype)
+    guesses = arguments.read_guesses(p0, structure, lower, upper)
+    data, given = read_data(x, y, weights, f_scale, loss, covariance, lower, upper, dtype)
     of_search: Any = given.units
     within = constraints if not isinstance(constraints, list | tuple) or len(constraints) else None
     if within is not None:
@@ -161,10 +160,10 @@ def curve_fit(
             reg = hostfit.regression_of(called, structure, lower, upper)
             result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, observers)
             return finish(reg, data, given, bounds, result, absolute_sigma, reg.model, model)
-    called = regression.as_called(model, structure, one_by_one)
-    read = regression.read_model(model, structure, one_by_one, x, len(y))
+    called = models.as_called(model, structure, one_by_one)
+    read = models.read_model(model, structure, one_by_one, x, len(y))
     data, given = (part._replace(constants=read.constants) for part in (data, given))
-    linear = regression.linear_parameters(read, x, lower, upper, of_search)
+    linear = models.linear_parameters(read, x, lower, upper, of_search)
     reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
     if within is not None:
         rows = constrained_fit.read(within, reg)
@@ -227,13 +226,13 @@ def sought(
         fixed["same"], 0.0, fixed["frtol"], options["max_time"], fixed["max_levels"], max_evals=options["max_evals"]
     )
     constrained_fit.check(fixed["loss"], False, False, fixed["ctol"])
-    xdata, ydata, sigma = regression.without_masked(xdata, ydata, fixed["sigma"])
-    structure, lower, upper, one_by_one = regression.read_parameters(around, None)
-    x, y = regression.read_x(xdata), regression.read_y(ydata, structure.dtype)
-    weights, covariance = regression.read_sigma(sigma, len(y), structure.dtype)
-    read = regression.read_model(model, structure, one_by_one, x, len(y))
+    xdata, ydata, sigma = arguments.without_masked(xdata, ydata, fixed["sigma"])
+    structure, lower, upper, one_by_one = arguments.read_parameters(around, None)
+    x, y = arguments.read_x(xdata), arguments.read_y(ydata, structure.dtype)
+    weights, covariance = arguments.read_sigma(sigma, len(y), structure.dtype)
+    read = models.read_model(model, structure, one_by_one, x, len(y))
     loss, dtype = fixed["loss"], structure.dtype
-    _, given = regression.read_data(x, y, weights, fixed["f_scale"], loss, covariance, lower, upper, dtype)
+    _, given = read_data(x, y, weights, fixed["f_scale"], loss, covariance, lower, upper, dtype)
     # No parameter is put at its best without being asked: it may be whole.
     reg = Regression(read.call, structure, lower, upper, (), loss, covariance, False, read.programs, safe=read.safe)
     observers = {name: options[name] for name in ("callback", "progress", "checkpoint")}
@@ -256,7 +255,7 @@ def traced(
     of_search: Any = given.units
     reg, user = reg.within(of_search), reg
     m, structure = len(reg.searched), reg.structure
-    levels = leastsquares.PURE_LEVELS if levels is None else levels
+    levels = PURE_LEVELS if levels is None else levels
     unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
     leaves, treedef = jax.tree.flatten(given)
     no = np.zeros((2, structure.n), bool)
@@ -269,7 +268,7 @@ def traced(
 
     def find(box, guesses, *leaves):
         sides = (box[0], box[1]) if is_traced((reg.lower, reg.upper)) else (reg.lower, reg.upper)
-        best = leastsquares.pure(reg, unit, jax.tree.unflatten(treedef, leaves), *sides, guesses)
+        best = pure(reg, unit, jax.tree.unflatten(treedef, leaves), *sides, guesses)
         # The cost is flat to rounding within sqrt(eps): Newton's method on its gradient gives the digits below that.
         box = Region(box[0], box[1], box[1] - box[0])
         here = lambda p: value(p, leaves)  # noqa: E731
@@ -279,80 +278,11 @@ def traced(
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
     solve = implicit.differentiable(value, no, find, lambda run: reg.safe(run, jax.default_backend()))
     best = solve(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
-    y, J = regression.values_and_jacobian(reg.modelled(given.units), data.x, best.x, data.constants)
+    y, J = models.values_and_jacobian(reg.modelled(given.units), data.x, best.x, data.constants)
     sure = errors(reg, given, best.f, y, J, absolute_sigma).out_of(of_search)
     if reg.loss == "lad":  # without the bend, but with the derivatives
         best = best._replace(f=best.f + lax.stop_gradient(deviations(reg, given, y) - best.f))
     (y, J), p, f = of_search.seen(y, J), structure.unflatten(best.x * of_search.p), of_search.cost(best.f)
     outcome = p, sure.pcov, f, data.y - y, sure.dof, [], reg.linear, reg.loss, None
-    names = regression.names_of(model, structure, not isinstance(bounds, Box))
+    names = arguments.names_of(model, structure, not isinstance(bounds, Box))
     return Fit(*outcome, names, data, user, bounds, sure, called, model, (y, J), of_search)
-
-
-def finish(
-    reg: Regression, data: Data, given: Data, bounds: Any, result: Result, absolute_sigma: bool, called: Any,
-    model: Any, along: np.ndarray | None = None,
-) -> Fit:  # fmt: skip
-    """The fit that a search has come to; given: the data in the units of the search. along: see `covariance.errors`."""
-    own: Any = given.units
-    flat = reg.structure.flatten(result.x) / own.p
-    y, J = look(reg, given, flat)
-    r, weighted = regression.weigh(reg, given, y, J)
-    jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
-    with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
-        result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
-    f = result.fun / float(own.r) / float(own.c)
-    sure = errors(reg, given, f, y, J, absolute_sigma, along).out_of(own)
-    y, J = own.seen(y, J)
-    ordinates = np.asarray(data.y)
-    # Where another than the best was cut off is no minimum.
-    listed = [i for i, m in enumerate(result.minima) if i == 0 or m.status in CONVERGED][:LISTED]
-    modelled = values(reg, given, [reg.structure.flatten(result.minima[i].x) / own.p for i in listed])
-    minima = list(result.minima)
-    if reg.loss == "lad" and minima:
-        for i, y_there in zip(listed, modelled, strict=True):
-            minima[i] = dataclasses.replace(minima[i], fun=whole_deviations(reg, data, y_there * own.y))
-        result = dataclasses.replace(result, fun=minima[0].fun, minima=minima)
-    minima = [minima[i] for i in listed]
-    fits = [
-        LocalFit(m.x, m.fun, m.count, m.status, ordinates - y * own.y) for m, y in zip(minima, modelled, strict=True)
-    ]
-    outcome = result.x, sure.pcov, result.fun, ordinates - y, sure.dof, fits, reg.linear, reg.loss, result
-    called_by = model.fun if isinstance(model, Host) else model
-    names = regression.names_of(called_by, reg.structure, not isinstance(bounds, Box))
-    return Fit(*outcome, names, data, reg, bounds, sure, called, model, (y, J), own)
-
-
-def deviations(reg: Regression, data: Data, y: Any) -> Any:
-    """The traced cost of a model, (N,), by absolute deviations, without the bend of the loss."""
-    return jnp.sum(abs(reg.whiten(data.w, y - data.y)))
-
-
-def whole_deviations(reg: Regression, data: Data, y: Any) -> float:
-    """The same in float64, all in the user's units."""
-    r, w = np.asarray(y, float) - np.asarray(data.y, float), np.asarray(data.w, float)
-    return float(np.sum(np.abs(w @ r if reg.covariance else w * r)))
-
-
-def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The model, (N,), and its Jacobian, (N, n), for one set of parameters, all in the units of the data."""
-    own: Any = data.units
-    if reg.look is not None:
-        y, J = reg.look(data.x, p * own.p)
-        return y / own.y, J * (own.p / own.y)
-    if "look" not in reg.programs:
-
-        def run(own, x, p, constants):
-            return regression.values_and_jacobian(own.modelled(reg.model), x, p, constants)
-
-        reg.programs["look"] = jax.jit(reg.safe(run, jax.default_backend()))
-    y, J = reg.programs["look"](own, data.x, p, data.constants)
-    return np.asarray(y), np.asarray(J)
-
-
-def values(reg: Regression, data: Data, points: list[Any]) -> list[np.ndarray]:
-    """The model, (N,), for several sets of parameters, all in the units of the data."""
-    if reg.look is None:
-        return [look(reg, data, p)[0] for p in points]
-    own: Any = data.units
-    return [y / own.y for y in reg.look.values(data.x, [p * own.p for p in points])]

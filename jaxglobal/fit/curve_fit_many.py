@@ -6,7 +6,7 @@ What is asked is read here, once for all data sets; how they are searched is in 
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,141 +15,35 @@ import numpy as np
 from jaxglobal.api import driver
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import constrained_fit, constrained_fits, outlying, regression, units, whole_fit
+from jaxglobal.fit import arguments, constrained_fit, constrained_fits, models, outlying, regression, units, whole_fit
+from jaxglobal.fit.arguments_many import (
+    has_axis,
+    own_boxes,
+    read_box,
+    read_guesses,
+    read_many,
+    read_weights,
+    refuse_masks,
+    unlike,
+)  # fmt: skip
 from jaxglobal.fit.curve_fit import curve_fit
+from jaxglobal.fit.data import Data, read_data
+from jaxglobal.fit.fits import Fits
 from jaxglobal.fit.fitted import Fit
-from jaxglobal.fit.regression import Data, Regression
-from jaxglobal.fit.rounds import SEARCHES, Run, on_sheets, screened
+from jaxglobal.fit.places import on_sheets, screened
+from jaxglobal.fit.regression import Regression
+from jaxglobal.fit.rounds import SEARCHES, Run
 from jaxglobal.nearest import helps
-from jaxglobal.printing import duration, table
-from jaxglobal.problem import choice, family, objective
-from jaxglobal.problem.bounds import Box
+from jaxglobal.problem import choice, objective
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import one_thread
-from jaxglobal.results import Finished, which
+from jaxglobal.results import Finished
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
 
-UNLIKE = 2.0**10  # times the smallest abscissae, the largest ones may show other parameters to be linear
-OF_EACH = ("popt", "pcov", "fun", "success", "nfev", "searches", "multipliers", "active")
 """What `Fits` has of each data set, beside the violation."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FitOutcome:
-    """The fit of one of many data sets; the fields are those of `Fits`. Unpacks as `popt, pcov`.
-
-    Attributes:
-        popt: the parameters, (n,) or in the structure of the `Box`.
-        pcov: (n, n) their covariance.
-        perr: (n,) their standard deviations.
-        fun: the cost, NaN where no value was finite.
-        success: whether the fit is believed.
-        nfev: evaluations of the model with its Jacobian.
-        searches: local searches.
-        violation: the largest violation of a constraint, in its own units; 0 without constraints.
-        multipliers: as `Result.multipliers`.
-        active: as `Result.active`.
-    """
-
-    popt: Any
-    pcov: np.ndarray
-    perr: np.ndarray
-    fun: float
-    success: bool
-    nfev: int
-    searches: int
-    violation: float = 0.0
-    multipliers: Any = None
-    active: Any = None
-
-    def __iter__(self) -> Iterator[Any]:
-        """popt, pcov."""
-        return iter((self.popt, self.pcov))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Fits:
-    """The outcome of `curve_fit_many`: every array has a leading axis of P data sets.
-
-    `fits[i]` is the `FitOutcome` of a data set, `fits[2:5]` and `fits[~fits.success]` are `Fits`.
-
-    Attributes:
-        popt: (P, n) the parameters, or the structure of the `Box` with a leading axis.
-        pcov: (P, n, n) their covariances; infinite for parameters that the data do not determine.
-        perr: (P, n) their standard deviations.
-        fun: (P,) the costs in float64, NaN where no value was finite.
-        success: (P,) whether the fit is believed: enough of its searches agree on the lowest cost, and no limit left
-            any out. With `levels` or `searches`: whether the search that found it converged.
-        nfev: (P,) evaluations of the model with its Jacobian.
-        searches: (P,) local searches.
-        nstarts: starts that were screened, for each data set, before the first search.
-        linear: the indices of the parameters in which the model was seen to be linear.
-        time: seconds from the call to the result, compilation included.
-        compile_time: seconds of these for tracing and compiling.
-        violation: (P,) the largest violation of a constraint, in its own units; 0 without constraints.
-        multipliers: of the costs, in the structure of the constraints, None without; see `Results`.
-        active: which constraints are held by a bound, likewise.
-    """
-
-    popt: Any
-    pcov: np.ndarray
-    fun: np.ndarray
-    success: np.ndarray
-    nfev: np.ndarray
-    searches: np.ndarray
-    nstarts: int
-    linear: tuple[int, ...]
-    time: float
-    compile_time: float
-    violation: Any = 0.0
-    multipliers: Any = None
-    active: Any = None
-
-    def __len__(self) -> int:
-        """The number of data sets."""
-        return len(self.fun)
-
-    def __getitem__(self, index: Any) -> Any:
-        """The `FitOutcome` of a data set, or the `Fits` of several: a slice, their numbers, or a mask.
-
-        What was spent in all (nstarts, time, compile_time) stays that of the whole call.
-        """
-        at, single = which(index, len(self))
-        told = {name: jax.tree.map(lambda leaf: leaf[at], getattr(self, name)) for name in OF_EACH}
-        told["violation"] = np.broadcast_to(self.violation, len(self))[at]
-        if not single:
-            return dataclasses.replace(self, **told)
-        numbers = {name: told[name].item() for name in ("fun", "success", "nfev", "searches", "violation")}
-        return FitOutcome(**(told | numbers), perr=self.perr[at])
-
-    def __iter__(self) -> Iterator[FitOutcome]:
-        """The data sets one after the other."""
-        return (self[i] for i in range(len(self)))
-
-    @property
-    def perr(self) -> np.ndarray:
-        """(P, n) The standard deviations of the parameters."""
-        return np.sqrt(np.diagonal(self.pcov, axis1=1, axis2=2))
-
-    def _rows(self) -> list[tuple[str, str]]:
-        low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1]) if np.any(np.isfinite(self.fun)) else [np.nan] * 3
-        return [
-            ("data sets", f"{len(self):,}, {int(np.sum(self.success)):,} with success"),
-            ("cost", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"),
-            *([] if self.active is None else [("violation", f"{np.max(self.violation, initial=0.0):.3g} at most")]),
-            ("starts", f"{self.nstarts:,} screened for each, {float(np.mean(self.nfev)):.1f} evaluations in the mean"),
-            ("time", f"{duration(self.time)}, of it {duration(self.compile_time)} compiling"),
-        ]
-
-    def __repr__(self) -> str:
-        """The essentials."""
-        return "\n".join(f"{name:>12}: {value}" for name, value in self._rows())
-
-    def _repr_html_(self) -> str:
-        return table(self._rows())
 
 
 @helps
@@ -243,7 +137,7 @@ def curve_fit_many(
         (True, 100)
     """
     began = time.perf_counter()
-    regression.check_loss(loss, f_scale)
+    arguments.check_loss(loss, f_scale)
     if loss == "lad":
         raise ValueError("`loss` must be 'linear', 'soft_l1', 'huber' or 'cauchy' for many fits; got 'lad'.")
     for name, given in (("searches", searches), ("levels", levels)):
@@ -296,17 +190,17 @@ def curve_fit_many(
     structure, lower, upper, singly, boxes = read_box(bounds, bounds_axis, ydata)
     y, there = read_many(ydata, structure.dtype)
     count, N = y.shape
-    x = regression.read_x(xdata)
+    x = arguments.read_x(xdata)
     own_x = has_axis(x, x_axis, count, N)
     of_lanes = jax.tree.map(lambda leaf: np.moveaxis(np.asarray(leaf), 0, -1), x) if own_x else x
     w, own_w = read_weights(sigma, count, N)
     if not np.all(there):
         w, own_w = np.where(there, w, 0), True
-    _, data = regression.read_data(x, y, w, f_scale, loss, False, lower, upper, structure.dtype)
+    _, data = read_data(x, y, w, f_scale, loss, False, lower, upper, structure.dtype)
     own: Any = data.units
-    read = regression.read_model(model, structure, singly, of_lanes, N, own_x)
+    read = models.read_model(model, structure, singly, of_lanes, N, own_x)
     some = [jax.tree.map(lambda leaf, i=i: leaf[..., i], of_lanes) for i in unlike(of_lanes)] if own_x else [x]
-    seen = [set(regression.linear_parameters(read, one_x, lower, upper, own)) for one_x in some]
+    seen = [set(models.linear_parameters(read, one_x, lower, upper, own)) for one_x in some]
     linear = tuple(sorted(set.intersection(*seen)))
     reg = Regression(read.call, structure, lower, upper, linear, loss, False, own_x, read.programs)
     reg = dataclasses.replace(reg, own_box=boxes is not None).within(own)
@@ -377,108 +271,6 @@ def curve_fit_many(
     )
 
 
-def refuse_masks(**data: Any) -> None:
-    """Raises where points are masked in what all data sets may share."""
-    for name, part in data.items():
-        if any(np.any(np.ma.getmaskarray(a)) for a in jax.tree.leaves(part) if isinstance(a, np.ma.MaskedArray)):
-            raise ValueError(
-                f"`{name}` must not have masked points here: mask those of `ydata`, drop points that all data sets "
-                "lack, or give each data set to curve_fit."
-            )
-
-
-def read_many(ydata: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The ordinates, (P, N), zero where they are masked, and where they are not."""
-    regression.check_no_complex("ydata", ydata)
-    there = ~np.ma.getmaskarray(ydata) if isinstance(ydata, np.ma.MaskedArray) else np.ones(np.shape(ydata), bool)
-    try:
-        y = np.asarray(np.ma.filled(ydata, 0) if isinstance(ydata, np.ma.MaskedArray) else ydata, dtype)
-    except (TypeError, ValueError):
-        raise TypeError(f"`ydata` must be an array (data sets, values); got {type(ydata).__name__}.") from None
-    if y.ndim != 2 or 0 in y.shape:
-        raise ValueError(f"`ydata` must be an array (data sets, values); got shape {y.shape}.")
-    regression.check_finite("ydata", y)
-    if not np.all(np.any(there, axis=1)):
-        which = int(np.argmin(np.any(there, axis=1)))
-        raise ValueError(f"`ydata` must have a point that is not masked in each data set; got none in set {which}.")
-    return y, there
-
-
-def has_axis(x: Any, x_axis: Any, count: int, N: int) -> bool:
-    """Whether each data set has abscissae of its own."""
-    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(x)]
-    if x_axis == "auto" and not isinstance(x_axis, bool):
-        return bool(shapes) and all(len(shape) > 1 and shape[0] == count for shape in shapes)
-    if x_axis is None:
-        return False
-    if x_axis != 0 or isinstance(x_axis, bool):
-        raise ValueError(f'`x_axis` must be "auto", None or 0; got {x_axis!r}.')
-    if not shapes or any(shape[:1] != (count,) for shape in shapes):
-        raise ValueError(f"`xdata` must have a leading axis of {count} data sets, as `ydata`; got shapes {shapes}.")
-    return True
-
-
-def unlike(x: Any) -> list[int]:
-    """The first data set, and those of the smallest and largest abscissae, data sets last, where these differ much.
-
-    exp(-k t) does not depend on k, and so is linear in it, where all k t are large.
-    """
-    leaves = [np.abs(np.reshape(leaf, (-1, leaf.shape[-1])).astype(float)) for leaf in jax.tree.leaves(x)]
-    sizes = [np.max(leaf, axis=0) for leaf in leaves]
-    wide = [size for size in sizes if np.max(size) > UNLIKE * np.min(size)]
-    return sorted({0, *(int(i) for size in wide for i in (np.argmin(size), np.argmax(size)))})
-
-
-def read_weights(sigma: Any, count: int, N: int) -> tuple[np.ndarray, bool]:
-    """By what residuals are multiplied, in float64, and whether each data set has weights of its own."""
-    if sigma is None:
-        return np.ones(()), False
-    sigma = regression.read_numbers("sigma", sigma, np.float64)
-    if sigma.shape not in ((), (1,), (N,), (count, N)):
-        raise ValueError(f"`sigma` must be a number, ({N},) or ({count}, {N}); got shape {sigma.shape}.")
-    regression.check_finite("sigma", sigma)
-    if np.any(sigma <= 0):
-        raise ValueError(f"`sigma` must be positive; got {np.min(sigma)}.")
-    return (1 / sigma.reshape(()) if sigma.size == 1 else 1 / sigma), sigma.shape == (count, N)
-
-
-def read_box(bounds: Any, bounds_axis: Any, ydata: Any) -> tuple[Any, Any, Any, bool, np.ndarray | None]:
-    """The layout of the parameters, the box around all, whether the model takes them singly; the boxes of each, if any.
-
-    The boxes are (P, 2, n), None where the data sets share one.
-    """
-    if not own_boxes(bounds, bounds_axis, ydata):
-        return *regression.read_parameters(bounds, None), None
-    structure, boxes = family.read_boxes(bounds, None, len(ydata) if np.ndim(ydata) else 0, opens=False)
-    return structure, np.min(boxes[:, 0], axis=0), np.max(boxes[:, 1], axis=0), not isinstance(bounds, Box), boxes
-
-
-def own_boxes(bounds: Any, bounds_axis: Any, ydata: Any) -> bool:
-    """Whether each data set has bounds of its own."""
-    if bounds_axis not in ("auto", None, 0) or isinstance(bounds_axis, bool):
-        raise ValueError(f'`bounds_axis` must be "auto", None or 0; got {bounds_axis!r}.')
-    return family.differ(bounds, len(ydata) if np.ndim(ydata) else 0) if bounds_axis == "auto" else bounds_axis == 0
-
-
-def read_guesses(
-    p0: Any, structure: Any, lower: Any, upper: Any, count: int, boxes: np.ndarray | None = None
-) -> np.ndarray:
-    """The user's own starts, (P, K, n), K 0 or 1."""
-    if p0 is None:
-        return np.zeros((count, 0, structure.n), structure.dtype)
-    if boxes is not None:
-        try:
-            return family.read_guesses(p0, structure, boxes, np.zeros((2, structure.n), bool), count)
-        except (TypeError, ValueError) as error:
-            raise type(error)(str(error).replace("`x0`", "`p0`").replace("problem", "data set")) from None
-    if structure.shapes == ((1,),) and np.shape(p0) == (count,):  # a number for each
-        p0 = np.reshape(np.asarray(p0), (count, 1))
-    points = regression.read_guesses(p0, structure, lower, upper)
-    if len(points) != count:
-        raise ValueError(f"`p0` must have a leading axis of {count} data sets, as `ydata`; got {len(points)}.")
-    return points[:, None]
-
-
 def one_by_one_fits(
     began: float, until: float, model: Host, xdata: Any, ydata: Any, bounds: Any, sigma: Any, x_axis: Any, p0: Any,
     options: dict[str, Any], callback: Callable[[Finished], Any] | None,
@@ -486,9 +278,9 @@ def one_by_one_fits(
     """The fits of a model that is not a JAX function, one after the other."""
     y, there = read_many(ydata, np.dtype(float))
     y = y if np.all(there) else np.ma.masked_array(y, ~there)
-    own_x = has_axis(regression.read_x(xdata), x_axis, y.shape[0], y.shape[1])
+    own_x = has_axis(arguments.read_x(xdata), x_axis, y.shape[0], y.shape[1])
     _, own_w = read_weights(sigma, y.shape[0], y.shape[1])
-    structure, lower, upper, _ = regression.read_parameters(bounds, None)
+    structure, lower, upper, _ = arguments.read_parameters(bounds, None)
     guesses = read_guesses(p0, structure, lower, upper, y.shape[0])
 
     def one(i: int) -> Fit:

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.api.derivative import Derivative, derivative
-from jaxglobal.fit import quotients, regression, stored
+from jaxglobal.fit import arguments, models, quotients, stored
 from jaxglobal.fit.covariance import Errors, error_of_new
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.data import Data
+from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.units import Units
 from jaxglobal.printing import brief, duration, table
 from jaxglobal.problem.closed import is_traced
@@ -172,7 +173,7 @@ class Fit:
         """
         if not 0 < level < 1:
             raise ValueError(f"`level` must be between 0 and 1; got {level}.")
-        x = self.data.x if xdata is None else regression.read_x(xdata)
+        x = self.data.x if xdata is None else arguments.read_x(xdata)
         p = self._regression.structure.flatten(self.popt)
         if xdata is None:
             y, J = map(np.asarray, self._seen)
@@ -180,7 +181,7 @@ class Fit:
             y, J = self._regression.look(x, p)
         else:
             call = self._units.modelled(quotients.careful(self._call))
-            seen = regression.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
+            seen = models.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
             y, J = self._units.seen(*map(np.asarray, seen))
         if sigma is not None and not new:
             raise ValueError("`sigma` must be left out unless new=True: the band of the mean does not depend on it.")

@@ -19,9 +19,10 @@ from jaxglobal.engine.host import Host
 from jaxglobal.engine.streams import CHUNK_TIME
 from jaxglobal.engine.workers import Inline, Pool
 from jaxglobal.evidence import stopping
-from jaxglobal.fit import agreement, leastsquares, losses, regression
+from jaxglobal.fit import agreement, descent, losses, regression
 from jaxglobal.fit.agreement import Agreement
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.data import Data
+from jaxglobal.fit.regression import Regression
 from jaxglobal.local import levenberg
 from jaxglobal.local.levenberg import Seen
 from jaxglobal.problem.closed import Structure
@@ -173,18 +174,8 @@ class Model:
 def regression_of(model: Model, structure: Structure, lower: Any, upper: Any) -> Regression:
     """The fit, with a model of NumPy."""
     cost = model.cost
-    return Regression(
-        lambda x, parts, constants: cost(parts),
-        structure,
-        lower,
-        upper,
-        (),
-        cost.loss,
-        cost.covariance,
-        False,
-        {},
-        model,
-    )
+    call = lambda x, parts, constants: cost(parts)  # noqa: E731
+    return Regression(call, structure, lower, upper, (), cost.loss, cost.covariance, False, {}, model)
 
 
 def search(
@@ -247,7 +238,7 @@ def polish(model: Model, reg: Regression, data: Data, minimum: Minimum, interrup
     """A minimum to the digits that the differences allow."""
     with jax.enable_x64(True):
         p = jnp.asarray(reg.structure.flatten(minimum.x), jnp.float64)[:, None]
-        box = leastsquares.region(reg.lower, reg.upper)
+        box = descent.region(reg.lower, reg.upper)
         rules = levenberg.Rules(TOL, float(reg.floor(data)), MAX_NFEV)
         state, advance, narrowed = levenberg.begin(p), jax.jit(levenberg.advance), 0
         while int(state.status[0]) == LocalStatus.RUNNING and not (model.late or interrupt.asked):
@@ -259,7 +250,7 @@ def polish(model: Model, reg: Regression, data: Data, minimum: Minimum, interrup
                 jnp.asarray(at)[:, None], jnp.reshape(f, 1), jnp.asarray(J).T[:, :, None], jnp.asarray(r)[:, None]
             )
             state = advance(state, seen, box, rules)
-            if reg.loss == "lad" and int(state.status[0]) and narrowed < leastsquares.SHARPENED:
+            if reg.loss == "lad" and int(state.status[0]) and narrowed < descent.SHARPENED:
                 y, _ = model(data.x, np.asarray(state.p[:, 0]))  # it has been called there
                 before, data = data, reg.sharper(data, reg.whiten(data.w, y - data.y))
                 if data.scale < before.scale:

@@ -14,12 +14,10 @@ import functools
 import itertools
 import math
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from jaxglobal.engine import aside, compiling, devices
 from jaxglobal.engine.counts import ticks
@@ -28,11 +26,25 @@ from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.minima import Archive, Ended
 from jaxglobal.fit import agreement, outlying
 from jaxglobal.fit.agreement import Agreement
-from jaxglobal.fit.regression import Data, Regression, broadcasts
+from jaxglobal.fit.data import Data
+from jaxglobal.fit.descent import (
+    MAX_NFEV,
+    NOISE,
+    POLISH_NFEV,
+    POLISH_TOL,
+    SHARPENED,
+    TOL,
+    bend_program,
+    lanes,
+    left_program,
+    screen_program,
+    search_program,
+)
+from jaxglobal.fit.places import APART, COMPARED, choose, place, sheets
+from jaxglobal.fit.regression import Regression
 from jaxglobal.history import History, Step
 from jaxglobal.local import levenberg
-from jaxglobal.problem.closed import is_traced, x64
-from jaxglobal.problem.region import Region
+from jaxglobal.problem.closed import x64
 from jaxglobal.result import Level, Minimum, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search.interrupt import Interrupt
@@ -40,149 +52,13 @@ from jaxglobal.search.progress import Silent
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
-BLOCK_MEMORY = 2**19  # bytes of the Jacobians of the searches side by side
-FEWEST, MOST = 8, 64  # searches side by side
 SCREENED = 1024  # starts in one call
 SEARCHED = 64  # starts of a level that are searched from, at least
 CLOSE = 1e-4  # relative: parameters that differ by less are no exchange
-SHARPENED = 4  # times at most, the bend of least absolute deviations is narrowed for the best minima
-APART = 10.0  # in units of the box, so that two starts are no neighbours
 SHARE = 32  # and one in so many
-COMPARED = 2048  # starts of a level that are compared with their neighbours: the best so many
-CROWDING = 4  # power by which starts are drawn towards zero
 SIMILAR = 0.5  # of equal fits those count that were found so often beside the one that was found most
-NEAR = 1.01  # times twice the spacing of the level: neighbours of a grid's cell
-TOL, MAX_NFEV = 1e-7, 200  # of a search
-POLISH_TOL, POLISH_NFEV = 1e-14, 1000  # of the last search from each of the best minima
-NOISE = 1e4  # two costs are the same within so many times the rounding error
-PURE_LEVELS = 3  # of a search inside jit
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these, level by level
 COUNTS = ("_screened", "_searched", "_nfev", "_made")
-
-
-class Best(NamedTuple):
-    """What a search has come to, with parameters first."""
-
-    x: Any
-    """(n,)"""
-    f: Any
-    """()"""
-
-
-def region(lower: Any, upper: Any) -> Region:
-    """The box in lanes."""
-    return Region(*(jnp.asarray(side)[:, None] for side in (lower, upper, upper - lower)))
-
-
-def descend(
-    regression: Regression, data: Data, state: levenberg.State, box: Region, rules: levenberg.Rules,
-    project: bool = True, until: Any = None,
-) -> levenberg.State:  # fmt: skip
-    """Searches on to their ends; project: with the linear parameters at their best in every step.
-
-    until: so many evaluations each at most, if given; those that have not ended then can go on.
-    """
-
-    def step(state):
-        return levenberg.advance(state, regression.evaluate(data, state.trial, box, project), box, rules)
-
-    def goes_on(state):
-        running = state.status == LocalStatus.RUNNING
-        return jnp.any(running if until is None else running & (state.nfev < until))
-
-    return lax.while_loop(goes_on, step, state)
-
-
-def search_program(regression: Regression) -> Any:
-    """search(state, data, lower, upper, tol, max_nfev, until) -> the searches, L, after so many evaluations each."""
-
-    def search(state, data, lower, upper, tol, max_nfev, until):
-        rules = levenberg.Rules(tol, regression.exact(data), max_nfev)
-        return descend(regression, data, state, region(lower, upper), rules, until=until)
-
-    return search
-
-
-def screen_program(regression: Regression) -> Any:
-    """screen(p, data, lower, upper) -> the points, (n, K), with the linear parameters at their best, and the costs."""
-
-    def screen(p, data, lower, upper):
-        return regression.project(data, p, region(lower, upper))[:2]
-
-    return screen
-
-
-def bend_program(regression: Regression) -> Any:
-    """bend(p, data) -> the bend of least absolute deviations that the residuals of p, (n,), ask for."""
-
-    def bend(p, data):
-        r = regression.residuals(data, list(p[:, None]))
-        return regression.sharper(data, regression.whole(data, r)[:, 0]).scale
-
-    return bend
-
-
-def left_program(regression: Regression) -> Any:
-    """left(p, data) -> `Regression.residuals` of p, (n,)."""
-
-    def left(p, data):
-        return regression.residuals(data, list(p[:, None]))[:, 0]
-
-    return left
-
-
-def lanes(regression: Regression, N: int) -> int:
-    """Searches side by side: a power of two whose Jacobians stay in the cache."""
-    each = (regression.structure.n + 3) * N * regression.structure.dtype.itemsize
-    return int(min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST))
-
-
-def place(regression: Regression, unit: np.ndarray, crowded: bool = False) -> np.ndarray:
-    """Points of the unit box of the searched parameters, (k, m), as parameters, (k, n); the others in the middle.
-
-    crowded: towards zero, where the box touches or contains it.
-    """
-    lower, upper = regression.lower, regression.upper
-    whole = np.full((len(unit), regression.structure.n), 0.5)
-    whole[:, regression.searched] = unit
-    points = lower + (upper - lower) * whole
-    if crowded:
-        zero = np.clip(0.0, lower, upper)
-        side = np.where(points < zero, lower, upper) - zero
-        share = (points - zero) / np.where(side != 0, side, 1)
-        points = np.where(sizes(regression), zero + side * share**CROWDING, points)
-    return np.clip(points, lower, upper).astype(regression.structure.dtype)
-
-
-def uncrowd(regression: Regression, points: np.ndarray) -> np.ndarray:
-    """Where `place` would have to put points, (k, n), evenly to have them here when crowded; from the lower bounds."""
-    lower, upper = regression.lower, regression.upper
-    zero = np.clip(0.0, lower, upper)
-    side = np.where(points < zero, lower, upper) - zero
-    share = (points - zero) / np.where(side != 0, side, 1)
-    return np.where(sizes(regression), zero + side * share ** (1 / CROWDING), points) - lower
-
-
-def sizes(regression: Regression) -> np.ndarray:
-    """(n,) Which parameters a box at zero leaves the order of magnitude of open."""
-    return (regression.lower <= 0) & (regression.upper >= 0) & regression.free
-
-
-def sheets(regression: Regression) -> tuple[bool, ...]:
-    """In which ways the starts are placed: evenly, and crowded towards zero where that differs."""
-    return (False, True) if np.any(sizes(regression)[regression.searched]) else (False,)
-
-
-def choose(unit: np.ndarray, f: np.ndarray, spacing: float, count: int) -> np.ndarray:
-    """Which starts to search from: those that no near one beats, then the best others; at most count."""
-    order = np.argsort(f, kind="stable")[:COMPARED]
-    order = order[np.isfinite(f[order])]
-    if len(order) <= count:
-        return order
-    lowest = np.ones(len(order), bool)
-    for i in range(1, len(order)):
-        lowest[i] = not np.any(np.max(np.abs(unit[order[:i]] - unit[order[i]]), axis=1) <= NEAR * 2 * spacing)
-    return order[np.argsort(~lowest, kind="stable")[:count]]
 
 
 def comes_before(a: np.ndarray, b: np.ndarray) -> bool:
@@ -586,35 +462,3 @@ class Search:
             compile_time=self.compile_time,
             history=self._history.until(self._nfev, elapsed, found[0].fun) if finite else [],
         )
-
-
-def pure_starts(regression: Regression, unit: np.ndarray, lower: Any, upper: Any) -> Any:
-    """The starts as `place` places them; evenly alone where the box is traced."""
-    if not is_traced((lower, upper)):
-        return jnp.concatenate([jnp.asarray(place(regression, unit, sheet)) for sheet in sheets(regression)])
-    whole = np.full((len(unit), regression.structure.n), 0.5)
-    whole[:, regression.searched] = unit
-    return lower + (upper - lower) * whole.astype(regression.structure.dtype)
-
-
-@broadcasts
-def pure(regression: Regression, unit: np.ndarray, data: Data, lower: Any, upper: Any, guesses: Any) -> Best:
-    """The best fit from all of these starts, (k, m) in the unit box of the searched parameters, as a traced program."""
-    points = jnp.concatenate([guesses, pure_starts(regression, unit, lower, upper)])
-    box, floor = region(lower, upper), regression.floor(data)
-    state = descend(regression, data, levenberg.begin(points.T), box, levenberg.Rules(TOL, floor, MAX_NFEV))
-    best = state.p[:, jnp.argmin(state.f)][:, None]
-    rules = levenberg.Rules(POLISH_TOL, floor, POLISH_NFEV)
-    state = descend(regression, data, levenberg.begin(best), box, rules)
-    if regression.loss != "lad":
-        return Best(state.p[:, 0], state.f[0])
-
-    def sharpen(_, carry):
-        p, _, scale = carry
-        own = data._replace(scale=scale)
-        own = regression.sharper(own, regression.residuals(own, list(p))[:, 0])
-        state = descend(regression, own, levenberg.begin(p), box, rules)
-        return state.p, state.f, own.scale
-
-    p, f, _ = lax.fori_loop(0, SHARPENED, sharpen, (state.p, state.f, jnp.asarray(data.scale)))
-    return Best(p[:, 0], f[0])

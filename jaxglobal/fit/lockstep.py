@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal.fit import leastsquares
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit import descent
+from jaxglobal.fit.data import Data
+from jaxglobal.fit.regression import Regression
 from jaxglobal.local import levenberg
 from jaxglobal.local.levenberg import triangular
 from jaxglobal.problem.region import Region
@@ -43,7 +44,7 @@ class Lockstep:
 
     def _box(self, lower: Any, upper: Any) -> Region:
         """The bounds with lanes last, of one lane where all share them."""
-        return Region(lower.T, upper.T, (upper - lower).T) if self._reg.own_box else leastsquares.region(lower, upper)
+        return Region(lower.T, upper.T, (upper - lower).T) if self._reg.own_box else descent.region(lower, upper)
 
     def _place(self, points: Any, box: Region) -> Any:
         """Points of the box around all, (..., n), at the same place in that of each lane, (..., n, L)."""
@@ -74,8 +75,8 @@ class Lockstep:
                 around = lowest_near(values, self._near)
                 left = jnp.where(values <= around, values, jnp.inf)
             left = jnp.where(jnp.arange(len(left))[:, None] == i, jnp.inf, left)
-        rules = levenberg.Rules(leastsquares.TOL, reg.exact(data), self._most)
-        state = leastsquares.descend(reg, data, levenberg.begin(chosen[0]), box, rules, project=False)
+        rules = levenberg.Rules(descent.TOL, reg.exact(data), self._most)
+        state = descent.descend(reg, data, levenberg.begin(chosen[0]), box, rules, project=False)
         others = jnp.stack([jnp.zeros_like(chosen[0]) + start for start in chosen])[1:]
         return *self._ended(data, state), jnp.moveaxis(others, -1, 0)
 
@@ -150,8 +151,8 @@ class Lockstep:
     def rest(self, p: Any, data: Data, lower: Any, upper: Any, most: Any) -> tuple[Any, ...]:
         """Searches on from p, (L, n), to the end, with at most so many evaluations."""
         data, box = self._lanes(data), self._box(lower, upper)
-        rules = levenberg.Rules(leastsquares.TOL, self._reg.exact(data), most)
-        state = leastsquares.descend(self._reg, data, levenberg.begin(p.T), box, rules)
+        rules = levenberg.Rules(descent.TOL, self._reg.exact(data), most)
+        state = descent.descend(self._reg, data, levenberg.begin(p.T), box, rules)
         return self._ended(data, state)
 
     def limited(self, begins: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, ...]:

@@ -32,7 +32,7 @@ class Far(NamedTuple):
 def split(y: Any, w: Any, matrix: bool, dtype: np.dtype) -> tuple[Any, Any]:
     """The data, (N,) or (P, N), with those far away on the edge of the others, and by how much, whitened; None: none.
 
-    w, matrix: the weights, see `regression.Data`, and whether they are a matrix.
+    w, matrix: the weights, see `Data`, and whether they are a matrix.
     """
     if is_traced((y, w)):
         return y, None

@@ -16,14 +16,16 @@ import numpy as np
 
 from jaxglobal.engine import aside, devices
 from jaxglobal.engine.streams import thread_pool
-from jaxglobal.fit import agreement, leastsquares, outlying, regression
+from jaxglobal.fit import agreement, descent, outlying, regression
 from jaxglobal.fit.agreement import Agreement
 from jaxglobal.fit.covariance import covariances
-from jaxglobal.fit.curve_fit import CONVERGED
+from jaxglobal.fit.data import Data
+from jaxglobal.fit.finish import CONVERGED
 from jaxglobal.fit.journal import Journal
 from jaxglobal.fit.lockstep import FIRST, FURTHER, Lockstep
 from jaxglobal.fit.outlying import Far
-from jaxglobal.fit.regression import Data, Regression
+from jaxglobal.fit.places import NEAR, both_ways
+from jaxglobal.fit.regression import Regression
 from jaxglobal.problem.closed import x64
 from jaxglobal.problem.linear_algebra import one_at_a_time
 from jaxglobal.search import progress as display
@@ -35,7 +37,6 @@ from jaxglobal.status import LocalStatus
 BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
 FEWEST, MOST = 16, 512  # data sets side by side
 SEARCHES = 2  # of each data set, at first
-STARTS = 63  # of the levels that are screened, at most
 DENSE = 2  # searched parameters in which so many starts are dense
 SCREENED = 256  # further starts that are screened at a time
 MOST_SCREENINGS = 64  # after which a fit is not believed
@@ -53,7 +54,7 @@ class Run:
     def __init__(
         self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
         searches: int | None, seed: int, shown: display.Silent, boxes: np.ndarray | None = None,
-        most: int | None = None, nfev: int = leastsquares.MAX_NFEV, until: float = math.inf,
+        most: int | None = None, nfev: int = descent.MAX_NFEV, until: float = math.inf,
         max_evals: int | None = None, tell: Callable[..., Any] | None = None, kept: Checkpoint | None = None,
     ):  # fmt: skip
         """data: with the data sets first. points: (G, n) the starts that are screened. near: (G, K) neighbours of each.
@@ -116,7 +117,7 @@ class Run:
         """(P,) Costs below are rounding errors."""
         w, y = self.data.w, self.data.y
         squares = np.sum((y @ w.T if self._reg.covariance else w * y).astype(float) ** 2, axis=1)
-        return leastsquares.NOISE * (regression.ROUNDING * float(np.finfo(y.dtype).eps)) ** 2 * squares
+        return descent.NOISE * (regression.ROUNDING * float(np.finfo(y.dtype).eps)) ** 2 * squares
 
     def _gone_through(self, which: np.ndarray) -> np.ndarray:
         """Those of these data sets whose fits go through data taken for far ones: nothing is known of them."""
@@ -244,7 +245,7 @@ class Run:
         sequence = sequences.Sobol(SCREENED, self._seed)
         unit = sequence.points(index + 1, 0, SCREENED, m)
         points, places = both_ways(reg, unit)
-        reach = 2 * leastsquares.NEAR * sequence.spacing(1, SCREENED, m)
+        reach = 2 * NEAR * sequence.spacing(1, SCREENED, m)
         dtype = reg.structure.dtype
         empty = np.zeros((len(which), 0), dtype)
         more = points, places.astype(dtype), np.asarray(reach, dtype)
@@ -423,49 +424,3 @@ def left_out(leaf: Any, count: int) -> np.ndarray:
     """What a program returns, for so many data sets that it has not been run for."""
     shape = (count, *leaf.shape[1:])
     return np.full(shape, np.nan, leaf.dtype) if np.issubdtype(leaf.dtype, np.floating) else np.zeros(shape, leaf.dtype)
-
-
-def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, float]:
-    """The starts of the first levels in the unit box, (k, m), and how far apart neighbours are."""
-    if levels is None:
-        sizes = np.cumsum([sequence.size(k, m) for k in range(8)])
-        levels = max(int(np.searchsorted(sizes, STARTS, side="right")), 1) if m else 1
-    unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
-    return unit, 2 * leastsquares.NEAR * sequence.spacing(levels - 1, sequence.size(levels - 1, m), m)
-
-
-def both_ways(reg: Regression, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The starts as parameters, (G, n), placed in each of the ways of `leastsquares.sheets`; where they are, (G, k).
-
-    Their coordinates are those of both ways, in units of the box: near is what is near in both.
-    """
-    ways = leastsquares.sheets(reg)
-    points = np.concatenate([leastsquares.place(reg, unit, way) for way in ways])
-    width = np.where(reg.upper > reg.lower, reg.upper - reg.lower, 1)
-    even, crowded = points - reg.lower, leastsquares.uncrowd(reg, points)
-    return points, np.concatenate([(place / width)[:, reg.searched] for place in (even, crowded)], axis=1)
-
-
-def on_sheets(reg: Regression, unit: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """The starts as parameters, (G, n), placed in each of the ways of `leastsquares.sheets`; their neighbours, (G, K).
-
-    Neighbours are near as they are placed; those placed in different ways, if they are near in both. G stands for none.
-    """
-    points, places = both_ways(reg, unit)
-    near_even, near_crowded = (_near(place, reach) for place in np.split(places, 2, axis=1))
-    way = np.arange(len(points)) // len(unit)
-    same = way[:, None] == way[None]
-    near = np.where(same, np.where(way[:, None] > 0, near_crowded, near_even), near_even & near_crowded)
-    np.fill_diagonal(near, False)
-    neighbours = np.full((len(points), max(int(np.max(np.sum(near, axis=1))), 1)), len(points))
-    for i, row in enumerate(near):
-        neighbours[i, : np.sum(row)] = np.flatnonzero(row)
-    return points, neighbours
-
-
-def _near(places: np.ndarray, reach: float) -> np.ndarray:
-    """(G, G) Which of the places, (G, k), differ by at most reach in every coordinate."""
-    near = np.ones((len(places), len(places)), bool)
-    for place in places.T:
-        near &= np.abs(place[:, None] - place[None]) <= reach
-    return near

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.engine.host import Host, host
-from jaxglobal.fit import hostfit, regression
+from jaxglobal.fit import hostfit, models
 from jaxglobal.fit.regression import Regression
 from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import Structure
@@ -39,7 +39,7 @@ def unpack(state: dict[str, Any]) -> dict[str, Any]:
         cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
         reg = hostfit.regression_of(hostfit.Model(model, cost, structure, lower, upper), structure, lower, upper)
         return {**state, "_regression": reg, "_model": model, "_call": reg.model}
-    call = lost if model is None else regression.as_called(model, structure, one_by_one)
+    call = lost if model is None else models.as_called(model, structure, one_by_one)
 
     def of_data(x, parts, constants):
         return jnp.broadcast_to(call(x, parts), np.shape(data.y)).astype(dtype)

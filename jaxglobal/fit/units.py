@@ -83,7 +83,7 @@ class Units(NamedTuple):
 
 
 def choose(lower: Any, upper: Any, y: Any, w: Any, dtype: np.dtype, squares: bool = True) -> Units:
-    """Those of parameters in a box, (n,) each, and of data y, (N,) or (P, N), with weights w, as in `regression.Data`.
+    """Those of parameters in a box, (n,) each, and of data y, (N,) or (P, N), with weights w, as in `Data`.
 
     squares: whether a cost is one of squares, as all but that of "lad" are.
     Of many data sets they fit the middle one, so that a single wild one does not take the digits of the others.

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.fit.arguments import names_of
 from jaxglobal.fit.fitted import Fit
-from jaxglobal.fit.regression import names_of
 from jaxglobal.problem.bounds import read_bounds
 from jaxglobal.problem.choice import chosen
 from jaxglobal.problem.closed import Structure

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.engine.host import Host
-from jaxglobal.fit.curve_fit_many import Fits, curve_fit_many
+from jaxglobal.fit.curve_fit_many import curve_fit_many
+from jaxglobal.fit.fits import Fits
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.printing import table
 from jaxglobal.profiles.records import nested

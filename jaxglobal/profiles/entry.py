@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxglobal.engine.host import Host
-from jaxglobal.fit import regression
+from jaxglobal.fit import arguments, regression
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.nearest import helps, hint
 from jaxglobal.problem import choice, objective
@@ -295,7 +295,7 @@ def check_result(result: Result, fun: Any, bounds: Any, args: Any) -> tuple[Stru
 
 def names_of(structure: Structure, flat: bool) -> list[str]:
     """What variables are called: x0, x1, ..., or by their paths in the pytree."""
-    return [f"x{i}" for i in range(structure.n)] if flat else regression.names_of(None, structure, False)
+    return [f"x{i}" for i in range(structure.n)] if flat else arguments.names_of(None, structure, False)
 
 
 def read_parameters(what: str, given: Any, names: list[str]) -> list[int]:

@@ -14,11 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.fit import outlying, regression, units
+from jaxglobal.fit import models, outlying, units
+from jaxglobal.fit.data import Data
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.fit.outlying import Far
-from jaxglobal.fit.regression import Data, Regression
-from jaxglobal.fit.rounds import Run, both_ways, screened
+from jaxglobal.fit.places import both_ways, screened
+from jaxglobal.fit.regression import Regression
+from jaxglobal.fit.rounds import Run
 from jaxglobal.problem.linear_algebra import one_at_a_time
 from jaxglobal.profiles.held import Held
 from jaxglobal.search.interrupt import Interrupt
@@ -104,7 +106,7 @@ class FitPoints:
         screen = self._starts if wide else ()
         p, f, pcov, _, _, made = run.fit(True, self._interrupt, screen)
         self.searches += int(np.sum(made))
-        pcov = pcov * np.multiply.outer(own.p.astype(float), own.p)
+        pcov = pcov * own.outer
         return self._data.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
 
     def at(self, index: np.ndarray, c: np.ndarray, guesses: np.ndarray, wide: bool) -> tuple[np.ndarray, ...]:
@@ -169,8 +171,8 @@ class FunctionOfFit:
         y = np.append(w @ data.y if w.ndim == 2 else data.y, 0.0)
         weights = np.append(np.ones(N) if w.ndim == 2 else np.broadcast_to(w, N), weight)
         own = units.choose(reg.lower, reg.upper, y, weights, structure.dtype)
-        read = regression.read_model(model, structure, True, data.x, N + 1)
-        linear = regression.linear_parameters(read, data.x, reg.lower, reg.upper, own)
+        read = models.read_model(model, structure, True, data.x, N + 1)
+        linear = models.linear_parameters(read, data.x, reg.lower, reg.upper, own)
         summed = Regression(read.call, structure, reg.lower, reg.upper, linear, "linear", False, False, read.programs)
         self._summed = FitPoints(fit, interrupt, shown)
         self._summed.take(summed, data._replace(y=y, w=weights, constants=read.constants), own)
