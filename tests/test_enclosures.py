@@ -10,7 +10,8 @@ from enclosed import FUNCTIONS, T
 from jaxglobal.proof import functions
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.intervals import Interval
-from jaxglobal.proof.lower import Refused, model_of
+from jaxglobal.proof.lower import model_of
+from jaxglobal.proof.refused import Refused
 
 pytestmark = float64_only
 RULED = {"custom_jvp", "custom_vjp", "stopped"}  # whose rules do not give the derivative

@@ -13,8 +13,9 @@ from jaxglobal.fit.fitted import Fit
 from jaxglobal.problem import choice, constraint, keys, lattice, objective
 from jaxglobal.problem.bounds import Box, check_sides, read_sides, read_structure
 from jaxglobal.problem.closed import Structure, close
-from jaxglobal.proof.lower import Refused, model_of
+from jaxglobal.proof.lower import model_of
 from jaxglobal.proof.model import Model
+from jaxglobal.proof.refused import Refused
 from jaxglobal.search import checkpoint as checkpoints
 
 LIKE = 1e-6  # values this near to the best one may belong to further global minima
