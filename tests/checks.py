@@ -6,7 +6,8 @@ import pytest
 
 import jaxglobal as jg
 
-float64_only = pytest.mark.skipif(not jax.config.jax_enable_x64, reason="what it checks is beyond float32")
+X64 = bool(jax.config.jax_enable_x64)
+float64_only = pytest.mark.skipif(not X64, reason="what it checks is beyond float32")
 
 
 def precision() -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What the processes of tests/test_hangs.py run: searches whose functions factorise or solve systems.
+"""What the processes of tests/engine/test_hangs.py run: searches whose functions factorise or solve systems.
 
 Each checks its own answer and says so at its end: python tests/hangs.py NAME.
 """

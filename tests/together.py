@@ -1,4 +1,4 @@
-"""What the processes of tests/test_devices.py run: a search as its first argument says, told as one line of JSON."""
+"""What the processes of engine/test_devices.py run: a search as its first argument says, told as one line of JSON."""
 
 import json
 import os

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from checks import X64
 
 import jaxglobal as jg
 
-X64 = bool(jax.config.jax_enable_x64)
 TOLERANCE = 1e-8 if X64 else 1e-3
 STEP = 1e-5
 BOX = jnp.array([[-1.5, 2.0], [-1.5, 2.0], [-1.0, 0.6]])

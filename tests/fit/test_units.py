@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import X64
 
 import jaxglobal as jg
 
 T = np.linspace(0, 4, 40)
 Y = 2.5 * np.exp(-1.3 * T) + 0.5 + 0.03 * np.sin(7 * T)
 BOX = np.array([(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)])
-X64 = bool(jax.config.jax_enable_x64)
 UNITS = [(1e-18, 1.0), (1.0, 1e-18), (1e18, 1e18)]
 
 

@@ -20,7 +20,7 @@ from jaxglobal.engine import compiling, counts, devices, opening, processes, str
 from jaxglobal.local.bfgs import BFGS
 from jaxglobal.problem import objective
 
-SCRIPT = pathlib.Path(__file__).parent / "together.py"
+SCRIPT = pathlib.Path(__file__).parents[1] / "together.py"
 
 
 def start(name: str, *rest: str, count: int = 1, forced: int = 2) -> list[subprocess.Popen]:

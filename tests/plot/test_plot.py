@@ -1,4 +1,4 @@
-"""Every picture: what it draws, on the axes that it is given; tests/pictures.py writes them for a person to look at."""
+"""Every picture: what it draws, on the axes that it is given; pictures.py writes them for a person to see."""
 
 import dataclasses
 import subprocess

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import pathlib
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import jaxglobal as jg
 from jaxglobal.engine import aside, opening
 
 BOX = [(-3.0, 3.0)] * 2
+HERE = pathlib.Path(__file__).parent
 
 
 def slow_to_compile(x):
@@ -140,7 +142,7 @@ def test_python_ends_after_an_interrupted_compilation():
         "search = jg.levels(t.slow_to_compile, t.BOX, progress=False)\n"
         "print(list(search)); print(search.result.status.name)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="tests", timeout=120)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, timeout=120)
     assert ran.returncode == 0 and ran.stdout == "[]\nINTERRUPTED\n" and not ran.stderr, ran
 
 

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parent / "hangs.py"
+SCRIPT = pathlib.Path(__file__).parents[1] / "hangs.py"
 SECONDS = 300
 
 

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import X64
 from scipy.optimize import LinearConstraint
-from test_constraints import X64
 
 import jaxglobal as jg
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import X64
 from scipy.optimize import LinearConstraint
-from test_constraints import BOX, CASES, X64, row, row_of_sum, squares
+from test_constraints import BOX, CASES, row, row_of_sum, squares
 
 import jaxglobal as jg
 

@@ -1,4 +1,4 @@
-"""Writes the pictures of test_plot.py for a person to look at: python tests/pictures.py FOLDER."""
+"""Writes the pictures of test_plot.py for a person to look at: python tests/plot/pictures.py FOLDER."""
 
 import pathlib
 import sys

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from checks import X64
 from scipy.optimize import LinearConstraint, NonlinearConstraint
 
 import jaxglobal as jg
 
-X64 = bool(jax.config.jax_enable_x64)
 TOLERANCE = 1e-9 if X64 else 2e-5
 BOX = [(-2.0, 2.0)] * 2
 

@@ -15,7 +15,7 @@ from jaxglobal.proof import branch, exactly, feasible, stationary
 from jaxglobal.proof.lower import model_of
 from jaxglobal.proof.problem import Problem
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 import cec2006
 
 pytestmark = float64_only

@@ -16,7 +16,7 @@ from jaxglobal.fit import leastsquares, separable
 from jaxglobal.local import levenberg
 from jaxglobal.search.progress import Silent
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
 T = np.linspace(0, 4, 40)
 

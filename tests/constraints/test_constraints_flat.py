@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_constraints import X64
+from checks import X64
 
 import jaxglobal as jg
 
