@@ -30,7 +30,7 @@ from common import fit_problem, random_starts, save
 from scipy.optimize import minimize as local
 
 import jaxglobal as jg
-from jaxglobal.engine import devices, looks, stepped, streams, sweep
+from jaxglobal.engine import devices, fused, looks, stepped, streams, sweep
 from jaxglobal.local import bfgs
 from jaxglobal.problem import objective
 from jaxglobal.problems import himmelblau, rastrigin, rosenbrock
@@ -115,11 +115,11 @@ def first_answers() -> list[dict[str, Any]]:
     return rows
 
 
-def compiled(problem: Any, one: sweep.Problems, program: Any, way: str) -> sweep.Engine:
+def compiled(problem: Any, one: sweep.Problems, program: Any, way: str) -> fused.Engine:
     """The lanes."""
     place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     if way != "stepped":
-        return sweep.engine(problem.closed, program, one, LANES, lambda: None, placement=place, soon=way == "soon")
+        return fused.engine(problem.closed, program, one, LANES, lambda: None, placement=place, soon=way == "soon")
 
     def evaluate():
         return looks.compiled(problem.closed, one, LANES, place, gradients=True, soon=True)

@@ -27,7 +27,7 @@ import numpy as np
 from common import fit_problem, random_starts, save, seconds, timed
 
 import jaxglobal as jg
-from jaxglobal.engine import devices, streams, sweep
+from jaxglobal.engine import devices, fused, streams, sweep
 from jaxglobal.evidence import minima
 from jaxglobal.local import bfgs
 from jaxglobal.problem import objective
@@ -61,7 +61,7 @@ def search_ends(fun, bounds, args, starts, options=None) -> tuple[np.ndarray, in
     problem, points = objective.check(fun, bounds, args, starts, False, False)
     one, options = sweep.one_problem(problem), options or bfgs.BFGS()
     width = devices.choose_lanes(options.numbers(len(bounds)), starts.dtype, problem.closed.cost)
-    engine = sweep.engine(problem.closed, options.program, one, width, lambda: None)
+    engine = fused.engine(problem.closed, options.program, one, width, lambda: None)
     lanes, rules = streams.Streams([engine], one), options.rules(problem.structure.dtype, None)
     parts, dealt = [], 0
     while dealt < len(points) or lanes.busy:

@@ -28,7 +28,7 @@ from again import last_lines, main, start
 from common import fit_problem, random_starts, timed
 
 import jaxglobal as jg
-from jaxglobal.engine import devices, opening, streams, sweep
+from jaxglobal.engine import devices, fused, opening, streams, sweep
 from jaxglobal.local import bfgs
 from jaxglobal.problem import objective
 
@@ -104,7 +104,7 @@ def uneven(quick: bool) -> list[dict]:
     problem, _ = objective.check(bowl_and_valley, [(-1, 1)] * 2, (), None, False, False)
     one, rules = sweep.one_problem(problem), bfgs.BFGS().rules(np.dtype(float), None)
     width = devices.choose_lanes(bfgs.BFGS().numbers(2), np.dtype(float), problem.closed.cost)
-    engine = sweep.engine(problem.closed, bfgs.BFGS().program, one, width, lambda: None)
+    engine = fused.engine(problem.closed, bfgs.BFGS().program, one, width, lambda: None)
     for how, lockstep in (
         ("by pace, after every chunk", False),
         ("in equal parts", True),
@@ -159,13 +159,13 @@ def worker_memory(what: str, starts: str) -> None:
     else:
         n = VARIABLES
         search = functools.partial(jg.minimize, rastrigin, BOX * n, local=jg.LBFGS(), same=99, progress=False)
-    engines, real = [], sweep.engine
+    engines, real = [], fused.engine
 
     def engine(*given, **more):
         engines.append((real(*given, **more), peak()))
         return engines[-1][0]
 
-    sweep.engine = engine
+    fused.engine = engine
     if what == "2-D":
         search(starts=Level(many), max_levels=1)
     else:

@@ -21,8 +21,9 @@ from jaxglobal.constraints.subject import Subject
 from jaxglobal.engine import devices, opening, processes, sweep
 from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.counts import MOST_TICKS
+from jaxglobal.engine.fused import Engine
 from jaxglobal.engine.streams import Streams, thread_pool
-from jaxglobal.engine.sweep import Engine, Problems
+from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence import minima
 from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules

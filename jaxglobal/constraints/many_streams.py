@@ -19,8 +19,9 @@ from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subjects import ADDED, Subjects
 from jaxglobal.engine import processes
 from jaxglobal.engine.counts import MOST_TICKS
+from jaxglobal.engine.fused import Engine
 from jaxglobal.engine.streams import Streams
-from jaxglobal.engine.sweep import Engine, Problems
+from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence import minima
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Rules as LocalRules

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
-from jaxglobal.engine import compiling, sweep
+from jaxglobal.engine import compiling, fused
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem import modes
@@ -49,7 +49,7 @@ def compiled(
     do; then the problem of each point, (k,), comes last. soon: see `compiling.compiled`.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
-    where = [sweep.place(leaf, placement) for leaf in problems.args]
+    where = [fused.place(leaf, placement) for leaf in problems.args]
     several = any(own) and not gradients
     key = (
         "values",

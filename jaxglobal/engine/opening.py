@@ -8,11 +8,12 @@ import jax
 import numpy as np
 
 from jaxglobal.engine import devices as hardware
-from jaxglobal.engine import looks, processes, stepped, sweep
+from jaxglobal.engine import fused, looks, processes, stepped
 from jaxglobal.engine.compiling import Tier
+from jaxglobal.engine.fused import Engine
 from jaxglobal.engine.looks import Looks, Pairs
 from jaxglobal.engine.streams import Streams, thread_pool
-from jaxglobal.engine.sweep import Engine, Problems
+from jaxglobal.engine.sweep import Problems
 from jaxglobal.local.descent import Program
 from jaxglobal.problem.closed import Closed, x64
 
@@ -74,7 +75,7 @@ def open_streams(
                 return stepped.engine(
                     evaluate, closed, program, problems, lanes, before, needs.at_once, placement, needs.stops
                 )
-            return sweep.engine(
+            return fused.engine(
                 closed, program, problems, lanes, before, own, needs.at_once, placement, needs.stops, soon
             )
 

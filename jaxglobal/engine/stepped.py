@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 
-from jaxglobal.engine import compiling, sweep
-from jaxglobal.engine.sweep import Carry, Chunk, Engine, Problems, Queue, State
+from jaxglobal.engine import compiling, fused, sweep
+from jaxglobal.engine.fused import Engine
+from jaxglobal.engine.sweep import Carry, Chunk, Problems, Queue, State
 from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.local.first_order import Steps
@@ -36,20 +37,20 @@ def engine(
     evaluate: Callable[[], Any], closed: Closed, program: Program, problems: Problems, lanes: int,
     before_compile: Callable[[], None], at_once: int | None, placement: Sharding, stops: bool,
 ) -> Engine:  # fmt: skip
-    """As `sweep.engine`, of lanes that go a tick at a time.
+    """As `fused.engine`, of lanes that go a tick at a time.
 
     evaluate: gives the program of the values, (L,), and gradients, (n, L), at so many points, (n, L), with the args.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     size = min(sweep.queue_size(n, lanes, at_once), sweep.BLOCKS_QUEUED * lanes)  # a large one is passed in every tick
-    where = tuple(sweep.place(leaf, placement) for leaf in problems.args)
+    where = tuple(fused.place(leaf, placement) for leaf in problems.args)
     key = "stepped", program, lanes, tuple(np.shape(leaf) for leaf in problems.args), size, placement, where, stops
     if key not in closed.programs:
         before_compile()
         known = stops and isinstance(program, QuasiNewton)
         own = programs(program, n, dtype, lanes, size, known, placement)
         seen = evaluate()
-        call, needed = functools.partial(run, own, seen), sweep.memory(own.move) + sweep.memory(seen)
+        call, needed = functools.partial(run, own, seen), fused.memory(own.move) + fused.memory(seen)
         closed.programs[key] = Engine(program, lanes, size, n, dtype, call, placement, stops, needed)
     return closed.programs[key]
 

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.engine.sweep import Chunk, Engine, Problems, Queue, State
+from jaxglobal.engine.fused import Engine
+from jaxglobal.engine.sweep import Chunk, Problems, Queue, State
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Rules
 from jaxglobal.status import LocalStatus

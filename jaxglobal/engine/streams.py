@@ -21,12 +21,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.engine import processes, sweep
+from jaxglobal.engine import fused, processes
 from jaxglobal.engine.counts import MOST_TICKS, Counts, Report, ticks
+from jaxglobal.engine.fused import Engine
 from jaxglobal.engine.looks import Looks, Pairs
 from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.stream import idle, names_of
-from jaxglobal.engine.sweep import Engine, Problems, State
+from jaxglobal.engine.sweep import Problems, State
 from jaxglobal.evidence import minima
 from jaxglobal.local import basins
 from jaxglobal.local.descent import Rules as LocalRules
@@ -191,7 +192,7 @@ class Streams:
         where: dict[Any, Problems] = {}
         for engine in self.engines:
             if engine.placement not in where:
-                at = jax.tree.map(lambda leaf, engine=engine: sweep.place(leaf, engine.placement), problems)
+                at = jax.tree.map(lambda leaf, engine=engine: fused.place(leaf, engine.placement), problems)
                 where[engine.placement] = jax.device_put(problems, at)
         self._problems = [where[engine.placement] for engine in self.engines]
 

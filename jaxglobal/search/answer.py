@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from jaxglobal.constraints import binding
-from jaxglobal.engine import sweep
+from jaxglobal.engine import alone
 from jaxglobal.engine.width import Width
 from jaxglobal.evidence import stopping
 from jaxglobal.result import Calls, Level, Result, message
@@ -53,7 +53,7 @@ def result(
         x=problem.structure.point(best.x),
         fun=state.value(best.f),
         jac=problem.structure.unflatten(gradient),
-        aux=sweep.auxiliary(problem, best.x) if has_aux else None,
+        aux=alone.auxiliary(problem, best.x) if has_aux else None,
         success=finite and status in (Status.SAME, Status.COVERED, Status.TARGET),
         status=status,
         message=_message(state, status, source, width.spent.nfev, calls),

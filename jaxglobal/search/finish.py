@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.engine import processes, sweep
+from jaxglobal.engine import alone, processes
 from jaxglobal.engine.width import Width
 from jaxglobal.local import polish
 from jaxglobal.search import incumbent
@@ -31,7 +31,7 @@ def last_digits(
     if state.status in POLISHED and math.isfinite(state.found.f):
         _polish(state, width, precise, limits, checkpoint, group)
     if state.problem.closed.jumps and state.status in AT_REST:
-        value = functools.partial(sweep.single, state.problem)
+        value = functools.partial(alone.single, state.problem)
         told = incumbent.confirmed(state.found, before, value, state.rules.fatol)
         state.found = incumbent.read(group.gather(told)[0])
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.engine import compiling, counts, devices, opening, processes, streams, sweep
+from jaxglobal.engine import compiling, counts, devices, fused, opening, processes, streams, sweep
 from jaxglobal.local.bfgs import BFGS
 from jaxglobal.problem import objective
 
@@ -116,7 +116,7 @@ def test_work_is_dealt_so_that_no_stream_idles(monkeypatch):
     monkeypatch.setattr("jaxglobal.engine.streams.CHUNK_TIME", 5e-3)
     problem, _ = objective.check(uneven, [(-1, 1)] * 2, (), None, False, False)
     one, dtype, size, dealt, ended = sweep.one_problem(problem), problem.structure.dtype, 2**14, 0, []
-    engine = sweep.engine(problem.closed, BFGS().program, one, 16, lambda: None)
+    engine = fused.engine(problem.closed, BFGS().program, one, 16, lambda: None)
     lanes = streams.Streams([engine] * 2, one, lockstep=False)
     while dealt < size or lanes.busy:
         if dealt < size and lanes.room:

@@ -161,7 +161,7 @@ def test_wrong_arguments(wrong, error, message, monkeypatch):
     def compiles(*_):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
+    monkeypatch.setattr("jaxglobal.engine.fused.compile_chunk", compiles)
     monkeypatch.setattr("jaxglobal.engine.stepped.engine", compiles)
     arguments = {"fun": lambda x: jnp.sum(x**2), "bounds": [(-1, 1), (-1, 1)], "progress": False} | wrong
     with pytest.raises(error, match=re.escape(message)) as caught:

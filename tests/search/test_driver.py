@@ -15,7 +15,7 @@ import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
-from jaxglobal.engine import devices, streams
+from jaxglobal.engine import devices, fused, streams
 from jaxglobal.engine.stream import Stream
 from jaxglobal.engine.streams import Streams
 from jaxglobal.problem import programs
@@ -338,7 +338,7 @@ def test_a_stream_knows_which_search_is_where():
 
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()])  # a tick at a time, and in chunks
 def test_lanes_are_halved_when_memory_runs_out(monkeypatch, starts):
-    from jaxglobal.engine import stepped, sweep
+    from jaxglobal.engine import stepped
 
     engines = []
 
@@ -351,7 +351,7 @@ def test_lanes_are_halved_when_memory_runs_out(monkeypatch, starts):
 
         return engine
 
-    monkeypatch.setattr(sweep, "engine", scarce(sweep.engine, 3))
+    monkeypatch.setattr(fused, "engine", scarce(fused.engine, 3))
     monkeypatch.setattr(stepped, "engine", scarce(stepped.engine, 4))
     options = dict(starts=starts, lanes=128, max_levels=3, progress=False)
     result = jg.minimize(lambda x: jnp.sum(x**2), [(-1, 2)] * 2, **options)

@@ -266,7 +266,7 @@ def test_wrong_arguments(wrong, error, message, monkeypatch):
     def compiles(*_):
         raise AssertionError("compiled")
 
-    monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
+    monkeypatch.setattr("jaxglobal.engine.fused.compile_chunk", compiles)
     with pytest.raises(error, match=re.escape(message)) as caught:
         many(**({"args": np.linspace(1, 2, 4)} | wrong))
     assert "\n" not in str(caught.value)

@@ -88,7 +88,7 @@ def test_another_number_of_problems_compiles_nothing(own_bounds, monkeypatch):
         raise AssertionError("compiled")
 
     search(20)
-    monkeypatch.setattr("jaxglobal.engine.sweep.compile_chunk", compiles)
+    monkeypatch.setattr("jaxglobal.engine.fused.compile_chunk", compiles)
     monkeypatch.setattr("jaxglobal.search.many_results.compiled", compiles)
     again = search(21)
     assert again.success.all()
