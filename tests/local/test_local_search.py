@@ -100,9 +100,8 @@ def test_never_leaves_the_box(n, seed):
 
 
 def test_fixed_variable_stays_and_grid_ignores_it():
-    result = jg.minimize(
-        lambda x: jnp.sum((x - 2) ** 2), [(0, 3), (1.25, 1.25), (0, 5)], starts=jg.Grid(), progress=False
-    )
+    box = [(0, 3), (1.25, 1.25), (0, 5)]
+    result = jg.minimize(lambda x: jnp.sum((x - 2) ** 2), box, starts=jg.Grid(), same=4, progress=False)
     check_minimum(result, 0.5625, [2, 1.25, 2])
     assert result.x[1] == 1.25 and result.jac[1] == 0
     assert [level.nstarts for level in result.levels] == [1, 4, 16, 64]
