@@ -74,8 +74,8 @@ def minimize(
             noisy models; "auto" takes one of the first two by the number of variables.
         same: stop after so many levels in a row with the same best value; None: by the evidence (how long ago and how
             often the best value was found, and a last look at fresh points), which `message` says; with starts that
-            do not learn (`Grid()`) after four levels, 1,000 evaluations for each of up to two variables, and four
-            searches that ended there; with `unseen`, not by this rule.
+            do not learn (`Grid()`) after four levels and, of a JAX function, 1,000 evaluations for each of up to two
+            variables and four searches that ended there; with `unseen`, not by this rule.
         fatol: two values are the same within fatol + frtol abs(f) (and never closer than a few eps of the dtype). Where
             the evidence is told, tolerances up to the defaults, which know no units, are at most a millionth of what
             values differ by in the box.
@@ -121,7 +121,7 @@ def minimize(
         A `Result`: x, fun, jac, success, status, message, levels, the distinct minima and counts.
 
     Raises:
-        TypeError: an argument of the wrong opening, before anything compiles.
+        TypeError: an argument of the wrong kind, before anything compiles.
         ValueError: an argument of the wrong shape or value, likewise.
 
     Example:

@@ -79,8 +79,9 @@ def minimize_many(
             plain sequence, `Grid` or `Sobol`. A `jaxglobal.Adaptive` always learns.
         local: as for `minimize`.
         same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels
-            and what else `minimize` asks of starts that do not, and with whole numbers as many levels as come to each
-            assignment (of more than 4,096, to 10,000 evaluations for each of these variables).
+            and what else `minimize` asks of starts that do not (of more than about two million numbers in all points,
+            where few minima of each problem are kept, not the four searches), and with whole numbers as many levels as
+            come to each assignment (of more than 4,096, to 10,000 evaluations for each of these variables).
         fatol: as for `minimize`.
         frtol: as for `minimize`.
         max_time: wall-clock seconds for all problems together.

@@ -24,11 +24,11 @@ from jaxglobal.status import Status
 
 AFFORDABLE = 2**17  # local searches that a search may take if no limit is given
 LOOKED = 2**13  # evaluations after which a function without a finite value is given up
-LEVELS = 4  # in a row with the same best value, where starts do not learn, and ...
+LEVELS = 4  # in a row with the same best value, where starts do not learn
 SPENT = (
-    1000  # ... evaluations for each of up to two variables: fewer starts see no narrow basin beside a wide one, and ...
+    1000  # evaluations for each of up to two variables, likewise: fewer starts see no narrow basin beside a wide one
 )
-MET = 4  # ... searches that ended at that value, of which the last level has as many as all before
+MET = 4  # searches that ended at that value, likewise
 AFFORDED = 1000  # evaluations that are always spent: some ms of a cheap function
 WHOLE = 10_000  # evaluations a variable that is whole, at least, where not all assignments are searched
 HITS = 10  # searches that ended at the best value

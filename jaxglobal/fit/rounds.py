@@ -128,7 +128,8 @@ class Run:
         by = far.by.copy()
         by[which] = outlying.nearer(by[which], self._blocks(which, self._programs.left, self._best[0][which])[0])
         through = which[np.any(by[which] != far.by[which], axis=1)]
-        self._load_data(by)
+        if len(through):
+            self._load_data(by)
         for field, news in zip(self._known, agreement.nothing(len(through)), strict=True):
             field[through] = news
         return through

@@ -50,10 +50,6 @@ RANGE = {
     "exp": (0.0, INF), "sqrt": (0.0, INF), "expm1": (-1.0, INF), "tanh": (-1.0, 1.0), "logistic": (0.0, 1.0),
     "erf": (-1.0, 1.0), "acosh": (0.0, INF),
 }  # fmt: skip
-INCREASING = (
-    "exp", "log", "log1p", "expm1", "sqrt", "cbrt", "tanh", "sinh", "asin", "atan", "asinh", "acosh", "atanh",
-    "logistic", "erf", "digamma",
-)  # fmt: skip
 
 
 def increasing(name: str, a: Interval) -> Interval:

@@ -25,7 +25,7 @@ def last_digits(
 ) -> None:
     """Polishes what was found; where f may jump, its values are those of one point alone.
 
-    precise, checkpoint, group: see `levels.Levels`.
+    precise: see `Opening`. checkpoint: where the state is kept, if it is. group: the processes that search together.
     """
     before = state.found
     if state.status in POLISHED and math.isfinite(state.found.f):

@@ -17,7 +17,7 @@ class Searches(Protocol):
     """One problem or many, on the lanes that evaluate them."""
 
     def goes_on(self) -> bool:
-        """Whether there is more to search; between two levels, the limits are looked at."""
+        """Whether there is more to search; between two levels the limits are looked at, and may end it."""
         ...
 
     def prepare(self) -> Iterator[None]:
@@ -54,7 +54,7 @@ class Searches(Protocol):
         ...
 
     def end(self) -> None:
-        """Polishes what was found, and writes the last checkpoint."""
+        """Polishes what was found, and writes the last checkpoint; once, before the last level is told."""
         ...
 
 
@@ -63,7 +63,7 @@ def search(searches: Searches) -> Iterator[Level | None]:
     while searches.goes_on():
         try:
             yield from searches.prepare()
-            if searches.goes_on():  # nobody has asked for the end meanwhile
+            if searches.goes_on():  # the evidence, a limit or who waits may have ended it meanwhile
                 searches.deal()
                 if searches.busy:
                     searches.take(searches.run())

@@ -54,7 +54,7 @@ class One:
         rules: stopping.Rules, opening: Opening, callback: Any, shown: display.Silent,
         checkpoint: Checkpoint | None = None, group: processes.Alone = processes.ALONE, subject: Subject | None = None,
     ):  # fmt: skip
-        """See `levels`, which checks the arguments.
+        """See `api.driver.levels`, which checks the arguments.
 
         subject: what is searched under constraints, None without; values are then ranks, see `feasible.rank`.
         group: the processes that search together.
@@ -67,7 +67,7 @@ class One:
         above = math.inf if subject is None else feasible.above(subject.dtype)
         self.source = sources.source_of(problem, guesses, sequence, search, rules, above, opening.noise)
         self.state = State(problem, rules, subject, incumbent.nothing(problem))
-        self._dealt_all = False  # and all have ended
+        self._level_over = False  # nothing is left to deal, and nothing runs
         self.paused = False
         self._before: tuple[Incumbent, dict[str, np.ndarray]] | None = None  # the level began, to begin it anew
         self._load()
@@ -132,7 +132,7 @@ class One:
         """See `loop.Searches`."""
         level = self.state.under_way
         level.dealt += self.source.deal(level.index, level.dealt, self._allowed, self.streams)
-        self._dealt_all = not self.busy
+        self._level_over = not self.busy
 
     @property
     def busy(self) -> bool:
@@ -168,6 +168,8 @@ class One:
         level.seconds = time.perf_counter() - self._level_began
         state.history.note(self.streams.spent.nfev, self.limits.elapsed, best)
         self.display.update(level.done, best)
+        if self._level_over:  # what the level has found is asked first
+            return
         state.status = self._limit()
         if self.limits.due:
             self.save()
@@ -175,7 +177,7 @@ class One:
     def end_levels(self) -> Iterator[Level]:
         """See `loop.Searches`; a limit may come between two blocks of starts, too."""
         state, level = self.state, self.state.level
-        if level is None or self.streams is None or (state.status is Status.RUNNING and not self._dealt_all):
+        if level is None or self.streams is None or (state.status is Status.RUNNING and not self._level_over):
             return
         if state.status in PAUSES:  # the checkpoint goes on with the searches that are cut here
             self.save()

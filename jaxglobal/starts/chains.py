@@ -4,7 +4,7 @@ A pool of the best minima (hops.py) is greedy: it gathers in the funnel that is 
 chain is blind to the others: it begins at random, hops, goes to whatever is lower, and so to the bottom of its own
 funnel, where it stands still; then it begins anew. That is monotonic basin hopping with restarts [L], in batches.
 There are few of them, so that each is at its bottom soon. They are called for where the best value of the pool has
-stood still for long (guide.py), so that they cost little where the pool is enough.
+stood still for long (candidates.py), so that they cost little where the pool is enough.
 
 What was measured on a cluster of 38 atoms, whose lowest energy is in a narrow funnel beside a wide one (no command
 repeats it; what it gives now: `python benchmarks/lennard_jones.py --sizes 38 --max-time 600 --same 1000`):
