@@ -32,10 +32,14 @@ class Lanes(Protocol):
     best: tuple[float, np.ndarray, np.ndarray] | None
 
     @property
-    def calls(self) -> Calls | None: ...  # noqa: D102
+    def calls(self) -> Calls | None:
+        """Of a function that is not JAX; None of one that is."""
+        ...
 
     @property
-    def hopeless(self) -> bool: ...  # noqa: D102
+    def hopeless(self) -> bool:
+        """Whether the function has given no value so often that it never will."""
+        ...
 
     @property
     def room(self) -> int:

@@ -174,7 +174,10 @@ class Model:
 def regression_of(model: Model, structure: Structure, lower: Any, upper: Any) -> Regression:
     """The fit, with a model of NumPy."""
     cost = model.cost
-    call = lambda x, parts, constants: cost(parts)  # noqa: E731
+
+    def call(x: Any, parts: Any, constants: Any) -> Any:
+        return cost(parts)
+
     return Regression(call, structure, lower, upper, (), cost.loss, cost.covariance, False, {}, model)
 
 

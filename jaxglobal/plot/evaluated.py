@@ -76,16 +76,19 @@ def simulated(host: Host, structure: Structure, args: tuple[Any, ...], m: int) -
 
     def one(x: np.ndarray) -> np.ndarray:
         try:
-            return of(host.fun(structure.unflatten(x), *args))[0]
+            return of(host.fun(structure.unflatten(x[None] if host.vectorized else x), *args))[0]
         except Exception:  # a simulator may raise where it has no answer
             return np.full(1 + m, np.nan)
 
+    def together(points: list[np.ndarray]) -> Any:
+        try:
+            return of(host.fun(structure.unflatten(np.stack(points)), *args))
+        except Exception:  # of one point, perhaps
+            return map(one, points)
+
     def at(points: np.ndarray) -> np.ndarray:
         new = list({x.tobytes(): x for x in points if x.tobytes() not in known}.values())
-        if new and host.vectorized:
-            found: Any = of(host.fun(structure.unflatten(np.stack(new)), *args))
-        else:
-            found = map(one, new)
+        found: Any = together(new) if new and host.vectorized else map(one, new)
         known.update((x.tobytes(), seen) for x, seen in zip(new, found, strict=True))
         return np.array([known[x.tobytes()] for x in points]).reshape(-1, 1 + m)
 

@@ -1,6 +1,6 @@
 """Where the minimisers are: the proven regions, and hulls of the small boxes that are left elsewhere."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,9 +53,8 @@ def bound(search: Search, hulls: list[Leaf]) -> list[Place]:
         if found is None:
             out.append(Place(leaf.lo, leaf.hi, False, leaf.low))
             continue
-        inside = lambda box, x=found: bool(np.all(x.low <= box.lo) and np.all(box.hi <= x.high))  # noqa: E731
-        least = min([leaf.low, *(box.low for box in [*hulls, *out] if inside(box))])
-        hulls, out = [box for box in hulls if not inside(box)], [box for box in out if not inside(box)]
+        least = min([leaf.low, *(box.low for box in [*hulls, *out] if inside(box, found))])
+        hulls, out = [box for box in hulls if not inside(box, found)], [box for box in out if not inside(box, found)]
         out.append(Place(*found.tiny, True, least))
     return out
 
@@ -77,3 +76,8 @@ def merged(leaves: list[Leaf]) -> list[Leaf]:
         lo, hi = (np.concatenate([side.reshape(-1, len(a)), end[None]]) for side, end in ((lo, a), (hi, b)))
         low = np.append(low, v)
     return [Leaf(a, b, float(v)) for a, b, v in zip(lo, hi, low, strict=True)]
+
+
+def inside(box: Leaf | Place, around: Any) -> bool:
+    """Whether a box lies within that of a minimiser which is the only one there."""
+    return bool(np.all(around.low <= box.lo) and np.all(box.hi <= around.high))
