@@ -77,15 +77,17 @@ def test_the_same_slopes_from_single_matrices(fun, x64):
     want = jax.vmap(jax.grad(fun))
     got = jax.vmap(lambda p: replay(jax.grad(fun), p))
     assert [*batches(jax.make_jaxpr(want)(POINTS))] and not [*batches(jax.make_jaxpr(got)(POINTS))]
-    np.testing.assert_allclose(jax.jit(got)(POINTS), jax.jit(want)(POINTS), rtol=1e-12 if x64 else 1e-3)
+    singly = jnp.stack([jax.grad(fun)(p) for p in POINTS])  # the batch may stand for ever
+    np.testing.assert_allclose(jax.jit(got)(POINTS), singly, rtol=1e-12 if x64 else 1e-3, atol=1e-12 if x64 else 1e-4)
 
 
 @pytest.mark.parametrize("fun", [cholesky, solve, qr, eigh, svd, several, transposed])
 def test_what_is_made_of_it_keeps_to_single_matrices(fun, x64):
     """Derivatives of the second order, forward over reverse, of a function that was replayed before."""
-    want, got = jax.vmap(jax.hessian(fun)), jax.vmap(jax.hessian(lambda p: replay(fun, p)))
+    got = jax.vmap(jax.hessian(lambda p: replay(fun, p)))
     assert not [*batches(jax.make_jaxpr(got)(POINTS))]
-    np.testing.assert_allclose(jax.jit(got)(POINTS), jax.jit(want)(POINTS), rtol=1e-12 if x64 else 1e-2)
+    singly = jnp.stack([jax.hessian(fun)(p) for p in POINTS])
+    np.testing.assert_allclose(jax.jit(got)(POINTS), singly, rtol=1e-12 if x64 else 1e-2, atol=1e-12 if x64 else 1e-3)
 
 
 @pytest.mark.skipif(not hangs(), reason="batches come through with this JAX")

@@ -11,6 +11,7 @@ import pytest
 from checks import float64_only
 
 import jaxglobal as jg
+from jaxglobal.problem.linear_algebra import one_at_a_time
 from jaxglobal.proof import branch, crew, kept
 from jaxglobal.proof.lower import model_of
 
@@ -232,7 +233,7 @@ def test_operations_that_say_more_together(name):
     certificate = prove(fun, [(0, 3.3)] * 2, result=np.full(2, 0.7), max_boxes=3000)
     points = jnp.asarray(np.random.default_rng(0).uniform(0, 3.3, (4000, 2)))
     assert certificate.proven and certificate.complete and all(m.unique for m in certificate.minimizers)
-    assert certificate.lower <= np.min(jax.vmap(fun)(points)) < certificate.upper + 0.1
+    assert certificate.lower <= np.min(one_at_a_time(jax.vmap(fun), "cpu")(points)) < certificate.upper + 0.1
 
 
 @pytest.mark.parametrize(
@@ -247,8 +248,9 @@ def test_operations_that_say_more_together(name):
 def test_operations_on_arrays(fun, fmin):
     certificate = prove(fun, [(-2, 3)] * 2, max_boxes=5000)
     check(certificate, float(certificate.upper) if fmin is None else fmin)
-    points = jax.vmap(fun)(jnp.asarray(np.random.default_rng(0).uniform(-2, 3, (2000, 2))))
-    assert certificate.gap < 1e-3 and certificate.lower <= np.min(points)
+    points = jnp.asarray(np.random.default_rng(0).uniform(-2, 3, (2000, 2)))
+    values = one_at_a_time(jax.vmap(fun), "cpu")(points)  # a batch of factorisations may stand for ever
+    assert certificate.gap < 1e-3 and certificate.lower <= np.min(values)
 
 
 TABLE = np.array([3.0, 1.0, 2.0, 5.0, 0.5])
