@@ -22,6 +22,7 @@ from jaxglobal.engine import devices, opening, processes, sweep
 from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.counts import MOST_TICKS
 from jaxglobal.engine.fused import Engine
+from jaxglobal.engine.lanes import Then
 from jaxglobal.engine.streams import Streams, thread_pool
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence import minima
@@ -91,10 +92,10 @@ class ConstrainedStreams(Streams):
             starts = self.subject.packed(starts, none, size, rho, self._stage(starts))
         super().deal(starts, first_step, number, problem)
 
-    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
+    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0, then: Then | None = None) -> None:
         """See `Streams`."""
         self._scale()
-        super().look(points, number, problem)
+        super().look(points, number, problem, then)
 
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS

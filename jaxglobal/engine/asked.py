@@ -164,8 +164,8 @@ class AskedLanes:
             np.arange(len(searched.ids) + count) >= len(searched.ids),
         )
 
-    def look(self, points: np.ndarray, number: np.ndarray, problem: Any = 0) -> None:
-        """Asks for the values at points, (k, n), from which no search begins, as `Streams.look`."""
+    def look(self, points: np.ndarray, number: np.ndarray, problem: Any = 0, then: Any = None) -> None:
+        """Asks for the values at points, (k, n), from which no search begins; they are returned, not told."""
         self.wanted.add(points.astype(self.dtype), number, problem)
 
     def know(self, known: Any) -> None:

@@ -3,6 +3,7 @@
 A compiled function does (streams.py), a function of Python (host_lanes.py), or somebody who is asked (asked.py).
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.basins import Known
 from jaxglobal.local.descent import Rules
 from jaxglobal.result import Calls
+
+Then = Callable[[np.ndarray], None]
 
 
 class Lanes(Protocol):
@@ -60,8 +63,11 @@ class Lanes(Protocol):
         """Takes starts, (k, n) with k at most `room`, their first steps, their numbers and their problems."""
         ...
 
-    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
-        """Takes points, (k, n), from which no search begins, to be evaluated alone."""
+    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0, then: Then | None = None) -> None:
+        """Takes points, (k, n), from which no search begins, to be evaluated alone.
+
+        then: may hear of their values, (k,), before `run` returns, and ask for more; who does not tell it returns them.
+        """
         ...
 
     def know(self, known: Known) -> None:

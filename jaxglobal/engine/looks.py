@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Sharding
 
 from jaxglobal.engine import compiling, fused
+from jaxglobal.engine.lanes import Then
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem import modes
@@ -24,6 +25,7 @@ from jaxglobal.status import LocalStatus
 
 CPU_CALL = 1e5  # multiplications of a call (about 30 microseconds), of which the points of a small block need few
 FEWEST = 16  # points of a call of a cheap function
+BLOCK = 8  # of them side by side on a CPU: a call whose loops hold few operations XLA makes on the calling thread
 ACCELERATOR_POINTS = 1024  # of a call
 WORTH_THREADS = 1e-3  # seconds of work from which it is shared between threads
 
@@ -44,9 +46,10 @@ def compiled(
 ) -> Values:  # fmt: skip
     """The program of values at k = `points` points, compiled if this is its first use there.
 
-    x, (k, n), and the args -> f, (k,), +inf where it is not finite. gradients: as a tick has them instead: x, (n, k),
-    and the args -> f, (k,), and g, (n, k), whatever they are. own: which args have a leading axis of problems, if any
-    do; then the problem of each point, (k,), comes last. soon: see `compiling.compiled`.
+    x, (k, n), how many of them are wanted, and the args -> f, (k,), +inf where it is not finite. gradients: as a tick
+    has them instead: x, (n, k), and the args -> f, (k,), and g, (n, k), whatever they are. own: which args have a
+    leading axis of problems, if any do; then the problem of each point, (k,), comes last. soon: see
+    `compiling.compiled`.
     """
     n, dtype = np.shape(problems.region.width)[-1], problems.region.width.dtype
     where = [fused.place(leaf, placement) for leaf in problems.args]
@@ -122,11 +125,14 @@ class Looks:
     def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype, several: bool = False):
         """programs: of each stream of this process, for so many points. several: whether of several problems."""
         self._programs, self._width, self._several = programs, width, several
+        self._hearers: dict[int, tuple[Then, int, list[np.ndarray]]] = {}  # of a problem, how many it waits for, those
         self.points, self.number, self.seconds = np.zeros((0, n), dtype), np.zeros(0, np.int64), 0.0
         self.problem = np.zeros(0, np.int64)
 
-    def ask(self, points: np.ndarray, number: np.ndarray, problem: Any = 0) -> None:
-        """Puts points of a problem, or of one each, behind those that wait."""
+    def ask(self, points: np.ndarray, number: np.ndarray, problem: Any = 0, then: Then | None = None) -> None:
+        """Puts points of a problem, or of one each, behind those that wait. then: hears of their values; see `tell`."""
+        if then is not None:
+            self._hearers[int(problem)] = then, len(points), []
         self.points = np.concatenate([self.points, points.astype(self.points.dtype)])
         self.number = np.concatenate([self.number, number])
         self.problem = np.concatenate([self.problem, np.broadcast_to(problem, len(points))])
@@ -135,6 +141,21 @@ class Looks:
         """Forgets the points that wait, all or those of these problems."""
         kept = np.zeros(len(self.number), bool) if problems is None else ~np.isin(self.problem, problems)
         self.points, self.number, self.problem = self.points[kept], self.number[kept], self.problem[kept]
+        for problem in list(self._hearers) if problems is None else problems.tolist():
+            self._hearers.pop(problem, None)
+
+    def tell(self, ended: Ended) -> bool:
+        """Tells of values; whether someone has heard all that they waited for, and may have asked for more."""
+        heard = False
+        for problem in np.unique(ended.problem).tolist() if self._hearers else []:
+            if problem in self._hearers:
+                then, count, values = self._hearers[problem]
+                values.append(ended.f[ended.problem == problem])
+                if sum(map(len, values)) == count:
+                    del self._hearers[problem]
+                    then(np.concatenate(values))
+                    heard = True
+        return heard
 
     def run(
         self, calls: int, allowed: int | None, args: Sequence[list[Any]], share: slice, side_by_side: Callable[..., Any]

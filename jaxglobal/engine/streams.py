@@ -15,6 +15,7 @@ the same decisions.
 """
 
 import functools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 from jaxglobal.engine import fused, processes
 from jaxglobal.engine.counts import MOST_TICKS, Counts, Report, ticks
 from jaxglobal.engine.fused import Engine
+from jaxglobal.engine.lanes import Then
 from jaxglobal.engine.looks import Looks, Pairs
 from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.stream import idle, names_of
@@ -147,12 +149,27 @@ class Streams:
         """The minima at which the next searches end."""
         self._minima = known if self.engine.stops else None
 
-    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0) -> None:
-        """Asks for the values at points, (k, n), of a problem, from which no search begins. number: (k,) theirs."""
-        self._values.ask(points, number, problem)
+    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0, then: Then | None = None) -> None:
+        """Asks for the values at points, (k, n), of a problem, from which no search begins. number: (k,) theirs.
+
+        then: of one process alone; see `lanes.Lanes`.
+        """
+        self._values.ask(points, number, problem, then if self.group.count == 1 else None)
 
     def _look(self, allowed: int | None) -> minima.Ended:
-        """Values for about the time of a chunk, if so many evaluations may still be made."""
+        """Values for about the time of a chunk, if so many evaluations may still be made, and those asked for then."""
+        until = time.perf_counter() + CHUNK_TIME
+        most = None if allowed is None else self.spent.nfev + allowed
+        told = [self._look_once(allowed)]
+        while self._values.tell(told[-1]) and len(self._values.points) and time.perf_counter() < until:
+            left = None if most is None else most - self.spent.nfev
+            if left is not None and left <= 0:
+                break
+            told.append(self._look_once(left))
+        return minima.join(told)
+
+    def _look_once(self, allowed: int | None) -> minima.Ended:
+        """Values of the points that wait, as far as about the time of a chunk and the evaluations allow."""
         looks, counts, group = self._values, self.counts, self.group
         calls = len(counts.waiting) * ticks(counts.look_time, CHUNK_TIME)
         args = [problems.args for problems in self._problems]

@@ -7,12 +7,12 @@ finds alone, so that it is searched as it would be by itself.
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxglobal.engine import looks
-from jaxglobal.engine.lanes import Lanes
+from jaxglobal.engine.lanes import Lanes, Then
 from jaxglobal.engine.opening import Needs
 from jaxglobal.engine.spent import Spent
 from jaxglobal.evidence import stopping
@@ -52,15 +52,20 @@ class Standing:
     waits: int = 0
 
 
-class Port(NamedTuple):
-    """The streams, as the source of one problem sees them."""
+@dataclasses.dataclass
+class Port:
+    """The streams, as the source of one problem sees them.
+
+    Attributes:
+        spent: on the problem so far.
+        left: values alone that may still be asked for.
+    """
 
     streams: Lanes
     slot: int
     standing: Standing
     spent: Spent
     left: float
-    """Values alone that may still be asked for."""
 
     @property
     def room(self) -> int:
@@ -72,11 +77,16 @@ class Port(NamedTuple):
         self.standing.waits += len(starts)
         self.streams.deal(starts, first_step, number, self.slot)
 
-    def look(self, points: np.ndarray, number: np.ndarray) -> None:
-        """See `Lanes.look`; a limit leaves out the last of them."""
+    def look(self, points: np.ndarray, number: np.ndarray, then: Then) -> None:
+        """See `Lanes.look`; a limit leaves out the last of them, and then nobody hears of the others alone."""
         count = int(min(len(points), self.left))
         self.standing.waits += count
-        self.streams.look(points[:count], number[:count], self.slot)
+
+        def told(f: np.ndarray) -> None:
+            self.spent, self.left = self.spent.add(values=count), self.left - count
+            then(f)
+
+        self.streams.look(points[:count], number[:count], self.slot, told if count == len(points) else None)
 
     def know(self, known: Any) -> None:
         """Searches of many problems do not end at known minima."""

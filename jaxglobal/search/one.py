@@ -65,7 +65,7 @@ class One:
         self._problem, self._rules, self._search = problem, rules, search
         self._callback, self.display = callback, shown
         above = math.inf if subject is None else feasible.above(subject.dtype)
-        self.source = sources.source_of(problem, guesses, sequence, search, rules, above, opening.noise)
+        self.source = sources.source_of(problem, guesses, sequence, search, rules, above, opening.noise, opening.tiers)
         self.state = State(problem, rules, subject, incumbent.nothing(problem))
         self._level_over = False  # nothing is left to deal, and nothing runs
         self.paused = False

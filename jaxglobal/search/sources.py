@@ -4,6 +4,7 @@ A block of a sequence that learns waits for what the block before has found.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -132,11 +133,14 @@ class LearningSource(Source):
 
     def __init__(
         self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules,
-        above: float = math.inf,
-        noise: float = 0.0,
+        above: float = math.inf, noise: float = 0.0, pauses: Sequence[float] = (),
     ):  # fmt: skip
-        """See `Source`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value."""
+        """See `Source`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value.
+
+        pauses: evaluations after which the loop has a turn before more points are looked at.
+        """
         super().__init__(problem, guesses, sequence, search)
+        self._target, self._pauses = rules.target, pauses
         eps = float(np.finfo(problem.structure.dtype).eps)
         self._rounds = Rounds(sequence, self.free, eps, rules, problem.values, above, noise)
         self._block: Block | None = None  # that is under way
@@ -174,22 +178,46 @@ class LearningSource(Source):
             self._block, self._sent = self._rounds.next(dealt, allowed - dealt, streams.spent.nfev), 0
             if self._block is None:
                 return 0
-        x, first_step, searched = self._block
-        if searched and self._rounds.sequence.stop:
+        if not self._block.searched:
+            self._look(dealt, allowed, streams, streams.spent.nfev)
+            return 0
+        x, first_step, _ = self._block
+        if self._rounds.sequence.stop:
             streams.know(self._known())
-        left = len(x) - self._sent
-        count = min(streams.room, left) if searched else left
+        count = min(streams.room, len(x) - self._sent)
         if not count:
             return 0
         part = slice(self._sent, self._sent + count)
         points, number = self.problem.place(x[part]), self.number + np.arange(count)
         self.number += count
         self._sent += count
-        if not searched:
-            streams.look(points, number)
-            return 0
         streams.deal(points, np.clip(first_step[part], self.search.step(0.0), self.search.step(1.0)), number)
         return 0 if self._rounds.looking else count  # those of a last look stand for no points of the cover
+
+    def _look(self, dealt: int, allowed: int, streams: Any, begun: int) -> None:
+        """Asks for the values of the block that have not been asked for; and so on, as soon as they are there.
+
+        Thus a generation costs no turn of the loop. A turn comes where the loop has something to say: after a round,
+        at the target, and where the lanes change. begun: evaluations when the first of them was asked for.
+        """
+        block: Any = self._block
+
+        def then(f: np.ndarray) -> None:
+            k, nfev = len(f), streams.spent.nfev
+            self._ended = []
+            self._rounds.take(block.x, f.astype(np.float64), np.ones(k, np.int64), np.zeros(k, bool))
+            self._block, self._sent = None, 0
+            reached = self._target is not None and np.min(f) <= self._target
+            if self._rounds.between or reached or any(begun < pause <= nfev for pause in self._pauses):
+                return
+            self._block = self._rounds.next(dealt, allowed - dealt, nfev)
+            if self._block is not None and not self._block.searched:
+                self._look(dealt, allowed, streams, begun)
+
+        x = block.x[self._sent :]
+        if len(x):
+            first, self.number, self._sent = self.number, self.number + len(x), len(block.x)
+            streams.look(self.problem.place(x), first + np.arange(len(x)), then=then)
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt; at level 0, which has none, the level."""
@@ -197,15 +225,15 @@ class LearningSource(Source):
 
     def take(self, level: int, ended: Ended) -> np.ndarray | None:
         """See `Source`; even starts are those at random points of the cells of the cover."""
-        if len(ended.f):
-            self._ended.append(ended)
+        first = self.number - self._sent if level else 0
+        mine = ended.start >= first  # of the blocks before, the values have been told
+        if np.any(mine):
+            self._ended.append(Ended(*(field[mine] for field in ended)))
         if level == 0:
             self._ended = [lowest(join(self._ended), POOL)] if self._ended else []
             return super().take(level, ended)
-        if self._block is None:
-            raise RuntimeError("a search has ended though no block of starts is under way.")
-        even = self._rounds.random(ended.start - (self.number - self._sent)) if self._block.searched else None
-        if sum(len(part.f) for part in self._ended) == len(self._block.x):
+        even = self._rounds.random(ended.start - first) if np.all(ended.status != LocalStatus.RUNNING) else None
+        if self._block is not None and sum(len(part.f) for part in self._ended) == len(self._block.x):
             self._rounds.take(*self._results())
             self._block = None
         return even
@@ -275,9 +303,9 @@ class LearningSource(Source):
 
 def source_of(
     problem: Objective, guesses: np.ndarray, sequence: Starts, search: Local, rules: stopping.Rules,
-    above: float = math.inf, noise: float = 0.0,
+    above: float = math.inf, noise: float = 0.0, pauses: Sequence[float] = (),
 ) -> Source:  # fmt: skip
     """The source for a sequence; see `LearningSource`."""
     if isinstance(sequence, adaptive.Adaptive) and np.any(problem.free):
-        return LearningSource(problem, guesses, sequence, search, rules, above, noise)
+        return LearningSource(problem, guesses, sequence, search, rules, above, noise, pauses)
     return Source(problem, guesses, sequence, search)

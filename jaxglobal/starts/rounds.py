@@ -102,9 +102,14 @@ class Rounds:
             self.state = self._searches(self.state, x, COVER_STEP, looking=-1)
         return len(x) > 0
 
+    @property
+    def between(self) -> bool:
+        """Whether a round has ended, and the next has not begun."""
+        return bool(self.state.step == EVOLVE_NEXT and not self.state.generations)
+
     def evidence(self, nfev: int) -> Evidence | None:
         """The evidence after so many evaluations, None within a round."""
-        if self.state.step != EVOLVE_NEXT or self.state.generations:
+        if not self.between:
             return None
         self.state = self.state._replace(evidence=stopping.dated(self.state.evidence, nfev))
         return self.state.evidence

@@ -10,6 +10,7 @@ from checks import precision
 
 import jaxglobal as jg
 from jaxglobal import Status
+from jaxglobal.engine.streams import Streams
 
 BOX = [(-4.0, 5.0)] * 2
 CENTRES = np.random.default_rng(3).uniform(-2, 2, (6, 2))
@@ -101,3 +102,20 @@ def test_problems_without_a_value_or_with_a_small_feasible_region():
     results = many(fun, np.array([-1.0, 0.2**2, 10.0]))
     assert results.status[0] is Status.NO_FINITE_VALUE and np.isnan(results.fun[0]) and not results.success[0]
     assert results.success[1:].all() and np.all(results.fun[1:] < 10 * precision()[0])
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_evals": 700}, {"target": 1.5}, {"max_levels": 3}])
+def test_the_answer_is_that_of_one_generation_a_turn(monkeypatch, limit):
+    """Values that are heard as soon as they are there, or when the loop has its turn."""
+
+    def searches():
+        alone = jg.minimize(rastrigin, BOX, CENTRES[0], progress=False, **limit)
+        results = many(lanes=16, **limit)
+        return alone.x, alone.fun, alone.nfev, alone.nstarts, results.x, results.fun, results.nfev, results.nstarts
+
+    at_once, look = searches(), Streams.look
+    heard = []
+    monkeypatch.setattr(Streams, "look", lambda self, *what, then=None: heard.append(then) or look(self, *what))
+    for one, other in zip(at_once, searches(), strict=True):
+        assert np.array_equal(one, other)
+    assert any(heard)
