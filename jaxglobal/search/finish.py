@@ -32,7 +32,7 @@ def last_digits(
         _polish(state, width, precise, limits, checkpoint, group)
     if state.problem.closed.jumps and state.status in AT_REST:
         value = functools.partial(alone.single, state.problem)
-        told = incumbent.confirmed(state.found, before, value, state.rules.fatol)
+        told = incumbent.confirmed(state.found, before, value, state.rules.fatol, state.problem.whole)
         state.found = incumbent.read(group.gather(told)[0])
 
 

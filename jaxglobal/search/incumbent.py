@@ -189,14 +189,38 @@ def polished(
     return found, gradients.get(start)
 
 
-def confirmed(found: Incumbent, before: Incumbent, value: Callable[[np.ndarray], float], fatol: float) -> Incumbent:
+def confirmed(
+    found: Incumbent, before: Incumbent, value: Callable[[np.ndarray], float], fatol: float, whole: Any = False
+) -> Incumbent:
     """What was found, its best minima with the values that one point alone has there, value(x).
 
     At a jump many points at once may lie on the other side of it, as programs round differently. If that is so of the
-    best, it is taken from what was found before the polish, the first that has its value alone too.
+    best, it is taken from what was found before the polish, the first that has its value alone too, or lies on the way
+    from there to the best. whole: (n,) variables that are whole numbers.
     """
     alone = checked(found, value, fatol)
-    return alone if alone.f == found.f else checked(before, value, fatol)
+    if alone.f == found.f:
+        return alone
+    alone = checked(before, value, fatol)
+    held = np.array_equal(np.where(whole, alone.x, 0), np.where(whole, before.x, 0))
+    return _nearer(alone, before, value) if held and alone.f > before.f else alone
+
+
+def _nearer(known: Incumbent, lost: Incumbent, value: Callable[[np.ndarray], float]) -> Incumbent:
+    """The lowest point on the way from a known one to one that has lost its value: as near as that goes."""
+    (near, far), x, f = (0.0, 1.0), known.x, known.f
+    for _ in range(-int(np.log2(np.finfo(known.x.dtype).eps))):
+        middle = (near + far) / 2
+        point = (known.x + middle * (lost.x - known.x)).astype(known.x.dtype)
+        there = value(point)
+        if there < f:
+            near, x, f = middle, point, there
+        else:
+            far = middle
+    best = np.flatnonzero(known.archive.f == known.f)[:1]
+    archive = known.archive._replace(x=known.archive.x.copy(), f=known.archive.f.copy())
+    archive.x[best], archive.f[best] = x, f
+    return known._replace(x=x, f=f, archive=archive)
 
 
 def checked(found: Incumbent, value: Callable[[np.ndarray], float], fatol: float) -> Incumbent:

@@ -147,12 +147,16 @@ def test_another_value_alone_is_not_believed():
     news = incumbent.news(ended, np.ones(3, bool), incumbent.nothing(problem), problem, 0.0)
     before = incumbent.collect(incumbent.nothing(problem), news)
     alone = {0.1: 5.0, 0.5: 2.0, 0.9: np.nan}
-    told = incumbent.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
+    told = incumbent.confirmed(before, before, lambda x: alone.get(float(np.round(x[0], 6)), np.nan), 0.0)
     assert told.f == 2 and told.x[0] == 0.5 and told.start == 1
     assert sorted(told.archive.f) == [2, 5]
     alone = {0.1: 1.0, 0.5: 2.0, 0.9: 3.0}
     same = incumbent.confirmed(before, before, lambda x: alone[float(np.round(x[0], 6))], 0.0)
     assert same is before
+    for whole in (False, np.array([True, False])):  # and as near to the lost best as its side of the jump goes
+        near = incumbent.confirmed(before, before, lambda x: 5.0 if x[0] < 0.2 else 10 * x[0] ** 2 - 0.5, 0.0, whole)
+        np.testing.assert_allclose(near.x, 0.5 if np.any(whole) else 0.2, rtol=1e-6)
+        assert near.f == 10 * near.x[0] ** 2 - 0.5 and near.f == np.min(near.archive.f)
 
 
 @pytest.mark.parametrize("limit", [{"max_evals": 400}, {"target": 1.2}, {"max_time": 1e-9}], ids=str)
