@@ -54,6 +54,7 @@ from jaxglobal.status import LocalStatus, Status
 
 SCREENED = 1024  # starts in one call
 SEARCHED = 64  # starts of a level that are searched from, at least
+LISTED = 64  # minima that are searched from again, at most
 CLOSE = 1e-4  # relative: parameters that differ by less are no exchange
 SHARE = 32  # and one in so many
 SIMILAR = 0.5  # of equal fits those count that were found so often beside the one that was found most
@@ -163,7 +164,7 @@ class Search:
         self._screened += size
         f = np.where(np.isneginf(f), -np.finfo(float).max, f)
         starts = p[choose(unit, f, spacing, count)]
-        ends, together = [], self._lanes * devices.side_by_side()
+        ends, together = [], max(SEARCHED, self._lanes * devices.side_by_side())
         for first in range(0, len(starts), together):
             if status is not None and (ends or len(self._archive.f)):  # else one evaluation of each, to have a fit
                 break
@@ -226,7 +227,7 @@ class Search:
         if np.all(by == far.by):
             return
         self._load_data(by)
-        ended = self._descend(self._archive.x[: self._lanes], TOL, MAX_NFEV)
+        ended = self._descend(self._archive.x[:LISTED], TOL, MAX_NFEV)
         self._archive = minima.empty(self._regression.structure.n, self._regression.structure.dtype)
         self._archive = minima.add(self._archive, ended, self._box[0], self._box[1] - self._box[0], self.same)
         self._known = agreement.learn(agreement.nothing(1), ended.f[None], np.array([self.same]))
@@ -363,7 +364,7 @@ class Search:
             return []
         x, f, status = merged.x.copy(), merged.f.copy(), merged.status.copy()
         if self._limit() is None:
-            count = min(self._lanes, len(f))
+            count = min(LISTED, len(f))
             ended = self._descend(x[:count], POLISH_TOL, POLISH_NFEV)
             lower = np.flatnonzero(ended.f < f[:count])
             x[lower], f[lower], status[lower] = ended.x[lower], ended.f[lower], ended.status[lower]
@@ -403,7 +404,7 @@ class Search:
                     row[[i, j]] = row[[j, i]]
             inside = np.all((tried >= self._box[0]) & (tried <= self._box[1]), axis=1)
             earlier = np.array([comes_before(row[searched], x[searched]) for row in tried], bool)
-            tried = tried[inside & earlier][: self._lanes]
+            tried = tried[inside & earlier][:LISTED]
             if not len(tried) or self._limit() is not None:
                 break
             ended = self._descend(tried, POLISH_TOL, MAX_NFEV)

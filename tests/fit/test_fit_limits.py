@@ -46,7 +46,7 @@ def test_ctrl_c_ends_a_fit_with_its_status():
     interrupted = fit()
     timer.join()
     assert interrupted.result.status is jg.Status.INTERRUPTED and not interrupted.success
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 30
     assert np.isfinite(interrupted.fun) and np.all(np.isfinite(interrupted.popt))
     assert signal.getsignal(signal.SIGINT) is handler
 
