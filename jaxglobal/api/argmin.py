@@ -47,7 +47,8 @@ class Argmin(NamedTuple):
         violation: under constraints, the largest violation of one at x, in its own units; 0 without.
         multipliers: of fun + sum of multiplier times constraint, in the structure of the constraints; differentiable.
         active: which constraints are held by a bound, likewise. Where one is violated by more than its tolerance, no
-            feasible point was found: fun is NaN, the status INFEASIBLE, and x where the violation is least.
+            feasible point was found: fun is NaN, the status INFEASIBLE, and x where the violation is least; the status
+            is NONFINITE_VALUE where feasible points were met, and fun had no value at any of them.
     """
 
     x: Any

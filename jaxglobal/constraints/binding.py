@@ -19,6 +19,11 @@ from jaxglobal.status import Status
 
 BINDS = 10.0  # times the tolerance, may a row be from its bound
 NEAR_BOUND = 1e-7  # of the box: a variable is on its bound
+UNSETTLED = (
+    Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE, Status.RUNNING,
+    Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED,
+)  # fmt: skip
+"""Ends that a limit or a person brought, not the evidence."""
 VALUELESS = "no feasible point gave a finite value: check fun at a point that keeps the constraints"
 
 
@@ -84,7 +89,9 @@ def of_minima(subject: Subject, minima: list[Minimum], flat: np.ndarray) -> list
 
 
 def valueless(subject: Subject, x: np.ndarray) -> bool:
-    """Whether fun has no value at x, (n,), though all rows do, or none at the feasible point nearby."""
+    """Whether fun has no value at x, (n,), though all rows do, or none at a feasible point, met or nearby."""
+    if subject.valueless:
+        return True
     x = x.astype(np.float64)
     f, c = (part[0] for part in subject.exact.slopes(x[None])[:2])
     if not np.all(np.isfinite(c)) or not np.isfinite(f) or not isinstance(subject.exact, Exact):
@@ -125,15 +132,13 @@ def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) 
     flat = np.array([structure.of_point(m.x) for m in result.minima]).reshape(-1, structure.n)
     minima = of_minima(subject, result.minima, flat)
     status, message = result.status, result.message
-    limits = Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE
-    asked = Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED
-    settled = status not in (*limits, *asked)
-    if not feasible and settled and valueless(subject, x):
-        status, message = Status.NO_FINITE_VALUE, VALUELESS
-    elif not feasible and settled:
-        status, message = Status.INFEASIBLE, infeasible(subject, here, x)
+    settled = status not in UNSETTLED
+    nowhere = not feasible and valueless(subject, x)
+    words = VALUELESS if nowhere else "" if feasible else infeasible(subject, here, x)
+    if not feasible and settled:
+        status, message = Status.NO_FINITE_VALUE if nowhere else Status.INFEASIBLE, words
     elif not feasible:
-        message = f"{message}; {infeasible(subject, here, x)}"
+        message = f"{message}; {words}"
     message += crowded(subject)
     f = subject.exact.slopes(x.astype(np.float64)[None]).f[0]
     return dataclasses.replace(

@@ -103,6 +103,8 @@ class ConstrainedStreams(Streams):
         """See `Streams`; ends come when all lanes are idle."""
         if self.looks is not None and len(self.looks.points):
             values = super().run(rules, drain, allowed, most_ticks)
+            ranks, nowhere = feasible.told_apart(values.f)
+            values, self.subject.valueless = values._replace(f=ranks), self.subject.valueless or bool(np.any(nowhere))
             self._penalties.looked(values.x, values.f, values.problem)
             return values
         none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing

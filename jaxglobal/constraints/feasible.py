@@ -30,16 +30,29 @@ def above(dtype: Any) -> float:
     return 1e100 if np.dtype(dtype) == np.float64 else 1e30
 
 
+def valueless(dtype: Any) -> float:
+    """What a program gives for a feasible point at which f has no value: finite, and beyond all ranks."""
+    return float(np.finfo(dtype).max)
+
+
+def told_apart(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ranks of `rank`, (k,), as they count, and which are those of feasible points without a value."""
+    nowhere = ranks == valueless(ranks.dtype)
+    return np.where(nowhere, np.inf, ranks).astype(ranks.dtype), nowhere
+
+
 def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any) -> Any:
     """The rank, (), of a point whose slopes are not known. size: (m,) one over the usual slopes of the rows.
 
-    As the slopes at hand may be far greater there, it counts as feasible only where no bound is exceeded at all.
+    As the slopes at hand may be far greater there, it counts as feasible only where no bound is exceeded at all; see
+    `valueless` for one of those where f is not finite.
     """
     over = jnp.maximum(c - upper, 0) + jnp.maximum(lower - c, 0)
     violation = jnp.sum(jnp.minimum(over * size, WORST))
     kept = jnp.all(over == 0)
     rank = jnp.where(kept, jnp.minimum(f, above(f.dtype)), above(f.dtype) * (1 + violation))
-    return jnp.where(jnp.isfinite(f) & jnp.all(jnp.isfinite(c)), rank, jnp.inf)
+    rank = jnp.where(jnp.isfinite(f) & jnp.all(jnp.isfinite(c)), rank, jnp.inf)
+    return jnp.where(kept & ~jnp.isfinite(f), valueless(f.dtype), rank)
 
 
 def scales(c: Any, J: Any, frame: Frame, xp: Any = np) -> Any:

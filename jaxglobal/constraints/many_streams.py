@@ -50,11 +50,14 @@ class ManyStreams(Streams):
 
     def __init__(
         self, engines: list[Engine], problems: Problems, lockstep: bool, group: processes.Alone, subjects: Subjects,
-        in_slots: Callable[[np.ndarray], np.ndarray], scales: Callable[[np.ndarray], Sizes],
+        in_slots: Callable[[np.ndarray], np.ndarray], scales: Callable[[np.ndarray], Sizes], valueless: np.ndarray,
     ):  # fmt: skip
-        """See `Streams`. in_slots, scales: the problems in some slots, (k,), and their scales."""
+        """See `Streams`. in_slots, scales: the problems in some slots, (k,), and their scales.
+
+        valueless: (P,) where it notes for which problems a feasible point was met at which the function has no value.
+        """
         super().__init__(engines, problems, lockstep, group)
-        self._subjects, self._in_slots, self._scales = subjects, in_slots, scales
+        self._subjects, self._in_slots, self._scales, self._valueless = subjects, in_slots, scales, valueless
         self._penalties = Penalties(subjects.packing.dtype)
         self._earlier: dict[tuple[int, int], int] = {}  # evaluations of searches that go on, by number and slot
 
@@ -71,8 +74,10 @@ class ManyStreams(Streams):
         """See `Streams`; of ends, those that do not go on."""
         if self.looks is not None and len(self.looks.points):
             values = super().run(rules, drain, allowed, most_ticks)
-            self._penalties.looked(values.x, values.f, self._in_slots(values.problem))
-            return values
+            problem, (ranks, nowhere) = self._in_slots(values.problem), feasible.told_apart(values.f)
+            self._valueless[problem[nowhere]] = True
+            self._penalties.looked(values.x, ranks, problem)
+            return values._replace(f=ranks)
         none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing
         return self._finish(super().run(rules._replace(target=none), drain, allowed, most_ticks))
 
@@ -152,6 +157,7 @@ class ManyStreams(Streams):
             if restorations:  # the objective may have led it to where the rows have no slope
                 packed = np.where(lost[which][:, None], subjects.renewed(problem[which], packed, number[which]), packed)
             end = subjects.finish(problem[which], packed, here, restorations)
+            self._valueless[problem[which][end.valueless]] = True
             # A point that was made feasible counts more than one that is so within the tolerance, and lower for that.
             feasible_now = end.sure | (end.rank < feasible.above(dtype))
             # A violation that is a little less at a fresh point is no progress.

@@ -185,7 +185,8 @@ class Packing:
 
         def attempt(k, before):
             given = jnp.where((k > 0) & (status == LocalStatus.INFEASIBLE), fresh, packed)
-            given = jnp.where(sound & ~before.sure, given, nowhere)
+            begun = ended & (sound | (k == 0)) & ~before.sure  # that of a start without a value says if it is feasible
+            given = jnp.where(begun, given, nowhere)
             limit = jnp.where(k == 0, 0, semismooth.RESTORATIONS)
             end = self.finish(given, sizes, frame, leaves, limit)
             end = end._replace(nfev=jnp.where(sound & ~before.sure, before.nfev + end.nfev, before.nfev))
@@ -193,10 +194,11 @@ class Packing:
             good = end.sure | (end.rank < feasible.above(self.dtype)) | ~(before.rank <= end.rank)
             better = sound & ~before.sure & good
             kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), end, before)
-            return kept._replace(nfev=end.nfev)
+            return kept._replace(nfev=end.nfev, valueless=before.valueless | (begun & end.valueless))
 
         n, none = len(packed) - 2 * self.m - lagrangian.NUMBERS, jnp.asarray(jnp.inf, packed.dtype)
-        begin = End(packed[:n], jnp.zeros(self.m, packed.dtype), none, jnp.asarray(False), jnp.zeros_like(none))
+        no = jnp.asarray(False)
+        begin = End(packed[:n], jnp.zeros(self.m, packed.dtype), none, no, jnp.zeros_like(none), no)
         return jax.lax.fori_loop(0, TRIES, attempt, begin)
 
     def multipliers(self, x: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> jax.Array:

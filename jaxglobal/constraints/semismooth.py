@@ -75,6 +75,8 @@ class End(NamedTuple):
     """() Whether it is a KKT point to its last digits."""
     nfev: Any
     """() Evaluations; a Hessian of n variables counts as n / 2."""
+    valueless: Any
+    """() Whether a feasible point was met at which f has no value."""
 
 
 def finish(
@@ -103,7 +105,10 @@ def finish(
     lower = f[0] * f_size <= before + HIGHER * (1 + jnp.abs(before))
     sure &= (violation[0] <= most) & jnp.isfinite(f[0]) & (lower | ~jnp.isfinite(before))
     nfev = (2 + 0.5 * restored + (1 + len(x) / 2) * steps).astype(x.dtype)
-    of_end, of_start = End(ends[0], point.lam, rank[0], sure, nfev), End(ends[1], lam, rank[1], sure, nfev)
+    valueless = jnp.any((violation <= most) & ~jnp.isfinite(f))
+    of_end, of_start = (
+        End(ends[i], price, rank[i], sure, nfev, valueless) for i, price in enumerate((point.lam, lam))
+    )  # fmt: skip
     return jax.tree.map(lambda end, start: jnp.where(sure, end, start), of_end, of_start)
 
 

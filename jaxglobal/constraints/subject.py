@@ -38,6 +38,7 @@ class Subject:
         least: (m,) an excess of each row that is none but rounding.
         barren: (k, n) of whole numbers, zeros beside: where a search has been led to no feasible point, once each time.
         known: (k, n), (k,) and (k,) polished minima, their scaled values and their ranks, best first.
+        valueless: whether a feasible point was met at which the objective has no value.
     """
 
     rows: Rows
@@ -51,6 +52,7 @@ class Subject:
     least: np.ndarray = dataclasses.field(init=False)
     barren: np.ndarray = dataclasses.field(init=False)
     known: tuple[np.ndarray, np.ndarray, np.ndarray] = dataclasses.field(init=False)
+    valueless: bool = False
 
     def __post_init__(self):
         """Nothing is known."""
@@ -78,6 +80,7 @@ class Subject:
         lowest[some] = np.nanmin(slopes[:, some], axis=0)
         self.least = feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:]
         self.use(self.size)
+        self.note(seen.f, seen.c)
         return SAMPLE
 
     def use(self, size: np.ndarray) -> None:
@@ -123,9 +126,16 @@ class Subject:
         """The largest of a point, in the rows' own scales."""
         return float(np.max(feasible.violations(c, J, self.frame, self.least), initial=0.0))
 
+    def note(self, f: np.ndarray, c: np.ndarray) -> None:
+        """Notes whether f, (k,), has no value at a feasible one of some points, whose rows are c, (k, m)."""
+        over = np.maximum(c - self.frame.upper, 0) + np.maximum(self.frame.lower - c, 0)
+        kept = np.all(over <= np.maximum(self.least, self.most / self.size[1:]), axis=1)
+        self.valueless |= bool(np.any(kept & ~np.isfinite(f)))
+
     def ranks(self, x: np.ndarray) -> np.ndarray:
         """(k,) The ranks of points, (k, n), as they are."""
         seen = self.exact.slopes(x.astype(self.dtype))
+        self.note(seen.f, seen.c)
         told = zip(seen.f, seen.c, seen.J, strict=True)
         return np.array(
             [feasible.ranked(float(f), self.violation(c, J), self.most, self.dtype) for f, c, J in told], float
@@ -157,7 +167,9 @@ class Subject:
         known = dict(zip(("known_x", "known_f", "known_rank"), self.known, strict=True))
         spread, steepest = (np.broadcast_to(part, self.least.shape) for part in self.frame[-2:])
         sizes = {"sizes": self.size, "least": self.least, "spread": spread, "steepest": steepest}
-        kept = {"barren": self.barren, "measured": np.array(self.measured)}
+        kept = {
+            "barren": self.barren, "measured": np.array(self.measured), "valueless": np.array(self.valueless)
+        }  # fmt: skip
         return known | sizes | kept | self.exact.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
@@ -165,7 +177,7 @@ class Subject:
         self.known = arrays["known_x"], arrays["known_f"], arrays["known_rank"]
         self.size, self.least, self.measured = arrays["sizes"], arrays["least"], bool(arrays["measured"])
         self.frame = self.frame._replace(spread=arrays["spread"], steepest=arrays["steepest"])
-        self.barren = arrays["barren"]
+        self.barren, self.valueless = arrays["barren"], bool(arrays["valueless"])
         self.exact.load(arrays)
 
 

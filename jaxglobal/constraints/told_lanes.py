@@ -96,7 +96,8 @@ class ToldLanes(AskedLanes):
         with jax.enable_x64(dtype == np.float64), np.errstate(over="ignore"):
             rows = [np.asarray(side, dtype) for side in (frame.lower, frame.upper, subject.size[1:])]
             f, c = told[:, 0].astype(dtype), told[:, 1:].astype(dtype)
-            ranks = np.asarray(jax.vmap(lambda f, c: feasible.rank(f, c, *rows))(f, c))
+            ranks, _ = feasible.told_apart(np.asarray(jax.vmap(lambda f, c: feasible.rank(f, c, *rows))(f, c)))
+        subject.note(told[:, 0], told[:, 1:])
         best = looked[np.lexsort((np.array([look.number for look in looked]), ranks))[0]]
         n, slopes = len(frame.low), best.told[1 + m :]
         slopes = slopes.reshape(1 + m, n) if len(slopes) else np.full((1 + m, n), np.nan)
@@ -260,6 +261,7 @@ class ToldLanes(AskedLanes):
         (lane,) = map(int, np.flatnonzero(self._ids == ident))
         trial = np.array(self.lane.trial)
         seen = Seen(self._x(trial[:, lane]).copy(), float(told[0]), told[1:], slopes[0], slopes[1:])
+        self._subject.note(told[:1], told[None, 1:])
         if lane in self._endings:
             nfev = np.array(self.lane.nfev)
             nfev[0, lane] += 1

@@ -24,7 +24,8 @@ AT_ONCE = 256  # problems, or ends
 class Under:
     """The problems of a search, whose scales are measured when it is made.
 
-    What has ended is x, its multipliers and whether it is sure, in one row.
+    What has ended is x, its multipliers and whether it is sure, in one row; -1 says that it is not, and that a feasible
+    point was met at which the function has no value.
     """
 
     def __init__(self, packing: Packing, own: tuple[bool, ...], lower: jax.Array, upper: jax.Array, leaves: Any):
@@ -65,8 +66,13 @@ class Under:
         sizes = (part[problem] for part in self._sizes)
         end = self._of(problem, one, packed, status, jnp.maximum(number, 0), *sizes)
         status = jnp.where(end.sure, jnp.asarray(LocalStatus.CONVERGED, status.dtype), status)
-        columns = (end.sure, end.rank, status, nfev + jnp.ceil(end.nfev))
+        sure = jnp.where(end.sure, 1, jnp.where(end.valueless, -1, 0))
+        columns = (sure, end.rank, status, nfev + jnp.ceil(end.nfev))
         return jnp.concatenate([end.x, end.lam, *(part[:, None].astype(packed.dtype) for part in columns)], axis=1)
+
+    def valueless(self, ended: jax.Array) -> jax.Array:
+        """(k,) Of what has ended, whether a feasible point was met at which the function has no value."""
+        return ended[:, self._n + self._packing.m] < 0
 
     def told(self, ended: jax.Array) -> tuple[jax.Array, jax.Array, Told, jax.Array]:
         """x, whether it is sure, what is measured there, and whether it is feasible; of an end of each problem."""

@@ -152,7 +152,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
         return points, step
 
     def block(carry):
-        state, at_work, best, nfev, pool, dealt, base = carry
+        state, at_work, best, nfev, valueless, pool, dealt, base = carry
         searches = count * dealt.starts
         index = jnp.minimum(base + jnp.arange(size, dtype=jnp.int32), searches - 1)
         problem, start = index // dealt.starts, dealt.first + index % dealt.starts
@@ -174,6 +174,8 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
         ended = results[:, -2] > 0
         counted = nfev.at[jnp.where(ended, rows[:, 0], count)].add(results[:, -1].astype(jnp.int32), mode="drop")
         best = better(best, results, jnp.where(ended, rows[:, 0], count), rows[:, 1], width, own_box)
+        if under is not None:
+            valueless = valueless.at[jnp.where(ended, rows[:, 0], count)].max(under.valueless(results), mode="drop")
         base = base + size
         if plan.hops is not None:
             low, wide = (side if own_box else side[None] for side in (lower, upper - lower))
@@ -181,7 +183,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
             u = (results[:, :n] - low[at]) / jnp.where(wide > 0, wide, 1)[at]
             pool = hopping.note(pool, u, results[:, n], jnp.where(ended, rows[:, 0], count), rows[:, 1])
             pool, dealt, base = lax.cond(base >= searches, following, lambda *same: same, pool, dealt, base)
-        return out.state, who[out.state.slot], best, counted, pool, dealt, base
+        return out.state, who[out.state.slot], best, counted, valueless, pool, dealt, base
 
     def following(pool, dealt, base):
         first = dealt.first + dealt.starts
@@ -200,24 +202,28 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     idle = jax.tree.map(jnp.asarray, sweep.idle_state(plan.program, packed, lanes, size, dtype))
     sampled = 0 if under is None else subject.SAMPLE
     nfev = jnp.full(count, sampled, jnp.int32)
-    carry = (idle, nobody, nothing, nfev, pool, Round(jnp.int32(0), jnp.int32(K + first)), jnp.int32(0))
+    valueless = None if under is None else jnp.zeros(count, bool)
+    carry = (idle, nobody, nothing, nfev, valueless, pool, Round(jnp.int32(0), jnp.int32(K + first)), jnp.int32(0))
 
     def goes_on(carry):
         *_, dealt, base = carry
         return (base < count * dealt.starts) & (dealt.first < total)
 
-    _, _, best, nfev, *_ = lax.while_loop(goes_on, block, carry)
+    _, _, best, nfev, valueless, *_ = lax.while_loop(goes_on, block, carry)
     if under is not None:
-        return answer(under, best, nfev)
+        return answer(under, best, nfev, valueless)
     polished = polish_all(plan.value, best.x, best.f, problems, differ, plan.jumps)
     return Answer(polished.x, polished.f, best.status, nfev, polished.singular, polished.touching, best.tied)
 
 
-def answer(under: Under, best: Best, nfev: jax.Array) -> Answer:
-    """The answer to all problems of a search under constraints, measured at the best points."""
+def answer(under: Under, best: Best, nfev: jax.Array, valueless: Any) -> Answer:
+    """The answer to all problems of a search under constraints, measured at the best points.
+
+    valueless: (P,) whether a feasible point was met at which the function has no value.
+    """
     x, sure, told, kept = under.told(best.x)
     nowhere = ~jnp.isfinite(told.f) & jnp.all(jnp.isfinite(told.c), axis=1)  # it is the function that has no value
-    unfit = jnp.where(nowhere, LocalStatus.NONFINITE_VALUE, LocalStatus.INFEASIBLE)
+    unfit = jnp.where(nowhere | valueless, LocalStatus.NONFINITE_VALUE, LocalStatus.INFEASIBLE)
     return Answer(
         x, jnp.where(kept, told.f, jnp.inf), jnp.where(kept, best.status, unfit), nfev,
         told.singular | ~sure, told.touching, best.tied & kept, told.lam, told.active, told.violation, kept,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.constraints import feasible, kkt, lagrangian, subject
-from jaxglobal.constraints.binding import NEAR_BOUND
+from jaxglobal.constraints.binding import NEAR_BOUND, UNSETTLED
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.many_streams import ManyStreams, views
 from jaxglobal.constraints.packing import Sizes, Told
@@ -29,7 +29,6 @@ from jaxglobal.search.many_results import sure
 from jaxglobal.status import Status
 
 SIGNED = 1e-6  # of the slope: what multipliers that ignore their signs may leave of it, or of a wrong sign
-SETTLED = Status.SAME, Status.COVERED, Status.NO_FINITE_VALUE, Status.NO_FINITE_GRADIENT  # ends by evidence
 
 
 class Constrained(Many):
@@ -47,6 +46,7 @@ class Constrained(Many):
     def search(self) -> None:
         """See `Many`."""
         self._least, self._spread = np.zeros((2, len(self._slots.problem), self.subjects.packing.m))
+        self._valueless = np.zeros(self._problems.count, bool)  # where a feasible point was met that has no value
         began = time.perf_counter()
         self._wait = self.subjects.compile()
         self._compile_time += time.perf_counter() - began
@@ -95,7 +95,10 @@ class Constrained(Many):
                 return opening.looks_of(looked, unpacked, self._devices, needs.points, n, dtype, False, own)
 
         others = pool.submit(looks) if needs.points else None
-        kind = functools.partial(ManyStreams, subjects=self.subjects, in_slots=self._of_slots, scales=self._scales)
+        kind = functools.partial(
+            ManyStreams, subjects=self.subjects, in_slots=self._of_slots, scales=self._scales,
+            valueless=self._valueless,
+        )  # fmt: skip
         opened = opening.open_streams(
             searched, local, problems, self._lanes, self._devices, compiling, self._slots.own, False, self._group,
             self._fit, needs._replace(points=0, pairs=0), kind,
@@ -122,8 +125,9 @@ class Constrained(Many):
         kept = (told.relative <= subjects.packing.most) & np.isfinite(told.f)
         plain = super().results()
         status = plain.status.copy()
-        settled = np.array([one in SETTLED for one in status])
+        settled = np.array([one not in UNSETTLED for one in status])
         nowhere = ~np.isfinite(told.f) & np.all(np.isfinite(told.c), axis=1)  # it is the function that has no value
+        nowhere |= self._valueless
         status[settled & ~kept] = Status.INFEASIBLE
         status[settled & ~kept & nowhere] = Status.NO_FINITE_VALUE
         structure, problems, rows = self._problems.structure, self._problems, subjects.rows
