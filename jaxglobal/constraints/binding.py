@@ -64,8 +64,8 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
         side = np.where(active, np.where(kkt.at_upper(c, frame), 1, -1), 0)
         width, near = frame.width, NEAR_BOUND * frame.width
         on = x[k] - frame.low <= near, frame.high - x[k] <= near
-        lam = np.full(rows.m, np.nan)
-        if np.all(np.isfinite(g * width)) and np.all(np.isfinite(J * width)):
+        lam = np.full(rows.m, np.nan if np.any(width > 0) else 0.0)  # where nothing moves, nothing has a price
+        if np.any(width > 0) and np.all(np.isfinite(g * width)) and np.all(np.isfinite(J * width)):
             lam, _ = kkt.prices(g * width, J * width, side, frame.equal, *on, width > 0)
         worst = int(np.argmax(relative)) if len(relative) else 0
         largest, most = (float(np.max(part, initial=0.0)) for part in (over, relative))

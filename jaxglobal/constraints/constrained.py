@@ -3,7 +3,8 @@
 To the loop from level to level these are streams like others: they take starts in x, and bring back ends in x with one
 number to compare them by, their rank (feasible.py). In between, a start is packed for its lane (lagrangian.py); what
 ends is gathered until all lanes are idle, and then finished (finishing.py), or it goes on. As all that is decided when
-the lanes are idle, in the order of the starts, no clock has a part in it.
+the lanes are idle, in the order of the starts, no clock has a part in it. Where no variable moves, nothing is searched:
+a start is its own end, and has its rank from one evaluation.
 """
 
 import math
@@ -87,6 +88,9 @@ class ConstrainedStreams(Streams):
         """See `Streams`; starts of x, or packed ones that go on."""
         if starts.shape[1] != self.engine.n:
             self._scale()
+            if self.subject.still:
+                self._held.append(standing(starts, number, problem))
+                return
             size, none = np.repeat(self.subject.size[None], len(starts), axis=0), np.zeros((len(starts), self._m))
             rho = self._penalties.of(starts, number, problem)
             starts = self.subject.packed(starts, none, size, rho, self._stage(starts))
@@ -120,7 +124,8 @@ class ConstrainedStreams(Streams):
         starts, _, searches = self._returned
         whole = np.zeros(len(starts), np.int64)
         rest = minima.Ended(starts, starts[:, 0], searches[:, 0], whole + LocalStatus.CUT, whole, searches[:, 1])
-        ended, self._held = minima.join([*self._held, super().cut(), rest]), []
+        held = [] if self.subject.still else self._held
+        ended, self._held = minima.join([*held, super().cut(), rest]), []
         if not len(ended.f):
             return self._no_ends()
         x = self.subject.unpacked(ended.x).x.astype(self.subject.dtype)
@@ -166,7 +171,7 @@ class ConstrainedStreams(Streams):
         if not np.any(self.subject.frame.spread):
             return finishing.FIRST
         hopeless = self.subject.hopeless(x)
-        self._spend(0 if self.subject.still else len(x) / 2)
+        self._spend(len(x) / 2)
         pairs = zip(finishing.ONCE, finishing.FIRST, strict=True)
         return tuple(np.where(hopeless, once, first) for once, first in pairs)
 
@@ -184,6 +189,11 @@ class ConstrainedStreams(Streams):
         if not self._held:
             return self._no_ends()
         ended, self._held = minima.join(self._held), []
+        if self.subject.still:
+            ended, self._held = first_of(ended, left)
+            ranks = self.subject.ranks(ended.x)
+            self._spend(len(ranks))
+            return ranked(ended, ranks)
         ended = minima.Ended(*(field[np.argsort(ended.start % STAGES, kind="stable")] for field in ended))
         if not len(ended.f):
             return self._no_ends()
@@ -201,6 +211,25 @@ class ConstrainedStreams(Streams):
         low, high = (side.astype(dtype) for side in (subject.frame.low, subject.frame.high))
         x, rank = np.clip(batch.x[done].astype(dtype), low, high), batch.rank[done].astype(dtype)
         return minima.Ended(x, rank, number[done], batch.status[done], ended.nfev[done], ended.problem[done])
+
+
+def standing(starts: np.ndarray, number: np.ndarray, problem: Any) -> minima.Ended:
+    """Searches from these starts in which no variable moves, each of one evaluation, before that is made."""
+    whole = np.zeros(len(starts), np.int64)
+    return minima.Ended(starts, starts[:, 0], number, whole, whole + 1, whole + problem)
+
+
+def first_of(ended: minima.Ended, most: float) -> tuple[minima.Ended, list[minima.Ended]]:
+    """So many of these, and the others, if there are any."""
+    count = int(min(len(ended.f), max(most, 0)))
+    first, rest = (minima.Ended(*(field[part] for field in ended)) for part in (slice(count), slice(count, None)))
+    return first, [rest] if len(rest.f) else []
+
+
+def ranked(ended: minima.Ended, ranks: np.ndarray) -> minima.Ended:
+    """Searches in which no variable moves, with their ranks."""
+    status = np.where(np.isfinite(ranks), LocalStatus.CONVERGED, LocalStatus.NONFINITE_VALUE)
+    return ended._replace(f=ranks.astype(ended.x.dtype), status=status.astype(np.int64))
 
 
 def compiled(

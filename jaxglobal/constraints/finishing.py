@@ -25,7 +25,7 @@ from jaxglobal.starts import lastlook
 from jaxglobal.status import LocalStatus
 
 FIRST = (1e-3, 1e-2, 250.0)  # violation, projected gradient and evaluations with which a search ends
-ONCE = (math.inf, math.inf, 1.0)  # where no variable moves
+ONCE = (math.inf, math.inf, 1.0)  # where no search can help
 LAST = (1e-9, 1e-6, 400.0)  # the same of one that goes on
 NEAR = 1e-4, 1e-6  # of the box: on a bound, after the first and the last of these
 HIGHER = 0.1  # of 1 + abs of the scaled value, may Newton's method end above where it began
@@ -73,7 +73,7 @@ class Batch:
         self._value = np.where(np.isfinite(f), f, np.inf)  # in the scale that all share
         self.x, self.status, self.spent = parts.x.copy(), ended.status.copy(), 0.0
         self._once = (parts.most[:, 0] == ONCE[-1]) & np.isfinite(f)
-        self.status[self._once] = LocalStatus.CONVERGED if subject.still else LocalStatus.INFEASIBLE
+        self.status[self._once] = LocalStatus.INFEASIBLE
         self._sound = np.isfinite(f) & np.isfinite(self._violation) & (self.status != LocalStatus.INFEASIBLE)
         self.rank = np.full(len(f), np.nan)
 
@@ -90,14 +90,12 @@ class Batch:
         self._mend(np.union1d(promising, self._open(self._again & np.isfinite(self._value))).astype(int))
         going = np.union1d(promising[np.isnan(self.rank[promising])], renewed).astype(int)
         going = going if self._left - self.spent > ENOUGH else going[:0]
-        going = going[:0] if self._subject.still else going
         rest = np.setdiff1d(self._open(np.ones(len(self.rank), bool)), going)
         if len(rest):
             self.rank[rest] = self._subject.ranks(self.x[rest])
             self.spent += len(rest) / 2
             # Without Newton's method the last digits are not sure.
-            sure = not self._subject.exact.newton or self._subject.still
-            unsure = rest[(self.status[rest] == LocalStatus.CONVERGED) & (not sure)]
+            unsure = rest[(self.status[rest] == LocalStatus.CONVERGED) & self._subject.exact.newton]
             self.status[unsure] = LocalStatus.CONVERGED_TO_PRECISION
         return More(going, self._starts(going))
 
@@ -114,7 +112,7 @@ class Batch:
     def _polish(self, which: np.ndarray, places: np.ndarray) -> None:
         """Newton's method from places, (k, n) of the batch; keeps what is feasible and not higher than before."""
         subject = self._subject
-        if not len(which) or not subject.exact.newton or subject.still:
+        if not len(which) or not subject.exact.newton:
             return
         near = [NEAR[int(self._again[i])] for i in which]
         told = self._side_by_side(
@@ -163,7 +161,7 @@ class Batch:
 
     def _mend(self, which: np.ndarray) -> None:
         """Makes searches feasible, and tries Newton's method from there; they stay there where they went on before."""
-        if not len(which) or self.spent >= self._left or self._subject.still:
+        if not len(which) or self.spent >= self._left:
             return
         subject, places = self._subject, self._parts.x.copy()
         patience = STALLED if np.any(subject.whole) else kkt.RESTORATIONS

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.constraints import exact, feasible, finishing, lagrangian, penalties, semismooth
-from jaxglobal.constraints.constrained import STAGES
+from jaxglobal.constraints.constrained import STAGES, first_of, ranked, standing
 from jaxglobal.constraints.packing import UNSOUND, Sizes
 from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subjects import ADDED, Subjects
@@ -59,16 +59,34 @@ class ManyStreams(Streams):
         super().__init__(engines, problems, lockstep, group)
         self._subjects, self._in_slots, self._scales, self._valueless = subjects, in_slots, scales, valueless
         self._penalties = Penalties(subjects.packing.dtype)
+        self._held: list[Ended] = []  # where no variable moves
         self._earlier: dict[tuple[int, int], int] = {}  # evaluations of searches that go on, by number and slot
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """See `Streams`; starts of x, or packed ones that go on."""
+        if self._subjects.still:
+            self._held.append(standing(starts, number, problem))
+            return
         if starts.shape[1] != self.engine.n:
             size = self._scales(np.broadcast_to(problem, len(starts))).size
-            stage = finishing.ONCE if self._subjects.still else finishing.FIRST
             rho = self._penalties.of(starts, number, self._in_slots(np.broadcast_to(problem, len(starts))))
-            starts = self._subjects.packing.pack(starts, size, stage, np, rho)
+            starts = self._subjects.packing.pack(starts, size, finishing.FIRST, np, rho)
         super().deal(starts, first_step, number, problem)
+
+    @property
+    def room(self) -> int:
+        """See `Streams`."""
+        return 0 if self._held else super().room
+
+    @property
+    def busy(self) -> bool:
+        """See `Streams`."""
+        return super().busy or bool(self._held)
+
+    @property
+    def evaluations_a_tick(self) -> int:
+        """See `Streams`."""
+        return 1 if self._held else super().evaluations_a_tick
 
     def run(self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS) -> Ended:
         """See `Streams`; of ends, those that do not go on."""
@@ -78,14 +96,25 @@ class ManyStreams(Streams):
             self._valueless[problem[nowhere]] = True
             self._penalties.looked(values.x, ranks, problem)
             return values._replace(f=ranks)
+        if self._held:
+            return self._ranked(most_ticks)
         none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing
         return self._finish(super().run(rules._replace(target=none), drain, allowed, most_ticks))
+
+    def _ranked(self, most: int) -> Ended:
+        """The ends of so many searches in which no variable moves."""
+        ended, self._held = first_of(minima.join(self._held), most)
+        problem = self._in_slots(ended.problem)
+        ranks, nowhere = self._subjects.ranks(problem, ended.x, self._scales(ended.problem))
+        self._valueless[problem[nowhere]] = True
+        self.spent = self.spent.add(len(ranks), ticks=len(ranks))
+        return ranked(ended, ranks)
 
     def under_way(self) -> tuple[np.ndarray, np.ndarray]:
         """See `Streams`; with what searches that go on have taken before."""
         slot, nfev = super().under_way()
         earlier = [(slot, nfev) for (_, slot), nfev in self._earlier.items()]
-        waits = self._returned[2][:, 1]
+        waits = np.concatenate([self._returned[2][:, 1], *(ended.problem for ended in self._held)])
         more = np.array(earlier, np.int64).reshape(-1, 2).T
         none = np.zeros(len(waits), np.int64)
         return np.concatenate([slot, waits, more[0]]), np.concatenate([nfev, none, more[1]])
@@ -93,6 +122,9 @@ class ManyStreams(Streams):
     def drop(self, problems: np.ndarray) -> Ended:
         """See `Streams`."""
         starts, first_step, searches = self._returned
+        held = [np.isin(ended.problem, problems) for ended in self._held]
+        rest = [Ended(*(part[~gone] for part in ended)) for ended, gone in zip(self._held, held, strict=True)]
+        self._held = [ended for ended in rest if len(ended.f)]
         mine = np.isin(searches[:, 1], problems)
         self._returned = starts[~mine], first_step[~mine], searches[~mine]
         return self._as_it_is(
@@ -101,6 +133,7 @@ class ManyStreams(Streams):
 
     def cut(self) -> Ended:
         """See `Streams`."""
+        self._held = []
         starts, _, searches = self._returned
         return self._as_it_is(minima.join([super().cut(), self._waiting_to_go_on(starts, searches)]))
 
@@ -177,7 +210,7 @@ class ManyStreams(Streams):
             rho=np.where(kept[:, None], penalties.LARGE, parts.rho),
         )
         status[kept & ~sure] = LocalStatus.CONVERGED_TO_PRECISION
-        going = sound & ~sure & ~again & (~lost | kept) & (not subjects.still)
+        going = sound & ~sure & ~again & (~lost | kept)
         self._go_on(ended, parts, more, np.flatnonzero(going))
         done = np.flatnonzero(~going)
         rows = Ended(*(field[done] for field in ended))

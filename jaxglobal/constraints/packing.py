@@ -179,6 +179,10 @@ class Packing:
         have led it to where the rows have no slope. number: () of the search.
         """
         ended = status > 0
+        if np.all(self.whole):  # no variable moves
+            x, none = lagrangian.unpack(packed, self.m).x, jnp.zeros(self.m, packed.dtype)
+            rank, valueless = self.ranked(x, sizes, frame, leaves)
+            return End(x, none, rank, rank < feasible.above(self.dtype), jnp.ones_like(rank), valueless)
         sound = ended & jnp.all(jnp.array([status != bad for bad in UNSOUND]))
         nowhere = jnp.full_like(packed, jnp.nan)
         fresh = self.renewed(packed[None], number[None], frame.low[None], frame.high[None])[0]
@@ -216,6 +220,14 @@ class Packing:
         """(m,) Which rows a bound holds, and how far they are from it."""
         away = jnp.minimum(jnp.abs(c - frame.upper), jnp.abs(c - frame.lower))
         return frame.equal | (away <= BINDS * self.most * feasible.scales(c, J, frame, jnp)), away
+
+    def ranked(self, x: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> tuple[jax.Array, jax.Array]:
+        """The rank of x, (n,), as it is, and whether it is feasible and has no value."""
+        frame = self._held(x, sizes, frame)
+        f, c, _, J = exact.slopes_at(self.both(leaves), self.m, x, (frame.low, frame.high))
+        violation = jnp.max(feasible.violations(c, J, frame, sizes.least, jnp), initial=0.0)
+        rank = feasible.rank_of(f, violation, self.most, self.dtype)
+        return rank, (violation <= self.most) & ~jnp.isfinite(f)
 
     def told(self, x: jax.Array, lam: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> Told:
         """What is measured at x, (n,), with these multipliers, (m,)."""

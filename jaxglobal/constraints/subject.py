@@ -101,9 +101,7 @@ class Subject:
         return bool(np.any(self.whole)) and not np.any(~self.whole & (self.frame.width > 0))
 
     def hopeless(self, x: np.ndarray) -> np.ndarray:
-        """(k,) Whether a search from x, (k, n), changes nothing: none moves, or a row of whole numbers is violated."""
-        if self.still:
-            return np.ones(len(x), bool)
+        """(k,) Whether a search from x, (k, n), changes nothing, as a row of whole numbers is violated."""
         over = np.abs(np.array([kkt.excess(c, self.frame) for c in self.exact.slopes(x).c]))
         return np.any((over > self.least) & (self.frame.spread > 0), axis=1)
 

@@ -63,7 +63,8 @@ class Subjects:
 
     def compile(self) -> Callable[[], None]:
         """Compiles the programs of a search, side by side: that of the scales now; waits for the others when called."""
-        others = [thread_pool(4).submit(self._program, name) for name in ("finish", "told")]
+        names = "ranks" if self.still else "finish", "told"
+        others = [thread_pool(4).submit(self._program, name) for name in names]
         self._program("sizes")
 
         def wait() -> None:
@@ -80,6 +81,11 @@ class Subjects:
         """What becomes of searches of these problems, (k,), that ended at packed variables, (k, ...)."""
         limit = np.full(len(problem), restorations, np.int32)
         return End(*self._call("finish", problem, packed, *sizes, limit))
+
+    def ranks(self, problem: np.ndarray, x: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+        """(k,) The ranks of points of these problems, (k, n), as they are; and which are feasible without a value."""
+        ranks, valueless = self._call("ranks", problem, x, *sizes)
+        return ranks, valueless
 
     def renewed(self, problem: np.ndarray, packed: np.ndarray, number: np.ndarray) -> np.ndarray:
         """Searches of these problems, (k, ...) packed, at fresh points of their boxes. number: (k,) of the searches."""
@@ -133,6 +139,7 @@ class Subjects:
                 "sizes": (),
                 "finish": (of(lagrangian.packed_size(n, m)), *scales, jax.ShapeDtypeStruct((size,), np.int32)),
                 "told": (of(n), *scales),
+                "ranks": (of(n), *scales),
             }[name]
             of_box = 0 if self.box.ndim == 3 else None
             own = [0] * self.args + [None] * (len(self.leaves) - self.args)
@@ -150,6 +157,9 @@ class Subjects:
     def _finish(self, frame: Frame, leaves: list[Any], packed: Any, *rest: Any) -> Any:
         *sizes, restorations = rest
         return tuple(self.packing.finish(packed, Sizes(*sizes), frame, leaves, restorations))
+
+    def _ranks(self, frame: Frame, leaves: list[Any], x: Any, *scales: Any) -> Any:
+        return self.packing.ranked(x, Sizes(*scales), frame, leaves)
 
     def _told(self, frame: Frame, leaves: list[Any], x: Any, *scales: Any) -> Any:
         sizes = Sizes(*scales)

@@ -174,13 +174,13 @@ def _table(lists: Lists, dtype: Any) -> np.ndarray:
 
 
 def values(flat: Any, lists: Lists) -> Any:
-    """Points with values, (..., n), in place of indices; traced, or NumPy arrays."""
+    """Points with values, (..., n), in place of indices, NaN of NaN; traced, or NumPy arrays."""
     xp: Any = np if isinstance(flat, np.ndarray) else jnp
     table = _table(lists, flat.dtype)
     n, most = table.shape
     at = xp.clip(xp.nan_to_num(xp.rint(flat)), 0, most - 1).astype(np.int32)
     picked = xp.asarray(table)[xp.broadcast_to(xp.arange(n), at.shape), at]
-    return xp.where(xp.broadcast_to(chosen(lists, n), at.shape), picked, flat)
+    return xp.where(xp.broadcast_to(chosen(lists, n), at.shape) & ~xp.isnan(flat), picked, flat)
 
 
 def indices(points: Any, lists: Lists, name: str) -> Any:

@@ -204,7 +204,7 @@ class Many:
         if self._callback is None or not len(news):
             return None
         self._told[news] = True
-        x, f = self._problems.structure.unflatten(found.x[news]), found.feasible(news)
+        x, f = self._problems.structure.point(found.x[news]), found.feasible(news)
         return Finished(news, x, np.where(np.isfinite(f), f, np.nan), int(np.sum(self._told)), len(self._told))
 
     def end_levels(self) -> Iterator[Level]:

@@ -135,7 +135,7 @@ class Constrained(Many):
         g = np.where(found[:, None], told.g * problems.free, np.nan).astype(x.dtype)
         return dataclasses.replace(
             plain,
-            x=structure.unflatten(x),
+            x=structure.point(x),
             fun=np.where(found, told.f, np.nan).astype(x.dtype),
             jac=structure.unflatten(g),
             success=kept & sure(self.incumbents),

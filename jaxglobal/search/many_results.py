@@ -82,7 +82,7 @@ def results(
     minima = found.minima()
     minima.x[finite, 0], minima.fun[finite, 0] = np.asarray(polished.x)[finite], np.asarray(polished.f)[finite]
     minima = type(minima)(
-        structure.unflatten(minima.x),
+        structure.point(minima.x),
         minima.fun,
         np.where(np.isfinite(minima.fun), np.maximum(minima.count, 1), 0),
     )

@@ -169,8 +169,10 @@ class Rounds:
         x: (k, n) ends, in the unit box. f, nfev: (k,) values and evaluations. sure: (k,) whether a search converged.
         """
         state = self.state._replace(turn=self.state.turn + 1)
-        if state.step == SEARCH or self.tried.pure:
+        if state.step == SEARCH:
             self.tried.add(state.x)
+        elif self.tried.pure:  # to a look, a row that is off its bound by rounding is violated
+            self.tried.add(state.x[(f < self._above) | ~np.isfinite(f)])
         if state.step in (SCREEN, SCAN):
             self.state = self._candidates.scan(self._scaled(state, f) if state.step == SCREEN else state, f)
         elif state.step == EXCHANGE:

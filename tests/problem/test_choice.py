@@ -85,6 +85,20 @@ def test_many_problems(x64):
     assert not np.any(moves[:, 0])
 
 
+def test_many_problems_tell_values_everywhere(x64):
+    """Their minima, what a callback is told, and x under constraints."""
+    told, a, sizes = [], np.array([0.1, 0.2, 0.9]), np.asarray(SIZES.values, np.float64 if x64 else np.float32)
+    row = jg.Constraint(lambda x, a: x[0], lower=[0.0, 0.0, 0.5])  # the last problem has a minimum, the others three
+    for constraints in (None, row):
+        results = jg.minimize_many(fun, BOX, a, constraints=constraints, callback=told.append, progress=False)
+        for i, value in enumerate(a):
+            check(results[i], value, x64)
+        lists = [results.minima.x[..., 0].ravel(), *(news.x[:, 0] for news in told)]
+        seen = np.concatenate(lists)
+        assert np.all(np.isin(seen, sizes) | np.isnan(seen))
+    assert np.sum(np.isnan(results.minima.x[2, :, 0])) == 2
+
+
 def test_argmin_and_its_derivative():
     def best(a, x0):
         return jg.argmin(fun, BOX, a, levels=2, x0=x0).x

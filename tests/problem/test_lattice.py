@@ -284,6 +284,26 @@ def test_many_problems_of_whole_numbers_alone_under_constraints():
     assert results.success.tolist() == [True, False] and np.isclose(results.violation[1], 1)
 
 
+def test_a_point_of_whole_numbers_alone_takes_one_evaluation():
+    """A row that is off its bound by rounding counts as kept; what has no value at a feasible point is told as that."""
+    box, a = [(0, 11)] * 3, np.array([2.2, 7.7])
+    tenths = jg.Constraint(lambda x, *_: 0.1 * x[0] + 0.2 * x[1] + 0.7 * x[2], 2.3, 2.3)
+    points = np.array([x for x in itertools.product(range(12), repeat=3) if x[0] + 2 * x[1] + 7 * x[2] == 23])
+    best = [np.min(np.sum((points - value) ** 2, axis=1)) for value in a]
+    options = dict(integrality=True, constraints=tenths, progress=False)
+    results = jg.minimize_many(lambda x, a: jnp.sum((x - a) ** 2), box, a, **options)
+    result = jg.minimize(lambda x: jnp.sum((x - 2.2) ** 2), box, **options)
+    assert np.allclose([result.fun, *results.fun], [best[0], *best]) and result.success and np.all(results.success)
+    assert max(result.nfev, *results.nfev) < 1.1 * 12**3 and not np.any(result.multipliers)
+    few = jg.minimize_many(lambda x, a: jnp.sum((x - a) ** 2), box, a, max_evals=500, **options)
+    assert np.all(few.nfev <= 501) and few.status.tolist() == [jg.Status.MAX_EVALS] * 2
+    for starts in ("auto", jg.Grid()):
+        none = dict(options, starts=starts, max_levels=3)
+        nothing = jg.minimize_many(lambda x, a: jnp.nan * a * x[0], box, a, **none)
+        alone = jg.minimize(lambda x: jnp.nan * x[0], box, **none)
+        assert not np.any(nothing.success) and "no feasible point gave a finite value" in alone.message
+
+
 def test_argmin_under_constraints_and_its_derivative(x64):
     def best(a):
         return jg.argmin(pair, BOX, a, levels=2, integrality=[True, False], constraints=ROWS)
