@@ -206,7 +206,8 @@ class ConstrainedStreams(Streams):
         both = zip(self._returned, (more.starts, first_step, searches), strict=True)
         starts, first_step, searches = (np.concatenate(pair) for pair in both)
         self._returned = starts, first_step, searches
-        self._penalties.count(np.delete(batch.status, more.which))
+        self._penalties.count(np.delete(batch.status, more.which), np.delete(ended.problem, more.which))
+        self._penalties.settle(ended.problem)
         done, dtype = np.setdiff1d(np.arange(len(number)), more.which), subject.dtype
         low, high = (side.astype(dtype) for side in (subject.frame.low, subject.frame.high))
         x, rank = np.clip(batch.x[done].astype(dtype), low, high), batch.rank[done].astype(dtype)

@@ -214,6 +214,8 @@ class ManyStreams(Streams):
         self._go_on(ended, parts, more, np.flatnonzero(going))
         done = np.flatnonzero(~going)
         rows = Ended(*(field[done] for field in ended))
+        if self.looks is not None:  # else no look says when none of a problem is under way
+            self._penalties.count(status[done], problem[done])
         return self._counted(
             rows._replace(x=x[done].astype(dtype), f=rank[done].astype(dtype), status=status[done]), more[done]
         )

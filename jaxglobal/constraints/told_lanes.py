@@ -254,6 +254,7 @@ class ToldLanes(AskedLanes):
             if key in self._seen.known and not (key in known and all(np.all(np.isfinite(part)) for part in known[key])):
                 known[key] = self._seen.known[key]
         f = self._subject.ranks(x).astype(self.dtype) if len(x) else ended.f
+        self._penalties.count(ended.status, ended.problem)
         return ended._replace(x=x, f=f, nfev=ended.nfev + self._before[lanes])
 
     def _tell_lane(self, ident: int, told: np.ndarray, slopes: np.ndarray) -> None:

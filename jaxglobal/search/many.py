@@ -159,7 +159,7 @@ class Many:
         nfev, searches = self._under_way()
         busy = np.flatnonzero(searches)
         left = self._rules.max_evals - self.incumbents.nfev[self._slots.problem[busy]] - nfev[busy]
-        a_tick = np.minimum(searches[busy], self._streams.evaluations_a_tick)
+        a_tick = np.maximum(np.minimum(searches[busy], self._streams.evaluations_a_tick), 1)  # none where all wait
         return int(max(np.min(left // a_tick, initial=MOST_TICKS), 1))
 
     def _under_way(self) -> np.ndarray:

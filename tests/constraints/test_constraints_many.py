@@ -9,6 +9,8 @@ from scipy.optimize import LinearConstraint
 from test_constraints import BOX, CASES, row, row_of_sum, squares
 
 import jaxglobal as jg
+from jaxglobal.constraints import penalties
+from jaxglobal.status import LocalStatus
 
 TOLERANCE = 1e-9 if X64 else 2e-5
 CENTRE = (0.3, 0.3)
@@ -160,3 +162,28 @@ def test_is_that_of_argmin_with_a_box_of_each():
         results.multipliers, found.multipliers, atol=1e-8
     )
     assert np.array_equal(results.active, found.active) and np.max(results.violation) < 1e-11
+
+
+def test_many_tiny_feasible_parts_end_by_the_evidence():
+    """Where most searches end infeasible, every other one begins with a large penalty, as those of minimize do."""
+    centre = np.random.default_rng(1).uniform(-5, 5, (3, 2))
+    row = jg.Constraint(lambda x, c: jnp.sum((x - c) ** 2 + 1 - jnp.cos(20 * (x - c))), upper=1e-3)
+    results = jg.minimize_many(
+        lambda x, c: jnp.sum((x - 1) ** 2), [(-10, 10)] * 2, centre, constraints=row, max_evals=30_000, progress=False
+    )
+    away = np.linalg.norm(centre - 1, axis=1) - np.sqrt(1e-3 / 201)  # the row is 201 |x - c|^2 there, nearly
+    assert np.all(results.success) and np.allclose(results.fun, away**2, atol=1e-2)
+
+
+def test_how_searches_ended_counts_once_none_is_under_way():
+    bad, good = np.full(3, LocalStatus.INFEASIBLE), np.full(1, LocalStatus.CONVERGED)
+    x, number, of = np.zeros((4, 2)), np.arange(4), np.array([0, 0, 7, 7])
+    kept = penalties.Penalties(np.float64)
+    kept.count(np.concatenate([bad, good]), np.full(4, 7))
+    assert np.all(kept.of(x, number, of) < penalties.LARGE)
+    again = penalties.Penalties(np.float64)
+    again.load(kept.save())
+    again.looked(x[:1] + 1, np.array([np.inf]), np.array([7]))
+    assert (again.of(x, number, of) == penalties.LARGE).ravel().tolist() == [False, False, False, True]
+    again.load(again.save())
+    assert (again.of(x, number, of) == penalties.LARGE).ravel().tolist() == [False, False, False, True]
