@@ -275,7 +275,8 @@ class Search:
     def _go_on(self) -> None:
         """Advances what has been told, as long as there is no point to give away."""
         lanes = self._lanes
-        if not self._levels.ended and lanes.held:
+        unaffordable = lanes.waiting and not lanes.out and not self._affordable
+        if not self._levels.ended and (lanes.held or unaffordable):
             self._levels.step()  # whose limits bind, though values wait for others
         while not self._levels.ended and lanes.movable and (lanes.news or not lanes.waiting):
             self._levels.step()

@@ -393,6 +393,19 @@ def test_one_point_at_a_time():
     assert failing.result().status is jg.Status.NO_FINITE_VALUE
 
 
+@pytest.mark.parametrize("constrained", [False, True])
+def test_a_limit_in_the_middle_of_looks_ends_a_search_that_is_told(constrained):
+    """Nothing more may be asked for, and nothing is out: it has ended."""
+    rows = dict(constraints=jg.Constraint(None, upper=1.0)) if constrained else {}
+    search, told = jg.Search(BOX, max_evals=1500, **rows), 0
+    while len(points := search.ask(64)):
+        k = len(points)
+        row = dict(constraints=np.zeros(k), jacobian=np.zeros((k, 2))) if constrained else {}
+        search.tell(np.full(k, np.nan), np.zeros((k, 2)), points.ids, **row)
+        told += k
+    assert search.done and told <= 3000 and search.result().nfev <= 1500
+
+
 def test_wrong_answers():
     search = jg.Search(BOX)
     with pytest.raises(ValueError, match="`k` must be a whole number of at least 1; got 0"):
