@@ -23,7 +23,7 @@ from jaxglobal.engine import devices, opening, processes, sweep
 from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.counts import MOST_TICKS
 from jaxglobal.engine.fused import Engine
-from jaxglobal.engine.lanes import Then
+from jaxglobal.engine.looks import Then
 from jaxglobal.engine.streams import Streams, thread_pool
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence import minima

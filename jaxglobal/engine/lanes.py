@@ -3,18 +3,16 @@
 A compiled function does (streams.py), a function of Python (host_lanes.py), or somebody who is asked (asked.py).
 """
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
+from jaxglobal.engine.looks import Then
 from jaxglobal.engine.spent import Spent
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.basins import Known
 from jaxglobal.local.descent import Rules
 from jaxglobal.result import Calls
-
-Then = Callable[[np.ndarray], None]
 
 
 class Lanes(Protocol):

@@ -21,7 +21,6 @@ from jax import lax
 from jax.sharding import Sharding
 
 from jaxglobal.engine import compiling, fused
-from jaxglobal.engine.lanes import Then
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem import modes
@@ -37,6 +36,7 @@ WORTH_THREADS = 1e-3  # seconds of work from which it is shared between threads
 PAIRS = 8  # points of a call for values with gradients
 
 Values = Callable[..., Any]
+Then = Callable[[np.ndarray], None]
 
 
 def width(lanes: int, cost: float, platform: str) -> int:

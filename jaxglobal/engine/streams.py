@@ -25,8 +25,7 @@ import numpy as np
 from jaxglobal.engine import fused, processes
 from jaxglobal.engine.counts import MOST_TICKS, Counts, Report, ticks
 from jaxglobal.engine.fused import Engine
-from jaxglobal.engine.lanes import Then
-from jaxglobal.engine.looks import Looks, Pairs
+from jaxglobal.engine.looks import Looks, Pairs, Then
 from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.stream import idle, names_of
 from jaxglobal.engine.sweep import Problems, State

@@ -11,7 +11,7 @@ from jax.extend.core import ClosedJaxpr
 
 from jaxglobal.fit import quotients, separable
 from jaxglobal.fit.units import Units
-from jaxglobal.problem import canonical, keys, modes, objective, programs
+from jaxglobal.problem import canonical, extremes, keys, modes, objective, programs
 from jaxglobal.problem.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
 from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time
 from jaxglobal.problem.sequential import factorises
@@ -82,11 +82,11 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
 def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:
     """The model that was traced, without its constants."""
     body = canonical.lifted(jaxpr)
-    makers = keys.makers(body.invars[: len(body.invars) - len(jaxpr.in_avals)])
+    makers, settled = keys.makers(body.invars[: len(body.invars) - len(jaxpr.in_avals)]), extremes.settled(body)
 
     def call(x, parts, constants):
         constants = [make(const) for make, const in zip(makers, constants, strict=True)]
-        (values,) = quotients.evaluate(ClosedJaxpr(body, []), *constants, *jax.tree.leaves(x), *parts)
+        (values,) = quotients.evaluate(ClosedJaxpr(settled, []), *constants, *jax.tree.leaves(x), *parts)
         return jnp.broadcast_to(values, (N,)).astype(dtype)
 
     return Model(call, [], {}, one_at_a_time if factorises(body) else as_it_is, lambda: str(body))

@@ -20,7 +20,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxglobal.problem import canonical, choice, keys, out_of_range, programs
+from jaxglobal.problem import canonical, choice, extremes, keys, out_of_range, programs
 from jaxglobal.problem.cost import jaxpr_cost
 from jaxglobal.problem.jumps import may_jump
 from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time
@@ -180,11 +180,12 @@ def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any
     body, treedef = canonical.lifted(jaxpr), jax.tree.structure(output)
     held = len(body.invars) - len(structure.shapes) - n_args
     makers = keys.makers([*body.invars[held + len(structure.shapes) :], *body.invars[:held]])
+    settled = extremes.settled(body)
 
     def outputs(x, leaves):
         leaves = [make(leaf) for make, leaf in zip(makers, leaves, strict=True)]
         parts = jax.tree.leaves(structure.point(x))
-        call = jaxpr_as_fun(ClosedJaxpr(body, []))
+        call = jaxpr_as_fun(ClosedJaxpr(settled, []))
         return jax.tree.unflatten(treedef, call(*leaves[n_args:], *parts, *leaves[:n_args]))
 
     def value(x, leaves):

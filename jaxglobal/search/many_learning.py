@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.engine import looks
-from jaxglobal.engine.lanes import Lanes, Then
+from jaxglobal.engine.lanes import Lanes
+from jaxglobal.engine.looks import Then
 from jaxglobal.engine.opening import Needs
 from jaxglobal.engine.spent import Spent
 from jaxglobal.evidence import stopping
