@@ -91,6 +91,18 @@ def evaluate(nodes: list[Node], x: np.ndarray, wanted: list[int]) -> dict[int, n
         ins = [value(j) for j in node.ins[: 1 if node.op == "both" else None]]
         if node.op == "both":
             return ins[0]
+        if node.op == "place":
+            knots, right = node.params["knots"].lo, node.params["right"]
+            return each(lambda v: mp.mpf(sum(t <= v if right else t < v for t in knots)), ins[0])
+        if node.op == "within":
+            ends = [-mp.inf, *map(mp.mpf, node.params["knots"].lo), mp.inf]
+            rows = [each(lambda v, k=k: min(max(v, ends[k]), ends[k + 1]), ins[0]) for k in range(len(ends) - 1)]
+            return np.stack(rows)
+        if node.op == "pick":
+            out = np.empty(ins[0].shape, object)
+            for k in np.ndindex(out.shape):
+                out[k] = ins[2][(int(ins[0][k]), *k)]
+            return out
         if node.op == "move":
             return moves.forward(node, [np.asarray(a, object)[..., None] for a in ins])[..., 0]
         if node.op == "sum":

@@ -77,6 +77,35 @@ def blocks(x):
     return jnp.linalg.solve(a, jnp.append(x, 1.0))[2] + jnp.linalg.inv(a[:2, :2])[0, 1]
 
 
+KNOTS = np.array([-1.5, -0.75, -0.75, 0.0, 0.3, 1.0, 1.5])  # two are equal
+CURVE = np.array([0.5, -1.0, 0.7, 0.2, 0.9, -0.4, 1.1])
+
+
+def catmull_rom(v):
+    """A smooth curve through points, by their places."""
+    x, y = np.linspace(-2.5, 2.5, 6), np.array([1.0, -1.0, 0.5, 2.0, 0.0, 1.0])
+    slope = np.gradient(y, x)
+    i = jnp.clip(jnp.searchsorted(x, v, side="right") - 1, 0, 4)
+    x, y, slope = map(jnp.asarray, (x, y, slope))
+    h = x[i + 1] - x[i]
+    t = (v - x[i]) / h
+    low, high = (1 + 2 * t) * (1 - t) ** 2 * y[i], t**2 * (3 - 2 * t) * y[i + 1]
+    return low + high + h * t * (1 - t) * ((1 - t) * slope[i] - t * slope[i + 1])
+
+
+def cubic(v):
+    """A spline by rows of coefficients, which meet but for rounding."""
+    i = jnp.clip(jnp.searchsorted(KNOTS, v) - 1, 0, 5)
+    c = jnp.asarray(np.cos(np.arange(24.0).reshape(6, 4)))[i]
+    return c @ (v - jnp.asarray(KNOTS)[i]) ** jnp.arange(4)
+
+
+def staircase(x):
+    methods = enumerate(("scan", "scan_unrolled", "sort", "compare_all"), 1)
+    left = sum(k * jnp.searchsorted(KNOTS, x, method=method) @ x for k, method in methods)
+    return left + jnp.searchsorted(KNOTS, x.reshape(3, 1), side="right")[1, 0] * x[2]
+
+
 ANYWHERE = {  # in [-2, 2]^3
     "sum": lambda x: jnp.sum(x),
     "square": lambda x: jnp.sum(x * x),
@@ -189,6 +218,20 @@ ANYWHERE = {  # in [-2, 2]^3
     "median": lambda x: jnp.median(x) * x[0] + jnp.quantile(x, 0.3),
     "one hot": lambda x: jax.nn.one_hot((x[0] + 2).astype(int), 5) @ T[:5] * x[1],
     "modulo x": lambda x: jnp.mod(x[0], x[1] + 3) + jax.lax.rem(x[1], x[2] + 4),
+    "interp": lambda x: (
+        jnp.interp(x[0], KNOTS, CURVE) * x[1] + jnp.sum(jnp.interp(T * x[2] - 1, KNOTS[2:], CURVE[2:]) ** 2)
+    ),
+    "interp beyond": lambda x: jnp.sum(jnp.interp(x, KNOTS, CURVE, left=-3.0, right=0.0) * x),
+    "interp of a curve of x": lambda x: jnp.interp(0.4, jnp.array([0.0, 0.3, 1.0]), x) * x[0],
+    "interp by lanes": lambda x: jnp.sum(jax.vmap(lambda v: jnp.interp(v, KNOTS, CURVE))(x) ** 2),
+    "interp twice": lambda x: jnp.interp(jnp.interp(x[0] * x[1], KNOTS, CURVE) + x[2], KNOTS, CURVE),
+    "interp of a root": lambda x: jnp.interp(jnp.sqrt(x[0] + 2), KNOTS, CURVE) * x[1],
+    "catmull-rom": lambda x: catmull_rom(x[0]) * x[1] + catmull_rom(x[2]) ** 2,
+    "catmull-rom by lanes": lambda x: jnp.sum(catmull_rom(x) * x),
+    "cubic": lambda x: cubic(x[0]) + cubic(x[1]) * x[2],
+    "cubic by lanes": lambda x: jnp.sum(jax.vmap(cubic)(x)),
+    "staircase": staircase,
+    "digitize": lambda x: jnp.asarray(T)[jnp.digitize(x[0], KNOTS[2:])] * x[1],
     "piecewise": lambda x: jnp.piecewise(x[0], [x[0] < -1, x[0] > 0.5], [lambda v: v**2, lambda v: 3 * v]) * x[1],
 }
 POSITIVE = {  # in [0.1, 3]^3

@@ -5,13 +5,14 @@ At the switch one value equals another, or a constant; put in, the two polynomia
 exact arithmetic; where it proves nothing, a jump is assumed.
 """
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from jaxglobal.proof import pieces
+from jaxglobal.proof.exactly import AT, root
 from jaxglobal.proof.flat import Program
 
 TERMS = 64  # of a polynomial, at most
@@ -81,9 +82,9 @@ class Agreement:
             if self.p.nodes[inner].op == "abs" and c >= 0:
                 r = self._root(self.p.nodes[inner].ins[0])
                 return [{inner: c, r: c}, {inner: c, r: -c}]
-            if self.p.nodes[inner].op == "square" and c >= 0 and (root := _root(c)) is not None:
+            if self.p.nodes[inner].op == "square" and c >= 0 and (size := root(c)) is not None:
                 r = self._root(self.p.nodes[inner].ins[0])
-                return [{inner: c, r: root}, {inner: c, r: -root}]
+                return [{inner: c, r: size}, {inner: c, r: -size}]
             minus = self.p.nodes[inner]
             if minus.op == "sub" and c == 0:
                 return [{inner: c, self._root(minus.ins[0]): self._root(minus.ins[1])}]
@@ -140,6 +141,10 @@ class Agreement:
             return self._product(node, read)
         if node.op in AT and (c := _constant(read(0))) is not None and (value := AT[node.op](c)) is not None:
             return number(value)
+        if node.op == "pick":
+            v = put.get(self._root(p.nodes[node.params["of"][0]].ins[0]))
+            if isinstance(v, Fraction) and (value := pieces.value(p, node, v)) is not None:
+                return number(value)
         if node.op in ("max", "min"):
             first, second = _constant(read(0)), _constant(read(1))
             if first is not None and second is not None:
@@ -171,25 +176,3 @@ class _TooLong(Exception):
 
 def _constant(p: Polynomial) -> Fraction | None:
     return Fraction(0) if not p else p.get(()) if len(p) == 1 else None
-
-
-def _root(c: Fraction) -> Fraction | None:
-    """The rational square root, if there is one."""
-    if c < 0:
-        return None
-    a, b = math.isqrt(c.numerator), math.isqrt(c.denominator)
-    return Fraction(a, b) if a * a == c.numerator and b * b == c.denominator else None
-
-
-AT: dict[str, Callable[[Fraction], Fraction | None]] = {  # what is rational of a function
-    "abs": abs,
-    "sign_hull": lambda c: Fraction(1) if c > 0 else Fraction(-1) if c < 0 else None,
-    "sqrt": _root,
-    "reciprocal": lambda c: 1 / c if c else None,
-    **{
-        name: (lambda c: Fraction(0) if c == 0 else None)
-        for name in ("sin", "tan", "sinh", "tanh", "expm1", "log1p", "atan", "asinh", "erf")
-    },
-    **{name: (lambda c: Fraction(1) if c == 0 else None) for name in ("exp", "cos", "cosh")},
-    "log": lambda c: Fraction(0) if c == 1 else None,
-}

@@ -54,7 +54,8 @@ def find(p: Program, f: int, n: int) -> Terms | None:
                 labels[i] = np.full(node.shape, MANY)
             else:
                 out = np.full(node.shape, -1)
-                for part in (np.broadcast_to(label(j), node.shape) for j in node.ins):
+                ins = node.ins[:1] if node.op == "pick" else node.ins  # its stack depends on no more than its index
+                for part in (np.broadcast_to(label(j), node.shape) for j in ins):
                     out = np.where(part == -1, out, np.where((out == -1) | (out == part), part, MANY))
                 labels[i] = out
         return labels[i]

@@ -105,8 +105,6 @@ class Arithmetic(Writer):
         return self.program.emit("min", (self.program.emit("max", (ids[1], ids[0])), ids[2]))
 
     def _select_n(self, eqn, args, ids, shape, params):
-        if isinstance(args[0], np.ndarray) and args[0].ndim == 0:
-            return ids[1 + int(args[0])]
         return self.select(ids[0], ids[1:])
 
     def select(self, which: int, cases: Sequence[int]) -> int:

@@ -106,6 +106,35 @@ def _select(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[
     return out
 
 
+def _pick(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
+    """The rows that may be the result narrow the index, and the row that is surely chosen is it."""
+    index, _, stack = a
+    if of[2].partial:  # NaN may be hidden by what comes after
+        return [None, None, None]
+    k = np.arange(len(stack.lo)).reshape(-1, *(1,) * index.lo.ndim)
+    may = (k >= index.lo) & (k <= index.hi) & (stack.lo <= z.hi) & (stack.hi >= z.lo)
+    lo, hi = np.where(may, k, INF).min(0), np.where(may, k, -INF).max(0)
+    sure = (k == lo) & (k == hi)
+    return [Interval(lo, hi), None, Interval(np.where(sure, z.lo, -INF), np.where(sure, z.hi, INF))]
+
+
+def _place(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
+    """Between the knots of the first piece that may be and those of the last."""
+    knots = node.params["knots"]
+    lo, hi = (np.clip(end, 0, len(knots.lo)).astype(int) for end in z)
+    return [Interval(np.append(-INF, knots.lo)[lo], np.append(knots.hi, INF)[hi])]
+
+
+def _within(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
+    """The value itself in the piece in which it surely is."""
+    place = a[1]
+    row = np.where(place.lo == place.hi, place.lo, 0).astype(int)[None]
+    ends = (np.take_along_axis(np.broadcast_to(end, (*node.shape, row.shape[-1])), row, 0)[0] for end in z)
+    lo, hi = ends
+    sure = place.lo == place.hi
+    return [Interval(np.where(sure, lo, -INF), np.where(sure, hi, INF)), None]
+
+
 def _moved(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
     shapes = [o.shape for o in of]
     wide = lambda end: np.broadcast_to(end, (*node.shape, end.shape[-1]))  # noqa: E731
@@ -195,6 +224,9 @@ BACK: dict[str, Any] = {
     "max": _max,
     "min": _min,
     "sum": _sum,
+    "pick": _pick,
+    "place": _place,
+    "within": _within,
     "move": _moved,
     "select": _select,
 }

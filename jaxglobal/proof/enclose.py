@@ -116,6 +116,10 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
         return select(node, ins)
     if node.op == "both":
         return both(*ins)
+    if node.op == "place":
+        return place(node, *ins)
+    if node.op == "pick":
+        return pick(node, *ins)
     if node.op == "defined":
         (a,), like = ins, np.ones_like(ins[0].lo)
         lo = like if a.nan is False else np.where(a.nan, 0.0, like)
@@ -316,6 +320,43 @@ def select(node: Node, ins: list[Enclosure]) -> Enclosure:
     return Enclosure(lo, hi, filled(node, some(nan)), jump, False, filled(node, never))
 
 
+def place(node: Node, v: Enclosure) -> Enclosure:
+    """How many knots lie below a value, NaN after all; where that may change is asked of what is picked by it."""
+    knots, right, jump = node.params["knots"], node.params["right"], perhaps(v)
+    below, above = (lambda t, v: np.searchsorted(t, v, "left")), (lambda t, v: np.searchsorted(t, v, "right"))
+    own = above if right else below
+    lo, hi = own(knots.hi, v.lo), own(knots.lo, v.hi)
+    if node.params["closed"]:
+        moves = ~(node.still & (v.lo == v.hi))
+        lo, hi = np.where(moves, below(knots.hi, v.lo), lo), np.where(moves, above(knots.lo, v.hi), hi)
+    if v.nan is not False:
+        hi = np.where(v.nan, len(knots.lo), hi)
+    if v.never is not False:
+        lo = np.where(v.never, len(knots.lo), lo)
+    return Enclosure(1.0 * lo, 1.0 * hi, False, either(v.jump, jump))
+
+
+def pick(node: Node, index: Enclosure, near: Enclosure, stack: Enclosure) -> Enclosure:
+    """The union of the rows that may be chosen; it jumps at knots at which they do not meet."""
+    k = np.arange(len(stack.lo)).reshape(-1, *(1,) * index.lo.ndim)
+    may = (k >= index.lo) & (k <= index.hi)
+    lo, hi = np.where(may, stack.lo, INF).min(0), np.where(may, stack.hi, -INF).max(0)
+    nan = False if stack.nan is False else some((stack.nan & may).any(0))
+    never = False if stack.never is False else some((stack.never | ~may).all(0))
+    jump, apart = either(index.jump, stack.jump), node.params["apart"]
+    if apart.any():
+        left, right = (side.reshape(-1, *(1,) * index.lo.ndim) for side in node.params["sides"])
+        jump = either(jump, by_box(((near.lo <= left) & (near.hi >= right) & apart[..., None]).any(0)))
+    return Enclosure(lo, hi, filled(node, nan), jump, False, filled(node, never))
+
+
+def _within(node: Node, v: Interval, place: Interval) -> Any:
+    """A value in each of the pieces between knots, and at the nearest end of those in which it is not."""
+    knots, shape = node.params["knots"], (-1, *(1,) * v.lo.ndim)
+    least, most = np.append(-INF, knots.lo).reshape(shape), np.append(knots.hi, INF).reshape(shape)
+    return np.clip(v.lo, least, most), np.clip(v.hi, least, most)
+
+
 def _logic(node: Node, *operands: Interval) -> Any:
     a = operands[0]
     if node.op == "not":
@@ -423,6 +464,7 @@ RULES: dict[str, Any] = {
     "wrapped": _wrapped,
     "whole_quotient": _whole_quotient,
     "sort": _sort,
+    "within": _within,
     "unknown": _unknown,
     "anything": _anything,
     **dict.fromkeys(("exp", "expm1", "cbrt", "tanh", "sinh", "atan", "asinh", "logistic", "erf"), _increasing),

@@ -11,29 +11,39 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.proof import moves
-from jaxglobal.proof.agree import AT
 from jaxglobal.proof.flat import Program
+from jaxglobal.proof.node import Node
 
-LARGEST = 20_000  # numbers that are made, at most
+LARGEST = 100_000  # numbers that are made, at most
 POWER = 64
 NAN = float("nan")
 
 
 def exactly(p: Program, i: int, x: np.ndarray) -> np.ndarray:
     """A value of a program at x, (n,): an array of fractions, NaN where it is unknown."""
-    plan = p.needed([i])
-    if not np.all(np.isfinite(x)) or sum(math.prod(p.shape(j)) for j in plan) > LARGEST:
+    if not np.all(np.isfinite(x)):
         return np.full(p.shape(i), NAN, object)
-    known: dict[int, Any] = {p.x: fraction(x[:, None])}
+    return evaluate(p, i, {p.x: fraction(x[:, None])})[..., 0]
+
+
+def evaluate(p: Program, i: int, known: dict[int, Any]) -> np.ndarray:
+    """A value of a program from others, each with a batch of one; constants are those that were meant, not rounded."""
+    plan = [j for j in p.needed([i], set(known)) if j not in known]
+    if sum(math.prod(p.shape(j)) for j in plan) > LARGEST:
+        return np.full((*p.shape(i), 1), NAN, object)
 
     def value(j: int) -> np.ndarray:
         if j not in known:
-            array = p.number(j)
-            known[j] = np.full((*p.shape(j), 1), NAN, object) if array is None else fraction(array)
+            number = p.number(j)
+            if number is not None:
+                known[j] = fraction(number)
+            elif j in p.folded:
+                known[j] = made(p.folded[j])
+            else:
+                known[j] = np.full((*p.shape(j), 1), NAN, object)
         return known[j]
 
-    for j in plan:
-        node = p.nodes[j]
+    def made(node: Node) -> np.ndarray:
         ins = [value(k) for k in node.ins]
         if node.op == "move":
             out = moves.forward(node, ins)
@@ -49,8 +59,11 @@ def exactly(p: Program, i: int, x: np.ndarray) -> np.ndarray:
             out = each(EXACT.get(node.op) or AT[node.op], *ins)
         else:
             out = np.full((1,), NAN, object)
-        known[j] = np.broadcast_to(out, (*node.shape, 1))
-    return value(i)[..., 0]
+        return np.broadcast_to(out, (*node.shape, 1))
+
+    for j in plan:
+        known[j] = made(p.nodes[j])
+    return value(i)
 
 
 def each(fun: Callable[..., Any], *ins: np.ndarray) -> np.ndarray:
@@ -60,13 +73,19 @@ def each(fun: Callable[..., Any], *ins: np.ndarray) -> np.ndarray:
         out = fun(*values) if all(v == v for v in values) else None
         return NAN if out is None else Fraction(out)
 
-    return np.asarray(np.frompyfunc(one, len(ins), 1)(*ins), object)
+    shape = np.broadcast_shapes(*(a.shape for a in ins))
+    thin = [a[tuple(slice(0, 1 if step == 0 else None) for step in a.strides)] for a in ins]  # once of equal entries
+    return np.broadcast_to(np.asarray(np.frompyfunc(one, len(ins), 1)(*thin), object), shape)
 
 
 def fraction(x: np.ndarray) -> np.ndarray:
-    """Of floats; NaN for what is not finite."""
+    """Of floats; NaN for what is not finite. What is equal along an axis is kept once, as a view."""
     convert = np.frompyfunc(lambda v: Fraction(float(v)) if math.isfinite(v) else NAN, 1, 1)
-    return np.asarray(convert(np.asarray(x)), object)
+    thin = x = np.asarray(x)
+    for d in range(x.ndim):
+        first = thin[(slice(None),) * d + (slice(0, 1),)]
+        thin = first if np.all(thin == first) else thin
+    return np.broadcast_to(np.asarray(convert(thin), object), x.shape)
 
 
 def _nearest(a: Fraction) -> Fraction | None:
@@ -98,4 +117,26 @@ EXACT: dict[str, Callable[..., Any]] = {
     "trunc": math.trunc,
     "round": _nearest,
     "select": lambda which, *cases: cases[int(which)] if which in range(len(cases)) else None,
+}
+
+
+def root(c: Fraction) -> Fraction | None:
+    """The rational square root, if there is one."""
+    if c < 0:
+        return None
+    a, b = math.isqrt(c.numerator), math.isqrt(c.denominator)
+    return Fraction(a, b) if a * a == c.numerator and b * b == c.denominator else None
+
+
+AT: dict[str, Callable[[Fraction], Fraction | None]] = {  # what is rational of a function
+    "abs": abs,
+    "sign_hull": lambda c: Fraction(1) if c > 0 else Fraction(-1) if c < 0 else None,
+    "sqrt": root,
+    "reciprocal": lambda c: 1 / c if c else None,
+    **{
+        name: (lambda c: Fraction(0) if c == 0 else None)
+        for name in ("sin", "tan", "sinh", "tanh", "expm1", "log1p", "atan", "asinh", "erf")
+    },
+    **{name: (lambda c: Fraction(1) if c == 0 else None) for name in ("exp", "cos", "cosh")},
+    "log": lambda c: Fraction(0) if c == 1 else None,
 }

@@ -36,12 +36,15 @@ class Program:
     Attributes:
         nodes: the values.
         x: the number of that of the variables.
+        folded: what made constants that are not known exactly. Each such is a constant of its own: two with the same
+            ends need not be equal.
     """
 
     def __init__(self, n: int, never_negative: bool = False, still: np.ndarray | None = None):
         """n: variables; never_negative: whether all lower bounds are zero or above; still: (n,) which do not move."""
         self.nodes: list[Node] = []
         self._known: dict[Any, int] = {}
+        self.folded: dict[int, Node] = {}
         self.deriving = False  # the domain of a derivative is that of the function
         known = False if still is None or not np.any(still) else still[:, None]
         self.x = self._new(Node("x", {}, (), (n,), never_negative, still=known))
@@ -118,6 +121,7 @@ class Program:
         never = op in NEVER_NEGATIVE or (op in KEEPS_SIGN and all(node.never_negative for node in operands))
         never = never or (op == "ipow" and params["y"] % 2 == 0)
         never = never or (op == "max" and any(node.never_negative for node in operands))
+        never = never or (op == "pick" and operands[2].never_negative)
         never = never or (op == "select" and all(node.never_negative for node in operands[1:]))
         if op == "mul":
             params = {**params, "signs": tuple(node.never_negative for node in operands)}
@@ -134,10 +138,11 @@ class Program:
 
     def _still(self, node: Node) -> Any:
         """Which entries of the result depend on nothing that moves."""
-        masks = [self.nodes[i].still for i in node.ins]
+        ins = node.ins[:1] if node.op == "pick" else node.ins  # its stack has one more axis
+        masks = [self.nodes[i].still for i in ins]
         if all(mask is True for mask in masks) or all(mask is False for mask in masks):
             return bool(masks) and masks[0]
-        wide = [np.broadcast_to(mask, (*self.shape(i), 1)) for i, mask in zip(node.ins, masks, strict=True)]
+        wide = [np.broadcast_to(mask, (*self.shape(i), 1)) for i, mask in zip(ins, masks, strict=True)]
         if node.op == "move":
             return moves.forward(node, wide)
         if node.op in ("sum", "lse"):
@@ -166,6 +171,9 @@ class Program:
         i = self.const(Interval(np.ascontiguousarray(lo), np.ascontiguousarray(hi)))
         if out.nan is not False:
             i = self._new(self.nodes[i]._replace(undefined=True, partial=True, nan=out.nan, never=out.never))
+        elif self.number(i) is None:
+            i = self._new(self.nodes[i])
+            self.folded[i] = node
         return i
 
     def _simpler(self, op: str, ins: tuple[int, ...], params: dict[str, Any]) -> int | None:

@@ -18,10 +18,12 @@ from jaxglobal.proof.constant import EXACT, by_jax, evaluate, has_keys, known
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.matrices import Matrices
 from jaxglobal.proof.model import Model
+from jaxglobal.proof.pieces import Pieces
 from jaxglobal.proof.places import Places
 from jaxglobal.proof.reductions import Reductions
-from jaxglobal.proof.refused import Refused, Withheld, place, refuse
+from jaxglobal.proof.refused import Refused, Withheld, placed, refuse
 from jaxglobal.proof.rows import Rows, depends
+from jaxglobal.proof.searches import Searches
 from jaxglobal.proof.writer import LARGEST
 
 LONGEST = 2048  # steps of a loop that are written out
@@ -31,6 +33,7 @@ CALLS = {
     "remat": "jaxpr", "remat2": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }  # fmt: skip
+LOOPS = {"scan", "while", "cond"}
 UNARY = {
     "neg", "abs", "exp", "log", "log1p", "expm1", "sqrt", "cbrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin",
     "acos", "atan", "asinh", "acosh", "atanh", "logistic", "erf", "erfc", "lgamma", "digamma", "sign", "floor", "ceil",
@@ -43,7 +46,7 @@ REDUCTIONS = {"reduce_max": "max", "reduce_min": "min", "reduce_prod": "mul", "r
 RUNNING = {"cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min"}
 
 
-class Lowering(Reductions, Matrices, Places, Arithmetic):
+class Lowering(Searches, Reductions, Matrices, Places, Arithmetic):
     """Writes jaxprs into a program; see `Writer`."""
 
     def jaxpr(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
@@ -77,21 +80,25 @@ class Lowering(Reductions, Matrices, Places, Arithmetic):
             raise refuse(eqn, f"it makes an array of more than {LARGEST:,} entries")
         self.narrow |= name == "reduce_precision"
         if name == "custom_linear_solve":
-            return self.linear_solve(eqn, args, **params)
+            return self.linear_solve(eqn, [self.whole(arg) for arg in args], **params)
         if name in SAME:
             return args
         if name in CALLS:
+            if (found := self.searched(eqn, args)) is not None:
+                return [found]
             try:
-                return self.closed(params[CALLS[name]], args)
-            except Refused as error:  # what JAX traces inside has lost the user's line
-                if " at " in str(error) or not place(eqn):
-                    raise
-                raise Refused(
-                    str(error).replace(f": {error.args[1]}", f"{place(eqn)}: {error.args[1]}"), error.args[1]
-                ) from None
-        for arg in args:
-            if isinstance(arg, Withheld):
-                raise arg.error
+                outs = self.closed(params[CALLS[name]], args)
+            except Refused as error:
+                raise placed(error, eqn) from None
+            return [Withheld(placed(out.error, eqn)) if isinstance(out, Withheld) else out for out in outs]
+        if name == "select_n" and isinstance(args[0], np.ndarray) and args[0].ndim == 0:
+            return [args[1 + int(args[0])]]
+        if (withheld := next((arg for arg in args if isinstance(arg, Withheld)), None)) is not None:
+            return [withheld] * len(eqn.outvars)
+        if any(isinstance(arg, Pieces) for arg in args):
+            if name not in LOOPS and (found := self.in_pieces(eqn, args)) is not None:
+                return found
+            args = [self.whole(arg) for arg in args]
         if name == "scan":
             return self.scan(eqn, args)
         if name == "while":
@@ -129,13 +136,6 @@ class Lowering(Reductions, Matrices, Places, Arithmetic):
         if integers and name in whole.MODULAR:
             outs = [whole.wrapped(self.program, i, eqn.outvars[0].aval.dtype) for i in outs]
         return [self.exactly(i, eqn.outvars[0].aval.dtype) for i in outs] if integers else outs
-
-    def exactly(self, i: int, dtype: Any) -> Any:
-        """Whole numbers that do not depend on x as an array: they may be indices."""
-        number = self.program.number(i)
-        if number is None or not np.all(number == np.rint(number)) or np.any(abs(number) > 2.0**53):
-            return i
-        return np.broadcast_to(number, (*self.program.shape(i), 1))[..., 0].astype(dtype)
 
     def cond(self, args: list[Any], branches: Sequence[Any]) -> list[Any]:
         """Both branches, and a choice; one branch where the index is known."""
@@ -184,8 +184,6 @@ class Lowering(Reductions, Matrices, Places, Arithmetic):
         b = args[given:]
         if len(b) != 1 or (n := math.prod(eqn.outvars[0].aval.shape)) > linear.LARGEST:
             raise refuse(eqn, f"it has several unknowns, or more than {linear.LARGEST} numbers")
-        if isinstance(b[0], Withheld):
-            raise b[0].error
         shape, columns = eqn.outvars[0].aval.shape, []
         for unit in np.eye(n):
             (column,) = self.closed(jaxprs.matvec, [*args[: const_lengths.matvec], unit.reshape(shape)])

@@ -31,7 +31,14 @@ def refuse(eqn: Any, why: str) -> Refused:
     return Refused(f"`fun` must have an enclosure in intervals; got {eqn.primitive.name!r}{place(eqn)}: {why}.", why)
 
 
+def placed(error: Refused, call: Any) -> Refused:
+    """With the line of the call in which it was met, where JAX's own lines have hidden the user's."""
+    if " at " in str(error) or not (line := place(call)):
+        return error
+    return Refused(str(error).replace(f": {error.args[1]}", f"{line}: {error.args[1]}"), error.args[1])
+
+
 class Withheld(NamedTuple):
-    """In place of a value for which there is no rule: that is said where it is used."""
+    """In place of a value for which there is no rule, and of what is made of it: that is said if it is asked for."""
 
     error: Refused

@@ -74,7 +74,7 @@ def depends(p: Program, i: int, n: int) -> np.ndarray:
         if j == p.x:
             known[j] = np.eye(n, dtype=bool)
             continue
-        ins = [known.get(k, np.zeros((*p.shape(k), n), bool)) for k in node.ins]
+        ins = [known.get(k, np.zeros((*p.shape(k), n), bool)) for k in node.ins[: 1 if node.op == "pick" else None]]
         if node.op == "move":
             known[j] = moves.forward(node, ins)
         elif node.op in ("sum", "lse", "softmax", "sort") or node.value is not None:

@@ -8,12 +8,12 @@ holds every generalised gradient [1]; so the mean value theorem holds across kin
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal.proof import patterns
+from jaxglobal.proof import patterns, pieces
 from jaxglobal.proof.agree import Agreement
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.slopes import slopes
@@ -32,7 +32,7 @@ class Stack(NamedTuple):
 
 
 STEPS = {"floor", "ceil", "round", "trunc", "sign", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not",
-         "defined", "sign_hull", "const", "wrapped", "whole_quotient"}  # fmt: skip
+         "defined", "sign_hull", "const", "wrapped", "whole_quotient", "place", "within"}  # fmt: skip
 
 
 class Tangents:
@@ -42,6 +42,7 @@ class Tangents:
         """Of a program that will grow; seed: the derivative of x, by default in all variables."""
         self.p, self._first, self._second = program, {}, {}
         self._seed = seed
+        self._along: dict[int, Tangents] = {}
         self._agree = Agreement(program)
 
     def first(self, i: int) -> Stack | None:
@@ -94,6 +95,8 @@ class Tangents:
             return self._seed or Stack(tuple(range(n)), p.const(np.eye(n)))
         if op in STEPS or p.is_const(i):
             return None
+        if op == "pick":
+            return self._picked(i, order)
         parts = [self.first(j) if order == 1 else self.second(j) for j in ins]
         firsts = parts if order == 1 else [self.first(j) for j in ins]
         if all(part is None for part in firsts):
@@ -143,14 +146,33 @@ class Tangents:
 
     def _ratio(self, i: int, order: int) -> Stack | None:
         """Of g(u) / u."""
-        u, shape = self.p.nodes[i].params["of"][1], self.p.shape(i)
         slope, second = patterns.ratio_slopes(self.p, i)
+        return self._chained(self.p.nodes[i].params["of"][1], slope, second, order, self.p.shape(i))
+
+    def _chained(self, u: int, slope: int, second: Callable[[], int], order: int, shape: Any) -> Stack | None:
+        """Of a function of u with these derivatives."""
         first = self.first(u)
         if order == 1 or first is None:
             return self._times(first, slope, shape)
         return self._sum(
             self._times(self.second(u), slope, shape), self._times(self._squares(first, shape), second(), shape), shape
         )
+
+    def _picked(self, i: int, order: int) -> Stack | None:
+        """Of a function in pieces: that of each piece by the value that was counted."""
+        p, stack, (place, u) = self.p, self.p.nodes[i].ins[2], self.p.nodes[i].params["of"]
+        if place not in self._along:
+            w, along = pieces.within(p, place), Tangents(p)
+            along._first[w], along._second[w] = Stack((0,), p.const(np.ones((1, *p.shape(w))))), None
+            self._along[place] = along
+
+        def rows(order: int) -> int:
+            along = self._along[place]
+            part = along.first(stack) if order == 1 else along.second(stack)
+            flat = p.const(np.zeros(p.shape(stack))) if part is None else p.reshape(part.id, p.shape(stack))
+            return pieces.picked(p, place, flat, order)
+
+        return self._chained(u, rows(1), lambda: rows(2), order, p.shape(i))
 
     def _log_sum(self, i: int, order: int) -> Stack | None:
         """Of log sum exp(x): the mean of the slopes by the shares; of second order with their variance."""

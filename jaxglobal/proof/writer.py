@@ -9,6 +9,7 @@ from jaxglobal.problem.keys import is_key
 from jaxglobal.proof.agree import Agreement
 from jaxglobal.proof.constant import known
 from jaxglobal.proof.flat import Program
+from jaxglobal.proof.refused import Withheld
 
 LARGEST = 2**22  # entries of a value
 
@@ -25,9 +26,22 @@ class Writer:
         """An empty one."""
         self.program, self.narrow, self._agree = program, False, Agreement(program)
 
+    def closed(self, closed: Any, args: Sequence[Any]) -> list[Any]:
+        """The outputs of a jaxpr with its constants, for these arguments."""
+        raise NotImplementedError
+
     def id(self, value: Any) -> int:
         """The number of a value in the program."""
+        if isinstance(value, Withheld):
+            raise value.error
         return self.program.const(value) if isinstance(value, np.ndarray) else value
+
+    def exactly(self, i: int, dtype: Any) -> Any:
+        """Whole numbers that do not depend on x as an array: they may be indices."""
+        number = self.program.number(i)
+        if number is None or not np.all(number == np.rint(number)) or np.any(abs(number) > 2.0**53):
+            return i
+        return np.broadcast_to(number, (*self.program.shape(i), 1))[..., 0].astype(dtype)
 
     def row(self, x: Any, k: int) -> Any:
         """One entry along the first axis."""

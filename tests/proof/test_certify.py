@@ -71,6 +71,9 @@ def half_stopped(x):
     return x[0] ** 2 - 3 * jax.lax.stop_gradient(x[0])
 
 
+KNOTS = jnp.array([0.0, 1.0, 2.0])
+
+
 def needle(x):
     return x[0] ** 2 / 4 + jnp.where(jnp.abs(x[0] - 0.7) < 1e-9, -10.0, 0.0)
 
@@ -122,6 +125,31 @@ TRAPS = {  # function, bounds, the infimum, a point that is handed in
         [(-2, -1), (1, 2)],
         1.0,
         [-1.0, 1.5],
+    ),
+    "the last point of a table": (
+        lambda x: jnp.interp(x[0], jnp.array([0.0, 1.0]), jnp.array([0.0, -1.0]), right=5.0),
+        [(-1, 2)],
+        -1.0,
+        [0.5],
+    ),
+    "a step in a table": (
+        lambda x: jnp.interp(x[0], jnp.array([0.0, 1.0, 1.0, 2.0]), jnp.array([1.0, 0.0, 3.0, 2.5])),
+        [(-1, 2)],
+        0.0,
+        [0.5],
+    ),
+    "the knot of a search": (lambda x: 1.0 * (jnp.searchsorted(KNOTS, x[0]) % 3) + x[0], [(1, 1.75)], 2.0, [1.5]),
+    "a knot from the other side": (
+        lambda x: -1.0 * jnp.searchsorted(KNOTS, x[0], side="right") + x[0],
+        [(0.5, 1)],
+        -1.0,
+        [0.7],
+    ),
+    "a table that is out of order": (
+        lambda x: 1.0 * jnp.sum(x[0] > KNOTS[::-1]),
+        [(0.5, 3)],
+        1.0,
+        [0.7],
     ),
     "an edge that is multiplied away": (lambda x: 0 * jnp.sqrt(x[0]) + x[0], [(-1, 1)], 0.0, [0.7]),
 }
@@ -271,6 +299,43 @@ def test_tables_of_whole_numbers(fun, fmin):
     certificate = prove(prob, [(0, 4), (-2, 2)], result=np.zeros(2), integrality=[True, False], max_boxes=2000)
     check(certificate, fmin)
     assert certificate.proven and certificate.complete and all(m.unique for m in certificate.minimizers)
+
+
+NODES = np.linspace(-1, 4, 26)
+SPECTRUM = np.exp(-((NODES - 1.3) ** 2) / 0.3) + 0.5 * np.exp(-((NODES - 2.7) ** 2) / 0.2) + 0.05 * np.sin(5 * NODES)
+TIMES = np.linspace(0, 2.4, 20)
+SEEN = 1.7 * np.interp(0.9 * TIMES + 0.4, NODES, SPECTRUM) + 0.02 * np.cos(7 * np.arange(20))
+
+
+def smooth_curve(v):
+    """By cubics whose values and slopes meet at the nodes, found by `searchsorted`."""
+    i = jnp.clip(jnp.searchsorted(NODES, v, side="right") - 1, 0, len(NODES) - 2)
+    x, y, slope = map(jnp.asarray, (NODES, SPECTRUM, np.gradient(SPECTRUM, NODES)))
+    h = x[i + 1] - x[i]
+    t = (v - x[i]) / h
+    low, high = (1 + 2 * t) * (1 - t) ** 2 * y[i], t**2 * (3 - 2 * t) * y[i + 1]
+    return low + high + h * t * (1 - t) * ((1 - t) * slope[i] - t * slope[i + 1])
+
+
+@pytest.mark.parametrize(
+    ("fun", "bounds", "unique"),
+    [
+        (lambda x: -jnp.interp(x[0], NODES, SPECTRUM), [(-2, 5)], False),  # least at a node
+        (lambda x: -jnp.interp(x[0], jnp.linspace(-1.0, 4.0, 26), SPECTRUM), [(-2, 5)], False),
+        (lambda x: jnp.sum((x[2] * jnp.interp(x[0] * TIMES + x[1], NODES, SPECTRUM) - SEEN) ** 2),
+         [(0.5, 1.5), (0, 1), (1, 3)], True),
+        (lambda x: jnp.sum((jnp.interp(TIMES, jnp.linspace(0.0, 2.4, 4), x) - SEEN) ** 2), [(-2, 3)] * 4, True),
+        (lambda x: jnp.sum((jax.vmap(smooth_curve)(x[0] * TIMES + x[1]) - SEEN / 1.7) ** 2),
+         [(0.5, 1.5), (0, 1)], True),
+        (lambda x: -smooth_curve(x[0]) + x[1] ** 2, [(-1, 4), (-1, 1)], True),
+    ],
+)  # fmt: skip
+def test_tables_with_nodes(fun, bounds, unique):
+    certificate = prove(fun, bounds, max_boxes=2000)
+    assert certificate.proven and certificate.complete
+    assert not unique or [m.unique for m in certificate.minimizers] == [True]
+    points = np.random.default_rng(0).uniform(*np.array(bounds).T, (2000, len(bounds)))
+    assert certificate.lower <= np.min(jax.lax.map(fun, jnp.asarray(points), batch_size=100))
 
 
 def test_functions_that_switch_without_a_jump():

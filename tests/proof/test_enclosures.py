@@ -1,5 +1,7 @@
 """Enclosures of values, gradients and Hessians hold what they enclose, on random boxes and at the awkward ones."""
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -240,6 +242,15 @@ def test_prints_and_random_constants_are_no_obstacle():
     assert seen.f.lo[0] <= fun(x) + 1e-12 and fun(x) <= seen.f.hi[0] + 1e-12 and seen.f.hi[0] - seen.f.lo[0] < 1e-12
     with pytest.raises(Refused, match=r"test_enclosures.py:\d+"):
         modelled(lambda x: jax.random.uniform(jax.random.fold_in(key, x[0].astype(int))), x)
+
+
+def test_constants_whose_enclosures_are_equal_need_not_be_equal():
+    parts = (0.1, 0.2), (0.1 + 0.2, 2.0**-60)  # sums that are rounded to the same number
+    seen = modelled(lambda x: x[0] + (jax.lax.add(*parts[0]) - jax.lax.add(*parts[1])), np.zeros(1)).value(
+        Interval(np.zeros((1, 1)), np.zeros((1, 1)))
+    )
+    one, other = (sum(map(Fraction, pair)) for pair in parts)
+    assert sum(parts[0]) == sum(parts[1]) and seen.f.lo[0] <= one - other <= seen.f.hi[0]
 
 
 def test_an_unknown_primitive_is_refused_by_name_and_line():
