@@ -154,6 +154,11 @@ ANYWHERE = {  # in [-2, 2]^3
     "matmul": lambda x: jnp.sum((M @ jnp.outer(x, x)) ** 2),
     "einsum": lambda x: jnp.einsum("i,ij,j->", x, M, jnp.sin(x)),
     "cumsum": lambda x: jnp.sum(jnp.cumsum(x) ** 2),
+    "cumlogsumexp": lambda x: (
+        jax.lax.cumlogsumexp(x) @ jnp.array([1.0, 2.0, -1.0])
+        + jnp.sum(jax.lax.cumlogsumexp(jnp.outer(x, x), axis=1, reverse=True) * M)
+    ),
+    "cummax": lambda x: jax.lax.cummax(x)[1] * x[2] + jax.lax.cummin(x, reverse=True)[0],
     "cumprod": lambda x: jnp.sum(jnp.cumprod(x)),
     "sort": lambda x: jnp.sort(x) @ jnp.arange(3.0),
     "roll": lambda x: jnp.sum(jnp.roll(x, 1) * x),
@@ -232,6 +237,18 @@ ANYWHERE = {  # in [-2, 2]^3
     "cubic by lanes": lambda x: jnp.sum(jax.vmap(cubic)(x)),
     "staircase": staircase,
     "digitize": lambda x: jnp.asarray(T)[jnp.digitize(x[0], KNOTS[2:])] * x[1],
+    "power spectrum": lambda x: (
+        jnp.abs(jnp.fft.rfft(x[0] * T**2 + jnp.sin(x[1] * T) + x[2] + T)) ** 2 @ jnp.array([0, 1.0, -1, 2])
+    ),
+    "fft": lambda x: jnp.fft.fft(jnp.outer(x, T), axis=0).imag[1] @ T + jnp.fft.fft(x, 5).real @ jnp.arange(5.0) * x[0],
+    "filtered": lambda x: jnp.sum(jnp.fft.irfft(jnp.fft.rfft(x[0] * T + x[1]) * jnp.exp(-1j * jnp.arange(4)), 7) ** 2),
+    "inverse fft": lambda x: jnp.fft.ifft(jnp.fft.fft(x) ** 2 / (x[0] + 3j)).real @ x + jnp.fft.irfft(x, 4)[1],
+    "fft in the plane": lambda x: jnp.fft.irfft2(jnp.fft.rfft2(jnp.outer(x, x)) * 1j, (3, 3))[0] @ x,
+    "a complex matrix": lambda x: jnp.real(jnp.conj(jnp.exp(1j * M) @ x) @ (x[0] * jnp.exp(1j * x))),
+    "complex numbers": lambda x: (
+        jnp.abs(jnp.sum(x * jnp.exp(1j * jnp.arange(3) * x[0])) - 3 - 9j)
+        + jnp.real(jax.lax.complex(x, x[::-1] ** 2)[1] ** 3 * jnp.conj(1 + 2j * x[0]))
+    ),
     "piecewise": lambda x: jnp.piecewise(x[0], [x[0] < -1, x[0] > 0.5], [lambda v: v**2, lambda v: 3 * v]) * x[1],
 }
 POSITIVE = {  # in [0.1, 3]^3

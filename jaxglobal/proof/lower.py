@@ -14,6 +14,7 @@ from jax.extend.core import Literal
 from jaxglobal.problem.keys import is_key
 from jaxglobal.proof import linear, whole
 from jaxglobal.proof.arithmetic import Arithmetic
+from jaxglobal.proof.complexes import Complex, Complexes
 from jaxglobal.proof.constant import EXACT, by_jax, evaluate, has_keys, known
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.matrices import Matrices
@@ -46,7 +47,7 @@ REDUCTIONS = {"reduce_max": "max", "reduce_min": "min", "reduce_prod": "mul", "r
 RUNNING = {"cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min"}
 
 
-class Lowering(Searches, Reductions, Matrices, Places, Arithmetic):
+class Lowering(Searches, Complexes, Reductions, Matrices, Places, Arithmetic):
     """Writes jaxprs into a program; see `Writer`."""
 
     def jaxpr(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
@@ -95,6 +96,8 @@ class Lowering(Searches, Reductions, Matrices, Places, Arithmetic):
             return [args[1 + int(args[0])]]
         if (withheld := next((arg for arg in args if isinstance(arg, Withheld)), None)) is not None:
             return [withheld] * len(eqn.outvars)
+        if any(isinstance(arg, Complex) for arg in args) or any(var.aval.dtype.kind == "c" for var in eqn.outvars):
+            return self.complex_equation(eqn, [self.whole(arg) for arg in args])
         if any(isinstance(arg, Pieces) for arg in args):
             if name not in LOOPS and (found := self.in_pieces(eqn, args)) is not None:
                 return found
@@ -117,8 +120,6 @@ class Lowering(Searches, Reductions, Matrices, Places, Arithmetic):
         integers = eqn.outvars[0].aval.dtype.kind in "iu"
         if known and integers and name not in whole.MODULAR | whole.PLAIN:
             raise refuse(eqn, "there is no rule for whole numbers that depend on x")
-        if any(var.aval.dtype.kind == "c" for var in eqn.outvars):
-            raise refuse(eqn, "there is no rule for complex numbers")
         shape = tuple(eqn.outvars[0].aval.shape)
         if name in UNARY:
             out = self.program.unary(name, ids[0])

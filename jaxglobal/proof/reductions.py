@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxglobal.proof import convolve
+from jaxglobal.proof import convolve, patterns
 from jaxglobal.proof.refused import refuse
 from jaxglobal.proof.writer import LARGEST, Writer
 
@@ -37,6 +37,18 @@ class Reductions(Writer):
         for k in reversed(range(size)) if reverse else range(size):
             parts.append(pick(k) if not parts else p.emit(op, (parts[-1], pick(k))))
         return p.concatenate(parts[::-1] if reverse else parts, axis)
+
+    def _cumlogsumexp(self, eqn, args, ids, shape, params):
+        """Each entry by itself: log sum exp rises with all that it is made of."""
+        p, axis, size = self.program, params["axis"], shape[params["axis"]]
+        if math.prod(shape) * size > LARGEST:
+            raise refuse(eqn, f"it makes more than {LARGEST:,} terms")
+        thin, parts = [1 if d == axis else n for d, n in enumerate(shape)], []
+        for k in range(size):
+            some = slice(k, size) if params["reverse"] else slice(k + 1)
+            part = p.cut(ids[0], [some if d == axis else slice(None) for d in range(len(shape))])
+            parts.append(p.reshape(patterns.log_sum(p, part, (axis,)), thin))
+        return p.concatenate(parts, axis)
 
     def _reduce_sum(self, eqn, args, ids, shape, params):
         return self.program.sum(ids[0], params["axes"])

@@ -251,6 +251,7 @@ EASY = {  # what a rule for each operation alone does not bound, or only in a hu
     "logaddexp": lambda x: jnp.logaddexp(x[0], x[1]) + jnp.sum((x - 1) ** 2),
     "mixture": lambda x: -jnp.sum(jnp.logaddexp(-((x[0] - SHIFT) ** 2), -((x[1] - SHIFT) ** 2))),
     "gamma functions": lambda x: jnp.sum(jax.scipy.special.gammaln(x + 1) + (x - 1) ** 2 / 9) - jnp.prod(x + 1) ** 0.5,
+    "cumlogsumexp": lambda x: jax.lax.cumlogsumexp(2 * x) @ jnp.array([1.0, -0.5]) + jnp.sum((x - 1) ** 2),
     "shares": lambda x: jax.nn.softmax(3 * x)[0] - jax.nn.log_softmax(x)[0] + jnp.sum((x - 1) ** 2) / 5,
 }
 
@@ -264,12 +265,17 @@ def test_operations_that_say_more_together(name):
     assert certificate.lower <= np.min(one_at_a_time(jax.vmap(fun), "cpu")(points)) < certificate.upper + 0.1
 
 
+T = np.linspace(-2, 3, 16)
+
+
 @pytest.mark.parametrize(
     ("fun", "fmin"),
     [
         (lambda x: jnp.sum((jnp.convolve(jnp.array([1.0, 2, -1]), x) - jnp.array([1.0, 1, 0, 1])) ** 2), 1.5),
         (lambda x: jnp.sum(jnp.linalg.solve(2 * jnp.eye(2) + jnp.outer(x, x), x)), -0.5),
         (lambda x: -jax.scipy.stats.multivariate_normal.logpdf(x, jnp.zeros(2), jnp.eye(2) * (1 + x[0] ** 2)), None),
+        (lambda x: jnp.sum(jnp.abs(jnp.fft.rfft(jnp.exp(-((T - x[0]) ** 2)) * x[1])[1:4]) ** 2) - x[1], None),
+        (lambda x: x[1] ** 2 - jnp.abs(jnp.sum(jnp.sin(2.2 * T) * jnp.exp(-1j * x[0] * T))) ** 2, None),
         (lambda x: jnp.median(jnp.concatenate([x, 2 * x])) + jnp.sum(x**2), None),
     ],
 )
