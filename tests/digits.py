@@ -117,6 +117,9 @@ def evaluate(nodes: list[Node], x: np.ndarray, wanted: list[int]) -> dict[int, n
             e = each(mp.exp, ins[0])
             total = np.asarray(np.sum(e, axis=node.params["axes"], keepdims=node.op == "softmax"), object)
             return each(mp.log, total) if node.op == "lse" else np.asarray(e / total, object)
+        if node.op == "ranked":  # where two are equal any of them
+            order = np.argsort(ins[0], axis=node.params["axis"], kind="stable")
+            return np.take_along_axis(np.broadcast_to(ins[1], node.shape), order[None], node.params["axis"])
         if node.op == "sort":
             return np.sort(ins[0], axis=node.params["axis"])
         if node.op == "wrapped":

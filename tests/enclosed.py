@@ -161,6 +161,8 @@ ANYWHERE = {  # in [-2, 2]^3
     "cummax": lambda x: jax.lax.cummax(x)[1] * x[2] + jax.lax.cummin(x, reverse=True)[0],
     "cumprod": lambda x: jnp.sum(jnp.cumprod(x)),
     "sort": lambda x: jnp.sort(x) @ jnp.arange(3.0),
+    "sorted rows": lambda x: jnp.sum(jnp.sort(jnp.outer(x, x) + M, axis=0)[1:] * M[:2]) + jnp.sort(x**2)[1] * x[0],
+    "trimmed": lambda x: jnp.sum(jnp.sort((x[0] + x[1] * T - jnp.sin(x[2] * T)) ** 2)[:4]),
     "roll": lambda x: jnp.sum(jnp.roll(x, 1) * x),
     "flip": lambda x: jnp.sum(x[::-1] * x**2),
     "gather": lambda x: jnp.sum(x[jnp.array([0, 0, 2])] ** 2),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import functions, moves
+from jaxglobal.proof import enclose, functions, moves
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.enclose import Enclosure
 from jaxglobal.proof.intervals import EPS, INF, TINY, Interval
@@ -104,6 +104,20 @@ def _select(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[
         sure = (which.lo == k) & (which.hi == k)
         out.append(Interval(np.where(sure, z.lo, -INF), np.where(sure, z.hi, INF)))
     return out
+
+
+def _sort(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
+    """Each entry is the result in one of the places that it may have."""
+    if of[0].partial:  # NaN comes last, and may be hidden by what comes after
+        return [None]
+    axis = node.params["axis"]
+    least, most = enclose.ranks(a[0], axis)
+    low, high = (np.moveaxis(np.broadcast_to(end, (*node.shape, least.shape[-1])), axis, 0) for end in z)
+    lo, hi = np.full(least.shape, INF), np.full(least.shape, -INF)
+    for k in range(len(least)):
+        may = (least <= k) & (k <= most)
+        lo, hi = np.where(may, np.minimum(lo, low[k]), lo), np.where(may, np.maximum(hi, high[k]), hi)
+    return [Interval(np.moveaxis(lo, 0, axis), np.moveaxis(hi, 0, axis))]
 
 
 def _pick(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
@@ -224,6 +238,7 @@ BACK: dict[str, Any] = {
     "max": _max,
     "min": _min,
     "sum": _sum,
+    "sort": _sort,
     "pick": _pick,
     "place": _place,
     "within": _within,

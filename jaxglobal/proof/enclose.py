@@ -90,6 +90,8 @@ def carried(node: Node, ins: list[Enclosure], masks: list[Any]) -> Any:
         out = either(out, by_box(mask) if node.op == "unknown" else mask)
     if node.op in ("sum", "lse"):
         return some(out.any(node.params["axes"]))
+    if node.op == "ranked":
+        out = out.any(node.params["axis"] - 1, keepdims=True)
     if node.op in ("sort", "softmax"):
         out = out.any(node.params["axis" if node.op == "sort" else "axes"], keepdims=True)
     return filled(node, out)
@@ -395,6 +397,24 @@ def _sort(node: Node, a: Interval) -> Any:
     return np.sort(a.lo, node.params["axis"]), np.sort(a.hi, node.params["axis"])
 
 
+def ranks(a: Interval, axis: int) -> tuple[Any, Any]:
+    """The least and the greatest place that each entry along an axis may have when sorted, with this axis first."""
+    lo, hi = (np.moveaxis(end, axis, 0) for end in a)
+    least = np.array([(hi < own).sum(0) for own in lo])
+    return least, len(lo) - 1 - np.array([(lo > own).sum(0) for own in hi])
+
+
+def _ranked(node: Node, a: Interval, rows: Interval) -> Any:
+    """Rows of derivatives of what is sorted: the hull of those of the entries that may be in each place."""
+    axis = node.params["axis"] - 1
+    least, most = ranks(a, axis)
+    lo, hi = (np.moveaxis(np.broadcast_to(end, (*node.shape, least.shape[-1])), axis, 0) for end in rows)
+    may = [(least <= k) & (k <= most) for k in range(len(least))]
+    new = [np.stack([np.where(m[:, None], lo, INF).min(0) for m in may]),
+           np.stack([np.where(m[:, None], hi, -INF).max(0) for m in may])]  # fmt: skip
+    return *(np.moveaxis(end, 0, axis) for end in new), False, by_box(least < most)
+
+
 def _unknown(node: Node, *operands: Interval) -> Any:
     """A derivative for which there is no rule."""
     return iv.whole(np.broadcast_to(operands[0].lo, (*node.shape, operands[0].lo.shape[-1])))
@@ -464,6 +484,7 @@ RULES: dict[str, Any] = {
     "wrapped": _wrapped,
     "whole_quotient": _whole_quotient,
     "sort": _sort,
+    "ranked": _ranked,
     "within": _within,
     "unknown": _unknown,
     "anything": _anything,

@@ -28,23 +28,16 @@ def exactly(p: Program, i: int, x: np.ndarray) -> np.ndarray:
 
 def evaluate(p: Program, i: int, known: dict[int, Any]) -> np.ndarray:
     """A value of a program from others, each with a batch of one; constants are those that were meant, not rounded."""
-    plan = [j for j in p.needed([i], set(known)) if j not in known]
-    if sum(math.prod(p.shape(j)) for j in plan) > LARGEST:
+    known, todo, need = dict(known), [i], set()
+    while todo:
+        if (j := todo.pop()) not in known and j not in need:
+            need.add(j)
+            todo += p.folded.get(j, p.nodes[j]).ins
+    if sum(math.prod(p.shape(j)) for j in need) > LARGEST:
         return np.full((*p.shape(i), 1), NAN, object)
 
-    def value(j: int) -> np.ndarray:
-        if j not in known:
-            number = p.number(j)
-            if number is not None:
-                known[j] = fraction(number)
-            elif j in p.folded:
-                known[j] = made(p.folded[j])
-            else:
-                known[j] = np.full((*p.shape(j), 1), NAN, object)
-        return known[j]
-
     def made(node: Node) -> np.ndarray:
-        ins = [value(k) for k in node.ins]
+        ins = [known[k] for k in node.ins]
         if node.op == "move":
             out = moves.forward(node, ins)
         elif node.op == "sum":
@@ -61,9 +54,20 @@ def evaluate(p: Program, i: int, known: dict[int, Any]) -> np.ndarray:
             out = np.full((1,), NAN, object)
         return np.broadcast_to(out, (*node.shape, 1))
 
-    for j in plan:
-        known[j] = made(p.nodes[j])
-    return value(i)
+    for j in sorted(need):
+        number = p.number(j)
+        known[j] = made(p.folded.get(j) or p.nodes[j]) if number is None else fraction(number)
+    return known[i]
+
+
+def meant(p: Program, i: int) -> int:
+    """A constant that was rounded on the way to a number that is known exactly, as 0.8 * 15, as that number."""
+    value = p.nodes[i].value
+    if value is None or value.is_point or not np.all(np.isfinite(value)):
+        return i
+    exact = evaluate(p, i, {})[..., 0]
+    rounded = np.asarray(exact, float)
+    return p.const(rounded) if np.all(fraction(rounded) == exact) else i
 
 
 def each(fun: Callable[..., Any], *ins: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from jaxglobal.problem.keys import is_key
-from jaxglobal.proof import linear, whole
+from jaxglobal.proof import exactly, linear, whole
 from jaxglobal.proof.arithmetic import Arithmetic
 from jaxglobal.proof.complexes import Complex, Complexes
 from jaxglobal.proof.constant import EXACT, by_jax, evaluate, has_keys, known
@@ -34,6 +34,7 @@ CALLS = {
     "remat": "jaxpr", "remat2": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
 }  # fmt: skip
+STEPS = {"floor", "ceil", "round"}
 LOOPS = {"scan", "while", "cond"}
 UNARY = {
     "neg", "abs", "exp", "log", "log1p", "expm1", "sqrt", "cbrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin",
@@ -115,6 +116,8 @@ class Lowering(Searches, Complexes, Reductions, Matrices, Places, Arithmetic):
         if has_keys(eqn):
             raise refuse(eqn, "there is no rule for random keys that depend on x")
         ids = [self.id(arg) for arg in args]
+        if name in STEPS:
+            ids = [exactly.meant(self.program, i) for i in ids]
         rule = getattr(self, f"_{name.replace('-', '_')}", None)
         known = name in UNARY or name in BINARY or name in REDUCTIONS or name in RUNNING or rule is not None
         integers = eqn.outvars[0].aval.dtype.kind in "iu"

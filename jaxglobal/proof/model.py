@@ -82,7 +82,7 @@ class Model:
         """Whether the Hessian is used."""
         if not self.derives or self.n > CURVED or len(self.plan) * self.n > LONGEST:
             return False
-        kinks = {"sort", "unknown", "rem", "atan2"}
+        kinks = {"unknown", "rem", "atan2"}
         return not any(self.program.nodes[i].op in kinks for i in self.program.needed([self.f]))
 
     @functools.cached_property

@@ -120,6 +120,8 @@ class Tangents:
             return None if part is None else Stack(part.keys, p.sum(part.id, [d + 1 for d in node.params["axes"]]))
         if op == "move":
             return self._moved(i, parts)
+        if op == "sort":
+            return None if parts[0] is None else self._sorted(ins[0], self._wide(parts[0], node.shape), node)
         if op in ("max", "min"):
             a, b = ins[0], ins[-1]
             which = p.emit("ge" if op == "max" else "le", (a, b), key="closed", closed=True)
@@ -191,6 +193,11 @@ class Tangents:
             return mean(first)
         out, slope = self._sum(mean(self.second(x)), mean(self._squares(first, shape)), own), self.first(i)
         return self._sum(out, None if slope is None else self._squares(slope, own), own, True)
+
+    def _sorted(self, a: int, part: Stack, node: Any) -> Stack:
+        """Each place has the derivative of an entry that may be in it."""
+        shape, axis = (len(part.keys), *node.shape), node.params["axis"] - len(node.shape)
+        return Stack(part.keys, self.p.emit("ranked", (a, part.id), shape, key=axis, axis=axis))
 
     def _unknown(self, i: int, firsts: list[Stack | None], order: int) -> Stack:
         """Anything, in the variables that go in."""
