@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 T = np.linspace(0, 2, 7)
+M4 = np.random.default_rng(5).standard_normal((4, 4))
 M = np.random.default_rng(3).standard_normal((3, 3))
 
 
@@ -215,6 +216,19 @@ ANYWHERE = {  # in [-2, 2]^3
     "cho_solve": lambda x: jnp.sum(jax.scipy.linalg.cho_solve((jnp.triu(M + 5), False), x)),
     "solve": pivoted,
     "inverse": blocks,
+    "det": lambda x: (
+        jnp.linalg.det(jnp.asarray(M4) + jnp.outer(jnp.append(x, 1.0), jnp.append(x[::-1] ** 2, x[0])))
+        + jnp.linalg.det(jnp.outer(x, x) + M)
+    ),
+    "slogdet": lambda x: (
+        jnp.linalg.slogdet(4 * jnp.eye(7) + M4[0, 1] * jnp.outer(jnp.sin(T + x[0]), x[1] + T))[1]
+        + jnp.linalg.slogdet(9 * jnp.eye(2) + jnp.outer(x[:2], x[1:]))[0] * x[2]
+    ),
+    "dets": lambda x: (
+        jnp.sum(jax.vmap(lambda v: jnp.linalg.det(M4 * v + jnp.eye(4)))(x))
+        + jnp.linalg.det(jnp.stack([M4 * x[0], M4 + x[1] * jnp.eye(4)]))[1]
+    ),
+    "inverse of four rows": lambda x: jnp.linalg.inv(9 * jnp.eye(4) + x[0] * M4 + x[1] * M4.T)[2, 1] * x[2],
     "top_k": lambda x: jax.lax.top_k(x, 2)[0] @ jnp.array([1.0, x[1]]),
     "table": lambda x: jnp.asarray(T)[(x[0] + 2).astype(int)] * x[1] + x[2],
     "table of rows": lambda x: jnp.sum(jnp.asarray(M)[jnp.int32(x[:2] + 0.5)] @ x),

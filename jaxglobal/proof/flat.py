@@ -131,7 +131,10 @@ class Program:
             and not (op == "sqrt" and operands[0].never_negative)
         )
         node = Node(op, params, ins, tuple(shape), never, partial)
-        node = node._replace(still=self._still(node))
+        still = self._still(node)
+        node = node._replace(
+            still=still if isinstance(still, bool) or still.any() and not still.all() else bool(still.any())
+        )
         if operands and all(o.value is not None for o in operands):
             return self._fold(node)
         return self._new(node)
@@ -142,6 +145,8 @@ class Program:
         masks = [self.nodes[i].still for i in ins]
         if all(mask is True for mask in masks) or all(mask is False for mask in masks):
             return bool(masks) and masks[0]
+        if node.op != "move" and all(isinstance(mask, bool) for mask in masks):
+            return False
         wide = [np.broadcast_to(mask, (*self.shape(i), 1)) for i, mask in zip(ins, masks, strict=True)]
         if node.op == "move":
             return moves.forward(node, wide)

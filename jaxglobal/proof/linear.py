@@ -1,9 +1,10 @@
 """Linear algebra of small matrices, written out: Cholesky factors, triangular systems and linear ones.
 
-A linear system is solved by Cramer's rule in blocks of up to three unknowns, and by elimination without a choice of
+A linear system is solved by Cramer's rule in blocks of up to four unknowns, and by elimination without a choice of
 pivots in larger ones: where a pivot may be zero, it is not known to have a solution.
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 from jaxglobal.proof.flat import Program
 
 LARGEST = 24  # rows of a matrix
-CRAMER = 3  # unknowns up to which Cramer's rule is taken
+CRAMER = 4  # unknowns up to which Cramer's rule is taken
+MINORS = 6  # rows up to which a determinant is a sum of products, which is defined everywhere
 
 
 def entry(p: Program, a: int, *at: int) -> int:
@@ -78,33 +80,51 @@ def solved(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
 
 
 def cramer(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
-    """By determinants."""
-    over = p.unary("reciprocal", determinant(p, rows))
-    with_b = lambda j: [[b[i] if k == j else a for k, a in enumerate(row)] for i, row in enumerate(rows)]  # noqa: E731
-    return [p.mul(determinant(p, with_b(j)), over) for j in range(len(b))]
+    """By determinants: each unknown is a sum over the equations with the minors that leave out these two."""
+    n, over, x = len(b), p.unary("reciprocal", determinant(p, rows)), []
+    for j in range(n):
+        total = p.const(0.0)
+        for i in range(n):
+            minor = determinant(p, [row[:j] + row[j + 1 :] for row in rows[:i] + rows[i + 1 :]])
+            term = p.mul(b[i], minor)
+            total = p.sub(total, term) if (i + j) % 2 else p.add(total, term)
+        x.append(p.mul(total, over))
+    return x
 
 
 def determinant(p: Program, rows: list[list[int]]) -> int:
-    """The sum over permutations."""
-    n, total = len(rows), p.const(0.0)
-    for order in itertools.permutations(range(n)):
-        term = p.const(1.0)
-        for i, j in enumerate(order):
-            term = p.mul(term, rows[i][j])
-        odd = sum(a > b for a, b in itertools.combinations(order, 2)) % 2
-        total = p.sub(total, term) if odd else p.add(total, term)
-    return total
+    """By minors of its last rows, each of which is made once; of more rows the product of the pivots of elimination."""
+    n = len(rows)
+    if n > MINORS:
+        A = reduced(p, rows)
+        return functools.reduce(p.mul, [A[k][k] for k in range(n)])
+    minors: dict[tuple[int, ...], int] = {(): p.const(1.0)}
+    for size in range(1, n + 1):
+        row = rows[n - size]
+        for columns in itertools.combinations(range(n), size):
+            total = p.const(0.0)
+            for k, c in enumerate(columns):
+                term = p.mul(row[c], minors[columns[:k] + columns[k + 1 :]])
+                total = p.sub(total, term) if k % 2 else p.add(total, term)
+            minors[columns] = total
+    return minors[tuple(range(n))]
+
+
+def reduced(p: Program, rows: list[list[int]]) -> list[list[int]]:
+    """A matrix, perhaps with further columns, after Gauss's elimination: what is below its diagonal does not count."""
+    A = [list(row) for row in rows]
+    for k in range(len(A)):
+        inverse = p.unary("reciprocal", A[k][k])
+        for i in range(k + 1, len(A)):
+            factor = p.mul(A[i][k], inverse)
+            if not p.all_equal(A[i][k], 0.0):
+                A[i] = [p.sub(left, p.mul(factor, right)) for left, right in zip(A[i], A[k], strict=True)]
+    return A
 
 
 def eliminated(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
     """By Gauss's elimination."""
-    n, A = len(b), [[*row, right] for row, right in zip(rows, b, strict=True)]
-    for k in range(n):
-        inverse = p.unary("reciprocal", A[k][k])
-        for i in range(k + 1, n):
-            factor = p.mul(A[i][k], inverse)
-            if not p.all_equal(A[i][k], 0.0):
-                A[i] = [p.sub(left, p.mul(factor, right)) for left, right in zip(A[i], A[k], strict=True)]
+    n, A = len(b), reduced(p, [[*row, right] for row, right in zip(rows, b, strict=True)])
     x: dict[int, int] = {}
     for k in reversed(range(n)):
         x[k] = p.mul(less(p, A[k][n], [p.mul(A[k][j], x[j]) for j in x]), p.unary("reciprocal", A[k][k]))

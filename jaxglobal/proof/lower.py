@@ -88,6 +88,8 @@ class Lowering(Searches, Complexes, Reductions, Matrices, Places, Arithmetic):
         if name in CALLS:
             if (found := self.searched(eqn, args)) is not None:
                 return [found]
+            if (outs := self.determined(eqn, args)) is not None:
+                return outs
             try:
                 outs = self.closed(params[CALLS[name]], args)
             except Refused as error:

@@ -1,8 +1,28 @@
 """Factors of small matrices, and systems with them, as a lowering writes them: entry by entry; see linear.py."""
 
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
 from jaxglobal.proof import linear
 from jaxglobal.proof.refused import Withheld, refuse
 from jaxglobal.proof.writer import Writer
+
+
+@functools.lru_cache(maxsize=64)
+def function(text: str, shape: tuple[int, ...], dtype: Any) -> str | None:
+    """Which of JAX's functions of a matrix of a shape and kind has a jaxpr; None where none has."""
+    for batched in range(len(shape) - 1):
+        for name in ("det", "slogdet"):
+            fun = getattr(jax.numpy.linalg, name)
+            for _ in range(batched):
+                fun = jax.vmap(fun)
+            (eqn,) = jax.make_jaxpr(fun)(jax.ShapeDtypeStruct(shape, dtype)).eqns
+            if str(eqn.params["jaxpr"]) == text:
+                return name
+    return None
 
 
 class Matrices(Writer):
@@ -24,6 +44,21 @@ class Matrices(Writer):
         rule = lambda a, b: linear.triangular(p, a, b, lower, params["unit_diagonal"])  # noqa: E731
         out = linear.each(p, 2, (a, b), rule)
         return out if params["left_side"] else turned(out)
+
+    def determined(self, eqn: Any, args: Sequence[Any]) -> list[Any] | None:
+        """What a call of `det` or `slogdet` makes; None where the equation is no such call."""
+        closed, var = eqn.params.get("jaxpr"), eqn.invars[0] if eqn.invars else None
+        if eqn.params.get("name") not in ("det", "slogdet") or len(args) != 1 or closed.consts or var is None:
+            return None
+        shape = tuple(var.aval.shape)
+        if shape[-1] > linear.LARGEST or (name := function(str(closed), shape, var.aval.dtype)) is None:
+            return None
+        p, n = self.program, shape[-1]
+        rule = lambda a: linear.determinant(p, [[linear.entry(p, a, i, j) for j in range(n)] for i in range(n)])  # noqa: E731
+        det = linear.each(p, 2, [self.id(args[0])], rule)
+        if name == "det":
+            return [det]
+        return [p.unary("sign", det), p.unary("log", p.unary("abs", det))]
 
     def _lu(self, eqn, args, ids, shape, params):
         return [Withheld(refuse(eqn, "its factors depend on pivots, which depend on x"))] * len(eqn.outvars)

@@ -274,6 +274,13 @@ T = np.linspace(-2, 3, 16)
         (lambda x: jnp.sum((jnp.convolve(jnp.array([1.0, 2, -1]), x) - jnp.array([1.0, 1, 0, 1])) ** 2), 1.5),
         (lambda x: jnp.sum(jnp.linalg.solve(2 * jnp.eye(2) + jnp.outer(x, x), x)), -0.5),
         (lambda x: -jax.scipy.stats.multivariate_normal.logpdf(x, jnp.zeros(2), jnp.eye(2) * (1 + x[0] ** 2)), None),
+        (lambda x: jnp.linalg.det(3 * jnp.eye(4) + jnp.outer(jnp.append(x, x), jnp.arange(4.0))) + 9 * x @ x, None),
+        (
+            lambda x: (
+                jnp.linalg.slogdet(jnp.exp(-(x[0] ** 2) * (T - T[:, None]) ** 2)[:8, :8] + 2 * jnp.eye(8))[1] + x @ x
+            ),
+            None,
+        ),
         (lambda x: jnp.sum(jnp.abs(jnp.fft.rfft(jnp.exp(-((T - x[0]) ** 2)) * x[1])[1:4]) ** 2) - x[1], None),
         (lambda x: x[1] ** 2 - jnp.abs(jnp.sum(jnp.sin(2.2 * T) * jnp.exp(-1j * x[0] * T))) ** 2, None),
         (lambda x: jnp.median(jnp.concatenate([x, 2 * x])) + jnp.sum(x**2), None),

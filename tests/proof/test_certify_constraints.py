@@ -317,7 +317,7 @@ WRONG = [
     (
         {"constraints": row(lambda x: jnp.sum(jnp.linalg.eigvals(jnp.outer(x, x)).real), upper=1.0)},
         NotImplementedError,
-        "`fun` and `constraints` must have an enclosure in intervals; got 'convert_element_type' at test_certify",
+        "`fun` and `constraints` must have an enclosure in intervals; got 'eig' at test_certify",
     ),
 ]
 
