@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.proof import pieces
-from jaxglobal.proof.exactly import AT, root
+from jaxglobal.proof.exactly import AT, EXACT, root
 from jaxglobal.proof.flat import Program
 
 TERMS = 64  # of a polynomial, at most
@@ -141,6 +141,8 @@ class Agreement:
             return self._product(node, read)
         if node.op in AT and (c := _constant(read(0))) is not None and (value := AT[node.op](c)) is not None:
             return number(value)
+        if node.op == "select" and (case := self._chosen(node, put, known)) is not None:
+            return self._read(case, put, known)
         if node.op == "pick":
             v = put.get(self._root(p.nodes[node.params["of"][0]].ins[0]))
             if isinstance(v, Fraction) and (value := pieces.value(p, node, v)) is not None:
@@ -150,6 +152,14 @@ class Agreement:
             if first is not None and second is not None:
                 return number(max(first, second) if node.op == "max" else min(first, second))
         return {((i, 1),): Fraction(1)}
+
+    def _chosen(self, node: Any, put: dict[int, Any], known: dict[int, Polynomial]) -> int | None:
+        """The case of a choice whose condition compares two numbers."""
+        which = self.p.nodes[self._root(node.ins[0])]
+        if which.op not in ("lt", "le", "gt", "ge") or len(node.ins) != 3:
+            return None
+        a, b = (_constant(self._read(k, put, known)) for k in which.ins)
+        return None if a is None or b is None else node.ins[2 if EXACT[which.op](a, b) else 1]
 
     def _product(self, node: Any, read: Callable[[int], Polynomial]) -> Polynomial:
         if node.op == "mul":

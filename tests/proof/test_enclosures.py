@@ -245,6 +245,17 @@ def test_prints_and_random_constants_are_no_obstacle():
         modelled(lambda x: jax.random.uniform(jax.random.fold_in(key, x[0].astype(int))), x)
 
 
+def test_a_table_has_no_jump_at_its_knots_and_ends_but_where_it_has():
+    ends = Interval(np.array([[-1.0, 0.25, 1.75, -0.9]]), np.array([[0.25, 1.75, 3.0, 0.0]]))
+    for knots, smooth in (([0.0, 1.0, 2.0], [True] * 4), ([0.0, 1.0, 1.0, 2.0], [True, False, True, True])):
+        x, y = jnp.array(knots), jnp.array([0.5, 2.0, 1.0, 1.5][: len(knots)])
+        model = modelled(lambda v, x=x, y=y: jnp.interp(v[0], x, y), np.full(1, -1.0))
+        seen = model.value(ends)
+        assert seen.smooth.tolist() == smooth
+        kinked = model.slope(seen)[1]
+        assert kinked.all()  # each box has, or touches, a knot
+
+
 def test_cosines_of_a_transform():
     mp = pytest.importorskip("digits").mp
     for n in (1, 2, 3, 5, 6, 8, 12, 96, 97):
