@@ -132,8 +132,10 @@ def _pick(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[In
     return [Interval(lo, hi), None, Interval(np.where(sure, z.lo, -INF), np.where(sure, z.hi, INF))]
 
 
-def _place(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
+def _place(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
     """Between the knots of the first piece that may be and those of the last."""
+    if of[0].partial:  # NaN is counted as well
+        return [None]
     knots = node.params["knots"]
     lo, hi = (np.clip(end, 0, len(knots.lo)).astype(int) for end in z)
     return [Interval(np.append(-INF, knots.lo)[lo], np.append(knots.hi, INF)[hi])]

@@ -100,6 +100,9 @@ ROOT = {  # of what is NaN in parts of [-2, 2]^3: functions that keep it, and fu
     "fmin": lambda r, x: jnp.fmin(r[0], x[1]) + jnp.fmax(r[1], x[0]),
     "clip": lambda r, x: jnp.sum(jnp.clip(r, 0.1, 0.5)),
     "compared": lambda r, x: jnp.where(r[0] > 0.5, 1.0, x[1]) + jnp.where(r[1] != r[1], 2.0, x[2]) + (r[2] <= 1),
+    "searched": lambda r, x: jnp.searchsorted(jnp.array([0.0, 0.5, 1.0]), r[0]) * x[1],
+    "interpolated": lambda r, x: jnp.interp(r[0], jnp.array([0.0, 0.5, 1.0]), jnp.array([1.0, 0.0, 2.0])) + x[1],
+    "a row by a search": lambda r, x: jnp.asarray(T)[jnp.searchsorted(jnp.array([0.0, 0.5, 1.0]), r[0])] + x[0],
     "sorted": lambda r, x: jnp.sort(r)[0] + jnp.sort(x)[0],
     "an integer": lambda r, x: r[0].astype(jnp.int32) + x[0],
     "a condition": lambda r, x: r[0].astype(bool) * x[1],
@@ -145,6 +148,16 @@ def test_what_is_surely_undefined_is_so_at_every_point():
         assert not np.any((f <= cut) & gone), name
         if name in ("kept", "one entry", "by a constant", "an outer product", "domains", "cond", "a switch"):
             assert np.mean(never[~there.any(0)]) > 0.8, name  # and it is seen
+
+
+@np.errstate(all="ignore")
+def test_a_search_for_nan_is_a_search_beyond_the_table():
+    """What is counted may be NaN: that the count is high does not say that it is a large number."""
+    table = jnp.array([0.0, 0.5, 1.0])
+    model = modelled(lambda x: -1.0 * jnp.searchsorted(table, jnp.sqrt(x[0])), np.full(1, -2.0))
+    box = Interval(np.array([[-2.0]]), np.array([[-1.0]]))
+    new, empty = model.narrowed(model.value(box), -3.0)
+    assert not empty.any() and new.lo[0, 0] == -2.0 and new.hi[0, 0] == -1.0
 
 
 @pytest.mark.slow
