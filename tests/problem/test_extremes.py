@@ -24,7 +24,7 @@ FUNCTIONS = {
     "axes": lambda x: jnp.sum(jnp.min(jnp.sin(x.reshape(3, 2, 1) * x.reshape(1, 2, 3)), axis=(0, 2)) ** 3),
     "ties": lambda x: jnp.max(jnp.abs(jnp.concatenate([x, x[:2]]))) + jnp.min(jnp.array([x[0], x[0], x[1]])),
     "in a loop": lambda x: jax.lax.fori_loop(0, 3, lambda _, y: y + jnp.max(y) * x, x)[0],
-    "scanned": lambda x: jax.lax.scan(lambda c, y: (jnp.max(c * y), y), 1.0, jnp.outer(x, x))[0],
+    "scanned": lambda x: jax.lax.scan(lambda c, y: (jnp.max(c * y), y), jnp.ones(()), jnp.outer(x, x))[0],
     "compiled": jax.jit(lambda x: jnp.max(x) * jnp.min(x)),
     "whole": lambda x: jnp.max((10 * x).astype(int)) * x[0],
     "a norm": lambda x: jnp.linalg.norm(x, jnp.inf) + jax.nn.logsumexp(x) + jax.nn.softmax(x)[1],
