@@ -26,6 +26,11 @@ class Complex(NamedTuple):
     im: Any
 
 
+def is_complex(var: Any) -> bool:
+    """Whether a variable of a jaxpr is complex."""
+    return jnp.issubdtype(var.aval.dtype, jnp.complexfloating)
+
+
 def divided(a: Complex, b: Complex) -> Complex:
     """A / b."""
     over = 1 / (b.re**2 + b.im**2)

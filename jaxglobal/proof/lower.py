@@ -14,7 +14,7 @@ from jax.extend.core import Literal
 from jaxglobal.problem.keys import is_key
 from jaxglobal.proof import exactly, linear, whole
 from jaxglobal.proof.arithmetic import Arithmetic
-from jaxglobal.proof.complexes import Complex, Complexes
+from jaxglobal.proof.complexes import Complex, Complexes, is_complex
 from jaxglobal.proof.constant import EXACT, by_jax, evaluate, has_keys, known
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.matrices import Matrices
@@ -99,7 +99,7 @@ class Lowering(Searches, Complexes, Reductions, Matrices, Places, Arithmetic):
             return [args[1 + int(args[0])]]
         if (withheld := next((arg for arg in args if isinstance(arg, Withheld)), None)) is not None:
             return [withheld] * len(eqn.outvars)
-        if any(isinstance(arg, Complex) for arg in args) or any(var.aval.dtype.kind == "c" for var in eqn.outvars):
+        if any(isinstance(arg, Complex) for arg in args) or any(is_complex(var) for var in eqn.outvars):
             return self.complex_equation(eqn, [self.whole(arg) for arg in args])
         if any(isinstance(arg, Pieces) for arg in args):
             if name not in LOOPS and (found := self.in_pieces(eqn, args)) is not None:
