@@ -183,7 +183,7 @@ def test_the_default_learns_up_to_a_thousand_variables():
 def test_values_alone_on_any_threads(programs, monkeypatch):
     monkeypatch.setattr(looks, "WORTH_THREADS", 0.0)
 
-    def program(x, args):
+    def program(x, count, args):
         return args[0] * np.sum(x, axis=1)
 
     waiting = looks.Looks([program] * programs, 4, 2, np.dtype(float))
@@ -202,7 +202,7 @@ def test_values_alone_on_any_threads(programs, monkeypatch):
 
 
 def test_of_several_processes_each_looks_at_its_share():
-    def program(x, args):
+    def program(x, count, args):
         return np.sum(x, axis=1)
 
     points, starts = np.arange(22.0).reshape(11, 2), []
