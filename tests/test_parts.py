@@ -57,7 +57,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "proof": (
         "intervals functions node moves enclose slopes patterns flat contract rows constant whole linear convolve "
-        "refused exactly pieces agree tangents model writer reductions matrices places arithmetic complexes searches "
+        "refused exactly pieces agree tangents model writer complexes reductions matrices places arithmetic searches "
         "lower newton squares bound region apart feasible weights crew pool branch kept stationary gather certificate "
         "picture problem entry __init__"
     ).split(),

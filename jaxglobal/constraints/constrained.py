@@ -106,11 +106,7 @@ class ConstrainedStreams(Streams):
     ) -> minima.Ended:
         """See `Streams`; ends come when all lanes are idle."""
         if self.looks is not None and len(self.looks.points):
-            values = super().run(rules, drain, allowed, most_ticks)
-            ranks, nowhere = feasible.told_apart(values.f)
-            values, self.subject.valueless = values._replace(f=ranks), self.subject.valueless or bool(np.any(nowhere))
-            self._penalties.looked(values.x, values.f, values.problem)
-            return values
+            return super().run(rules, drain, allowed, most_ticks)
         none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing
         before = self.spent.nfev
         if self._under_way:
@@ -118,6 +114,14 @@ class ConstrainedStreams(Streams):
         if self._under_way:
             return self._no_ends()
         return self._finish(math.inf if allowed is None else allowed - (self.spent.nfev - before))
+
+    def _look_once(self, allowed: int | None) -> minima.Ended:
+        """See `Streams`; the ranks."""
+        values = super()._look_once(allowed)
+        ranks, nowhere = feasible.told_apart(values.f)
+        self.subject.valueless |= bool(np.any(nowhere))
+        self._penalties.looked(values.x, ranks, values.problem)
+        return values._replace(f=ranks)
 
     def cut(self) -> minima.Ended:
         """See `Streams`: what is at work, held, or about to go on ends as it is."""

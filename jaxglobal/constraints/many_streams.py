@@ -91,15 +91,19 @@ class ManyStreams(Streams):
     def run(self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS) -> Ended:
         """See `Streams`; of ends, those that do not go on."""
         if self.looks is not None and len(self.looks.points):
-            values = super().run(rules, drain, allowed, most_ticks)
-            problem, (ranks, nowhere) = self._in_slots(values.problem), feasible.told_apart(values.f)
-            self._valueless[problem[nowhere]] = True
-            self._penalties.looked(values.x, ranks, problem)
-            return values._replace(f=ranks)
+            return super().run(rules, drain, allowed, most_ticks)
         if self._held:
             return self._ranked(most_ticks)
         none: Any = np.asarray(-math.inf, self.engine.dtype)  # what a Lagrangian comes to says nothing
         return self._finish(super().run(rules._replace(target=none), drain, allowed, most_ticks))
+
+    def _look_once(self, allowed: int | None) -> Ended:
+        """See `Streams`; the ranks."""
+        values = super()._look_once(allowed)
+        problem, (ranks, nowhere) = self._in_slots(values.problem), feasible.told_apart(values.f)
+        self._valueless[problem[nowhere]] = True
+        self._penalties.looked(values.x, ranks, problem)
+        return values._replace(f=ranks)
 
     def _ranked(self, most: int) -> Ended:
         """The ends of so many searches in which no variable moves."""

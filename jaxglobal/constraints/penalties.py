@@ -3,8 +3,8 @@
 With the first one the objective leads a search far before the rows count; where the feasible region is small, or in
 many parts, that is away from it for good. Two kinds of searches stay near with a large penalty: those from the lowest
 feasible point that was looked at, which would be lost to all that learns from ends of searches, and every other one
-of a problem where most have ended infeasible. How they ended counts once no search of the problem is under way, which
-is so whenever points of it are looked at: so neither the clock nor the order of the answers has a part in it.
+of a problem where most have ended infeasible. How they ended counts whenever no lane works on the problem, as when
+points of it are looked at: so neither the clock nor the order of the answers has a part in it.
 """
 
 from typing import Any

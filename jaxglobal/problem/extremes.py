@@ -30,6 +30,8 @@ def settled(jaxpr: Jaxpr) -> Jaxpr:
 def _settled_equation(eqn: Any, known: dict[int, Any]) -> Any:
     if eqn.primitive.name not in PLACES or not jnp.issubdtype(eqn.invars[0].aval.dtype, jnp.floating):
         return canonical.inside(eqn, settled, known)
+    if not eqn.invars[0].aval.size:
+        return eqn
     shape = jax.ShapeDtypeStruct(eqn.invars[0].aval.shape, eqn.invars[0].aval.dtype)
     (call,) = jax.make_jaxpr(jax.jit(extreme(eqn.primitive, tuple(eqn.params.items()))))(shape).eqns
     return eqn.replace(primitive=call.primitive, params=call.params)

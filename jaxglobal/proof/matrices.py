@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxglobal.proof import linear
+from jaxglobal.proof.complexes import is_complex
 from jaxglobal.proof.refused import Withheld, refuse
 from jaxglobal.proof.writer import Writer
 
@@ -50,8 +51,10 @@ class Matrices(Writer):
         closed, var = eqn.params.get("jaxpr"), eqn.invars[0] if eqn.invars else None
         if eqn.params.get("name") not in ("det", "slogdet") or len(args) != 1 or closed.consts or var is None:
             return None
-        shape = tuple(var.aval.shape)
-        if shape[-1] > linear.LARGEST or (name := function(str(closed), shape, var.aval.dtype)) is None:
+        shape, square = tuple(var.aval.shape), len(var.aval.shape) >= 2 and var.aval.shape[-1] == var.aval.shape[-2]
+        if not square or is_complex(var) or shape[-1] > linear.LARGEST:
+            return None
+        if (name := function(str(closed), shape, var.aval.dtype)) is None:
             return None
         p, n = self.program, shape[-1]
         rule = lambda a: linear.determinant(p, [[linear.entry(p, a, i, j) for j in range(n)] for i in range(n)])  # noqa: E731

@@ -48,6 +48,7 @@ def knots_of(p: Program, table: int) -> Knots | None:
     exact = exactly.evaluate(p, table, {})[..., 0]
     known = all(t == t for t in exact)
     fine = np.all(exact[:-1] <= exact[1:]) if known else np.all(hi[:-1] < lo[1:])
+    lo, hi = np.maximum.accumulate(lo), np.minimum.accumulate(hi[::-1])[::-1]  # they are sorted
     return Knots(lo, hi, exact) if fine and np.all(np.isfinite(hi - lo)) else None
 
 

@@ -73,6 +73,8 @@ class Searches(Writer):
             own = isinstance(arg, Pieces) or not isinstance(arg, np.ndarray) and arg == v
             stacks.append(arg.stack if isinstance(arg, Pieces) else pieces.within(p, place) if own else arg)
             axes.append(0 if own else None)
+        if eqn.primitive.name == "gather" and axes[0] is not None and p.shape(place):
+            return None  # an entry may be another's, which is in another piece
         size = len(p.nodes[place].params["knots"].lo) + 1
         avals = [
             jax.ShapeDtypeStruct((*(() if axis is None else (size,)), *var.aval.shape), var.aval.dtype)
@@ -110,9 +112,7 @@ def aligned(eqn: Any, args: Sequence[Any], shape: tuple[int, ...]) -> bool:
         return tuple(params["broadcast_dimensions"][:d]) == first and ins[0][:d] == shape
     if name == "gather":
         how = params["dimension_numbers"]
-        return (
-            not isinstance(args[0], Pieces) and min(how.offset_dims, default=d) >= d and not how.operand_batching_dims
-        )
+        return min(how.offset_dims, default=d) >= d and not how.operand_batching_dims
     if name.startswith("reduce_") and "axes" in params:
         return min(params["axes"]) >= d
     if name == "concatenate":

@@ -207,7 +207,7 @@ def confirmed(
 
 
 def _nearer(known: Incumbent, lost: Incumbent, value: Callable[[np.ndarray], float]) -> Incumbent:
-    """The lowest point on the way from a known one to one that has lost its value: as near as that goes."""
+    """A lower point on the way from a known one to one that has lost its value: as near as bisection comes."""
     (near, far), x, f = (0.0, 1.0), known.x, known.f
     for _ in range(-int(np.log2(np.finfo(known.x.dtype).eps))):
         middle = (near + far) / 2

@@ -153,6 +153,7 @@ class One:
             ended = join(self.streams.gather(ended))
         even = self.source.take(level.index, ended)
         if even is None:
+            self._note(ended.f)
             state.found = incumbent.improve(state.found, ended)
             return
         news = incumbent.news(ended, even, state.found, self._problem, self._rules.fatol)
@@ -160,6 +161,13 @@ class One:
             level.counts += told.statuses
             level.done += int(np.sum(told.statuses))
             state.found = incumbent.collect(state.found, told)
+
+    def _note(self, f: np.ndarray) -> None:
+        """Notes where values alone, (k,), the last that were spent, have lowered the best."""
+        spent, lowest = self.streams.spent, np.minimum.accumulate(np.append(self.state.found.f, f))
+        for i in np.flatnonzero(lowest[1:] < lowest[:-1]):
+            nfev = spent._replace(values=spent.values - len(f) + int(i) + 1).nfev
+            self.state.history.note(nfev, self.limits.elapsed, self.state.shown(f[i]))
 
     def observe(self) -> None:
         """See `loop.Searches`."""

@@ -26,6 +26,7 @@ FUNCTIONS = {
     "in a loop": lambda x: jax.lax.fori_loop(0, 3, lambda _, y: y + jnp.max(y) * x, x)[0],
     "scanned": lambda x: jax.lax.scan(lambda c, y: (jnp.max(c * y), y), jnp.ones(()), jnp.outer(x, x))[0],
     "compiled": jax.jit(lambda x: jnp.max(x) * jnp.min(x)),
+    "no entries": lambda x: jnp.max(x[:0], initial=0.0) + jnp.sum(x**2),
     "whole": lambda x: jnp.max((10 * x).astype(int)) * x[0],
     "a norm": lambda x: jnp.linalg.norm(x, jnp.inf) + jax.nn.logsumexp(x) + jax.nn.softmax(x)[1],
 }

@@ -559,3 +559,18 @@ def test_wrong_arguments(options, kind, words):
     with pytest.raises(kind) as caught:
         jg.certify(**given)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_entry_that_is_gathered_may_be_in_another_piece():
+    table = jnp.array([0.5])
+    certificate = prove(lambda x: -x[jnp.searchsorted(table, x)][1], [(0, 1), (0, 0.4)], max_boxes=2000)
+    check(certificate, -1.0)  # at (1, 0.2), whose places are 1 and 0: not at x[1] = 0.4
+
+
+def test_functions_of_the_user_with_the_names_of_jax():
+    @jax.jit
+    def det(a):
+        return jnp.sum(a * a) - 0.5
+
+    for fun in (lambda x: det(x[0]), lambda x: det(x), lambda x: det(jnp.outer(x, jnp.arange(1, 4)))):
+        check(prove(fun, [(-1, 1)] * 2), -0.5)

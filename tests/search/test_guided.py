@@ -104,18 +104,33 @@ def test_problems_without_a_value_or_with_a_small_feasible_region():
     assert results.success[1:].all() and np.all(results.fun[1:] < 10 * precision()[0])
 
 
-@pytest.mark.parametrize("limit", [{}, {"max_evals": 700}, {"target": 1.5}, {"max_levels": 3}])
+SUM = jg.Constraint(lambda x, centre: x[0] + x[1], -1.0, 3.0)
+
+
+def holed(x, centre):
+    """Without a value in many parts of the box."""
+    return jnp.where(jnp.sin(7 * x[1]) + x[0] > 0.4, jnp.nan, rastrigin(x, centre))
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_evals": 700}, {"target": 1.5}, {"max_levels": 3}, {"constraints": SUM}])
 def test_the_answer_is_that_of_one_generation_a_turn(monkeypatch, limit):
     """Values that are heard as soon as they are there, or when the loop has its turn."""
 
+    fun = holed if "constraints" in limit else rastrigin
+
     def searches():
-        alone = jg.minimize(rastrigin, BOX, CENTRES[0], progress=False, **limit)
-        results = many(lanes=16, **limit)
+        alone = jg.minimize(fun, BOX, CENTRES[0], progress=False, **limit)
+        results = many(fun, CENTRES[:3], lanes=16, **limit)
         return alone.x, alone.fun, alone.nfev, alone.nstarts, results.x, results.fun, results.nfev, results.nstarts
 
     at_once, look = searches(), Streams.look
     heard = []
-    monkeypatch.setattr(Streams, "look", lambda self, *what, then=None: heard.append(then) or look(self, *what))
+
+    def in_turn(self, points, number, problem=0, then=None):
+        heard.append(then)
+        look(self, points, number, problem)
+
+    monkeypatch.setattr(Streams, "look", in_turn)
     for one, other in zip(at_once, searches(), strict=True):
         assert np.array_equal(one, other)
     assert any(heard)
