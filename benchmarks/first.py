@@ -1,6 +1,6 @@
 """The first answer of a function that nobody has seen yet, in a process that is warm.
 
-    python benchmarks/first.py [--programs]
+    python benchmarks/first.py [--programs | --fits]
 
 Each function is new at every call (the same formula, traced and compiled anew), of which there are 7; medians, and the
 processor's seconds, which on a busy machine say more than the clock. Beside `minimize`: one local search of SciPy's
@@ -8,9 +8,13 @@ L-BFGS-B on a jitted `value_and_grad`, from the middle of the box; and `minimize
 evaluation, compiled soon where the function is cheap, or all compiled to run fast. "again" is a second call of the same
 function.
 
+With --fits: `curve_fit` of a model that is new but for its kind, five parameters and 100 points, beside SciPy's
+`curve_fit` with JAX's values and Jacobian from one guess; and a first one in a process, in which nothing is compiled.
+
 With --programs: the programs of 8 lanes alone, a tick at a time, as a chunk compiled soon, and as one compiled to run
 fast: seconds of the processor to compile what knows the function, and for 512 searches, and the memory maps that the
-programs take where the system tells. Results go to benchmarks/results/first.json and first_programs.json.
+programs take where the system tells. Results go to benchmarks/results/first.json,
+first_programs.json and first_fits.json.
 """
 
 import argparse
@@ -25,8 +29,10 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 
+import jax.numpy as jnp
 import numpy as np
 from common import fit_problem, random_starts, save
+from scipy.optimize import curve_fit
 from scipy.optimize import minimize as local
 
 import jaxglobal as jg
@@ -174,11 +180,51 @@ def programs() -> list[dict[str, Any]]:
     return rows
 
 
+def fits() -> list[dict[str, Any]]:
+    """A row: seconds of a first fit, in medians, and of the same again."""
+    x, rng = np.linspace(0.0, 5.0, 100), np.random.default_rng(0)
+    truth, box = (2.0, 1.5, 0.4, 1.2, 0.1), [(0.0, 5.0), (0.0, 5.0), (0.05, 2.0), (0.0, 5.0), (-1.0, 1.0)]
+
+    def model(rate: float) -> Callable[..., Any]:
+        def unseen(x, a, m, s, b, c):
+            return a * jnp.exp(-(((x - m) / s) ** 2)) + b * jnp.exp(-rate * x) + c
+
+        return unseen
+
+    def by_scipy(fun: Callable[..., Any]) -> Any:
+        values, slopes = jax.jit(lambda p: fun(x, *p)), jax.jit(jax.jacfwd(lambda p: fun(x, *p)))
+        return curve_fit(
+            lambda _, *p: np.asarray(values(jnp.array(p))), x, y, [1.0, 1.0, 1.0, 1.0, 0.0],
+            jac=lambda _, *p: np.asarray(slopes(jnp.array(p))), bounds=np.transpose(box),
+        )  # fmt: skip
+
+    y = np.asarray(model(0.5)(x, *truth)) + 0.02 * rng.standard_normal(len(x))
+    took: dict[str, list[float]] = {"very_first": [], "first": [], "again": [], "scipy": []}
+    for call in range(CALLS + 1):
+        unseen = model(0.5 + 0.01 * call)
+        fit = functools.partial(jg.curve_fit, unseen, x, y, box, progress=False)
+        clock, _, found = timed(fit)
+        took["first" if call else "very_first"].append(clock)
+        took["again"].append(timed(fit)[0])
+        took["scipy"].append(timed(functools.partial(by_scipy, unseen))[0])
+    row: dict[str, Any] = {f"{way}_s": round(statistics.median(times), 3) for way, times in took.items()}
+    print(
+        f"curve_fit, 5 parameters and 100 points: first {row['first_s']:.2f} s, SciPy {row['scipy_s']:.2f}; again "
+        f"{row['again_s']:.3f}; first in a process {row['very_first_s']:.2f}; {found.result.nfev} evaluations"
+    )
+    return [row | {"nfev": found.result.nfev}]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--programs", action="store_true", help="the programs alone, in all three ways")
-    both = parser.parse_args().programs
-    save("first_programs" if both else "first", programs() if both else first_answers())
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--programs", action="store_true", help="the programs alone, in all three ways")
+    way.add_argument("--fits", action="store_true", help="fits of new models")
+    given = parser.parse_args()
+    if given.fits:
+        save("first_fits", fits())
+    else:
+        save("first_programs" if given.programs else "first", programs() if given.programs else first_answers())
 
 
 if __name__ == "__main__":

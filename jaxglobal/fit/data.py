@@ -33,6 +33,16 @@ class Data(NamedTuple):
     far: Far | None = None
     """Of the data far from all others, in the place of which others are in y; None where there are none."""
 
+    @property
+    def of_model(self) -> "Data":
+        """What the model's values are computed from."""
+        return self._replace(y=None, w=None, scale=None, far=None)
+
+    @property
+    def of_cost(self) -> "Data":
+        """What a cost is computed from, beside these."""
+        return self._replace(x=None, constants=(), units=None)
+
     def within(self, units: Units, loss: str, matrix: bool, dtype: np.dtype) -> "Data":
         """The same data in these units, as they are searched."""
         near, by = self.y, None

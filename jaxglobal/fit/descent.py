@@ -1,6 +1,6 @@
 """Levenberg-Marquardt of a fit in lanes, as what is compiled."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,20 @@ TOL, MAX_NFEV = 1e-7, 200  # of a search
 POLISH_TOL, POLISH_NFEV = 1e-14, 1000  # of the last search from each of the best minima
 SHARPENED = 4  # times at most, the bend of least absolute deviations is narrowed for the best minima
 NOISE = 1e4  # two costs are the same within so many times the rounding error
+
+
+class Ends(NamedTuple):
+    """What searches side by side have come to, lanes last: of `levenberg.State`."""
+
+    p: np.ndarray
+    f: np.ndarray
+    nfev: np.ndarray
+    status: np.ndarray
+
+    @classmethod
+    def of(cls, state: levenberg.State, count: int) -> "Ends":
+        """Those of the first so many lanes."""
+        return cls(*(np.asarray(field)[..., :count] for field in (state.p, state.f, state.nfev, state.status)))
 
 
 def region(lower: Any, upper: Any) -> Region:
@@ -46,44 +60,6 @@ def descend(
         return jnp.any(running if until is None else running & (state.nfev < until))
 
     return lax.while_loop(goes_on, step, state)
-
-
-def search_program(regression: Regression) -> Any:
-    """search(state, data, lower, upper, tol, max_nfev, until) -> the searches, L, after so many evaluations each."""
-
-    def search(state, data, lower, upper, tol, max_nfev, until):
-        rules = levenberg.Rules(tol, regression.exact(data), max_nfev)
-        return descend(regression, data, state, region(lower, upper), rules, until=until)
-
-    return search
-
-
-def screen_program(regression: Regression) -> Any:
-    """screen(p, data, lower, upper) -> the points, (n, K), with the linear parameters at their best, and the costs."""
-
-    def screen(p, data, lower, upper):
-        return regression.project(data, p, region(lower, upper))[:2]
-
-    return screen
-
-
-def bend_program(regression: Regression) -> Any:
-    """bend(p, data) -> the bend of least absolute deviations that the residuals of p, (n,), ask for."""
-
-    def bend(p, data):
-        r = regression.residuals(data, list(p[:, None]))
-        return regression.sharper(data, regression.whole(data, r)[:, 0]).scale
-
-    return bend
-
-
-def left_program(regression: Regression) -> Any:
-    """left(p, data) -> `Regression.residuals` of p, (n,)."""
-
-    def left(p, data):
-        return regression.residuals(data, list(p[:, None]))[:, 0]
-
-    return left
 
 
 def lanes(regression: Regression, N: int) -> int:

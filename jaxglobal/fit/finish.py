@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.engine.host import Host
-from jaxglobal.fit import arguments, models, regression
+from jaxglobal.fit import arguments, regression, stepped
 from jaxglobal.fit.covariance import errors
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.fitted import Fit, LocalFit
@@ -72,19 +71,13 @@ def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
     if reg.look is not None:
         y, J = reg.look(data.x, p * own.p)
         return y / own.y, J * (own.p / own.y)
-    if "look" not in reg.programs:
-
-        def run(own, x, p, constants):
-            return models.values_and_jacobian(own.modelled(reg.model), x, p, constants)
-
-        reg.programs["look"] = jax.jit(reg.safe(run, jax.default_backend()))
-    y, J = reg.programs["look"](own, data.x, p, data.constants)
-    return np.asarray(y), np.asarray(J)
+    y, J = stepped.look(reg, data, p[None])
+    return y[0], J[0]
 
 
 def values(reg: Regression, data: Data, points: list[Any]) -> list[np.ndarray]:
     """The model, (N,), for several sets of parameters, all in the units of the data."""
     if reg.look is None:
-        return [look(reg, data, p)[0] for p in points]
+        return list(stepped.look(reg, data, np.stack(points))[0]) if points else []
     own: Any = data.units
     return [y / own.y for y in reg.look.values(data.x, [p * own.p for p in points])]

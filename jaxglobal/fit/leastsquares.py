@@ -10,21 +10,16 @@ level would be too large, it is believed if enough searches agree on it (agreeme
 """
 
 import dataclasses
-import functools
 import itertools
-import math
 import time
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxglobal.engine import aside, compiling, devices
-from jaxglobal.engine.counts import ticks
-from jaxglobal.engine.streams import CHUNK_TIME, thread_pool
+from jaxglobal.engine import devices
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.minima import Archive, Ended
-from jaxglobal.fit import agreement, outlying
+from jaxglobal.fit import agreement, outlying, regression
 from jaxglobal.fit.agreement import Agreement
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.descent import (
@@ -34,17 +29,12 @@ from jaxglobal.fit.descent import (
     POLISH_TOL,
     SHARPENED,
     TOL,
-    bend_program,
     lanes,
-    left_program,
-    screen_program,
-    search_program,
 )
 from jaxglobal.fit.places import APART, COMPARED, choose, place, sheets
 from jaxglobal.fit.regression import Regression
+from jaxglobal.fit.runs import Runs
 from jaxglobal.history import History, Step
-from jaxglobal.local import levenberg
-from jaxglobal.problem.closed import x64
 from jaxglobal.result import Level, Minimum, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search.interrupt import Interrupt
@@ -52,14 +42,14 @@ from jaxglobal.search.progress import Silent
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
-SCREENED = 1024  # starts in one call
+SCREENED = 1024  # starts together
 SEARCHED = 64  # starts of a level that are searched from, at least
 LISTED = 64  # minima that are searched from again, at most
 CLOSE = 1e-4  # relative: parameters that differ by less are no exchange
 SHARE = 32  # and one in so many
 SIMILAR = 0.5  # of equal fits those count that were found so often beside the one that was found most
 PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these, level by level
-COUNTS = ("_screened", "_searched", "_nfev", "_made")
+COUNTS = ("_screened", "_searched")
 
 
 def comes_before(a: np.ndarray, b: np.ndarray) -> bool:
@@ -95,11 +85,9 @@ class Search:
         self._known = agreement.nothing(1)
         self._history = History()
         self._best: list[float] = []  # cost after each level, in the units of the search
-        self._screened = self._searched = self._nfev = self._made = self._narrowed = 0
-        self._tick_time, self._interrupt, self._callback, self._kept = 0.0, interrupt, callback, kept
-        self._lanes = lanes(regression, len(data.y))
-        self._precise = x64()
-        self.compile_time = 0.0
+        self._screened = self._searched = self._narrowed = 0
+        self._interrupt, self._callback, self._kept = interrupt, callback, kept
+        self._runs = Runs(regression, self._box, interrupt, shown, self._limit, rules.max_evals)
 
     def run(self) -> tuple[Status, list[Minimum]]:
         """Searches level by level; why it ended, and the distinct minima, best first.
@@ -129,16 +117,11 @@ class Search:
         """The limit that has been reached."""
         if self._interrupt.asked:
             return Status.INTERRUPTED
-        return stopping.within_level(self._rules, 0, self._nfev, time.perf_counter() - self._began)
-
-    @property
-    def _left(self) -> float:
-        """Evaluations that may still be made."""
-        return math.inf if self._rules.max_evals is None else max(self._rules.max_evals - self._nfev, 0)
+        return stopping.within_level(self._rules, 0, self._runs.nfev, time.perf_counter() - self._began)
 
     def _level(self, index: int, size: int) -> Status | None:
         """Screens and searches a level, records it, and asks the stopping rule."""
-        began, before, m = time.perf_counter(), self._nfev, len(self._regression.searched)
+        began, before, m = time.perf_counter(), self._runs.nfev, len(self._regression.searched)
         spacing, status = self._sequence.spacing(index, size, m), None
         count = max(SEARCHED, size // SHARE)
         placed = size + (len(sheets(self._regression)) - 1) * self._sequence.size(index, m)
@@ -148,13 +131,13 @@ class Search:
         unit = APART * (2.0 + np.arange(len(p))[:, None] + np.zeros(m))  # and are nobody's neighbours
         blocks = range(0, self._sequence.size(index, m), SCREENED)
         for sheet, first in [(sheet, first) for sheet in sheets(self._regression) for first in blocks]:
-            many = min(SCREENED, self._sequence.size(index, m) - first, max(self._left, 1))
+            many = min(SCREENED, self._sequence.size(index, m) - first, max(self._runs.left, 1))
             block = self._sequence.points(index, first, int(many), m)
             points = place(self._regression, block, sheet)
             block = block + APART * sheet
             value = np.zeros(len(block))
             if placed > count:
-                points, value = self._screen(points)
+                points, value = self._runs.screen(self.data, points, placed)
             unit, p, f = np.concatenate([unit, block]), np.concatenate([p, points]), np.concatenate([f, value])
             best = np.argsort(np.where(np.isnan(f), np.inf, f), kind="stable")[: max(COMPARED, count)]
             unit, p, f = unit[best], p[best], f[best]
@@ -164,13 +147,13 @@ class Search:
         self._screened += size
         f = np.where(np.isneginf(f), -np.finfo(float).max, f)
         starts = p[choose(unit, f, spacing, count)]
-        ends, together = [], max(SEARCHED, self._lanes * devices.side_by_side())
+        ends, together = [], max(SEARCHED, lanes(self._regression, len(self.data.y)) * devices.side_by_side())
         for first in range(0, len(starts), together):
             if status is not None and (ends or len(self._archive.f)):  # else one evaluation of each, to have a fit
                 break
-            ends.append(self._descend(starts[first : first + together], TOL, MAX_NFEV))
+            ends.append(self._runs.descend(self.data, starts[first : first + together], TOL, MAX_NFEV))
             lowest = self._cost(min(np.min(end.f) for end in ends))
-            self._history.note(self._nfev, time.perf_counter() - self._began, lowest)
+            self._history.note(self._runs.nfev, time.perf_counter() - self._began, lowest)
             self._shown.update(sum(len(end.f) for end in ends), lowest)
             status = status or self._limit()
         return self._record(index, minima.join(ends) if ends else None, spacing, size, began, before, status)
@@ -196,7 +179,7 @@ class Search:
                 x=self._parameters(self._archive.x[best]) if found else None,
                 fun=self._cost(self._archive.f[best]) if found else float("nan"),
                 nstarts=searched,
-                nfev=self._nfev - before,
+                nfev=self._runs.nfev - before,
                 time=seconds,
                 next_time=seconds * min(self._sequence.size(index + 1, m), 10**100) / size,
                 spacing=spacing,
@@ -221,13 +204,14 @@ class Search:
 
     def _go_through(self, x: np.ndarray) -> None:
         """Begins again, with what was found, where the best fit goes through data that were taken for far ones."""
-        program = self._compiled(left_program, x, self.data)
         far: Any = self.data.far
-        by = far.by if program is None else outlying.nearer(far.by, np.asarray(program(x, self.data)))
+        by = outlying.nearer(
+            far.by, np.asarray(self._regression.left(self.data, self._runs.values(self.data, x)[:, None]))[:, 0]
+        )
         if np.all(by == far.by):
             return
         self._load_data(by)
-        ended = self._descend(self._archive.x[:LISTED], TOL, MAX_NFEV)
+        ended = self._runs.descend(self.data, self._archive.x[:LISTED], TOL, MAX_NFEV)
         self._archive = minima.empty(self._regression.structure.n, self._regression.structure.dtype)
         self._archive = minima.add(self._archive, ended, self._box[0], self._box[1] - self._box[0], self.same)
         self._known = agreement.learn(agreement.nothing(1), ended.f[None], np.array([self.same]))
@@ -247,6 +231,7 @@ class Search:
         arrays |= {f"known_{name}": np.asarray(field) for name, field in self._known._asdict().items()}
         arrays |= {} if self.data.far is None else {"far": np.asarray(self.data.far.by)}
         counts = {name: int(getattr(self, name)) for name in COUNTS}
+        counts |= {"nfev": self._runs.nfev, "made": self._runs.made}
         ended = None if status is None else status.name
         state = dict(levels=levels, best=self._best, counts=counts, steps=self._history.steps, status=ended)
         self._kept.write(state, arrays)
@@ -261,8 +246,9 @@ class Search:
         self._known = Agreement(*(arrays[f"known_{name}"] for name in Agreement._fields))
         self._best = state["best"]
         self._history.steps = [Step(nfev, 0.0, fun) for nfev, _, fun in state["steps"]]
-        for name, count in state["counts"].items():
-            setattr(self, name, count)
+        for name in COUNTS:
+            setattr(self, name, state["counts"][name])
+        self._runs.nfev, self._runs.made = state["counts"]["nfev"], state["counts"]["made"]
         if self.data.far is not None:
             self._load_data(arrays["far"])
         return None if state["status"] is None else Status[state["status"]]
@@ -285,77 +271,6 @@ class Search:
         squares = self._regression.power == 2 and np.isfinite(f)
         return self.same + 2 * (max(f, 0.0) * self._floor) ** 0.5 if squares else self.same
 
-    def _compiled(self, make: Any, *args: Any) -> Any:
-        """The program for arguments of these shapes; None where Ctrl-C came before it was compiled."""
-        shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
-        key = (make.__name__, self._regression.key, shapes)
-        if key not in self._regression.programs:
-            began = time.perf_counter()
-            self._shown.compiling(self._lanes)
-            run = self._regression.safe(make(self._regression), jax.default_backend())
-            lowered = jax.jit(run).lower(*args)
-            compile = functools.partial(compiling.compiled, lowered, plain=jax.default_backend() == "cpu")
-            program = aside.unless(lambda: self._interrupt.asked, compile)
-            self.compile_time += time.perf_counter() - began
-            if program is None:
-                return None
-            self._regression.programs[key] = program
-        return self._regression.programs[key]
-
-    def _screen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The starts, (k, n), with their linear parameters at their best, and the costs."""
-        padded = np.resize(points, (SCREENED, points.shape[1])).T
-        program = self._compiled(screen_program, padded, self.data, *self._box)
-        if program is None:
-            return points, np.full(len(points), np.inf)
-        with jax.disable_jit(False):
-            p, f = program(padded, self.data, *self._box)
-        self._nfev += len(points)
-        f = np.asarray(f, float)[: len(points)]
-        return np.asarray(p).T[: len(points)], np.where(np.isfinite(f), f, np.inf)
-
-    def _descend(self, starts: np.ndarray, tol: float, max_nfev: int) -> Ended:
-        """Searches from these starts, (k, n), on all threads, to their ends or a limit."""
-        dtype = self._regression.structure.dtype
-        parts = [starts[first : first + self._lanes] for first in range(0, len(starts), self._lanes)]
-        precise, rest = self._precise, (self.data, *self._box, np.asarray(tol, dtype), np.int32(max_nfev))
-        idle = levenberg.begin(np.zeros((starts.shape[1], self._lanes), dtype), np)
-        program = self._compiled(search_program, idle, *rest, np.int32(0))
-        if program is None:
-            none = np.zeros(len(starts), np.int64)
-            return Ended(starts, np.full(len(starts), np.inf, dtype), none, none + LocalStatus.CUT, none, none)
-
-        share = self._left / len(parts)  # each part has its own, whatever the threads do
-
-        def run(part):
-            padded = np.resize(part, (self._lanes, part.shape[1])).T.astype(dtype)
-            state: Any = levenberg.begin(padded, np)
-            made, tick_time, running, left = 0, self._tick_time, len(part), share
-            nfev, status = np.zeros((2, len(part)), int)
-            with jax.enable_x64(precise), jax.disable_jit(False):
-                while not made or (running and left > 0 and self._limit() is None):
-                    began, before = time.perf_counter(), made
-                    most = int(min(ticks(tick_time, CHUNK_TIME), max(left / running, 1)))
-                    state = program(state, *rest, np.int32(made + most))
-                    made, nfev, status = (
-                        int(np.max(state.nfev)),
-                        *(np.asarray(a)[: len(part)] for a in (state.nfev, state.status)),
-                    )
-                    running, left = int(np.sum(status == LocalStatus.RUNNING)), share - int(np.sum(nfev))
-                    tick_time = (time.perf_counter() - began) / (made - before)
-            p, f = (np.asarray(a)[..., : len(part)] for a in (state.p, state.f))
-            whole = np.zeros(len(part), np.int64)
-            status = np.where(status == LocalStatus.RUNNING, LocalStatus.CUT, status)
-            return Ended(p.T, f, whole, status + whole, nfev + whole, whole), made, tick_time
-
-        outcomes = list(thread_pool(devices.side_by_side()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]
-        ended, made, tick_times = zip(*outcomes, strict=True)
-        ended = minima.join(list(ended))
-        self._nfev += int(np.sum(ended.nfev))
-        self._made += sum(made) * self._lanes
-        self._tick_time = max(tick_times)
-        return ended
-
     def _polish(self) -> list[Minimum]:
         """The distinct minima; the best of them to their last digits, unless a limit is reached. See `_chosen`."""
         width = self._box[1] - self._box[0]
@@ -365,11 +280,11 @@ class Search:
         x, f, status = merged.x.copy(), merged.f.copy(), merged.status.copy()
         if self._limit() is None:
             count = min(LISTED, len(f))
-            ended = self._descend(x[:count], POLISH_TOL, POLISH_NFEV)
+            ended = self._runs.descend(self.data, x[:count], POLISH_TOL, POLISH_NFEV)
             lower = np.flatnonzero(ended.f < f[:count])
             x[lower], f[lower], status[lower] = ended.x[lower], ended.f[lower], ended.status[lower]
         while self._sharpens(x[np.argmin(f)]):  # costs below are those of another bend
-            ended = self._descend(x, POLISH_TOL, POLISH_NFEV)
+            ended = self._runs.descend(self.data, x, POLISH_TOL, POLISH_NFEV)
             x, f, status = ended.x, ended.f, ended.status
         again = minima.merge(
             merged._replace(x=x, f=f, status=status), self._box[0], width, self.same, self._rules.frtol
@@ -385,9 +300,8 @@ class Search:
         """Narrows the bend of least absolute deviations where the residuals of the best fit ask for that."""
         if self._regression.loss != "lad" or self._narrowed == SHARPENED or self._limit() is not None:
             return False
-        program, before = self._compiled(bend_program, x, self.data), self.data.scale
-        if program is not None:
-            self.data = self.data._replace(scale=np.asarray(program(x, self.data)))
+        before, r = self.data.scale, regression.left(self._regression, self.data, self._runs.values(self.data, x))
+        self.data = self.data._replace(scale=np.asarray(self._regression.sharper(self.data, r).scale))
         self._narrowed += 1
         return bool(self.data.scale < before)
 
@@ -407,7 +321,7 @@ class Search:
             tried = tried[inside & earlier][:LISTED]
             if not len(tried) or self._limit() is not None:
                 break
-            ended = self._descend(tried, POLISH_TOL, MAX_NFEV)
+            ended = self._runs.descend(self.data, tried, POLISH_TOL, MAX_NFEV)
             equal = ended.x[ended.f <= f + self._alike(f) + self._rules.frtol * abs(f)]
             equal = [row for row in equal if comes_before(row[searched], x[searched])]
             if not equal:
@@ -451,15 +365,15 @@ class Search:
             status=status,
             message=self._message(status),
             nit=len(self._levels),
-            nfev=self._nfev,
-            njev=self._nfev,
+            nfev=self._runs.nfev,
+            njev=self._runs.nfev,
             calls=None,
             nstarts=self._searched,
             levels=self._levels,
             minima=found,
             unseen=None,  # the starts were chosen by their values
-            lane_efficiency=min(self._nfev / max(self._made, 1), 1.0),
+            lane_efficiency=min(self._runs.nfev / max(self._runs.made, 1), 1.0),
             time=elapsed,
-            compile_time=self.compile_time,
-            history=self._history.until(self._nfev, elapsed, found[0].fun) if finite else [],
+            compile_time=self._runs.compile_time,
+            history=self._history.until(self._runs.nfev, elapsed, found[0].fun) if finite else [],
         )

@@ -120,18 +120,26 @@ class Regression:
 
     def residuals(self, data: Data, parts: list[Any]) -> Any:
         """What is left of the data, in units of its error, (N, L); of `Data.y`, see `whole`."""
-        return self.whiten(data.w, self.values(data, parts) - (data.y if data.y.ndim == 2 else data.y[:, None]))
+        return self.left(data, self.values(data, parts))
+
+    def left(self, data: Data, y: Any) -> Any:
+        """The same of the model's values, (N, L)."""
+        return self.whiten(data.w, y - (data.y if data.y.ndim == 2 else data.y[:, None]))
 
     def whole(self, data: Data, r: Any) -> Any:
         """What is left of data far away too, of which `residuals` are those of others in their place."""
         return r if data.far is None else r - _beside(data.far.by, r)
 
-    def _cost(self, data: Data, r: Any) -> Any:
+    def cost_of(self, data: Data, r: Any) -> Any:
         """The cost of `residuals`."""
         return losses.cost(self._loss, r, data.scale, None if data.far is None else _beside(data.far.by, r))
 
     def columns(self, data: Data, parts: list[Any], which: list[int]) -> list[Any]:
         """The derivatives of the residuals in these parameters, (N, L) each."""
+        return [self.whiten(data.w, column) for column in self.slopes(data, parts, which)]
+
+    def slopes(self, data: Data, parts: list[Any], which: list[int]) -> list[Any]:
+        """Those of the model, (N, L) each."""
 
         def values(which: list[int]) -> Any:
             def of(*some: Any) -> Any:
@@ -146,39 +154,40 @@ class Regression:
 
         chosen = tuple(parts[i] for i in which)
         if modes.pushes(values(which), chosen, chosen):
-            return [
-                self.whiten(data.w, jax.jvp(values([i]), (v,), (jnp.ones_like(v),))[1])
-                for i, v in zip(which, chosen, strict=True)
-            ]
-        return [self.whiten(data.w, column) for column in self.in_lanes(by_rows, data, parts)]
+            pairs = zip(which, chosen, strict=True)
+            return [jax.jvp(values([i]), (v,), (jnp.ones_like(v),))[1] for i, v in pairs]
+        return self.in_lanes(by_rows, data, parts)
 
     def project(self, data: Data, p: Any, region: Region) -> tuple[Any, Any, dict[int, Any]]:
         """The points with their linear parameters at their best; the cost; and the columns of these parameters.
 
         p: (n, L), or (n, 1) where the lanes are those of many data sets.
         """
-        parts, which = list(p), np.array(self.linear, int)
-        r = self.residuals(data, parts)
-        f = self._cost(data, r)
+        r = self.residuals(data, list(p))
+        columns = self.columns(data, list(p), list(self.linear)) if self.linear else []
+        return *self.at_best(data, p, r, columns, region), dict(zip(self.linear, columns, strict=True))
+
+    def at_best(self, data: Data, p: Any, r: Any, columns: list[Any], region: Region) -> tuple[Any, Any]:
+        """The same of `residuals` and the columns of the linear parameters, without these columns."""
+        f, which = self.cost_of(data, r), np.array(self.linear, int)
         p = jnp.broadcast_to(p, (len(p), *r.shape[1:]))
         if not self.linear:
-            return p, f, {}
-        columns = dict(zip(self.linear, self.columns(data, parts, list(self.linear)), strict=True))
-        A, z = jnp.stack(list(columns.values())), p[which]
+            return p, f
+        A, z = jnp.stack(columns), p[which]
         weighted, rhs = A, r
         if self.loss != "linear":
             whole = self.whole(data, r)
             by_residual, by_row = losses.weigh(self._loss, whole, data.scale)
             weighted, rhs = A * by_row[None], whole * by_residual
         best = separable.best_linear(weighted, rhs, z, region.lower[which], region.upper[which], self.own_box)
-        f_best = self._cost(data, r + jnp.sum(A * (best - z)[:, None], axis=0))
+        f_best = self.cost_of(data, r + jnp.sum(A * (best - z)[:, None], axis=0))
         better = f_best < jnp.where(jnp.isnan(f), jnp.inf, f)
-        return p.at[which].set(jnp.where(better, best, z)), jnp.where(better, f_best, f), columns
+        return p.at[which].set(jnp.where(better, best, z)), jnp.where(better, f_best, f)
 
     def evaluate(self, data: Data, p: Any, region: Region, project: bool = True) -> Seen:
         """The residuals and the Jacobian at the points, (n, L), or at better ones beside them where they may move."""
         p, _, columns = self.project(data, p, region) if project else (p, None, {})
-        f = self._cost(data, self.residuals(data, list(p)))
+        f = self.cost_of(data, self.residuals(data, list(p)))
         return Seen(p, f, *self.jacobian(data, p, columns))
 
     def jacobian(
@@ -189,10 +198,14 @@ class Regression:
         known: columns that have been computed. least: of steps; 0 for the errors of a fit, as in `weigh`.
         """
         parts, known = list(p), known or {}
-        r = self.whole(data, self.residuals(data, parts))
+        r = self.residuals(data, parts)
         rest = [i for i in range(len(parts)) if i not in known]
         columns = known | dict(zip(rest, self.columns(data, parts, rest), strict=True))
-        J = jnp.stack([columns[i] for i in range(len(parts))])
+        return self.weighted(data, jnp.stack([columns[i] for i in range(len(parts))]), r, least)
+
+    def weighted(self, data: Data, J: Any, r: Any, least: float = losses.LEAST_CURVATURE) -> tuple[Any, Any]:
+        """The same of the derivatives of the residuals, (n, N, L), and of `residuals`, (N, L)."""
+        r = self.whole(data, r)
         if self.loss == "linear":
             return J, r
         by_residual, by_row = losses.weigh(self._loss, r, data.scale, least)
@@ -200,7 +213,7 @@ class Regression:
 
     def cost(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,)."""
-        return self._cost(data, self._left(p, data))
+        return self.cost_of(data, self._left(p, data))
 
     def cost_near(self, p: Any, data: Data) -> Any:
         """The cost of one fit, p (n,), with the bend that `sharper` leaves there; for derivatives at a fit."""

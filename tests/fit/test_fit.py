@@ -12,7 +12,7 @@ import scipy.optimize
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal.fit import leastsquares, separable
+from jaxglobal.fit import separable
 from jaxglobal.local import levenberg
 from jaxglobal.search.progress import Silent
 
@@ -338,13 +338,13 @@ def test_the_best_linear_parameters_lie_inside_to_the_last_digit(bits, x64):
 
 
 def test_starts_of_both_sheets_are_screened_where_they_are_too_many(monkeypatch):
-    screened, screen = [], leastsquares.Search._screen
+    screened, screen = [], runs.Runs.screen
 
-    def counted(self, points):
+    def counted(self, data, points, together):
         screened.append(len(points))
-        return screen(self, points)
+        return screen(self, data, points, together)
 
-    monkeypatch.setattr(leastsquares.Search, "_screen", counted)
+    monkeypatch.setattr(runs.Runs, "screen", counted)
     fit = jg.curve_fit(decay, T, data(), BOX, starts=jg.Sobol(first=64), max_levels=2, progress=False)
     assert screened == [64, 64] and fit.result.levels[1].nstarts == 64
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.fit import descent, leastsquares
+from jaxglobal.fit import descent, fused, leastsquares, runs
 from jaxglobal.fit.rounds import Run
 from jaxglobal.search.interrupt import Interrupt
 
@@ -56,7 +56,7 @@ def test_a_second_ctrl_c_raises(monkeypatch):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(leastsquares.Search, "_screen", screen)
+    monkeypatch.setattr(runs.Runs, "screen", screen)
     with pytest.raises(KeyboardInterrupt):
         fit()
 
@@ -64,10 +64,10 @@ def test_a_second_ctrl_c_raises(monkeypatch):
 def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
     """Where a search of a block takes long, as with very many data."""
     clock, made = [0.0], []
-    descend = leastsquares.Search._descend
+    descend = runs.Runs.descend
 
-    def counted(self, starts, tol, max_nfev):
-        ended = descend(self, starts, tol, max_nfev)
+    def counted(self, data, starts, tol, max_nfev):
+        ended = descend(self, data, starts, tol, max_nfev)
         made.append(int(np.max(ended.nfev)))
         return ended
 
@@ -75,8 +75,8 @@ def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
         clock[0] += 1  # a second a chunk
         return None if clock[0] < 12 else jg.Status.MAX_TIME
 
-    monkeypatch.setattr(leastsquares, "ticks", lambda *_: 1)
-    monkeypatch.setattr(leastsquares.Search, "_descend", counted)
+    monkeypatch.setattr(fused, "ticks", lambda *_: 1)
+    monkeypatch.setattr(runs.Runs, "descend", counted)
     monkeypatch.setattr(leastsquares.Search, "_limit", limit)
     result = fit().result
     assert result.status is jg.Status.MAX_TIME and sum(made) <= 13 and np.isfinite(result.fun)
@@ -85,18 +85,18 @@ def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
 
 def test_the_polish_ends_with_the_time(monkeypatch):
     polished = []
-    descend, record = leastsquares.Search._descend, leastsquares.Search._record
+    descend, record = runs.Runs.descend, leastsquares.Search._record
 
-    def counted(self, starts, tol, max_nfev):
+    def counted(self, data, starts, tol, max_nfev):
         if tol == descent.POLISH_TOL:
             polished.append(self._limit())
-        return descend(self, starts, tol, max_nfev)
+        return descend(self, data, starts, tol, max_nfev)
 
     def late(self, *args):
         time.sleep(0.3)
         return record(self, *args)
 
-    monkeypatch.setattr(leastsquares.Search, "_descend", counted)
+    monkeypatch.setattr(runs.Runs, "descend", counted)
     fit(max_levels=2)
     assert polished and not any(polished)
     polished.clear()
@@ -252,3 +252,40 @@ def test_observers_of_a_traced_fit_are_refused(tmp_path):
             jax.jit(lambda y, wrong=wrong: jg.curve_fit(decay, TIMES, y, MANY_BOX, **wrong).popt)(MANY[0])
     with pytest.raises(TypeError, match="`callback` must be a function"):
         jg.curve_fit(decay, TIMES, MANY[0], MANY_BOX, callback=3)
+
+
+def test_a_fit_that_goes_on_for_long_is_searched_in_one_program_and_finds_the_same(monkeypatch):
+    took, ready = [], runs.Runs._ready
+
+    def noted(self, data, more):
+        own = ready(self, data, more)
+        took.append(type(own).__name__)
+        return own
+
+    monkeypatch.setattr(runs.Runs, "_ready", noted)
+    y = 2 * np.exp(-3 * TIMES) + 0.01 * np.cos(40 * TIMES)
+    stepped = jg.curve_fit(decay, TIMES, y, MANY_BOX, progress=False)
+    assert set(took) == {"Stepped"}
+    took.clear()
+    monkeypatch.setattr(runs, "STEPPED", 0)
+    both = jg.curve_fit(decay, TIMES, y, MANY_BOX, progress=False)
+    assert set(took) == {"Fused"}
+    np.testing.assert_allclose(stepped.popt, both.popt, rtol=1e-3 if stepped.popt.dtype == np.float32 else 1e-6)
+    np.testing.assert_allclose(stepped.perr, both.perr, rtol=1e-3)
+
+
+def test_a_new_model_of_the_same_kind_compiles_its_values_and_slopes_alone(monkeypatch):
+    made, compile = [], runs.compile
+
+    def noted(which, asked):
+        made.append([program.key[0] for program in which])
+        return compile(which, asked)
+
+    monkeypatch.setattr(runs, "compile", noted)
+    times, y = np.linspace(0, 3, 41), 2 * np.exp(-np.linspace(0, 3, 41)) + 0.25
+    for factor in (1.0, 1.5):
+        jg.curve_fit(
+            lambda t, a, k, c, factor=factor: a * jnp.exp(-factor * k * t) + c, times, y, [(0, 5), (0, 5), (0, 1)],
+            progress=False,
+        )  # fmt: skip
+    assert made[-1] == ["see"] and len(made) == 2

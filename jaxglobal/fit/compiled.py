@@ -1,0 +1,75 @@
+"""Programs of a fit, compiled side by side when they are first wanted, which Ctrl-C ends."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglobal.engine import aside, compiling
+from jaxglobal.fit.regression import Regression
+from jaxglobal.problem import programs
+from jaxglobal.problem.closed import x64
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What is to be compiled.
+
+    Attributes:
+        run: the function.
+        takes: its arguments, or their shapes.
+        known: where it is kept.
+        key: by which, beside the shapes of what it takes.
+    """
+
+    run: Callable[..., Any]
+    takes: tuple[Any, ...]
+    known: dict[Any, Any]
+    key: tuple[Any, ...]
+
+    @classmethod
+    def of_model(cls, reg: Regression, name: str, run: Callable[..., Any], *takes: Any) -> "Program":
+        """One that the model is part of."""
+        return cls(reg.safe(run, jax.default_backend()), takes, reg.programs, (name, reg.key, layout(takes)))
+
+    @classmethod
+    def of_all(cls, reg: Regression, name: str, run: Callable[..., Any], *takes: Any, packed: Any = ()) -> "Program":
+        """One that knows no model; packed: what the arguments are packed of."""
+        known = programs.known(("fits", x64(), jax.default_backend(), reg.key))
+        return cls(run, takes, known, (name, layout(packed), layout(takes)))
+
+    @property
+    def compiled(self) -> Any:
+        """The program; None before it is compiled."""
+        return self.known.get(self.key)
+
+
+def layout(of: Any) -> tuple[Any, ...]:
+    """The shapes and dtypes of a pytree."""
+    return jax.tree.structure(of), *((np.shape(leaf), np.dtype(leaf.dtype)) for leaf in jax.tree.leaves(of))
+
+
+def compile(which: list[Program], asked: Callable[[], bool]) -> bool:
+    """Compiles these side by side; whether that was done before one was asked to end."""
+    begun, plain = [], jax.default_backend() == "cpu"
+    for one in which:
+        if asked():
+            return False
+        begun.append(
+            aside.begin(functools.partial(compiling.compiled, jax.jit(one.run).lower(*one.takes), plain=plain))
+        )
+    while not all([aside.ended(work) for work in begun]):
+        if asked():
+            return False
+    for one, work in zip(which, begun, strict=True):
+        one.known[one.key] = work.result()
+    return True
+
+
+def blocks(points: np.ndarray, lanes: int) -> list[np.ndarray]:
+    """The points, (k, n), in blocks of lanes, (n, L), the last of which may repeat some."""
+    parts = [points[first : first + lanes] for first in range(0, len(points), lanes)]
+    return [np.resize(part, (lanes, part.shape[1])).T for part in parts]
