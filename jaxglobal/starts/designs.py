@@ -4,7 +4,9 @@ A sequence is an object with three methods, `size`, `points` and `spacing`; a us
 `starts=`. Points are made in blocks of bounded size, so that a level of any size takes the memory of a small one.
 """
 
+import copy
 import dataclasses
+import functools
 import math
 import warnings
 from typing import Any, Protocol, runtime_checkable
@@ -176,9 +178,7 @@ class Sobol:
         if n > SOBOL_VARIABLES:  # in so many variables no few points are spread better than random ones
             rngs = (np.random.default_rng([self.seed, level, block, i]) for i in range(first, end))
             return np.stack([rng.random(n) for rng in rngs])
-        from scipy.stats import qmc  # takes over a second to import
-
-        sequence = qmc.Sobol(n, scramble=True, rng=np.random.default_rng([self.seed, level, block]))
+        sequence = copy.copy(_scrambled(n, self.seed, level, block)).reset()
         with warnings.catch_warnings():
             # "The balance properties require n to be a power of 2": a level is one, the parts asked for need not be.
             warnings.simplefilter("ignore", UserWarning)
@@ -189,6 +189,14 @@ class Sobol:
     def spacing(self, level: int, done: int, n: int) -> float:
         """An estimate: twice the distance of a grid of as many points, as measured for 2 to 8 variables."""
         return min(0.5, max(done, 1) ** (-1 / n)) if n else 0.0
+
+
+@functools.lru_cache(4)
+def _scrambled(n: int, seed: int, level: int, block: int) -> Any:
+    """The sequence of a block before its first point: each round of a level takes some, and to scramble is dear."""
+    from scipy.stats import qmc  # takes over a second to import
+
+    return qmc.Sobol(n, scramble=True, rng=np.random.default_rng([seed, level, block]))
 
 
 def read(given: Any, n: int, seed: int) -> Starts:
