@@ -67,6 +67,9 @@ def propose(chains: Chains, count: int, rng: np.random.Generator) -> tuple[Chain
     A chain that begins has one search from a random point; the others share the hops.
     """
     n, known = chains.x.shape[1], len(chains.f)
+    if not known and not count:
+        none = np.zeros(0, np.int64)
+        return chains, Hops(np.zeros((0, hops.CANDIDATES, n)), np.zeros(0), none, none), none
     new = max(min(count // HOPS, MOST), min(count, 1)) - known
     if new > 0:
         chains = chains._replace(

@@ -118,28 +118,29 @@ def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: floa
 
     sure: (k,) whether they converged. same: relative difference of values that are one.
     """
-    seen = int(pool.seen)
-    pool = pool._replace(x=pool.x.copy(), f=pool.f.copy(), sure=pool.sure.copy())
     ascending = np.argsort(f, kind="stable")
     ascending = ascending[np.isfinite(f[ascending])]
     first = few_alike(f[ascending], same)
-    for i in np.concatenate([ascending[first], ascending[~first]])[:POOL]:
-        span = np.abs(f[i]) + (np.ptp(pool.f) if len(pool.f) else 0.0)
-        apart = np.max(np.abs(pool.x - x[i]), axis=1, initial=0.0)
-        together = (apart < SAME_BASIN) & (np.abs(pool.f - f[i]) <= same * span)
+    coming = np.concatenate([ascending[first], ascending[~first]])[:POOL]
+    ends = x, f, sure, int(pool.seen) + np.arange(len(f))
+    leaves = [np.concatenate([old, new[coming]]) for old, new in zip(pool[:4], ends, strict=True)]
+    m = len(pool.f)  # of these have entered
+    for i in coming:
+        points, values = leaves[0][:m], leaves[1][:m]
+        span = np.abs(f[i]) + (np.ptp(values) if m else 0.0)
+        apart = np.abs(points - x[i]).max(axis=1, initial=0.0)
+        together = (apart < SAME_BASIN) & (np.abs(values - f[i]) <= same * span)
         known = np.flatnonzero(together | (apart < SAME_PLACE))
-        if len(known):
-            if f[i] < pool.f[known[0]]:
-                pool.x[known[0]], pool.f[known[0]], pool.sure[known[0]] = x[i], f[i], sure[i]
-            continue
-        pool = Pool(
-            np.vstack([pool.x, x[i]]), np.append(pool.f, f[i]), np.append(pool.sure, sure[i]),
-            np.append(pool.born, seen + i), pool.seen, np.asarray(pool.distinct + 1),
-        )  # fmt: skip
-    order = np.lexsort((-pool.born, pool.f))
-    order = order[few_alike(pool.f[order], same)][:POOL]
-    x, value, sure, born = (leaf[order] for leaf in pool[:4])
-    return Pool(x, value, sure, born, np.asarray(seen + len(f)), pool.distinct)
+        place = known[0] if len(known) else m
+        if place == m or f[i] < values[place]:
+            for leaf, end in zip(leaves[: 3 if place < m else 4], ends, strict=False):
+                leaf[place] = end[i]
+        m += place == m
+    x, value, sure, born = (leaf[:m] for leaf in leaves)
+    order = np.lexsort((-born, value))
+    order = order[few_alike(value[order], same)][:POOL]
+    distinct = np.asarray(pool.distinct + m - len(pool.f))
+    return Pool(x[order], value[order], sure[order], born[order], np.asarray(int(pool.seen) + len(f)), distinct)
 
 
 def few_alike(f: np.ndarray, same: float) -> np.ndarray:

@@ -73,12 +73,12 @@ def easiest(t: np.ndarray, v: np.ndarray, count: int) -> np.ndarray:
 
     The difficulty of an interval is the least curvature of a parabola through its ends that reaches that value [S].
     """
-    finite = v[np.isfinite(v)]
+    finite = np.sort(v[np.isfinite(v)])
     if not len(finite):
         return t[:0]
-    best = np.min(finite)
-    height = np.sqrt(np.where(np.isfinite(v), v - best, np.inf) + BELOW * (np.median(finite) - best))
-    width = np.diff(t)
+    best, median = finite[0], (finite[(len(finite) - 1) // 2] + finite[len(finite) // 2]) / 2
+    height = np.sqrt(np.where(np.isfinite(v), v - best, np.inf) + BELOW * (median - best))
+    width = t[1:] - t[:-1]
     difficulty = (height[1:] + height[:-1]) ** 2 / width**2
     return ((t[1:] + t[:-1]) / 2)[np.lexsort((-width, difficulty))[:count]]  # of equals the widest
 
@@ -94,9 +94,16 @@ def of_each(pool: Pool, x: np.ndarray, f: np.ndarray) -> Iterator[tuple[int, np.
     """Line by line of a scan: the variable, and its values with those of f, in ascending order, the best point too."""
     best = pool.x[0]
     of = np.argmax(x != best, axis=1)
-    for axis in np.unique(of):
-        places, order = np.unique(np.append(x[of == axis, axis], best[axis]), return_index=True)
-        yield int(axis), places, np.append(f[of == axis], pool.f[0])[order]
+    axes = np.flatnonzero(np.bincount(of))
+    axis, place = np.concatenate([of, axes]), np.concatenate([x[np.arange(len(x)), of], best[axes]])
+    order = np.lexsort((place, axis))
+    axis, place, value = axis[order], place[order], np.concatenate([f, np.repeat(pool.f[:1], len(axes))])[order]
+    again = np.zeros(len(axis), bool)
+    again[1:] = (axis[1:] == axis[:-1]) & (place[1:] == place[:-1])
+    place, value = place[~again], value[~again]
+    ends = np.searchsorted(axis[~again], axes, side="right").tolist()
+    for line, begin, end in zip(axes.tolist(), [0, *ends], ends, strict=False):
+        yield line, place[begin:end], value[begin:end]
 
 
 @np.errstate(over="ignore", invalid="ignore")
