@@ -147,7 +147,7 @@ class Looks:
             self._hearers[int(problem)] = then, len(points), []
         self.points = np.concatenate([self.points, points.astype(self.points.dtype)])
         self.number = np.concatenate([self.number, number])
-        self.problem = np.concatenate([self.problem, np.broadcast_to(problem, len(points))])
+        self.problem = np.concatenate([self.problem, np.full(len(points), problem)])
 
     def drop(self, problems: np.ndarray | None = None) -> None:
         """Forgets the points that wait, all or those of these problems."""
@@ -159,7 +159,7 @@ class Looks:
     def tell(self, ended: Ended) -> bool:
         """Tells of values; whether someone has heard all that they waited for, and may have asked for more."""
         heard = False
-        for problem in np.unique(ended.problem).tolist() if self._hearers else []:
+        for problem in sorted(set(ended.problem.tolist())) if self._hearers else []:
             if problem in self._hearers:
                 then, count, values = self._hearers[problem]
                 values.append(ended.f[ended.problem == problem])
@@ -178,31 +178,35 @@ class Looks:
         of this process. side_by_side: as `map`, on threads.
         """
         count = min(len(self.points), calls * self._width, len(self.points) if allowed is None else max(allowed, 0))
-        parts = [slice(first, min(first + self._width, count)) for first in range(0, count, self._width)][share]
+        parts = [slice(first, min(first + self._width, count)) for first in range(0, count, self._width)[share]]
         (points, self.points), (number, self.number), (problem, self.problem) = (
             (field[:count], field[count:]) for field in (self.points, self.number, self.problem)
         )
-        precise, used = x64(), len(self._programs)
+        used = len(self._programs)
 
         def look(stream: int, mine: list[slice]) -> list[np.ndarray]:
-            with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
-                program, given = self._programs[stream], args[stream]
-                return [self._look(program, points[part], given, problem[part]) for part in mine]
+            program, given = self._programs[stream], args[stream]
+            return [self._look(program, points[part], given, problem[part]) for part in mine]
 
         began = time.perf_counter()
         if used > 1 and len(parts) * self.seconds > WORTH_THREADS:
-            dealt = [parts[i::used] for i in range(used)]
+            dealt, precise = [parts[i::used] for i in range(used)], x64()
+
+            def on_thread(stream: int, mine: list[slice]) -> list[np.ndarray]:  # which has settings of its own
+                with jax.enable_x64(precise), jax.disable_jit(False):
+                    return look(stream, mine)
+
             values: list[Any] = [None] * len(parts)
-            for i, told in enumerate(side_by_side(look, range(used), dealt)):
+            for i, told in enumerate(side_by_side(on_thread, range(used), dealt)):
                 values[i::used] = told
             made = len(dealt[0])
         else:
             values, made = look(0, parts), len(parts)
         self.seconds = (time.perf_counter() - began) / made if made else self.seconds
         f = np.concatenate([*values, self.points[:0, 0]])
-        x, mine, of = (
-            np.concatenate([*(field[part] for part in parts), field[:0]]) for field in (points, number, problem)
-        )
+        x, mine, of = fields = points, number, problem
+        if len(f) < count:  # the others are looked at by other processes
+            x, mine, of = (np.concatenate([*(field[part] for part in parts), field[:0]]) for field in fields)
         status, once = np.full(len(f), int(LocalStatus.RUNNING)), np.ones(len(f), np.int64)
         return Ended(x, f, mine, status, once, of), count
 

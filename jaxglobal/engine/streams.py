@@ -159,12 +159,13 @@ class Streams:
         """Values for about the time of a chunk, if so many evaluations may still be made, and those asked for then."""
         until = time.perf_counter() + CHUNK_TIME
         most = None if allowed is None else self.spent.nfev + allowed
-        told = [self._look_once(allowed)]
-        while self._values.tell(told[-1]) and len(self._values.points) and time.perf_counter() < until:
-            left = None if most is None else most - self.spent.nfev
-            if left is not None and left <= 0:
-                break
-            told.append(self._look_once(left))
+        with jax.disable_jit(False):  # a compiled program stays one
+            told = [self._look_once(allowed)]
+            while self._values.tell(told[-1]) and len(self._values.points) and time.perf_counter() < until:
+                left = None if most is None else most - self.spent.nfev
+                if left is not None and left <= 0:
+                    break
+                told.append(self._look_once(left))
         return minima.join(told)
 
     def _look_once(self, allowed: int | None) -> minima.Ended:

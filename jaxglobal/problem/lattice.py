@@ -93,7 +93,7 @@ def values(lower: np.ndarray, upper: np.ndarray, whole: np.ndarray) -> np.ndarra
 
 def snapped(unit: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Points of the unit box, (..., m), moved to the lattice. count: (m,) values of each variable, 0 if continuous."""
-    if not np.any(count):
+    if not count.any():
         return unit
     cells = np.maximum(count, 1)
     middle = (np.clip(np.floor(unit * cells), 0, cells - 1) + 0.5) / cells
@@ -190,7 +190,7 @@ def elsewhere(x: np.ndarray, best: np.ndarray, count: np.ndarray, share: float, 
 
 def rounded(x: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Points, (..., n), with exactly whole numbers where they are whole but for rounding."""
-    return np.where(whole, np.rint(x), x).astype(x.dtype) if np.any(whole) else x
+    return np.where(whole, np.rint(x), x).astype(x.dtype) if whole.any() else x
 
 
 def held(fun: Any, whole: np.ndarray, structure: Any) -> Any:

@@ -78,8 +78,8 @@ class Objective:
     def _inside(self, unit: np.ndarray) -> np.ndarray:
         """Points of the box of the free variables, (k, m)."""
         low, high = self._sides
-        inside = np.clip(low + (high - low) * lattice.snapped(unit, self.values), low, high)
-        return lattice.rounded(inside, self.whole[self.free])
+        inside = low + (high - low) * lattice.snapped(unit, self.values)
+        return lattice.rounded(np.minimum(np.maximum(inside, low), high), self.whole[self.free])
 
     @functools.cached_property
     def _sides(self) -> tuple[Any, Any]:

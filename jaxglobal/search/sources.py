@@ -203,9 +203,9 @@ class LearningSource(Source):
         block: Any = self._block
 
         def then(f: np.ndarray) -> None:
-            k, nfev = len(f), streams.spent.nfev
+            nfev = streams.spent.nfev
             self._ended = []
-            self._rounds.take(block.x, f.astype(np.float64), np.ones(k, np.int64), np.zeros(k, bool))
+            self._rounds.take(block.x, f.astype(np.float64))
             self._block, self._sent = None, 0
             reached = self._target is not None and np.min(f) <= self._target
             if self._rounds.between or reached or any(begun < pause <= nfev for pause in self._pauses):

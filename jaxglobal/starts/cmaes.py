@@ -22,6 +22,7 @@ WIDTH = 0.15  # standard deviation at first, in units of the box; [H] has 0.3 of
 FLAT = 1e-11  # values that differ by so much of their size, or of all that were seen, have settled; so narrow is shrunk
 CONDITION = 1e7  # ratio of the axes of the distribution beyond which it has degenerated, [AH]
 LARGEST_GROWTH = math.log(1.5)  # logarithm, of the step in one generation
+TINY = np.finfo(float).tiny  # the least square of an axis
 
 
 class Evolution(NamedTuple):
@@ -79,6 +80,8 @@ class Constants(NamedTuple):
     """(mu,) Weights of the best points, which sum to 1."""
     w_worse: np.ndarray
     """(size - mu,) Those of the others, negative."""
+    worse: float
+    """Their sum."""
     mu_eff: float
     c_s: float
     d_s: float
@@ -100,9 +103,11 @@ def constants(n: int, size: int) -> Constants:
     c_mu = min(1 - c_1, 2 * (0.25 + mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))  # eq. 58
     # Eqs. 50 to 53: the worse half counts against its directions, so far that C stays positive definite.
     against = min(1 + c_1 / c_mu, 1 + 2 * mu_worse / (mu_eff + 2), (1 - c_1 - c_mu) / (n * c_mu))
+    w_worse = against * worse / -np.sum(worse)
     return Constants(
         w=w,
-        w_worse=against * worse / -np.sum(worse),
+        w_worse=w_worse,
+        worse=float(np.sum(w_worse)),
         mu_eff=mu_eff,
         c_s=c_s,
         d_s=1 + 2 * max(0.0, math.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_s,
@@ -116,18 +121,18 @@ def constants(n: int, size: int) -> Constants:
 def tell(evolution: Evolution, points: np.ndarray, f: np.ndarray, inside: np.ndarray) -> Evolution:
     """The distribution after its generation, (size, n), has these values. inside: the points where it was evaluated."""
     n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best) + 1
-    w, w_worse, mu_eff, c_s, d_s, c_c, c_1, c_mu, expected = constants(n, size)
-    order = np.argsort(f, kind="stable")
+    w, w_worse, worse, mu_eff, c_s, d_s, c_c, c_1, c_mu, expected = constants(n, size)
+    order = f.argsort(kind="stable")
     turn, lengths = evolution.turn, evolution.lengths
     y = (points[order] - evolution.mean) / evolution.step
     move = w @ y[: len(w)]
-    rated = np.append(w, w_worse * n / np.sum((y[len(w) :] @ turn / lengths) ** 2, axis=1))
+    rated = np.concatenate([w, w_worse * n / ((y[len(w) :] @ turn / lengths) ** 2).sum(axis=1)])
     path_s = (1 - c_s) * evolution.path_s + math.sqrt(c_s * (2 - c_s) * mu_eff) * (turn @ ((turn.T @ move) / lengths))
-    length = float(np.linalg.norm(path_s))
+    length = math.sqrt(path_s @ path_s)
     steady = length / math.sqrt(1 - (1 - c_s) ** (2 * generation)) < (1.4 + 2 / (n + 1)) * expected
     path_c = (1 - c_c) * evolution.path_c + steady * math.sqrt(c_c * (2 - c_c) * mu_eff) * move
-    kept = 1 - c_1 - c_mu * (1 + np.sum(w_worse)) + (1 - steady) * c_1 * c_c * (2 - c_c)
-    C = kept * evolution.C + c_1 * np.outer(path_c, path_c) + c_mu * (y.T * rated) @ y  # eq. 47
+    kept = 1 - c_1 - c_mu * (1 + worse) + (1 - steady) * c_1 * c_c * (2 - c_c)
+    C = kept * evolution.C + c_1 * (path_c[:, None] * path_c) + c_mu * (y.T * rated) @ y  # eq. 47
     squares, turn = np.linalg.eigh((C + C.T) / 2)
     growth = math.exp(min((c_s / d_s) * (length / expected - 1), LARGEST_GROWTH))
     lowest = order[0]
@@ -137,11 +142,11 @@ def tell(evolution: Evolution, points: np.ndarray, f: np.ndarray, inside: np.nda
         step=evolution.step * growth,
         C=C,
         turn=turn,
-        lengths=np.sqrt(np.maximum(squares, np.finfo(float).tiny)),
+        lengths=np.sqrt(np.maximum(squares, TINY)),
         path_c=path_c,
         path_s=path_s,
         size=evolution.size,
-        best=np.append(evolution.best, f[lowest]),
+        best=np.concatenate([evolution.best, f[order[:1]]]),
         x=inside[lowest] if better else evolution.x,
         f=np.asarray(f[lowest] if better else evolution.f),
     )
@@ -150,12 +155,15 @@ def tell(evolution: Evolution, points: np.ndarray, f: np.ndarray, inside: np.nda
 def ended(evolution: Evolution) -> bool:
     """Whether nothing more is to be expected of the distribution."""
     n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best)
-    recent = evolution.best[-int(10 + 30 * n / size) :]
-    finite = evolution.best[np.isfinite(evolution.best)]
-    if not np.all(np.isfinite(recent)):
-        settled = not np.any(np.isfinite(recent))
+    best = evolution.best
+    recent = best[-int(10 + 30 * n / size) :]
+    low, high = recent.min(), recent.max()
+    if not math.isfinite(high):
+        settled = not math.isfinite(low)
     else:
-        settled = generation > len(recent) and np.ptp(recent) <= FLAT * max(abs(recent[-1]), np.ptp(finite))
-    shortest, longest = evolution.lengths[[0, -1]]  # in ascending order
+        settled = generation > len(recent) and high - low <= FLAT * max(
+            abs(recent[-1]), np.ptp(best[np.isfinite(best)])
+        )
+    shortest, longest = evolution.lengths[0], evolution.lengths[-1]  # in ascending order
     shrunk, degenerate = evolution.step * longest < FLAT, longest > CONDITION * shortest
     return bool(settled or shrunk or degenerate or generation > 100 + 150 * (n + 3) ** 2 / math.sqrt(size))

@@ -38,7 +38,7 @@ class Rounds:
         above: see `stopping.learn`. noise: the error of a value.
         """
         self._above, self._noise = above, noise
-        self._values = np.broadcast_to(values, n)
+        self._values, self._whole = np.broadcast_to(values, n), bool(np.any(values))
         self.tried = lattice.Tried(self._values)
         self.sequence, self.n, self.state = sequence, n, begin(n)
         self._rules, self._eps = rules or stopping.Rules(), eps
@@ -105,7 +105,7 @@ class Rounds:
     @property
     def between(self) -> bool:
         """Whether a round has ended, and the next has not begun."""
-        return bool(self.state.step == EVOLVE_NEXT and not self.state.generations)
+        return int(self.state.step) == EVOLVE_NEXT and not int(self.state.generations)
 
     def evidence(self, nfev: int) -> Evidence | None:
         """The evidence after so many evaluations, None within a round."""
@@ -142,14 +142,14 @@ class Rounds:
 
         done: local searches of the level so far. left: those that remain. nfev: evaluations of the whole search so far.
         """
-        state = self.state
-        if state.step == EVOLVE_NEXT and left > 0:  # what it finds is searched from in the same level
+        state, step = self.state, int(self.state.step)
+        if step == EVOLVE_NEXT and left > 0:  # what it finds is searched from in the same level
             share = EVOLVE * min(EVOLVE_WHOLLY / self.n, 1)
             due = nfev >= EVOLVE_FROM * self.n and state.evolved / 2 < share * nfev and self.n <= MOST_EVOLVED
             if due and state.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.state = state._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
-        if self.state.step in (SCAN, EXCHANGE, SEARCH, LOOK):
+        elif step in (SCAN, EXCHANGE, SEARCH, LOOK):
             return self.block()
         if left <= 0:
             return None
@@ -158,28 +158,28 @@ class Rounds:
 
     def block(self) -> Block:
         """The block under way."""
-        if np.any(self._values):
+        if self._whole:
             self.state = self.state._replace(x=lattice.snapped(self.state.x, self._values))
-        state, searched = self.state, bool(self.state.step == SEARCH)
-        return Block(state.x, state.first_step if searched else np.ones(len(state.x)), searched)
+        return Block(self.state.x, self.state.first_step, int(self.state.step) == SEARCH)
 
-    def take(self, x: np.ndarray, f: np.ndarray, nfev: np.ndarray, sure: np.ndarray) -> None:
+    def take(self, x: np.ndarray, f: np.ndarray, nfev: Any = None, sure: Any = None) -> None:
         """What has become of the block, in its order.
 
-        x: (k, n) ends, in the unit box. f, nfev: (k,) values and evaluations. sure: (k,) whether a search converged.
+        x: (k, n) ends, in the unit box. f: (k,) values. nfev, sure: (k,) of searches, their evaluations and whether
+        they converged.
         """
-        state = self.state._replace(turn=self.state.turn + 1)
-        if state.step == SEARCH:
+        state, step = self.state._replace(turn=self.state.turn + 1), int(self.state.step)
+        if step == SEARCH:
             self.tried.add(state.x)
         elif self.tried.pure:  # to a look, a row that is off its bound by rounding is violated
             self.tried.add(state.x[(f < self._above) | ~np.isfinite(f)])
-        if state.step in (SCREEN, SCAN):
-            self.state = self._candidates.scan(self._scaled(state, f) if state.step == SCREEN else state, f)
-        elif state.step == EXCHANGE:
+        if step in (SCREEN, SCAN):
+            self.state = self._candidates.scan(self._scaled(state, f) if step == SCREEN else state, f)
+        elif step == EXCHANGE:
             self.state = self._candidates.choose(state, f)
-        elif state.step == SEARCH:
+        elif step == SEARCH:
             self.state = self._learned(state, x, f, nfev, sure)
-        elif state.step == LOOK:
+        elif step == LOOK:
             self.state = self._looked(state, f)
         else:
             self.state = self._evolved(state, f)

@@ -21,7 +21,7 @@ class Block(NamedTuple):
     x: np.ndarray
     """(k, n) In the unit box of the free variables."""
     first_step: np.ndarray
-    """(k,) Of the searches, in units of the box."""
+    """(k,) Of the searches, in units of the box; of others nothing is to be read from it."""
     searched: bool
     """Whether a local search begins at each; else they are evaluated only."""
 
