@@ -12,7 +12,7 @@ import scipy.optimize
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal.fit import separable
+from jaxglobal.fit import runs, separable
 from jaxglobal.local import levenberg
 from jaxglobal.search.progress import Silent
 
