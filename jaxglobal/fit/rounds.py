@@ -6,6 +6,7 @@ further starts, with the same numbers whatever the others need. Where someone li
 they are searched in groups, one after the other.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.engine import aside, devices
+from jaxglobal.engine import aside, compiling, devices
 from jaxglobal.engine.streams import thread_pool
 from jaxglobal.fit import agreement, descent, outlying, regression
 from jaxglobal.fit.agreement import Agreement
@@ -402,7 +403,8 @@ class Run:
             self._shown.compiling(self._lanes)
             run = one_at_a_time(make, jax.default_backend())  # of the starts' own QR factorisations too
             lowered = jax.jit(run).lower(*args)
-            program = aside.unless(self._asked, lowered.compile)
+            plain = jax.default_backend() == "cpu"
+            program = aside.unless(self._asked, functools.partial(compiling.compiled, lowered, plain=plain))
             self.compile_time += time.perf_counter() - began
             if program is None:
                 return None, lowered.out_info
