@@ -11,7 +11,7 @@ from jaxglobal.evidence import stopping
 from jaxglobal.result import Calls, Level, Result, message
 from jaxglobal.search import incumbent
 from jaxglobal.search.incumbent import Incumbent
-from jaxglobal.search.sources import MOST_STARTS, Source
+from jaxglobal.search.source import MOST_STARTS, Source
 from jaxglobal.search.state import State, Underway
 from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxglobal.evidence import stopping
 from jaxglobal.problem import lattice
 from jaxglobal.result import Unseen
-from jaxglobal.search.sources import MOST_STARTS, Source
+from jaxglobal.search.source import MOST_STARTS, Source
 from jaxglobal.status import Status
 
 

@@ -21,11 +21,13 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Local
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.objective import Objective
-from jaxglobal.search import ending, sources
+from jaxglobal.search import ending
 from jaxglobal.search.checkpoint import pack_many, unpack_many
 from jaxglobal.search.incumbents import Incumbents
+from jaxglobal.search.learning_source import source_of
 from jaxglobal.search.limits import STATUSES
 from jaxglobal.search.slots import Slots
+from jaxglobal.search.source import Source
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
@@ -45,7 +47,7 @@ class Standing:
         waits: points and searches that are under way.
     """
 
-    source: sources.Source
+    source: Source
     best: list[float] = dataclasses.field(default_factory=list)
     level: int = 0
     dealt: int = 0
@@ -131,14 +133,14 @@ class Learning:
         """See `Plain`."""
         return not self._turns
 
-    def _source(self, slot: int) -> sources.Source:
+    def _source(self, slot: int) -> Source:
         """The source of the problem in a slot, before its first start."""
         problems, (lower, upper) = self._problems, self._slots.box(slot)
         view = Objective(
             problems.structure, lower, upper, problems.free, problems.open, (), False, problems.closed, problems.whole
         )
         guesses = problems.guesses[int(self._slots.problem[slot])]
-        return sources.source_of(view, guesses, *self._of_source)
+        return source_of(view, guesses, *self._of_source)
 
     def save(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """See `Plain`; and what was learnt."""

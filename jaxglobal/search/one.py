@@ -26,10 +26,11 @@ from jaxglobal.evidence.minima import Ended, join
 from jaxglobal.local.descent import Local
 from jaxglobal.problem.objective import Objective
 from jaxglobal.result import Level
-from jaxglobal.search import answer, ending, finish, incumbent, sources
+from jaxglobal.search import answer, ending, finish, incumbent
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.incumbent import Incumbent
+from jaxglobal.search.learning_source import source_of
 from jaxglobal.search.limits import PAUSES, Limits
 from jaxglobal.search.state import State, Underway
 from jaxglobal.starts.designs import Starts
@@ -65,7 +66,7 @@ class One:
         self._problem, self._rules, self._search = problem, rules, search
         self._callback, self.display = callback, shown
         above = math.inf if subject is None else feasible.above(subject.dtype)
-        self.source = sources.source_of(problem, guesses, sequence, search, rules, above, opening.noise, opening.tiers)
+        self.source = source_of(problem, guesses, sequence, search, rules, above, opening.noise, opening.tiers)
         self.state = State(problem, rules, subject, incumbent.nothing(problem))
         self._level_over = False  # nothing is left to deal, and nothing runs
         self.paused = False
