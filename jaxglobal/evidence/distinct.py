@@ -13,7 +13,6 @@ import numpy as np
 
 from jaxglobal.evidence import minima
 from jaxglobal.evidence.minima import Ended
-from jaxglobal.evidence.stopping import cell_side
 from jaxglobal.evidence.unseen import estimate
 from jaxglobal.result import Unseen
 
@@ -128,7 +127,7 @@ class Distinct:
         used = min(max(int(np.max(np.sum(np.isfinite(f), axis=0), initial=0)), 1), MOST)
         order, problems = order[:used], np.arange(f.shape[1])
         x, f, count = x[order, problems], f[order, problems], count[order, problems]
-        side = 2 * cell_side(float(np.finfo(x.dtype).eps)) * np.broadcast_to(width, x.shape[1:])
+        side = 2 * minima.cell_side(float(np.finfo(x.dtype).eps)) * np.broadcast_to(width, x.shape[1:])
         tolerance = np.maximum(fatol, max(frtol, 2.0 ** -minima.value_bits(f.dtype)) * np.abs(f))
         stays = np.isfinite(f)
         for later in range(1, used):

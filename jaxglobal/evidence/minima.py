@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal.evidence.stopping import cell_side
-
+CELL = 1e-4  # of a side of the box: ends of one minimum are no further apart; coarser where the root of eps is
 KEPT = 1024  # cells in the archive, at most
 NUMBERS = 2**23  # in the points of these cells, at most; never fewer than 16 cells
 MANY = 256  # variables from which a cell is hashed all at once
@@ -117,6 +116,11 @@ def combine(archive: Archive) -> Archive:
     )
     lowest = np.lexsort((merged.key, merged.value))[: kept(merged.x.shape[1])]
     return Archive(*(field[lowest] for field in merged))
+
+
+def cell_side(eps: float) -> float:
+    """How near ends of one minimum are, in units of the box: a few times the precision of its place, eps^(1/2)."""
+    return max(CELL, 8 * eps**0.5)
 
 
 def kept(n: int) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxglobal.constraints import binding
 from jaxglobal.engine import alone
 from jaxglobal.engine.width import Width
-from jaxglobal.evidence import stopping
+from jaxglobal.evidence import confidence
 from jaxglobal.result import Calls, Level, Result, message
 from jaxglobal.search import incumbent
 from jaxglobal.search.incumbent import Incumbent
@@ -85,5 +85,5 @@ def _message(state: State, status: Status, source: Source, nfev: int, calls: Cal
     if tried.pure and tried.all:
         return f"each of the {tried.all:,} points of whole numbers was evaluated"
     if evidence is not None:
-        words = stopping.words(evidence, nfev, state.found.searches)
+        words = confidence.words(evidence, nfev, state.found.searches)
     return f"{words}; searches began at each of the {tried.all:,} assignments of whole numbers" if tried.all else words

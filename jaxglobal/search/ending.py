@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from jaxglobal.evidence import stopping
+from jaxglobal.evidence import confidence, stopping
 from jaxglobal.problem import lattice
 from jaxglobal.result import Unseen
 from jaxglobal.search.source import MOST_STARTS, Source
@@ -26,20 +26,20 @@ def by_evidence(source: Source, rules: stopping.Rules, nfev: int, searches: int,
         return Status.SAME
     if tried.pure and source.sweep(left):  # no evidence is as good as all of them
         return None
-    if not stopping.convincing(evidence, nfev, n, tried.pure, tried.many, tried.seen is not None):
-        return Status.NOISE if stopping.scattered(evidence, nfev) else None
+    if not confidence.convincing(evidence, nfev, n, tried.pure, tried.many, tried.seen is not None):
+        return Status.NOISE if confidence.scattered(evidence, nfev) else None
     if evidence.looked:
         return Status.SAME if rules.unseen is None else Status.FULL
     if source.sweep(left):
         return None
-    source.look(stopping.last_look(nfev), left)
+    source.look(confidence.last_look(nfev), left)
     return None
 
 
 def least_evaluations(tried: lattice.Tried) -> float:
     """Evaluations before which levels with the same best value say nothing of whole numbers, where starts are plain."""
     if tried.seen is None:
-        return stopping.WHOLE * tried.many
+        return confidence.WHOLE * tried.many
     return 0 if tried.all else math.inf
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.evidence import stopping
+from jaxglobal.evidence import confidence, stopping
 from jaxglobal.evidence.minima import Ended, join, lowest
 from jaxglobal.local import basins
 from jaxglobal.local.basins import Known
@@ -33,7 +33,7 @@ class LearningSource(Source):
         self, problem: Objective, guesses: np.ndarray, sequence: Any, search: Local, rules: stopping.Rules,
         above: float = math.inf, noise: float = 0.0, pauses: Sequence[float] = (),
     ):  # fmt: skip
-        """See `Source`. rules: which values are the same. above: see `stopping.learn`. noise: the error of a value.
+        """See `Source`. rules: which values are the same. above: see `confidence.learn`. noise: the error of a value.
 
         pauses: evaluations after which the loop has a turn before more points are looked at.
         """
@@ -136,12 +136,12 @@ class LearningSource(Source):
             self._block = None
         return even
 
-    def evidence(self, nfev: int) -> stopping.Evidence | None:
+    def evidence(self, nfev: int) -> confidence.Evidence | None:
         """See `Source`; told between two rounds."""
         return self._rounds.evidence(nfev) if self._block is None and self._rounds.level else None
 
     @property
-    def told(self) -> stopping.Evidence | None:
+    def told(self) -> confidence.Evidence | None:
         """See `Source`."""
         return self._rounds.state.evidence
 

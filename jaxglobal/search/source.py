@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.evidence import stopping
+from jaxglobal.evidence import confidence
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local import descent
 from jaxglobal.local.descent import Local
@@ -84,12 +84,12 @@ class Source:
         """
         return ended.start >= len(self.guesses)
 
-    def evidence(self, nfev: int) -> stopping.Evidence | None:
+    def evidence(self, nfev: int) -> confidence.Evidence | None:
         """What speaks for the best value after so many evaluations; None where that is not told, or not now."""
         return None
 
     @property
-    def told(self) -> stopping.Evidence | None:
+    def told(self) -> confidence.Evidence | None:
         """The evidence when it was last told."""
         return None
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.evidence import stopping
-from jaxglobal.evidence.stopping import Evidence
+from jaxglobal.evidence import confidence, minima, stopping
+from jaxglobal.evidence.confidence import Evidence
 from jaxglobal.problem import lattice
 from jaxglobal.starts import chains, cmaes, hops, lastlook
 from jaxglobal.starts.adaptive import Adaptive
@@ -24,6 +24,7 @@ FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, s
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
+HALF_DIGITS = 0.5  # times the root of eps, of its size: by what a value may differ within one minimum, being noise
 
 
 class Rounds:
@@ -35,7 +36,7 @@ class Rounds:
     ):  # fmt: skip
         """n: free variables. eps: rounding of the values. rules: which values are the same. values: see `lattice`.
 
-        above: see `stopping.learn`. noise: the error of a value.
+        above: see `confidence.learn`. noise: the error of a value.
         """
         self._above, self._noise = above, noise
         self._values, self._whole = np.broadcast_to(values, n), bool(np.any(values))
@@ -81,11 +82,11 @@ class Rounds:
             tolerance = stopping.tolerance(self._rules, best, self._eps, spread, scale, self._noise)
         known = len(state.pool.f) and len(pool.f)
         moved = float(np.max(np.abs(pool.x[0] - state.pool.x[0]))) if known else math.inf
-        side = 2 * stopping.cell_side(self._eps)  # within which two ends are one minimum
+        side = 2 * minima.cell_side(self._eps)  # within which two ends are one minimum
         near = np.max(np.abs(x - pool.x[:1]), axis=1, initial=0) <= side if len(pool.x) else False
-        noise = stopping.HALF_DIGITS * self._eps**0.5 * abs(best)
+        noise = HALF_DIGITS * self._eps**0.5 * abs(best)
         moved = 0.0 if moved <= side else moved
-        return stopping.learn(
+        return confidence.learn(
             state.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved, near, noise, self._above
         )
 
@@ -111,7 +112,7 @@ class Rounds:
         """The evidence after so many evaluations, None within a round."""
         if not self.between:
             return None
-        self.state = self.state._replace(evidence=stopping.dated(self.state.evidence, nfev))
+        self.state = self.state._replace(evidence=confidence.dated(self.state.evidence, nfev))
         return self.state.evidence
 
     def look(self, points: int, searches: int) -> None:
@@ -135,7 +136,7 @@ class Rounds:
         """Begins a level after so many evaluations, while no value is finite with as much of a look for one."""
         self.state = self.state._replace(size=np.asarray(self.size(level)), level=np.asarray(level))
         if not len(self.state.pool.f):
-            self.look(stopping.first_look(nfev), lastlook.SEARCHES)
+            self.look(confidence.first_look(nfev), lastlook.SEARCHES)
 
     def next(self, done: int, left: int, nfev: int) -> Block | None:
         """The next block of the level, None where the level has ended.

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxglobal.evidence import stopping
-from jaxglobal.evidence.stopping import Evidence
+from jaxglobal.evidence import confidence
+from jaxglobal.evidence.confidence import Evidence
 from jaxglobal.starts import chains, cmaes, hops, scans
 from jaxglobal.starts.chains import Chains
 from jaxglobal.starts.cmaes import Evolution
@@ -95,5 +95,5 @@ def begin(n: int) -> State:
     return State(
         hops.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
         none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
-        np.zeros(0), np.zeros((), bool), stopping.no_evidence(), zero, zero, np.full((), np.inf),
+        np.zeros(0), np.zeros((), bool), confidence.no_evidence(), zero, zero, np.full((), np.inf),
     )  # fmt: skip

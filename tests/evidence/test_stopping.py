@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.evidence import stopping
+from jaxglobal.evidence import confidence, stopping
 from jaxglobal.starts import lastlook
 
 DOUBLE = jax.config.jax_enable_x64  # the module is imported after conftest has set it
@@ -15,18 +15,18 @@ DOUBLE = jax.config.jax_enable_x64  # the module is imported after conftest has 
 def seen(f, nfev, evidence=None, fresh=0, moved=1.0):
     """The evidence after searches that ended at these values, the first of them from fresh starts."""
     f = np.asarray(f, float)
-    evidence = stopping.no_evidence() if evidence is None else evidence
+    evidence = confidence.no_evidence() if evidence is None else evidence
     sure = np.ones(len(f), bool)
-    return stopping.dated(stopping.learn(evidence, f, np.arange(len(f)) < fresh, sure, 1e-8, moved), nfev)
+    return confidence.dated(confidence.learn(evidence, f, np.arange(len(f)) < fresh, sure, 1e-8, moved), nfev)
 
 
 def test_an_old_value_that_was_met_again_convinces():
     evidence = seen([2.0, 1.0, np.inf], 200)
-    assert int(evidence.hits) == 1 and not stopping.convincing(evidence, 100_000, 1)
+    assert int(evidence.hits) == 1 and not confidence.convincing(evidence, 100_000, 1)
     evidence = seen([1.0] * 9, 400, evidence)
-    assert not stopping.convincing(evidence, 200 + stopping.OLD, 1)
-    assert stopping.convincing(evidence, 200 * stopping.OLD, 1)
-    assert not stopping.convincing(evidence, stopping.AFFORDED - 1, 1)
+    assert not confidence.convincing(evidence, 200 + confidence.OLD, 1)
+    assert confidence.convincing(evidence, 200 * confidence.OLD, 1)
+    assert not confidence.convincing(evidence, confidence.AFFORDED - 1, 1)
     lower = seen([0.5], 500, evidence)
     assert int(lower.hits) == 1 and int(lower.found) == 500
 
@@ -35,9 +35,9 @@ def test_fresh_starts_that_lead_there_are_worth_more():
     evidence = seen([1.0] * 12, 100)
     late = seen([0.5] * 12, 2000, evidence)
     often = seen([0.5] * 12, 2000, evidence, fresh=12)
-    nfev = 100 + stopping.OLD_ENOUGH * 1900
-    assert stopping.convincing(often, nfev, 50) and not stopping.convincing(evidence, 10_000, 50)
-    assert stopping.convincing(often, nfev, 1) and not stopping.convincing(late, nfev, 1)
+    nfev = 100 + confidence.OLD_ENOUGH * 1900
+    assert confidence.convincing(often, nfev, 50) and not confidence.convincing(evidence, 10_000, 50)
+    assert confidence.convincing(often, nfev, 1) and not confidence.convincing(late, nfev, 1)
 
 
 def test_last_digits_nearby_keep_the_date():
@@ -62,10 +62,10 @@ def test_what_is_promising_is_lower_than_all_around_it_and_not_known():
 
 def test_infeasible_ends_count_for_nothing_once_there_is_a_feasible_one():
     rank, sure = 2e100, np.zeros(2, bool)
-    evidence = stopping.no_evidence()
+    evidence = confidence.no_evidence()
     for nfev, f in ((10, [rank, rank]), (20, [1.0, rank]), (30, [rank, rank])):
-        evidence = stopping.learn(evidence, np.array(f), np.ones(2, bool), sure, 1e-8, 0.0, above=1e100)
-        evidence = stopping.dated(evidence, nfev)
+        evidence = confidence.learn(evidence, np.array(f), np.ones(2, bool), sure, 1e-8, 0.0, above=1e100)
+        evidence = confidence.dated(evidence, nfev)
     assert evidence.f == evidence.top == 1 and evidence.rough == evidence.searches == evidence.fresh == 1
     assert (evidence.first, evidence.found, evidence.refined) == (10, 20, 20)
 
@@ -151,7 +151,7 @@ def stop_after_two():
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_few_evaluations_more_where_they_cost_nothing(n):
     result = jg.minimize(lambda x: jnp.sum((x - 0.3) ** 2), [(-1, 2)] * n, progress=False)
-    assert stopping.AFFORDED <= result.nfev <= 4 * stopping.AFFORDED
+    assert confidence.AFFORDED <= result.nfev <= 4 * confidence.AFFORDED
 
 
 def test_a_last_look_finds_what_the_starts_missed():
