@@ -18,7 +18,7 @@ from jaxglobal.search.source import Source
 from jaxglobal.starts import adaptive, lastlook
 from jaxglobal.starts.candidates import round_size
 from jaxglobal.starts.designs import Starts
-from jaxglobal.starts.hops import POOL
+from jaxglobal.starts.elite import POOL
 from jaxglobal.starts.rounds import Rounds
 from jaxglobal.starts.state import Block
 from jaxglobal.status import LocalStatus

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.problem import lattice
-from jaxglobal.starts import chains, hops, scans
+from jaxglobal.starts import chains, elite, hops, scans
 from jaxglobal.starts.adaptive import Adaptive
-from jaxglobal.starts.hops import Hops, Pool
+from jaxglobal.starts.elite import lowest_of
+from jaxglobal.starts.hops import Hops
 from jaxglobal.starts.state import EXCHANGE, SCAN, SEARCH, State
 
 COVER = 4  # one local search in so many begins at the cover, or fewer while there are chains
@@ -121,7 +122,7 @@ class Candidates:
         chosen = np.any(np.all(np.concatenate([x[:kept], good]) == lowest, axis=1))
         if np.min(values) < lowest_of(state.pool) and not chosen:
             kept, good = kept - 1, np.concatenate([good, lowest])
-        first_step[kept:] = hops.SAME_BASIN
+        first_step[kept:] = elite.SAME_BASIN
         cells = min(cells, kept)
         return state._replace(
             x=self._elsewhere(state, np.concatenate([x[:kept], good]), rng),
@@ -144,11 +145,6 @@ class Candidates:
         """Starts, some of those that have the whole numbers of the best point with others next to these."""
         share = 1.0 if self._tried.pure else NEXT
         return lattice.elsewhere(x, state.pool.x[:1], self._values, share, rng) if np.any(self._values) else x
-
-
-def lowest_of(pool: Pool) -> float:
-    """The best value of the pool."""
-    return float(pool.f[0]) if len(pool.f) else math.inf
 
 
 def at_random(cell: Any) -> Any:

@@ -1,6 +1,6 @@
 """Chains: hops from one point each, which moves where a search ends lower; many at once, and each by itself.
 
-A pool of the best minima (hops.py) is greedy: it gathers in the funnel that is the widest, or the soonest found. A
+A pool of the best minima (elite.py) is greedy: it gathers in the funnel that is the widest, or the soonest found. A
 chain is blind to the others: it begins at random, hops, goes to whatever is lower, and so to the bottom of its own
 funnel, where it stands still; then it begins anew. That is monotonic basin hopping with restarts [L], in batches.
 There are few of them, so that each is at its bottom soon. They are called for where the best value of the pool has
@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxglobal.starts import hops
+from jaxglobal.starts import elite, hops
 from jaxglobal.starts.hops import Hops
 
 KINDS = 2  # of hops, all and few: those that need no other point
@@ -98,7 +98,7 @@ def after(
     x: np.ndarray,
     f: np.ndarray,
     nfev: np.ndarray,
-    same: float = hops.SAME_VALUE,
+    same: float = elite.SAME_VALUE,
 ) -> Chains:
     """The chains after a round.
 

@@ -1,9 +1,9 @@
 """Starts made from what was found: hops from the best minima, in batches, at scales that adapt.
 
-A pool keeps the best distinct points at which local searches ended. A hop is a start near one of them, and the search
-from it ends in a neighbouring basin: basin hopping [WD], here from many minima at once. Four kinds of hops, each the
-cure for another landscape; how often each is taken, and how far it reaches, follows from what it has yielded for its
-cost (`Habits`). Beside them coordinates are exchanged between minima, by their values alone.
+A pool (elite.py) keeps the best distinct points at which local searches ended. A hop is a start near one of them, a
+perturbation, and the search from it ends in a neighbouring basin: basin hopping [WD], here from many minima at once.
+Four kinds of hops, each the cure for another landscape; how often each is taken, and how far it reaches, follows from
+what it has yielded for its cost (`Habits`). Beside them coordinates are exchanged between minima, by values alone.
 
 What each kind is for, found by taking it alone beside the cover (the 13 BBOB functions in 2 and 5 variables that local
 searches alone mostly miss, instances 0 to 2, 10^4 D evaluations, with a forerunner of this module, not repeatable):
@@ -33,13 +33,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxglobal.starts import elite
+from jaxglobal.starts.elite import Pool
+
 KINDS = ("all", "few", "difference", "blend")
-POOL = 64  # points in the pool
 SCALES = np.linspace(-6.0, -0.3, 13)  # decimal logarithms of the bins of the scale, in units of the box
-SAME_PLACE = 1e-9  # two points so near are one, in units of the box
-SAME_BASIN = 1e-3  # ... and so near if their values agree
-SAME_VALUE = 1e-9  # of the size of f, and of the range of the pool; more where values are rounded more
-ALIKE = 2  # points of one value in the pool
 CANDIDATES = 4  # for each hop
 FROM_BEST = 0.5  # share of the hops from the best point; the others are from the few best
 RANK = 8 / 3  # mean rank of the other parents
@@ -53,24 +51,6 @@ WIDER = 1.2  # a blend is so much wider than the minima that it is made of
 SWEEP = 4  # exchanges a variable at first
 LONGEST_SWEEP = 32
 MOST_EXCHANGES = 4096
-BLOCK = 2**20  # numbers of an array of differences, at most
-
-
-class Pool(NamedTuple):
-    """The best distinct points so far, best first, newest first among equals; n free variables."""
-
-    x: np.ndarray
-    """(m, n) In the unit box."""
-    f: np.ndarray
-    """(m,)"""
-    sure: np.ndarray
-    """(m,) Whether a search has converged there."""
-    born: np.ndarray
-    """(m,) When each entered, in searches."""
-    seen: np.ndarray
-    """() Searches so far."""
-    distinct: np.ndarray
-    """() Points that have entered, those that were dropped since too."""
 
 
 class Habits(NamedTuple):
@@ -101,53 +81,10 @@ class Hops(NamedTuple):
     """(k,) Of its scale."""
 
 
-def empty(n: int) -> Pool:
-    """No point yet."""
-    zero = np.zeros((), np.int64)
-    return Pool(np.zeros((0, n)), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64), zero, zero)
-
-
 def fresh() -> Habits:
     """Nothing known: all kinds and scales are hoped to yield alike."""
     kind, scale = np.full(len(KINDS), 4.0), np.ones((len(KINDS), len(SCALES) - 1))
     return Habits(HOPED * kind, kind, HOPED * scale, scale, np.array(SWEEP))
-
-
-def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: float = SAME_VALUE) -> Pool:
-    """The pool with the ends of more searches, (k, n) and (k,), in their order.
-
-    sure: (k,) whether they converged. same: relative difference of values that are one.
-    """
-    ascending = np.argsort(f, kind="stable")
-    ascending = ascending[np.isfinite(f[ascending])]
-    first = few_alike(f[ascending], same)
-    coming = np.concatenate([ascending[first], ascending[~first]])[:POOL]
-    ends = x, f, sure, int(pool.seen) + np.arange(len(f))
-    leaves = [np.concatenate([old, new[coming]]) for old, new in zip(pool[:4], ends, strict=True)]
-    m = len(pool.f)  # of these have entered
-    for i in coming:
-        points, values = leaves[0][:m], leaves[1][:m]
-        span = np.abs(f[i]) + (np.ptp(values) if m else 0.0)
-        apart = np.abs(points - x[i]).max(axis=1, initial=0.0)
-        together = (apart < SAME_BASIN) & (np.abs(values - f[i]) <= same * span)
-        known = np.flatnonzero(together | (apart < SAME_PLACE))
-        place = known[0] if len(known) else m
-        if place == m or f[i] < values[place]:
-            for leaf, end in zip(leaves[: 3 if place < m else 4], ends, strict=False):
-                leaf[place] = end[i]
-        m += place == m
-    x, value, sure, born = (leaf[:m] for leaf in leaves)
-    order = np.lexsort((-born, value))
-    order = order[few_alike(value[order], same)][:POOL]
-    distinct = np.asarray(pool.distinct + m - len(pool.f))
-    return Pool(x[order], value[order], sure[order], born[order], np.asarray(int(pool.seen) + len(f)), distinct)
-
-
-def few_alike(f: np.ndarray, same: float) -> np.ndarray:
-    """(m,) Whether each of these values, ascending, is among the first ALIKE that are the same."""
-    place, width = np.arange(len(f)), np.max(f, initial=-np.inf) - np.min(f, initial=np.inf)
-    begins = np.diff(f, prepend=-np.inf) > same * (np.abs(f) + width)
-    return place - np.maximum.accumulate(np.where(begins, place, 0)) < ALIKE
 
 
 def reflect(x: np.ndarray) -> np.ndarray:
@@ -244,7 +181,7 @@ def exchanges(
     value = np.append(pool.x[donor, axis], proposed[:, 1])
     axis = np.append(axis, proposed[:, 0].astype(np.int64))
     _, first = np.unique(np.stack([axis, value]), axis=1, return_index=True)
-    first = np.sort(first[np.abs(value - pool.x[parent, axis])[first] > SAME_PLACE])
+    first = np.sort(first[np.abs(value - pool.x[parent, axis])[first] > elite.SAME_PLACE])
     return parent, moved(pool.x[parent], axis[first], value[first]), axis[first]
 
 
@@ -275,12 +212,6 @@ def combine(pool: Pool, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndar
     return np.stack([lowest, x[np.argmin(f)]]) if len(better) else x[:0]
 
 
-def nearest_of(pool: Pool, x: np.ndarray) -> np.ndarray:
-    """(k,) Which point of the pool is nearest to each of x, (k, n)."""
-    blocks = np.array_split(x, -(-max(x.size, 1) * len(pool.f) // BLOCK))
-    return np.concatenate([np.argmin(np.max(np.abs(block[:, None] - pool.x), axis=2), axis=1) for block in blocks])
-
-
 def learn(
     habits: Habits,
     pool: Pool,
@@ -289,7 +220,7 @@ def learn(
     f: np.ndarray,
     nfev: np.ndarray,
     swept: bool,
-    same: float = SAME_VALUE,
+    same: float = elite.SAME_VALUE,
 ) -> Habits:
     """The habits after a round.
 
@@ -299,7 +230,7 @@ def learn(
     if not len(pool.f):
         return habits
     kind, bin, start = hop
-    nearest = pool.x[nearest_of(pool, x)]
+    nearest = pool.x[elite.nearest_of(pool, x)]
     ends, begins = (np.max(np.abs(points - nearest), axis=1) for points in (x, start))
     known = np.min(np.abs(f[:, None] - pool.f), axis=1) <= same * (np.abs(f) + np.ptp(pool.f))
     home = known & (ends <= HOME * begins)

@@ -9,10 +9,10 @@ import numpy as np
 from jaxglobal.evidence import confidence, minima, stopping
 from jaxglobal.evidence.confidence import Evidence
 from jaxglobal.problem import lattice
-from jaxglobal.starts import chains, cmaes, hops, lastlook
+from jaxglobal.starts import chains, cmaes, elite, hops, lastlook
 from jaxglobal.starts.adaptive import Adaptive
-from jaxglobal.starts.candidates import COVER_STEP, Candidates, at_random, lowest_of
-from jaxglobal.starts.hops import Pool
+from jaxglobal.starts.candidates import COVER_STEP, Candidates, at_random
+from jaxglobal.starts.elite import Pool, lowest_of
 from jaxglobal.starts.state import EVOLVE_NEXT, EXCHANGE, LOOK, SCAN, SCREEN, SEARCH, Block, State, begin
 
 MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
@@ -43,7 +43,7 @@ class Rounds:
         self.tried = lattice.Tried(self._values)
         self.sequence, self.n, self.state = sequence, n, begin(n)
         self._rules, self._eps = rules or stopping.Rules(), eps
-        self._same = max(hops.SAME_VALUE, ROUNDING * eps)
+        self._same = max(elite.SAME_VALUE, ROUNDING * eps)
         self._candidates = Candidates(sequence, n, self.tried, self._values)
 
     def save(self) -> dict[str, np.ndarray]:
@@ -68,7 +68,7 @@ class Rounds:
 
     def add(self, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> None:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
-        pool = hops.enter(self.state.pool, x, f, sure, self._same)
+        pool = elite.enter(self.state.pool, x, f, sure, self._same)
         self.tried.add(x)
         self.state = self.state._replace(pool=pool, evidence=self._weigh(self.state, pool, x, f, sure, len(f)))
 
@@ -130,7 +130,7 @@ class Rounds:
         """Local searches of the level under way, or of the one after it."""
         if level <= self.level:
             return int(self.state.size)
-        return max(self.sequence.size(level, self.n), DISTINCT * min(int(self.state.pool.distinct), hops.POOL))
+        return max(self.sequence.size(level, self.n), DISTINCT * min(int(self.state.pool.distinct), elite.POOL))
 
     def enter(self, level: int, nfev: int) -> None:
         """Begins a level after so many evaluations, while no value is finite with as much of a look for one."""
@@ -223,10 +223,10 @@ class Rounds:
         chained = chains.after(state.chains, state.chain, hop, x[by_chain], f[by_chain], nfev[by_chain], self._same)
         hop, swept = (state.kind[links:], state.bin[links:], state.x[by_pool]), bool(state.swept)
         habits = hops.learn(state.habits, state.pool, hop, x[by_pool], f[by_pool], nfev[by_pool], swept, self._same)
-        pool = hops.enter(state.pool, x, f, sure, self._same)
+        pool = elite.enter(state.pool, x, f, sure, self._same)
         fell = lowest_of(pool) < lowest_of(state.pool) - self._same * abs(lowest_of(pool))
         looking = int(state.looking)
-        moved = np.max(np.abs(state.x - state.pool.x[:1]), axis=1) > hops.SAME_PLACE if len(state.pool.x) else True
+        moved = np.max(np.abs(state.x - state.pool.x[:1]), axis=1) > elite.SAME_PLACE if len(state.pool.x) else True
         fresh = len(f) if looking > 0 else cells
         evidence = self._weigh(state, pool, x, np.where(moved, f, np.inf), sure, fresh)
         if looking > 0 and evidence.refined >= 0:  # and not new

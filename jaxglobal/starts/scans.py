@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.starts import hops
-from jaxglobal.starts.hops import Pool
+from jaxglobal.starts.elite import Pool
 
 COARSEST = 48  # points of a line at first, the best point among them
 FINEST = 512

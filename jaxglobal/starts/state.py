@@ -6,10 +6,11 @@ import numpy as np
 
 from jaxglobal.evidence import confidence
 from jaxglobal.evidence.confidence import Evidence
-from jaxglobal.starts import chains, cmaes, hops, scans
+from jaxglobal.starts import chains, cmaes, elite, hops, scans
 from jaxglobal.starts.chains import Chains
 from jaxglobal.starts.cmaes import Evolution
-from jaxglobal.starts.hops import Habits, Pool
+from jaxglobal.starts.elite import Pool
+from jaxglobal.starts.hops import Habits
 from jaxglobal.starts.scans import Plan
 
 SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, LOOK = range(6)  # what a round does next
@@ -93,7 +94,7 @@ def begin(n: int) -> State:
     zero, none, whole = np.zeros((), np.int64), np.zeros((0, n)), np.zeros(0, np.int64)
     nobody = cmaes.begin(np.full(n, 0.5), 0)
     return State(
-        hops.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
+        elite.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
         none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
         np.zeros(0), np.zeros((), bool), confidence.no_evidence(), zero, zero, np.full((), np.inf),
     )  # fmt: skip

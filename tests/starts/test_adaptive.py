@@ -8,7 +8,7 @@ from checks import check_counts, check_minimum
 import jaxglobal as jg
 from jaxglobal.engine import looks
 from jaxglobal.engine.spent import Spent
-from jaxglobal.starts import adaptive, cmaes, hops, state
+from jaxglobal.starts import adaptive, cmaes, elite, hops, state
 from jaxglobal.starts.rounds import Rounds
 
 BOX = [(-4.2, 5.0)] * 2
@@ -220,7 +220,7 @@ def course_of(f, cover=8, cells=2, hopped=2, **fields):
     n, whole = 2, np.zeros(hopped, np.int64)
     rounds = Rounds(jg.Adaptive(jg.Sobol()), n)
     x = np.random.default_rng(0).random((len(f), n))
-    fields = {"pool": hops.enter(hops.empty(n), np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))} | fields
+    fields = {"pool": elite.enter(elite.empty(n), np.full((1, n), 0.5), np.ones(1), np.ones(1, bool))} | fields
     split = cover + hops.CANDIDATES * hopped
     axis = np.zeros(len(f) - split, np.int64)
     rounds.state = rounds.state._replace(
@@ -258,7 +258,7 @@ def test_the_best_point_of_a_running_evolution_has_a_place(cover, cells, hopped)
     evolution = cmaes.begin(np.full(2, 0.5), 6)._replace(x=np.array([0.3, 0.7]), f=np.array(-1.0))
     _, course = course_of(f, cover, cells, hopped, evolution=evolution, pending=np.array([[0.1, 0.1], [0.2, 0.2]]))
     assert searched(course, evolution.x) == [1]
-    _, course = course_of(f, cover, cells, hopped, evolution=evolution, pool=hops.empty(2))
+    _, course = course_of(f, cover, cells, hopped, evolution=evolution, pool=elite.empty(2))
     assert searched(course, evolution.x) == [1]
     x, course = course_of(f, cover, cells, hopped, evolution=evolution._replace(f=np.array(0.9)))
     assert searched(course, x[-1]) == [1]
@@ -289,7 +289,7 @@ def test_an_evolution_ends_where_its_values_no_longer_differ():
 
 def test_a_round_of_many_variables_exchanges_only_so_much():
     n = 1000
-    pool = hops.enter(hops.empty(n), np.random.default_rng(0).random((40, n)), np.arange(40.0), np.ones(40, bool))
+    pool = elite.enter(elite.empty(n), np.random.default_rng(0).random((40, n)), np.arange(40.0), np.ones(40, bool))
     habits = hops.fresh()._replace(sweep=np.array(hops.LONGEST_SWEEP))
     _, x, axis = hops.exchanges(pool, habits, np.zeros((0, 2)), np.random.default_rng(0))
     assert n < len(x) == len(axis) <= hops.MOST_EXCHANGES < hops.LONGEST_SWEEP * n and len(np.unique(axis)) == n

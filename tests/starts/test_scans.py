@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxglobal.starts import hops, scans
+from jaxglobal.starts import elite, hops, scans
 
 
 def wells(x):
@@ -23,7 +23,7 @@ def scan(pool, plan, fun, rng):
 def test_a_scan_finds_the_best_coordinate_of_every_line(n):
     rng, plan = np.random.default_rng(0), scans.fresh()
     best = np.full((1, n), 1 / 12)
-    pool = hops.enter(hops.empty(n), best, wells(best), np.ones(1, bool))
+    pool = elite.enter(elite.empty(n), best, wells(best), np.ones(1, bool))
     x, f = scan(pool, plan, wells, rng)
     assert np.all((x >= 0) & (x <= 1)) and np.all(np.sum(x != best, axis=1) <= 1)
     lines = min(n, hops.MOST_EXCHANGES // scans.COARSEST)
@@ -47,7 +47,7 @@ def test_a_scan_is_dense_where_the_line_is_low():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         best = rng.random((1, 2))
-        pool = hops.enter(hops.empty(2), best, wrinkled(best), np.ones(1, bool))
+        pool = elite.enter(elite.empty(2), best, wrinkled(best), np.ones(1, bool))
         proposed = scans.proposals(pool, *scan(pool, plan, wrinkled, rng))
         parent, exchanged, axes = hops.exchanges(pool, hops.fresh(), proposed, rng)
         together = hops.combine(pool, parent, exchanged, axes, wrinkled(exchanged))[0]
@@ -73,7 +73,7 @@ def test_a_wall_as_high_as_numbers_go_is_no_warning():
         return np.where(x[:, 0] > 0.5, 1e306, (x[:, 0] - 0.3) ** 2)
 
     best = np.full((1, 1), 0.1)
-    pool = hops.enter(hops.empty(1), best, walled(best), np.ones(1, bool))
+    pool = elite.enter(elite.empty(1), best, walled(best), np.ones(1, bool))
     proposed = scans.proposals(pool, *scan(pool, scans.fresh(), walled, np.random.default_rng(0)))
     assert abs(proposed[0, 1] - 0.3) < 1e-6
 
@@ -85,5 +85,5 @@ def test_scans_that_find_nothing_are_finer_and_rarer():
         plan = scans.after(plan, scanned=True, fruitful=False)
         assert plan.fine <= scans.FINEST and plan.rest == plan.fine // scans.COARSEST
     assert plan.fine == scans.FINEST and scans.after(plan, scanned=False, fruitful=True).rest == plan.rest - 1
-    pool = hops.enter(hops.empty(2), np.full((1, 2), 0.5), np.ones(1), np.ones(1, bool))
+    pool = elite.enter(elite.empty(2), np.full((1, 2), 0.5), np.ones(1), np.ones(1, bool))
     assert not len(scans.lines(pool, plan, np.random.default_rng(0)))
