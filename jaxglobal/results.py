@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.calls import Calls, message
 from jaxglobal.printing import brief, counted, duration, plain, table
-from jaxglobal.result import CONSTRAINED, Calls, Unseen, message
+from jaxglobal.result import CONSTRAINED, Unseen
 from jaxglobal.status import Status
 
 COUNTED = ("fun", "success", "nit", "nfev", "njev", "nstarts", "singular", "touching", "tied", "violation")

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.calls import Calls
 from jaxglobal.engine.asked import AskedLanes
 from jaxglobal.engine.differences import Differences, steps
 from jaxglobal.engine.host import Host
@@ -22,7 +23,6 @@ from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.region import Region
-from jaxglobal.result import Calls
 
 
 def number(value: Any) -> float:

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jaxglobal.calls import Calls
 from jaxglobal.engine.looks import Then
 from jaxglobal.engine.spent import Spent
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.basins import Known
 from jaxglobal.local.descent import Rules
-from jaxglobal.result import Calls
 
 
 class Lanes(Protocol):

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
+from jaxglobal.calls import Calls, message
 from jaxglobal.constraints import binding
 from jaxglobal.engine import alone
 from jaxglobal.engine.width import Width
 from jaxglobal.evidence import confidence
-from jaxglobal.result import Calls, Level, Result, message
+from jaxglobal.result import Level, Result
 from jaxglobal.search import incumbent
 from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.source import MOST_STARTS, Source

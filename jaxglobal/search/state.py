@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from jaxglobal.calls import Calls
 from jaxglobal.constraints import feasible
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.evidence import stopping
 from jaxglobal.history import History
 from jaxglobal.problem.objective import Objective
-from jaxglobal.result import Calls, Level
+from jaxglobal.result import Level
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.limits import PAUSES

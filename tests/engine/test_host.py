@@ -455,8 +455,8 @@ def test_a_function_that_always_raises_is_told_by_its_exception():
 
 
 def test_what_is_said_of_calls_that_return_nothing():
-    calls = jg.result.Calls(made=4)
-    say = jg.result.message
+    calls = jg.calls.Calls(made=4)
+    say = jg.calls.message
     none = jg.Status.NO_FINITE_VALUE
     assert say(none, None) == say(none, calls) == none.value  # values that are not finite
     calls.count("timed out", "")
@@ -466,7 +466,7 @@ def test_what_is_said_of_calls_that_return_nothing():
     except ValueError:
         calls.count("failed", traceback.format_exc())
     assert calls.first == "ValueError: first line"
-    calls.add(jg.result.Calls(1, 0, 0, 1, "BrokenProcessPool: gone"))
+    calls.add(jg.calls.Calls(1, 0, 0, 1, "BrokenProcessPool: gone"))
     assert (calls.made, calls.bad) == (5, 3) and calls.first == "ValueError: first line"
     assert say(none, calls).endswith(
         "3 of 5 calls raised or timed out or lost their workers; the first: " + calls.first
