@@ -53,7 +53,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "fitted finish curve_fit journal rounds constrained_fits fits arguments_many curve_fit_many __init__"
     ).split(),
     "profiles": (
-        "thresholds records bootstrap line held fit_points function_points study contours entry __init__"
+        "thresholds records bootstrap line held fit_points function_points study contours checks entry __init__"
     ).split(),
     "proof": (
         "intervals functions node moves enclose slopes patterns flat contract rows constant whole linear convolve "

@@ -4,18 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxglobal.engine.host import Host
-from jaxglobal.fit import arguments, regression
+from jaxglobal.fit import regression
 from jaxglobal.fit.fitted import Fit
-from jaxglobal.nearest import helps, hint
-from jaxglobal.problem import choice, objective
+from jaxglobal.nearest import helps
+from jaxglobal.problem import objective
 from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.linear_algebra import one_thread
-from jaxglobal.profiles import contours
+from jaxglobal.profiles import checks, contours
 from jaxglobal.profiles import line as lines
 from jaxglobal.profiles.fit_points import FitPoints, FunctionOfFit
 from jaxglobal.profiles.function_points import FunctionPoints
@@ -26,9 +24,6 @@ from jaxglobal.profiles.thresholds import Rule
 from jaxglobal.result import Result
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
-
-LIKE = 1e-3  # of a value: one that differs by less, and by less than LITTLE, is that of the same function
-LITTLE = 0.1
 
 
 @helps
@@ -81,23 +76,23 @@ def profile(
         True
     """
     began = time.perf_counter()
-    check_confidence(confidence)
+    checks.check_confidence(confidence)
     objective.refuse_tracing("profile", "the derivatives of the fit")
     shown = display.show(progress)
     if isinstance(fit, Fit):
-        structure, names = check_fit(fit, fun, bounds, args), fit.names
+        structure, names = checks.check_fit(fit, fun, bounds, args), fit.names
         box = np.stack([np.asarray(fit._regression.lower, float), np.asarray(fit._regression.upper, float)])
         x, known = fit.popt, [m.popt for m in fit.fits]
         rule = Rule("chi squared" if fit._errors.known else "F", confidence, fit.dof)
     elif isinstance(fit, Result):
-        structure, box, args = check_result(fit, fun, bounds, args)
-        names = names_of(structure, not isinstance(bounds, Box))
+        structure, box, args = checks.check_result(fit, fun, bounds, args)
+        names = checks.names_of(structure, not isinstance(bounds, Box))
         x, known = fit.x, [m.x for m in fit.minima]
         rule = Rule("likelihood", confidence, 0)
     else:
         raise TypeError(f"`fit` must be what curve_fit or minimize returned; got {type(fit).__name__}.")
-    which = read_parameters("parameters", range(len(names)) if parameters is None else parameters, names)
-    twos = [read_pair(pair, names, box) for pair in pairs]
+    which = checks.read_parameters("parameters", range(len(names)) if parameters is None else parameters, names)
+    twos = [checks.read_pair(pair, names, box) for pair in pairs]
     if of is not None and (not callable(of) or twos or parameters is not None):
         raise ValueError("`of` must be a function of the parameters, without `parameters` and `pairs`.")
     flat = structure.flatten(x).astype(float)
@@ -112,7 +107,7 @@ def profile(
             costs = points.costs(minima)
             given = float(costs[0])
             if isinstance(fit, Result):
-                check_value(given, float(fit.fun), x)
+                checks.check_value(given, float(fit.fun), x)
 
             def study(index: list[int], held: int = 1) -> Study:
                 inside = np.argsort(costs, kind="stable")[:MINIMA]
@@ -241,83 +236,3 @@ def told(curves: list[Curve], lower: bool, asked: bool, given: float, best: Stud
     if several:
         said.append(f"several intervals: {', '.join(several)}")
     return "; ".join(said)
-
-
-def check_value(found: float, given: float, x: Any) -> None:
-    """Raises unless a result is that of its function, as far as single precision shows."""
-    if not abs(found - given) <= LITTLE + LIKE * abs(given):
-        raise ValueError(f"`fit` must be the result of `fun`, which is {found:.8g} at {x}, not {given:.8g}.")
-
-
-def check_confidence(confidence: Any) -> None:
-    """Raises unless it is a share."""
-    number = isinstance(confidence, int | float | np.number) and not isinstance(confidence, bool)
-    if not number or not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must be between 0 and 1; got {confidence!r}.")
-
-
-def check_fit(fit: Fit, fun: Any, bounds: Any, args: Any) -> Structure:
-    """The layout of the parameters of a fit that has profiles."""
-    if fun is not None or bounds is not None or not (isinstance(args, tuple) and args == ()):
-        raise TypeError("`fun`, `bounds` and `args` must be left out for a fit, which has its own.")
-    if fit.result is None:
-        raise TypeError("`fit` must be a finished one; got that of a traced program.")
-    fit.check_unconstrained()
-    if fit._regression.look is not None or isinstance(fit._model, Host):
-        raise TypeError("`fit` must be that of a JAX model; got a host function.")
-    if fit.loss != "linear":
-        raise ValueError(f"`fit` must be of loss='linear', which is a likelihood; got {fit.loss!r}.")
-    if not np.isfinite(fit.fun):
-        raise ValueError(f"`fit` must have a finite cost; got {fit.fun}.")
-    return fit._regression.structure
-
-
-def check_result(result: Result, fun: Any, bounds: Any, args: Any) -> tuple[Structure, np.ndarray, tuple[Any, ...]]:
-    """The layout of the variables, their bounds, (2, n), and the args of a negative log-likelihood."""
-    if not callable(fun) or isinstance(fun, Host):
-        raise TypeError(f"`fun` must be the JAX function that was minimised; got {type(fun).__name__}.")
-    if bounds is None:
-        raise TypeError("`bounds` must be those of the search; got None.")
-    choice.refuse(bounds)
-    if result.active is not None:
-        raise TypeError(
-            "`fit` must have no `constraints`, which profiles do not know yet; got a result under constraints."
-        )
-    problem, _ = objective.check(fun, bounds, args, None, False, False)
-    box = np.stack([np.asarray(problem.lower, float), np.asarray(problem.upper, float)])
-    if jax.tree.structure(result.x) != problem.structure.treedef or not np.isfinite(result.fun):
-        raise ValueError("`fit` must be the result of this function in these bounds, with a finite value.")
-    flat = problem.structure.flatten(result.x)
-    if np.any(flat < problem.lower) or np.any(flat > problem.upper):
-        raise ValueError("`bounds` must contain the point of the result; it lies outside.")
-    return problem.structure, box, args if isinstance(args, tuple) else (args,)
-
-
-def names_of(structure: Structure, flat: bool) -> list[str]:
-    """What variables are called: x0, x1, ..., or by their paths in the pytree."""
-    return [f"x{i}" for i in range(structure.n)] if flat else arguments.names_of(None, structure, False)
-
-
-def read_parameters(what: str, given: Any, names: list[str]) -> list[int]:
-    """The numbers of parameters, by their numbers or names, in ascending order."""
-    given = list(given) if isinstance(given, Sequence | np.ndarray | range) and not isinstance(given, str) else [given]
-    found = []
-    for one in given:
-        if isinstance(one, str) and one in names:
-            found.append(names.index(one))
-        elif isinstance(one, int | np.integer) and not isinstance(one, bool) and 0 <= one < len(names):
-            found.append(int(one))
-        else:
-            like = hint(one, names) if isinstance(one, str) else ""
-            raise ValueError(f"`{what}` must be among {', '.join(names)}; got {one!r}{like or '.'}")
-    return sorted(set(found))
-
-
-def read_pair(pair: Any, names: list[str], box: np.ndarray) -> tuple[int, int]:
-    """The numbers of two parameters that may move."""
-    if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:
-        raise ValueError(f"`pairs` must be pairs of parameters; got {pair!r}.")
-    i, j = (read_parameters("pairs", one, names)[0] for one in pair)
-    if i == j or np.any(box[1, [i, j]] <= box[0, [i, j]]):
-        raise ValueError(f"`pairs` must be of two different parameters that are not fixed; got {pair!r}.")
-    return i, j

@@ -13,7 +13,7 @@ from checks import float64_only
 import jaxglobal as jg
 from jaxglobal.profiles import entry, held
 from jaxglobal.profiles import line as lines
-from jaxglobal.profiles.entry import check_value
+from jaxglobal.profiles.checks import check_value
 from jaxglobal.profiles.fit_points import FitPoints
 from jaxglobal.profiles.thresholds import Rule
 
