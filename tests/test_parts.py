@@ -35,7 +35,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "starts": "designs cmaes elite hops chains scans lastlook adaptive state candidates rounds __init__".split(),
     "engine": (
         "compiling aside devices processes sweep fused alone looks stepped spent lanes stream counts streams opening "
-        "width precise wanted asked differences workers host host_lanes __init__"
+        "width precise wanted still_lanes asked differences workers host host_lanes __init__"
     ).split(),
     "constraints": (
         "kkt feasible exact lagrangian penalties semismooth subject finishing constrained binding sensitivity saddle "

@@ -1,6 +1,7 @@
 """Lanes: what starts go through, and ends come back from, whoever evaluates.
 
-A compiled function does (streams.py), a function of Python (host_lanes.py), or somebody who is asked (asked.py).
+A compiled function does (streams.py), a function of Python (host_lanes.py), or somebody who is asked (asked.py); in the
+last two the lanes stand still meanwhile (still_lanes.py).
 """
 
 from typing import Any, Protocol
