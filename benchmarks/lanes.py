@@ -41,8 +41,8 @@ def case(name: str, n: int, starts: int, lanes: str) -> dict:
             pass
         wall, result, streams = time.perf_counter() - began, search.result, search._one.width.streams
         return {
-            "seconds": round(wall, 5), "program": round(float(np.mean(streams.seconds)), 5) if starts else None,
-            "ticks": int(np.mean(streams.worked)) if starts else None, "error": float(result.fun),
+            "seconds": round(wall, 5), "program": round(float(np.mean(streams.tally.seconds)), 5) if starts else None,
+            "ticks": int(np.mean(streams.tally.worked)) if starts else None, "error": float(result.fun),
             "nfev": result.nfev, "jax": jax.__version__, "code": code(),
         }  # fmt: skip
 

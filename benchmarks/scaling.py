@@ -121,24 +121,24 @@ def uneven(quick: bool) -> list[dict]:
             half = ended.start < count // 2
             nfev += [np.sum(ended.nfev[half]), np.sum(ended.nfev[~half])]
         wall = time.perf_counter() - began
-        busier = float(max(lanes.seconds) / min(lanes.seconds))
-        ticks = lanes.worked.tolist()  # which, other than seconds, do not see what else the machine does
+        busier = float(max(lanes.tally.seconds) / min(lanes.tally.seconds))
+        ticks = lanes.tally.worked.tolist()  # which, other than seconds, do not see what else the machine does
         rows.append(
             {
                 "dealt": how,
                 "starts": count,
                 "evaluations": (nfev / (count / 2)).tolist(),
                 "wall": wall,
-                "seconds": lanes.seconds.tolist(),
+                "seconds": lanes.tally.seconds.tolist(),
                 "busier": busier,
                 "ticks": ticks,
                 "busier_ticks": max(ticks) / min(ticks),
-                "idle": float(1 - np.mean(lanes.seconds) / wall),
+                "idle": float(1 - np.mean(lanes.tally.seconds) / wall),
             }
         )
         print(
-            f"dealt {how}: {nfev[0] / nfev[1]:.1f} x the evaluations in one half; at work {lanes.seconds[0]:.2f} and "
-            f"{lanes.seconds[1]:.2f} s of {wall:.2f} s, the busier {100 * (busier - 1):.1f} % longer, "
+            f"dealt {how}: {nfev[0] / nfev[1]:.1f} x the evaluations in one half; at work {lanes.tally.seconds[0]:.2f} "
+            f"and {lanes.tally.seconds[1]:.2f} s of {wall:.2f} s, the busier {100 * (busier - 1):.1f} % longer, "
             f"in ticks {100 * (max(ticks) / min(ticks) - 1):.1f} % "
             f"(promised: 10 %)",
             flush=True,

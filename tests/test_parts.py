@@ -34,8 +34,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "evidence": "minima stopping confidence unseen distinct __init__".split(),
     "starts": "designs cmaes elite hops chains scans lastlook adaptive state candidates rounds __init__".split(),
     "engine": (
-        "compiling aside devices processes sweep fused alone looks stepped spent lanes stream counts streams opening "
-        "width precise wanted still_lanes asked differences workers host host_lanes __init__"
+        "compiling aside devices processes sweep fused alone looks stepped spent lanes stream counts evaluating "
+        "streams opening width precise wanted still_lanes asked differences workers host host_lanes __init__"
     ).split(),
     "constraints": (
         "kkt feasible exact lagrangian penalties semismooth subject finishing constrained binding sensitivity saddle "

@@ -5,9 +5,11 @@ out of them together. From the same counts all processes come to the same shares
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from jaxglobal.engine.spent import Spent
 
 FIRST_TICKS = 1  # of the first chunk, when nothing is known about their time
 MOST_TICKS = 2**16
@@ -34,6 +36,38 @@ class Report(NamedTuple):
     """() Seconds of a call for values alone."""
     short: np.ndarray
     """() Whether the memory was too short for the chunk."""
+
+
+class Tally:
+    """What the k streams of this process have taken.
+
+    Attributes:
+        seconds: (k,) that the calls of the program of each have taken.
+        worked: (k,) ticks that each has made.
+        ended: (k,) searches that ended lately.
+        made: (k,) ticks in which they did.
+        spent: since the last report.
+        short: whether the memory was too short for the chunk.
+    """
+
+    def __init__(self, k: int, pace: tuple[float, float]):
+        """pace: searches that ended and the ticks in which they did, of a stream of the same engine before."""
+        self.seconds, self.worked = np.zeros(k), np.zeros(k, np.int64)
+        self.ended, self.made = (np.full(k, count) for count in pace)
+        self.spent, self.short = Spent(), False
+
+    def add(self, busy: list[int], ended: list[int], made: Any, nfev: Any, seconds: Any, lanes: int) -> None:
+        """Counts a chunk: of each busy stream, searches that ended, ticks, evaluations, and the seconds of the call."""
+        self.spent = self.spent.add(int(np.sum(nfev)), ticks=int(np.sum(made)) * lanes)
+        self.worked[busy] += made
+        self.seconds[busy] += seconds
+        # The pace of late: what was longer ago counts half with every chunk.
+        self.ended[busy], self.made[busy] = self.ended[busy] / 2 + ended, self.made[busy] / 2 + np.array(made)
+
+    @property
+    def pace(self) -> tuple[float, float]:
+        """Searches that ended lately and the ticks in which they did, of a stream."""
+        return float(np.mean(self.ended)), float(np.mean(self.made))
 
 
 def ticks(tick_time: float, chunk_time: float) -> int:

@@ -117,6 +117,24 @@ class Stream:
         queue = [self.starts[waits], self.first_step[waits], self.waiting[waits]]
         return [*queue, self.at_work, self.begun, *map(np.asarray, jax.tree.leaves(self.state))]
 
+    def with_queue(self, engine: Engine) -> "Stream":
+        """The same, unpacked from a checkpoint, with a queue that more starts fit into."""
+        whole = idle(engine)
+        whole.fill(self.starts, self.first_step, self.waiting)
+        return dataclasses.replace(
+            self, starts=whole.starts, first_step=whole.first_step, waiting=whole.waiting, count=whole.count
+        )
+
+    def anew(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], int]:
+        """The starts, first steps and searches that wait or are at work, to begin anew; evaluations of the latter.
+
+        Of a stream that was unpacked from a checkpoint.
+        """
+        works, state = self.at_work[:, 0] >= 0, self.state
+        pairs = (self.starts, self.begun), (self.first_step, state.first_step), (self.waiting, self.at_work)
+        starts, first_step, searches = (np.concatenate([waiting, lanes[works]]) for waiting, lanes in pairs)
+        return (starts, first_step, searches), int(np.sum(state.lanes.nfev[0, works]))
+
     def _of(self, rows: np.ndarray, queued: np.ndarray, brought: np.ndarray, idle: Any) -> np.ndarray:
         """Entries of the queue or of the lanes, for rows of results; rows beyond are of idle lanes."""
         size, lanes = len(queued), len(brought)
@@ -144,3 +162,19 @@ def names_of(engine: Engine) -> list[str]:
     """The names of the arrays of a stream."""
     leaves = jax.tree.structure(engine.idle()).num_leaves
     return ["starts", "first_step", "waiting", "at_work", "begun", *(f"state{k}" for k in range(leaves))]
+
+
+def named(arrays: list[np.ndarray], engine: Engine) -> dict[str, np.ndarray]:
+    """The arrays of several streams, as `Stream.packed` has them, by name: for a checkpoint."""
+    names = names_of(engine)
+    return {f"stream{k // len(names)}_{names[k % len(names)]}": array for k, array in enumerate(arrays)}
+
+
+def unpacked(arrays: dict[str, np.ndarray], engine: Engine) -> list[Stream]:
+    """The inverse: streams whose queues are the starts that wait."""
+    treedef, names, streams = jax.tree.structure(engine.idle()), names_of(engine), []
+    while f"stream{len(streams)}_at_work" in arrays:
+        *queue, at_work, begun = (arrays[f"stream{len(streams)}_{name}"] for name in names[:5])
+        leaves = [arrays[f"stream{len(streams)}_{name}"] for name in names[5:]]
+        streams.append(Stream(jax.tree.unflatten(treedef, leaves), *queue, at_work, begun))
+    return streams

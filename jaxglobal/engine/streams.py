@@ -14,21 +14,19 @@ Every process runs the streams of its own devices and knows the counts of all of
 the same decisions.
 """
 
-import functools
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxglobal.engine import fused, processes
-from jaxglobal.engine.counts import MOST_TICKS, Counts, Report, ticks
+from jaxglobal.engine import processes
+from jaxglobal.engine.counts import MOST_TICKS, Tally, ticks
+from jaxglobal.engine.evaluating import Evaluating, out_of_memory, thread_pool
 from jaxglobal.engine.fused import Engine
-from jaxglobal.engine.looks import Looks, Pairs, Then
 from jaxglobal.engine.spent import Spent
-from jaxglobal.engine.stream import idle, names_of
-from jaxglobal.engine.sweep import Problems, State
+from jaxglobal.engine.stream import idle, named, unpacked
+from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence import minima
 from jaxglobal.local import basins
 from jaxglobal.local.descent import Rules as LocalRules
@@ -38,91 +36,26 @@ CHUNK_TIME = 0.05  # seconds of a program between two looks at the clock: what i
 TOGETHER = 3  # times as many between two messages of several processes
 
 
-@functools.cache
-def thread_pool(workers: int) -> ThreadPoolExecutor:
-    """The threads that call compiled programs; they live as long as the process."""
-    return ThreadPoolExecutor(workers, thread_name_prefix="jaxglobal")
-
-
-class Streams:
-    """The streams of one search; see `lanes.Lanes`.
-
-    Attributes:
-        lockstep: whether starts are dealt only when all queues are empty, so that all streams make the same ticks.
-        spent: by all streams so far.
-        seconds: (k,) that the calls of the program of each stream of this process have taken.
-        worked: (k,) ticks that each has made.
-        lanes: of each stream.
-        looks: the points that wait for their values alone, if any can.
-        pairs: the program of values with gradients, if they can be asked for.
-    """
+class Streams(Evaluating):
+    """The streams of one search; see `lanes.Lanes`."""
 
     exact, hopeless, calls = True, False, None
     best: tuple[float, np.ndarray, np.ndarray] | None = None
-    looks: Looks | None = None
-    pairs: Pairs | None = None
 
     def __init__(
-        self,
-        engines: list[Engine],
-        problems: Problems,
-        lockstep: bool = True,
-        group: processes.Alone = processes.ALONE,
+        self, engines: list[Engine], problems: Problems, lockstep: bool = True, group: processes.Alone = processes.ALONE
     ):
-        """Idle lanes. engines: of the streams of this process, all of the same number of lanes."""
-        self.engine, self.engines, self.lockstep = engines[0], engines, lockstep
-        self.lanes, self.group = engines[0].lanes, group
-        self.counts = Counts(self.lanes, self.engine.queue, lockstep)
-        self.serve(problems)
-        stops = self.engine.stops
-        self._minima = basins.none(self.engine.n, self.engine.dtype) if stops else None
-        self.streams = [idle(self.engine) for _ in engines]
-        self.seconds, self.worked = np.zeros(len(engines)), np.zeros(len(engines), np.int64)
-        self.spent = Spent()
-        self._returned = self._no_starts()
-        self._forget()
-        reports = self.group.gather(self._report())
-        counts = [len(report.waiting) for report in reports]
-        self._mine = slice(sum(counts[: self.group.index]), sum(counts[: self.group.index + 1]))
-        self._hear(reports)
+        """Idle lanes. engines: of the streams of this process, all of the same number of lanes.
 
-    def _forget(self) -> None:
-        """Of what the streams take nothing is known but what their engine took before."""
-        self._ended, self._made = (np.full(len(self.engines), count) for count in self.engine.pace)
-        self._spent, self._short = Spent(), False
+        lockstep: whether starts are dealt only when all queues are empty, so that all streams make the same ticks.
+        """
+        super().__init__(engines, problems, lockstep, group)
+        self._minima = basins.none(self.engine.n, self.engine.dtype) if self.engine.stops else None
+        self._returned = self._no_starts()
 
     def _no_starts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n, dtype = self.engine.n, self.engine.dtype
         return np.zeros((0, n), dtype), np.zeros(0, dtype), np.zeros((0, 2), np.int64)
-
-    def _report(self) -> Report:
-        """What is to be told of the streams of this process."""
-        return Report(
-            waiting=np.array([stream.count - stream.first for stream in self.streams]),
-            at_work=np.array([int(np.sum(stream.at_work[:, 0] >= 0)) for stream in self.streams]),
-            ended=self._ended,
-            made=self._made,
-            spent=np.array(self._spent),
-            tick_time=np.array(self.engine.tick_time),
-            look_time=np.array(self.looks.seconds if self.looks else 0.0),
-            short=np.array(self._short),
-        )
-
-    def _hear(self, reports: list[Report]) -> None:
-        """Takes in what all processes tell of their streams."""
-        self.counts.hear(reports)
-        self.spent = self.spent.add(*(int(count) for count in np.sum([report.spent for report in reports], axis=0)))
-        self._spent = Spent()
-        if any(report.short for report in reports):
-            raise MemoryError("RESOURCE_EXHAUSTED: the memory of a device was too short for the lanes")
-
-    def gather(self, news: Any) -> list[Any]:
-        """What all processes bring after a chunk; brings the counts of their streams up to date."""
-        if self.group.count == 1:
-            return [news]
-        told = self.group.gather((news, self._report()))
-        self._hear([report for _, report in told])
-        return [news for news, _ in told]
 
     @property
     def _max_ticks(self) -> int:
@@ -148,13 +81,6 @@ class Streams:
         """The minima at which the next searches end."""
         self._minima = known if self.engine.stops else None
 
-    def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0, then: Then | None = None) -> None:
-        """Asks for the values at points, (k, n), of a problem, from which no search begins. number: (k,) theirs.
-
-        then: of one process alone; see `lanes.Lanes`.
-        """
-        self._values.ask(points, number, problem, then if self.group.count == 1 else None)
-
     def _look(self, allowed: int | None) -> minima.Ended:
         """Values for about the time of a chunk, if so many evaluations may still be made, and those asked for then."""
         until = time.perf_counter() + CHUNK_TIME
@@ -170,23 +96,7 @@ class Streams:
 
     def _look_once(self, allowed: int | None) -> minima.Ended:
         """Values of the points that wait, as far as about the time of a chunk and the evaluations allow."""
-        looks, counts, group = self._values, self.counts, self.group
-        calls = len(counts.waiting) * ticks(counts.look_time, CHUNK_TIME)
-        args = [problems.args for problems in self._problems]
-        share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
-        try:
-            values = None if allowed is None else self.spent.values_within(allowed)
-            ended, count = looks.run(calls, values, args, share, pool.map)
-        except (jax.errors.JaxRuntimeError, MemoryError) as error:
-            if group.count == 1 or not out_of_memory(error):
-                raise
-            self._short = True  # which the others have to hear
-            return self._nothing()
-        if group.count > 1:
-            self._spent = self._spent.add(values=len(ended.f))
-        else:  # nothing else has changed
-            self.spent, counts.look_time = self.spent.add(values=count), looks.seconds
-        return ended
+        return self._look_by(len(self.counts.waiting) * ticks(self.counts.look_time, CHUNK_TIME), allowed)
 
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """Hands out starts, so that all streams run out of them at the same time; few go to few streams.
@@ -203,20 +113,6 @@ class Streams:
             part = slice(end - share, end)
             if share:
                 stream.fill(starts[part], first_step[part], searches[part])
-
-    def serve(self, problems: Problems) -> None:
-        """Other problems take the places of those that have ended."""
-        where: dict[Any, Problems] = {}
-        for engine in self.engines:
-            if engine.placement not in where:
-                at = jax.tree.map(lambda leaf, engine=engine: fused.place(leaf, engine.placement), problems)
-                where[engine.placement] = jax.device_put(problems, at)
-        self._problems = [where[engine.placement] for engine in self.engines]
-
-    @property
-    def problems(self) -> Problems:
-        """The problems, as the first stream sees them."""
-        return self._problems[0]
 
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS
@@ -246,18 +142,12 @@ class Streams:
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if self.group.count == 1 or not out_of_memory(error):
                 raise
-            self._short, outcomes = True, []  # which the others have to hear
+            self.tally.short, outcomes = True, []  # which the others have to hear
         if outcomes:
-            made, nfev = (np.array([outcome[i] for outcome in outcomes]) for i in (1, 2))
-            self._spent = self._spent.add(int(np.sum(nfev)), ticks=int(np.sum(made)) * self.engine.lanes)
+            ended, made, nfev, seconds = zip(*outcomes, strict=True)
+            self.tally.add(busy, [len(some.f) for some in ended], made, nfev, seconds, self.lanes)
             # Without what is done with the results: it must not make the next chunk shorter.
-            self.engine.tick_time = max(outcome[3] for outcome in outcomes) / max(1, *made)
-            # The pace of late: what was longer ago counts half with every chunk.
-            self.worked[busy] += made
-            self.seconds[busy] += [outcome[3] for outcome in outcomes]
-            ended = [len(ended.f) for ended, *_ in outcomes]
-            self._ended[busy], self._made[busy] = self._ended[busy] / 2 + ended, self._made[busy] / 2 + made
-            self.engine.pace = float(np.mean(self._ended)), float(np.mean(self._made))
+            self.engine.tick_time, self.engine.pace = max(seconds) / max(1, *made), self.tally.pace
         if self.group.count == 1:
             self._hear([self._report()])
         return minima.join([ended for ended, *_ in outcomes]) if outcomes else self._nothing()
@@ -270,10 +160,6 @@ class Streams:
                 tuple(part[:room] for part in self._returned), tuple(part[room:] for part in self._returned),
             )  # fmt: skip
             self.deal(starts, first_step, *searches.T)
-
-    def _nothing(self) -> minima.Ended:
-        n, dtype, whole = self.engine.n, self.engine.dtype, np.zeros(0, np.int64)
-        return minima.Ended(np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole, whole)
 
     def under_way(self) -> tuple[np.ndarray, np.ndarray]:
         """The problems, (k,), of the searches at work or waiting in this process, and their evaluations so far."""
@@ -310,19 +196,14 @@ class Streams:
 
     def save(self) -> dict[str, np.ndarray]:
         """The lanes, their searches and the starts that wait, of all processes, as arrays; what has been spent."""
-        mine = []
-        for stream in self.streams:
-            mine += stream.packed()
+        mine = [array for stream in self.streams for array in stream.packed()]
         told = [array for arrays in self.group.gather_arrays(mine) for array in arrays]
         arrays = {"spent": np.array(self.spent), "queue": np.array(self.engine.queue)}
         arrays |= dict(zip(("returned_starts", "returned_step", "returned"), self._returned, strict=True))
         if self.looks is not None:
             looks = self.looks
             arrays |= {"looks": looks.points, "looks_number": looks.number, "looks_problem": looks.problem}
-        names, each = names_of(self.engine), len(names_of(self.engine))
-        for i, first in enumerate(range(0, len(told), each)):
-            arrays |= {f"stream{i}_{name}": told[first + k] for k, name in enumerate(names)}
-        return arrays
+        return arrays | named(told, self.engine)
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`. With other streams or lanes, the searches at work begin anew, and count once."""
@@ -330,45 +211,14 @@ class Streams:
         self._returned = tuple(arrays[name] for name in ("returned_starts", "returned_step", "returned"))
         if self.looks is not None:
             self.looks.ask(arrays["looks"], arrays["looks_number"], arrays["looks_problem"])
-        treedef, names, kept = jax.tree.structure(self.engine.idle()), names_of(self.engine), []
-        while f"stream{len(kept)}_at_work" in arrays:
-            kept.append([arrays[f"stream{len(kept)}_{name}"] for name in names])
+        kept = unpacked(arrays, self.engine)
         alike = len(kept) == len(self.counts.waiting) and int(arrays["queue"]) == self.engine.queue
-        if alike and len(kept[0][names.index("at_work")]) == self.lanes:
-            for i, (starts, first_step, waiting, at_work, begun, *leaves) in enumerate(kept[self._mine]):
-                stream = idle(self.engine)
-                stream.fill(starts, first_step, waiting)
-                stream.at_work, stream.begun, stream.state = at_work, begun, jax.tree.unflatten(treedef, leaves)
-                self.streams[i] = stream
+        if alike and len(kept[0].at_work) == self.lanes:
+            self.streams = [stream.with_queue(self.engine) for stream in kept[self._mine]]
         else:
-            for starts, first_step, waiting, at_work, begun, *leaves in kept:
-                state: State = jax.tree.unflatten(treedef, leaves)
-                works = at_work[:, 0] >= 0
-                self.spent = self.spent.add(-int(np.sum(state.lanes.nfev[0, works])))
-                parts = (starts, begun[works]), (first_step, state.first_step[works]), (waiting, at_work[works])
-                both = zip(self._returned, parts, strict=True)
-                self._returned = tuple(np.concatenate([before, *part]) for before, part in both)
-        self._forget()
+            for stream in kept:
+                searches, nfev = stream.anew()
+                self.spent = self.spent.add(-nfev)
+                self._returned = tuple(map(np.concatenate, zip(self._returned, searches, strict=True)))
+        self.tally = Tally(len(self.engines), self.engine.pace)
         self._hear(self.group.gather(self._report()))
-
-    def gradient(self, x: np.ndarray) -> np.ndarray:
-        """The gradient at x, (n,), by one more evaluation, which is not counted."""
-        return self.evaluate(x[None])[1][0]
-
-    def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The values, (k,), and gradients, (k, n), at points of the first problem; see `looks.Pairs`. Not counted."""
-        if self.pairs is None:
-            raise RuntimeError("these streams were opened without a program of values with gradients.")
-        return self.pairs.evaluate(points, self.problems)
-
-    @property
-    def _values(self) -> Looks:
-        """The points that wait for their values alone."""
-        if self.looks is None:
-            raise RuntimeError("these streams were opened without a program of values alone.")
-        return self.looks
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether that is what the error says."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)

@@ -128,7 +128,7 @@ def test_work_is_dealt_so_that_no_stream_idles(monkeypatch):
     numbers, nfev = (np.concatenate(parts) for parts in zip(*((part.start, part.nfev) for part in ended), strict=True))
     assert np.array_equal(np.sort(numbers), np.arange(size))
     assert np.mean(nfev[numbers < size // 2]) > 5 * np.mean(nfev[numbers >= size // 2])
-    assert max(lanes.worked) < 1.1 * min(lanes.worked)
+    assert max(lanes.tally.worked) < 1.1 * min(lanes.tally.worked)
 
 
 def test_even_shares():
