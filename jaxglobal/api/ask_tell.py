@@ -15,7 +15,7 @@ from jaxglobal.constraints.asked_rows import ConstrainedAskedLanes
 from jaxglobal.engine import devices, processes
 from jaxglobal.engine.asked import AskedLanes
 from jaxglobal.engine.host import read_noise
-from jaxglobal.engine.width import Opening
+from jaxglobal.engine.opening import Opening
 from jaxglobal.evidence import stopping
 from jaxglobal.local import methods
 from jaxglobal.nearest import helps

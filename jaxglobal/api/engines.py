@@ -17,8 +17,8 @@ from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_lanes import HostLanes
 from jaxglobal.engine.lanes import Lanes
+from jaxglobal.engine.opening import Opening
 from jaxglobal.engine.precise import traced
-from jaxglobal.engine.width import Opening
 from jaxglobal.local.descent import Local
 from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.problem import constraint, objective

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Sharding, SingleDeviceSharding
 
 from jaxglobal.engine import compiling
-from jaxglobal.engine.sweep import Chunk, Problems, State, chunk, idle_state, queue_size, shapes
+from jaxglobal.engine.sweep import Chunk, LaneState, Problems, chunk, idle_state, queue_size, shapes
 from jaxglobal.local.descent import Program
 from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.problem.closed import Closed
@@ -46,7 +46,7 @@ class Engine:
     tick_time: float = 0.0
     pace: tuple[float, float] = (0.0, 0.0)
 
-    def idle(self) -> State:
+    def idle(self) -> LaneState:
         """Lanes without a start."""
         return idle_state(self.program, self.n, self.lanes, self.queue, self.dtype)
 

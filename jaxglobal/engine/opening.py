@@ -11,6 +11,7 @@ from jaxglobal.engine import devices as hardware
 from jaxglobal.engine import fused, looks, processes, stepped
 from jaxglobal.engine.compiling import Tier
 from jaxglobal.engine.fused import Engine
+from jaxglobal.engine.lanes import Lanes
 from jaxglobal.engine.looks import Looks, Pairs
 from jaxglobal.engine.streams import Streams, thread_pool
 from jaxglobal.engine.sweep import Problems
@@ -43,6 +44,23 @@ class Needs(NamedTuple):
 
 
 SEARCHES = Needs()
+
+
+class Opening(NamedTuple):
+    """How the lanes of a search are opened, and what they are."""
+
+    lanes: int
+    """On each device, at most."""
+    open_streams: Callable[[int, int, Tier], Lanes]
+    """Opens so many lanes, after memory has run out so many times, of this tier."""
+    noise: float = 0.0
+    """The error of a value."""
+    precise: Any = None
+    """The function in float64; see `precise.Precise`."""
+    platform: str = "any"
+    """For which the number of lanes is chosen, "any" if it was given."""
+    tiers: tuple[float, float] = (0.0, 0.0)
+    """Evaluations from which the first tier of programs is left, and the second, where few searches are together."""
 
 
 def open_streams(

@@ -19,7 +19,7 @@ from jax.sharding import Sharding
 
 from jaxglobal.engine import compiling, fused, sweep
 from jaxglobal.engine.fused import Engine
-from jaxglobal.engine.sweep import Carry, Chunk, Problems, Queue, State
+from jaxglobal.engine.sweep import Carry, Chunk, LaneState, Problems, Queue
 from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.local.first_order import Steps
@@ -143,7 +143,7 @@ def programs(
 
 
 def run(
-    own: Programs, evaluate: Callable[..., Any], state: State, queue: Queue, problems: Problems, rules: LocalRules
+    own: Programs, evaluate: Callable[..., Any], state: LaneState, queue: Queue, problems: Problems, rules: LocalRules
 ) -> Chunk:
     """What a chunk does, by one call a tick for the function, and one for the lanes."""
     given, args = own.given.pack((queue, problems.region, rules), np), problems.args

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxglobal.engine.fused import Engine
-from jaxglobal.engine.sweep import Chunk, Problems, Queue, State
+from jaxglobal.engine.sweep import Chunk, LaneState, Problems, Queue
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.local.descent import Rules
 from jaxglobal.status import LocalStatus
@@ -32,7 +32,7 @@ class Stream:
         count: the end of the starts that wait.
     """
 
-    state: State
+    state: LaneState
     starts: np.ndarray
     first_step: np.ndarray
     waiting: np.ndarray
@@ -78,7 +78,7 @@ class Stream:
         """Numbers and problems, (k, 2), of the searches of rows of a chunk's results; see `sweep.Chunk`."""
         return self._of(rows, self.waiting, self.at_work, -1)
 
-    def move(self, state: State, slot: np.ndarray, first: int) -> None:
+    def move(self, state: LaneState, slot: np.ndarray, first: int) -> None:
         """Takes over the lanes from a chunk. slot: (L,) the rows of results of the searches that are in them now."""
         self.at_work, self.begun = (
             self._of(slot, self.waiting, self.at_work, -1),

@@ -57,7 +57,7 @@ class Queue(NamedTuple):
     """`basins.Known` minima at which searches end; None where there is no such thing."""
 
 
-class State(NamedTuple):
+class LaneState(NamedTuple):
     """The lanes between two chunks."""
 
     lanes: Any
@@ -73,7 +73,7 @@ class State(NamedTuple):
 class Chunk(NamedTuple):
     """What a chunk returns."""
 
-    state: State
+    state: LaneState
     results: jax.Array
     """(S + L, n + 3) One row a local search that ended: its best x, f, status and evaluations; status 0 where none
     ended. Row s is that of start s, row S + l that of the search that lane l brought into the chunk."""
@@ -87,7 +87,7 @@ class Chunk(NamedTuple):
 class Carry(NamedTuple):
     """A chunk under way."""
 
-    state: State
+    state: LaneState
     results: jax.Array
     first: jax.Array
     busy: jax.Array
@@ -99,13 +99,13 @@ class Carry(NamedTuple):
     """The rest as in `Chunk`."""
 
 
-def idle_state(program: Program, n: int, lanes: int, queue: int, dtype: np.dtype) -> State:
+def idle_state(program: Program, n: int, lanes: int, queue: int, dtype: np.dtype) -> LaneState:
     """Lanes without a start, for a queue of this size."""
     lane = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
     slot: Any = np.full(lanes, queue + lanes, np.int32)
     first_step: Any = np.zeros(lanes, dtype)
     problem: Any = np.zeros(lanes, np.int32)
-    return State(lane, slot, first_step, problem)
+    return LaneState(lane, slot, first_step, problem)
 
 
 @functools.lru_cache(256)
@@ -128,7 +128,7 @@ def one_problem(objective: Objective) -> Problems:
 
 def shapes(
     program: Program, n: int, dtype: np.dtype, lanes: int, size: int, stops: bool, placement: Sharding
-) -> tuple[State, Queue, LocalRules]:
+) -> tuple[LaneState, Queue, LocalRules]:
     """Shapes and dtypes of lanes, a queue of so many starts, and rules, there."""
 
     def like(shape: tuple[int, ...], kind: Any) -> Any:
@@ -136,7 +136,7 @@ def shapes(
 
     number, whole = like((), dtype), like((), np.int32)
     lane = jax.tree.map(lambda leaf: like(leaf.shape, leaf.dtype), lane_shapes(program, n, lanes, dtype))
-    state = State(lane, *(like((lanes,), kind) for kind in (np.int32, dtype, np.int32)))
+    state = LaneState(lane, *(like((lanes,), kind) for kind in (np.int32, dtype, np.int32)))
     queue = Queue(
         like((size, n), dtype), like((size,), dtype), like((size,), np.int32), whole, whole, like((), np.bool_), whole
     )
@@ -149,7 +149,7 @@ def chunk(
     program: Program,
     platform: str,
     own: tuple[bool, ...],
-    state: State,
+    state: LaneState,
     queue: Queue,
     problems: Problems,
     rules: LocalRules,
@@ -176,7 +176,7 @@ def chunk(
     return ended(lax.while_loop(lambda carry: carry.go & (carry.ticks < queue.max_ticks), tick, begun))
 
 
-def begin(state: State, queue: Queue, at_target: bool) -> Carry:
+def begin(state: LaneState, queue: Queue, at_target: bool) -> Carry:
     """A chunk before its first tick. A search that comes from the chunk before writes to the row of its lane."""
     size, n = queue.starts.shape
     lanes = state.slot.shape[0]
@@ -255,7 +255,7 @@ def refill(searches: Any, queue: Queue, at_target: bool) -> Any:
     first = first + jnp.sum(taken, dtype=jnp.int32)
     busy = jnp.sum(slot != idle, dtype=jnp.int32)
     starved = (busy < lanes) & ~queue.drain
-    return State(lane, slot, first_step, problem), results, first, (busy, (busy > 0) & ~starved & ~hit)
+    return LaneState(lane, slot, first_step, problem), results, first, (busy, (busy > 0) & ~starved & ~hit)
 
 
 def evaluator(platform: str, always: jax.Array) -> Callable[..., Any]:

@@ -8,31 +8,14 @@ made many evaluations: so many, whatever the clock says, so that the same call g
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxglobal.engine import aside, devices
 from jaxglobal.engine.compiling import Tier
-from jaxglobal.engine.lanes import Lanes
+from jaxglobal.engine.opening import Opening
 from jaxglobal.engine.spent import Spent
-
-
-class Opening(NamedTuple):
-    """How the lanes of a search are opened, and what they are."""
-
-    lanes: int
-    """On each device, at most."""
-    open_streams: Callable[[int, int, Tier], Lanes]
-    """Opens so many lanes, after memory has run out so many times, of this tier."""
-    noise: float = 0.0
-    """The error of a value."""
-    precise: Any = None
-    """The function in float64; see `precise.Precise`."""
-    platform: str = "any"
-    """For which the number of lanes is chosen, "any" if it was given."""
-    tiers: tuple[float, float] = (0.0, 0.0)
-    """Evaluations from which the first tier of programs is left, and the second, where few searches are together."""
 
 
 class Width:

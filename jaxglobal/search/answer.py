@@ -13,11 +13,11 @@ from jaxglobal.result import Level, Result
 from jaxglobal.search import incumbent
 from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.source import MOST_STARTS, Source
-from jaxglobal.search.state import State, Underway
+from jaxglobal.search.state import SearchState, Underway
 from jaxglobal.status import NOT_BEGUN, LocalStatus, Status
 
 
-def record(state: State, level: Underway, source: Source, nfev: int) -> Level:
+def record(state: SearchState, level: Underway, source: Source, nfev: int) -> Level:
     """The level that has just ended, after so many evaluations of the whole search."""
     size, following = (source.size(index) for index in (level.index, level.index + 1))
     return Level(
@@ -35,7 +35,7 @@ def record(state: State, level: Underway, source: Source, nfev: int) -> Level:
 
 
 def result(
-    state: State, best: Incumbent, gradient: np.ndarray, has_aux: bool, source: Source, width: Width,
+    state: SearchState, best: Incumbent, gradient: np.ndarray, has_aux: bool, source: Source, width: Width,
     calls: Calls | None, elapsed: float,
 ) -> Result:  # fmt: skip
     """What has been found after so many seconds.
@@ -74,7 +74,7 @@ def result(
     return told if state.subject is None else binding.told(told, state.subject, best.x, problem.structure)
 
 
-def _message(state: State, status: Status, source: Source, nfev: int, calls: Calls | None) -> str:
+def _message(state: SearchState, status: Status, source: Source, nfev: int, calls: Calls | None) -> str:
     """Why the search ended; where that was by its evidence, what this is."""
     if status is not Status.SAME:
         return message(status, calls)

@@ -12,7 +12,7 @@ from jaxglobal.engine.width import Width
 from jaxglobal.local import polish
 from jaxglobal.search import incumbent
 from jaxglobal.search.limits import Limits
-from jaxglobal.search.state import State
+from jaxglobal.search.state import SearchState
 from jaxglobal.status import Status
 
 # Where no limit on time or evaluations ended the search.
@@ -21,7 +21,7 @@ AT_REST = (*POLISHED, Status.TARGET, Status.MAX_EVALS)  # ... or the clock, or w
 
 
 def last_digits(
-    state: State, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone
+    state: SearchState, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone
 ) -> None:
     """Polishes what was found; where f may jump, its values are those of one point alone.
 
@@ -36,7 +36,9 @@ def last_digits(
         state.found = incumbent.read(group.gather(told)[0])
 
 
-def _polish(state: State, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone) -> None:
+def _polish(
+    state: SearchState, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone
+) -> None:
     """Takes the best few minima to their last digits, where that costs little beside the search."""
     streams, rules, nfev = width.streams, state.rules, width.spent.nfev
     left = math.inf if rules.max_evals is None else rules.max_evals - nfev

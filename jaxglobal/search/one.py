@@ -18,9 +18,10 @@ import numpy as np
 from jaxglobal.constraints import feasible
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.engine import processes
+from jaxglobal.engine.opening import Opening
 from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.streams import out_of_memory
-from jaxglobal.engine.width import Opening, Width
+from jaxglobal.engine.width import Width
 from jaxglobal.evidence import stopping
 from jaxglobal.evidence.minima import Ended, join
 from jaxglobal.local.descent import Local
@@ -32,7 +33,7 @@ from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.learning_source import source_of
 from jaxglobal.search.limits import PAUSES, Limits
-from jaxglobal.search.state import State, Underway
+from jaxglobal.search.state import SearchState, Underway
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
@@ -67,7 +68,7 @@ class One:
         self._callback, self.display = callback, shown
         above = math.inf if subject is None else feasible.above(subject.dtype)
         self.source = source_of(problem, guesses, sequence, search, rules, above, opening.noise, opening.tiers)
-        self.state = State(problem, rules, subject, incumbent.nothing(problem))
+        self.state = SearchState(problem, rules, subject, incumbent.nothing(problem))
         self._level_over = False  # nothing is left to deal, and nothing runs
         self.paused = False
         self._before: tuple[Incumbent, dict[str, np.ndarray]] | None = None  # the level began, to begin it anew

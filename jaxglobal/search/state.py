@@ -41,7 +41,7 @@ class Underway:
 
 
 @dataclasses.dataclass
-class State:
+class SearchState:
     """What is known beside the lanes and the source of the starts.
 
     Attributes:
