@@ -1,13 +1,15 @@
-"""The end of the search of one problem: the best few minima to their last digits, and their values alone."""
+"""The end of the search of one problem: its best few minima to their last digits, and what all processes agree on."""
 
 import functools
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jaxglobal.engine import alone, processes
+from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.width import Width
 from jaxglobal.local import polish
 from jaxglobal.search import incumbent
@@ -64,3 +66,21 @@ def _polish(
     told, g = group.gather((mine, np.zeros(0) if g is None else g))[0]
     state.found = incumbent.read(told)
     state.gradient = (state.found.x, g) if len(g) else None
+
+
+def agree(
+    state: SearchState, width: Width, elapsed: float, group: processes.Alone, gradient: Callable[..., np.ndarray]
+) -> None:
+    """Ends the search of all processes after the seconds of process 0, with its gradient at the best point.
+
+    gradient: the gradient at a point, in this process.
+    """
+    if group.count > 1:
+        g = gradient(state.found.x)
+        spent = np.array([*width.spent, state.looked])
+        told = group.gather((np.array([elapsed, width.compile_time]), g, spent))
+        (elapsed, width.compile_time), g, spent = told[0]
+        *spent, state.looked = (int(number) for number in spent)
+        width.streams.spent = Spent(*spent)
+        state.gradient = state.found.x, g
+    state.seconds = float(elapsed)

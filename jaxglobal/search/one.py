@@ -19,7 +19,6 @@ from jaxglobal.constraints import feasible
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.engine import processes
 from jaxglobal.engine.opening import Opening
-from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.streams import out_of_memory
 from jaxglobal.engine.width import Width
 from jaxglobal.evidence import stopping
@@ -155,7 +154,7 @@ class One:
             ended = join(self.streams.gather(ended))
         even = self.source.take(level.index, ended)
         if even is None:
-            self._note(ended.f)
+            state.note_values(ended.f, self.streams.spent, self.limits.elapsed)
             state.found = incumbent.improve(state.found, ended)
             return
         news = incumbent.news(ended, even, state.found, self._problem, self._rules.fatol)
@@ -163,13 +162,6 @@ class One:
             level.counts += told.statuses
             level.done += int(np.sum(told.statuses))
             state.found = incumbent.collect(state.found, told)
-
-    def _note(self, f: np.ndarray) -> None:
-        """Notes where values alone, (k,), the last that were spent, have lowered the best."""
-        spent, lowest = self.streams.spent, np.minimum.accumulate(np.append(self.state.found.f, f))
-        for i in np.flatnonzero(lowest[1:] < lowest[:-1]):
-            nfev = spent._replace(values=spent.values - len(f) + int(i) + 1).nfev
-            self.state.history.note(nfev, self.limits.elapsed, self.state.shown(f[i]))
 
     def observe(self) -> None:
         """See `loop.Searches`."""
@@ -244,24 +236,11 @@ class One:
             finish.last_digits(state, self.width, self._opening.precise, self.limits, self.checkpoint, self._group)
         if pauses and not self.paused:  # before anything that the search that goes on would not have done
             self.save()
-        self._agree()
+        finish.agree(state, self.width, self.limits.elapsed, self._group, self.gradient)
         self.display.close()
         if not pauses and self.checkpoint is not None:
             self.gradient(state.found.x)
             self.save()
-
-    def _agree(self) -> None:
-        """The end, with the times and the gradient of process 0."""
-        state, width, elapsed = self.state, self.width, self.limits.elapsed
-        if self._group.count > 1:
-            g = self.gradient(state.found.x)
-            spent = np.array([*self.streams.spent, state.looked])
-            told = self._group.gather((np.array([elapsed, width.compile_time]), g, spent))
-            (elapsed, width.compile_time), g, spent = told[0]
-            *spent, state.looked = (int(number) for number in spent)
-            self.streams.spent = Spent(*spent)
-            state.gradient = state.found.x, g
-        state.seconds = float(elapsed)
 
     def save(self) -> None:
         """Writes the checkpoint, if there is one. A search that was stopped can go on."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxglobal.calls import Calls
 from jaxglobal.constraints import feasible
 from jaxglobal.constraints.subject import Subject
+from jaxglobal.engine.spent import Spent
 from jaxglobal.evidence import stopping
 from jaxglobal.history import History
 from jaxglobal.problem.objective import Objective
@@ -83,6 +84,13 @@ class SearchState:
         """The same for the display, which knows no NaN."""
         value = self.value(f)
         return math.inf if math.isnan(value) else value
+
+    def note_values(self, f: np.ndarray, spent: Spent, elapsed: float) -> None:
+        """Notes where values alone, (k,), the last that were spent, have lowered the best."""
+        lowest = np.minimum.accumulate(np.append(self.found.f, f))
+        for i in np.flatnonzero(lowest[1:] < lowest[:-1]):
+            nfev = spent._replace(values=spent.values - len(f) + int(i) + 1).nfev
+            self.history.note(nfev, elapsed, self.shown(f[i]))
 
     def packed(self, calls: Calls | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """All of it for a checkpoint, from which a search that was stopped can go on. calls: so far."""
