@@ -127,14 +127,11 @@ def derivative(
     structure, treedef = problem.structure, jax.tree.structure(problem.args)
     axes = 0 if count is None else 1
 
-    def bounds_of(flat):  # (..., 2, n)
-        return Box(*(structure.unflatten(flat[..., side, :]) for side in range(2)))
-
     return Derivative(
         x=rows(structure, to_args, axes, lambda parts: jax.tree.unflatten(treedef, parts)),
         fun=jax.tree.unflatten(treedef, f_to_args),
-        x_bounds=rows(structure, [to_box], axes, lambda parts: bounds_of(parts[0])),
-        fun_bounds=bounds_of(f_to_box),
+        x_bounds=rows(structure, [to_box], axes, lambda parts: sides(structure.unflatten, parts[0])),
+        fun_bounds=sides(structure.unflatten, f_to_box),
         singular=singular,
         touching=touching,
         tied=result.tied if isinstance(result, Results) else is_tied(result),
@@ -166,22 +163,16 @@ def under_constraints(
     told.x_box[problem.whole] = 0
     treedef = jax.tree.structure(problem.args)
 
-    def bounds_of(flat):  # (..., 2, n)
-        return Box(*(structure.unflatten(flat[..., side, :]) for side in range(2)))
-
-    def rows_bounds(flat):  # (..., 2, m)
-        return Box(*(rows_of.structured(flat[..., side, :]) for side in range(2)))
-
     return Derivative(
         x=rows(structure, told.x_args, 0, lambda parts: jax.tree.unflatten(treedef, parts)),
         fun=jax.tree.unflatten(treedef, told.f_args),
-        x_bounds=rows(structure, [told.x_box], 0, lambda parts: bounds_of(parts[0])),
-        fun_bounds=bounds_of(told.f_box),
+        x_bounds=rows(structure, [told.x_box], 0, lambda parts: sides(structure.unflatten, parts[0])),
+        fun_bounds=sides(structure.unflatten, told.f_box),
         singular=told.singular,
         touching=told.touching,
         tied=is_tied(result),
-        x_constraints=rows(structure, [told.x_rows], 0, lambda parts: rows_bounds(parts[0])),
-        fun_constraints=rows_bounds(told.f_rows),
+        x_constraints=rows(structure, [told.x_rows], 0, lambda parts: sides(rows_of.structured, parts[0])),
+        fun_constraints=sides(rows_of.structured, told.f_rows),
     )
 
 
@@ -231,6 +222,11 @@ def for_each(one: Callable[..., Any], own: tuple[bool, ...], x: jax.Array, *oper
         return one(case[0], *(next(left) if differs else op for op, differs in zip(operands, own, strict=True)))
 
     return lax.map(call, (x, *mine), batch_size=batch.POLISHED_AT_ONCE)
+
+
+def sides(arrange: Callable[[Any], Any], flat: Any) -> Box:
+    """The lower and the upper bounds of an array of both, (..., 2, k), each arranged as the user has them."""
+    return Box(*(arrange(flat[..., side, :]) for side in range(2)))
 
 
 def rows(structure: Structure, jacobian: list[Any], axes: int, arrange: Callable[[list[Any]], Any]) -> Any:
