@@ -52,17 +52,10 @@ class Engine:
 
 
 def engine(
-    closed: Closed,
-    program: Program,
-    problems: Problems,
-    lanes: int,
-    before_compile: Callable[[], None],
-    own: tuple[bool, ...] = (),
-    at_once: int | None = None,
-    placement: Sharding | None = None,
-    stops: bool = False,
+    closed: Closed, program: Program, problems: Problems, lanes: int, before_compile: Callable[[], None],
+    own: tuple[bool, ...] = (), at_once: int | None = None, placement: Sharding | None = None, stops: bool = False,
     soon: bool = False,
-) -> Engine:
+) -> Engine:  # fmt: skip
     """The engine of the function with so many lanes, compiled if this is its first use there.
 
     problems: as they will be handed over. own: which of their leaves have an axis of problems, by default none.
@@ -88,17 +81,9 @@ def engine(
 
 
 def compile_chunk(
-    run: Callable[..., Chunk],
-    program: Program,
-    n: int,
-    dtype: np.dtype,
-    lanes: int,
-    size: int,
-    problems: Problems,
-    placement: Sharding,
-    stops: bool = False,
-    soon: bool = False,
-) -> Any:
+    run: Callable[..., Chunk], program: Program, n: int, dtype: np.dtype, lanes: int, size: int, problems: Problems,
+    placement: Sharding, stops: bool = False, soon: bool = False,
+) -> Any:  # fmt: skip
     """Compiles `run` for lanes, a queue and problems of these shapes, there. stops: whether minima can be known."""
 
     def given(leaf: Any) -> Any:

@@ -64,19 +64,10 @@ class Opening(NamedTuple):
 
 
 def open_streams(
-    closed: Closed,
-    program: Program,
-    problems: Problems,
-    lanes: int,
-    given: Any,
-    before_compile: Callable[[], None],
-    own: tuple[bool, ...] = (),
-    lockstep: bool = True,
-    group: processes.Alone = processes.ALONE,
-    fit: bool = True,
-    needs: Needs = SEARCHES,
-    kind: Callable[..., Any] = Streams,
-) -> Any:
+    closed: Closed, program: Program, problems: Problems, lanes: int, given: Any, before_compile: Callable[[], None],
+    own: tuple[bool, ...] = (), lockstep: bool = True, group: processes.Alone = processes.ALONE, fit: bool = True,
+    needs: Needs = SEARCHES, kind: Callable[..., Any] = Streams,
+) -> Any:  # fmt: skip
     """Streams on all devices, their programs compiled if this is their first use.
 
     program: the local search. lanes: of each stream; fewer where this needs more memory than there is, if `fit`. given:

@@ -145,15 +145,9 @@ def shapes(
 
 
 def chunk(
-    value: Callable[..., jax.Array],
-    program: Program,
-    platform: str,
-    own: tuple[bool, ...],
-    state: LaneState,
-    queue: Queue,
-    problems: Problems,
-    rules: LocalRules,
-) -> Chunk:
+    value: Callable[..., jax.Array], program: Program, platform: str, own: tuple[bool, ...], state: LaneState,
+    queue: Queue, problems: Problems, rules: LocalRules,
+) -> Chunk:  # fmt: skip
     """Runs the lanes for a bounded number of ticks.
 
     value: f(x, args) for one x of shape (n,), args a list of arrays. own: which leaves of the problems have an axis of

@@ -7,22 +7,7 @@ from jaxglobal.problem import canonical
 
 WHILE_TRIPS = 32  # a while loop is assumed to run so many times, as its length is not known
 TRANSCENDENTAL = 20  # cost of an exp, sin, ... in multiplications
-_DEAR = {
-    "exp",
-    "exp2",
-    "log",
-    "log1p",
-    "expm1",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "logistic",
-    "pow",
-    "erf",
-    "lgamma",
-    "atan2",
-}
+_DEAR = frozenset("exp exp2 log log1p expm1 sin cos tan tanh logistic pow erf lgamma atan2".split())
 
 
 def jaxpr_cost(jaxpr: Any) -> float:

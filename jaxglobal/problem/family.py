@@ -59,16 +59,9 @@ class Family:
 
 
 def check(
-    fun: Any,
-    bounds: Any,
-    args: Any,
-    x0: Any,
-    open: Any,
-    has_aux: bool,
-    bounds_axis: Any,
-    integrality: Any = None,
+    fun: Any, bounds: Any, args: Any, x0: Any, open: Any, has_aux: bool, bounds_axis: Any, integrality: Any = None,
     host: bool = False,
-) -> Family:
+) -> Family:  # fmt: skip
     """The checked problems. host: whether Python evaluates the function, in float64.
 
     Raises:

@@ -18,17 +18,7 @@ from jax.extend.core import Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
 LARGEST = 2**16  # numbers of a constant that is followed
-INLINE = (
-    "jit",
-    "pjit",
-    "closed_call",
-    "core_call",
-    "remat",
-    "remat2",
-    "checkpoint",
-    "custom_jvp_call",
-    "custom_vjp_call",
-)
+INLINE = tuple("jit pjit closed_call core_call remat remat2 checkpoint custom_jvp_call custom_vjp_call".split())
 BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 
 # The primitives that JAX makes of an index, or that a user makes of jnp.arange.

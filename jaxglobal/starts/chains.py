@@ -92,14 +92,9 @@ def propose(chains: Chains, count: int, rng: np.random.Generator) -> tuple[Chain
 
 
 def after(
-    chains: Chains,
-    chain: np.ndarray,
-    hop: tuple[np.ndarray, np.ndarray],
-    x: np.ndarray,
-    f: np.ndarray,
-    nfev: np.ndarray,
-    same: float = elite.SAME_VALUE,
-) -> Chains:
+    chains: Chains, chain: np.ndarray, hop: tuple[np.ndarray, np.ndarray], x: np.ndarray, f: np.ndarray,
+    nfev: np.ndarray, same: float = elite.SAME_VALUE,
+) -> Chains:  # fmt: skip
     """The chains after a round.
 
     chain: (k,) whose hops they were. hop: kinds, (k,), and bins, (k,). x, f, nfev: (k, n) and (k,), of the searches

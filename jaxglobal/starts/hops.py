@@ -213,15 +213,9 @@ def combine(pool: Pool, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndar
 
 
 def learn(
-    habits: Habits,
-    pool: Pool,
-    hop: tuple[np.ndarray, np.ndarray, np.ndarray],
-    x: np.ndarray,
-    f: np.ndarray,
-    nfev: np.ndarray,
-    swept: bool,
-    same: float = elite.SAME_VALUE,
-) -> Habits:
+    habits: Habits, pool: Pool, hop: tuple[np.ndarray, np.ndarray, np.ndarray], x: np.ndarray, f: np.ndarray,
+    nfev: np.ndarray, swept: bool, same: float = elite.SAME_VALUE,
+) -> Habits:  # fmt: skip
     """The habits after a round.
 
     pool: before it. hop: kinds, (k,), bins, (k,), and starts, (k, n). x, f, nfev: (k, n) and (k,), of the searches from
