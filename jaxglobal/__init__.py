@@ -12,9 +12,9 @@ from jaxglobal.api.asynchronous import alevels as alevels
 from jaxglobal.api.asynchronous import aminimize as aminimize
 from jaxglobal.api.derivative import Derivative as Derivative
 from jaxglobal.api.derivative import derivative as derivative
-from jaxglobal.api.driver import levels as levels
-from jaxglobal.api.driver import minimize as minimize
-from jaxglobal.api.many import minimize_many as minimize_many
+from jaxglobal.api.minimize import levels as levels
+from jaxglobal.api.minimize import minimize as minimize
+from jaxglobal.api.minimize_many import minimize_many as minimize_many
 from jaxglobal.engine import processes as processes
 from jaxglobal.engine.host import host as host
 from jaxglobal.evidence.distinct import Minima as Minima

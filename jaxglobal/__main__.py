@@ -9,7 +9,7 @@ import time
 
 import jax
 
-from jaxglobal.api.driver import minimize
+from jaxglobal.api.minimize import minimize
 from jaxglobal.printing import duration
 from jaxglobal.problems import classic
 from jaxglobal.result import Result

@@ -46,7 +46,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "interrupt progress checkpoint limits loop incumbent source learning_source ending state answer finish one "
         "levels hopping batch incumbents slots many_results many_plain many_learning many many_constrained __init__"
     ).split(),
-    "api": "engines driver many argmin derivative ask_tell asynchronous __init__".split(),
+    "api": "engines minimize minimize_many argmin derivative ask_tell asynchronous __init__".split(),
     "fit": (
         "losses quotients outlying units separable arguments models data regression places descent covariance "
         "agreement compiled stepped fused runs leastsquares pure lockstep hostfit constrained_fit whole_fit stored "

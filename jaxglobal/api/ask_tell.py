@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxglobal.api.driver import check_callback
 from jaxglobal.api.engines import check_constrained
+from jaxglobal.api.minimize import check_callback
 from jaxglobal.constraints import told, told_rows
 from jaxglobal.constraints.asked_rows import ConstrainedAskedLanes
 from jaxglobal.engine import devices, processes

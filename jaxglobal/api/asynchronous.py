@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jaxglobal.api import driver
+from jaxglobal.api import minimize
 from jaxglobal.problem.closed import x64
 from jaxglobal.result import Level, Result
 from jaxglobal.search.levels import Levels
@@ -72,7 +72,7 @@ class AsyncLevels(AsyncIterator[Level]):
 
     def __init__(self, fun: Callable[..., Any], bounds: Any, args: Any, options: dict[str, Any]):
         """See `alevels`."""
-        self._open = lambda: driver.levels(fun, bounds, args, **options)
+        self._open = lambda: minimize.levels(fun, bounds, args, **options)
         self._search: Levels | None = None
         self._cancelled = False
         self._precise = x64()  # JAX's settings belong to a thread: those of the caller hold in ours too

@@ -1,6 +1,6 @@
 """A fit whose parameters are under constraints: its search, and the directions in which its parameters can move.
 
-The cost is searched as any function is under constraints (driver.py), in the units of the fit, so that neither the
+The cost is searched as any function is under constraints (minimize.py), in the units of the fit, so that neither the
 units of the data nor their number change what a tolerance means. The parameters of the best fit can move along the
 constraints that bind, and nowhere else: their covariance is that of this tangent space [AS].
 
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.api import driver
+from jaxglobal.api import minimize
 from jaxglobal.constraints import kkt
 from jaxglobal.evidence.stopping import Rules
 from jaxglobal.fit.data import Data
@@ -68,7 +68,7 @@ def search(
     left = None if rules.max_time is None else max(rules.max_time - (time.perf_counter() - began), 0.0)
     box = Box(structure.unflatten(reg.lower), structure.unflatten(reg.upper))
     plain = dict(bounds=box, x0=structure.unflatten(guesses) if len(guesses) else None)
-    result = driver.minimize(
+    result = minimize.minimize(
         cost,
         args=(given,),
         **(plain if whole is None else whole),

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.api.many import minimize_many
+from jaxglobal.api.minimize_many import minimize_many
 from jaxglobal.fit import constrained_fit, models
 from jaxglobal.fit.covariance import errors
 from jaxglobal.fit.data import Data

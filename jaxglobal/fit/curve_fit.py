@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal.api import driver
+from jaxglobal.api import minimize
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
 from jaxglobal.fit import arguments, constrained_fit, hostfit, leastsquares, models, regression, whole_fit
@@ -130,7 +130,7 @@ def curve_fit(
             "`absolute_sigma` must be False with loss='lad': its errors come from the scatter of the data."
         )
     rules = stopping.Rules(same, 0.0, frtol, max_time, max_levels, max_evals=max_evals)
-    driver.check_callback(callback)
+    minimize.check_callback(callback)
     observers = dict(callback=callback, progress=progress, checkpoint=checkpoint)
     shown = display.show(progress)
     lattice = whole_fit.read(model, bounds, p0, integrality)

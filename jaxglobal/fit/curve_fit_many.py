@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.api import driver
+from jaxglobal.api import minimize
 from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
 from jaxglobal.fit import arguments, constrained_fit, constrained_fits, models, outlying, regression, units, whole_fit
@@ -145,7 +145,7 @@ def curve_fit_many(
         if given is not None and not whole:
             raise ValueError(f"`{name}` must be a whole number of at least 1; got {given!r}.")
     rules = stopping.Rules(max_time=max_time, max_evals=max_evals)
-    driver.check_callback(callback)
+    minimize.check_callback(callback)
     until = math.inf if max_time is None else began + max_time
     shown = display.show(progress)
     objective.refuse_tracing("curve_fit_many", "vmap and curve_fit")

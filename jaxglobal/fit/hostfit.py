@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.api import driver
+from jaxglobal.api import minimize
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.streams import CHUNK_TIME
 from jaxglobal.engine.workers import Inline, Pool
@@ -194,7 +194,7 @@ def search(
     left = max(model.until - now, 0.0)
     # The covariance takes a look: by what the first call took, time is left for it.
     after = min((1 + 2 * int(np.sum(reg.free))) * (now - called) / model.fun.workers, RESERVED * left)
-    levels = driver.levels(
+    levels = minimize.levels(
         model.fun, bounds, x0=x0, starts=starts, seed=seed, same=rules.same, frtol=rules.frtol, fatol=0.0,
         max_time=None if math.isinf(left) else left - after, max_levels=rules.max_levels, max_evals=rules.max_evals,
         **observers,

@@ -3,7 +3,7 @@
 The whole numbers of a fit are held (low == high), so that the model is called at whole numbers alone, and everything
 that a fit says, its degrees of freedom and its errors, is that of the other parameters. Up to `EACH` assignments are
 all fitted, and the best is the lowest of them. Where there are more, or constraints, a search of whole and other
-parameters together (driver.py) says which one is fitted.
+parameters together (api/minimize.py) says which one is fitted.
 """
 
 import dataclasses

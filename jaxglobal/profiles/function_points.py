@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.api.many import minimize_many
+from jaxglobal.api.minimize_many import minimize_many
 from jaxglobal.problem.closed import Structure
 from jaxglobal.profiles.held import Held
 from jaxglobal.search.interrupt import Interrupt

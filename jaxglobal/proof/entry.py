@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.api import driver
+from jaxglobal.api import minimize
 from jaxglobal.engine.host import Host
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.nearest import helps
@@ -108,7 +108,7 @@ def certify(
         if result is None:
             left = None if max_time is None else max(0.5 * (max_time - (time.perf_counter() - began)), 0.0)
             box = bounds if problem.structure.choices else problem.box
-            result = driver.minimize(
+            result = minimize.minimize(
                 fun, box, args, max_time=left, progress=progress, constraints=constraints, integrality=integrality
             )
         points = problem.points(result)

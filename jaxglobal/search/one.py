@@ -55,7 +55,7 @@ class One:
         rules: stopping.Rules, opening: Opening, callback: Any, shown: display.Silent,
         checkpoint: Checkpoint | None = None, group: processes.Alone = processes.ALONE, subject: Subject | None = None,
     ):  # fmt: skip
-        """See `api.driver.levels`, which checks the arguments.
+        """See `api.minimize.levels`, which checks the arguments.
 
         subject: what is searched under constraints, None without; values are then ranks, see `feasible.rank`.
         group: the processes that search together.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.api import driver
+from jaxglobal.api import minimize
 from jaxglobal.constraints import lagrangian, packing, subjects
 from jaxglobal.engine import devices as hardware
 from jaxglobal.engine import processes
@@ -127,7 +127,7 @@ def minimize_many(
     rules = stopping.Rules(same, fatol, frtol, max_time, max_levels, max_starts, max_evals, target, unseen)
     group, given = processes.group(), hardware.read_devices(devices)
     shown = display.show(progress if group.index == 0 or progress not in (True, "auto") else False)
-    driver.check_callback(callback)
+    minimize.check_callback(callback)
     objective.refuse_tracing("minimize_many", "vmap and argmin")
     constraint.check_tolerance(ctol)
     given_args = fun, bounds, args, x0, open, has_aux, bounds_axis, integrality
