@@ -2,7 +2,7 @@
 
 The search is the primal of a `custom_jvp` whose rule is the implicit function theorem (implicit.py): one rule for
 forward and reverse mode, of any order. Inside it a `custom_vmap` sends a batch to the shared lanes of one program
-(batch.py), where plain vmap would run every lane until the slowest problem ends.
+(traced.py), where plain vmap would run every lane until the slowest problem ends.
 """
 
 import functools
@@ -26,7 +26,7 @@ from jaxglobal.nearest import helps
 from jaxglobal.problem import constraint, lattice, objective
 from jaxglobal.problem.constraint import Rows
 from jaxglobal.problem.objective import Objective
-from jaxglobal.search import batch, hopping
+from jaxglobal.search import hopping, traced
 from jaxglobal.starts import designs as sequences
 
 
@@ -180,7 +180,7 @@ def check(
 def make_plan(
     problem: Objective, guesses: int, levels: int, starts: Any, local: Any, lanes: int | str, seed: int,
     rows: Rows | None = None, ctol: float = 0.0,
-) -> batch.Plan:  # fmt: skip
+) -> traced.Plan:  # fmt: skip
     """The starts and the numbers of the program. guesses: how many starts are the user's own."""
     if isinstance(levels, bool) or not isinstance(levels, int | np.integer):
         raise TypeError(f"`levels` must be a whole number; got {levels!r}.")
@@ -210,7 +210,7 @@ def make_plan(
     width = devices.read_lanes(lanes, numbers, dtype, problem.closed.cost)
     rules = search.rules(problem.structure.dtype, None)
     hops = rows is None and not np.any(problem.whole) and isinstance(starts, str)
-    return batch.Plan(
+    return traced.Plan(
         value,
         program,
         jax.default_backend(),
@@ -238,7 +238,7 @@ def under(
     return searched, program, packing.Packing(both, m, most, problem.structure.dtype, problem.whole)
 
 
-def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
+def solver(problem: Objective, plan: traced.Plan) -> Callable[..., traced.Answer]:
     """solve(box, guesses, *leaves) -> the answer to one problem, differentiable; compiled once for a plan."""
     arrays = hashlib.sha256(
         b"".join(np.ascontiguousarray(a).tobytes() for a in (plan.unit, plan.first_step, plan.open, plan.whole))
@@ -263,7 +263,7 @@ def solver(problem: Objective, plan: batch.Plan) -> Callable[..., batch.Answer]:
     return programs[key]
 
 
-def batched(safe: Callable[..., Any], plan: batch.Plan, own: tuple[bool, ...]) -> Callable[..., batch.Answer]:
+def batched(safe: Callable[..., Any], plan: traced.Plan, own: tuple[bool, ...]) -> Callable[..., traced.Answer]:
     """The search for problems that differ in the operands that `own` names; vmap makes them more problems.
 
     safe: see `closed.Closed`.
@@ -271,7 +271,7 @@ def batched(safe: Callable[..., Any], plan: batch.Plan, own: tuple[bool, ...]) -
 
     @custom_vmap
     def solve(*operands):
-        return safe(functools.partial(batch.search, plan, own), plan.platform)(*operands)
+        return safe(functools.partial(traced.search, plan, own), plan.platform)(*operands)
 
     @solve.def_vmap
     def rule(size, mapped, *operands):

@@ -2,8 +2,8 @@
 
 A local search is a `Program` of two pure functions of one start. `begin(x)` makes a lane; `lane.trial` is the point
 that it wants evaluated; `advance(lane, f, g, ...)` takes the value and the gradient there. Whoever runs it (sweep.py,
-still_lanes.py, batch.py) reads of a lane its `trial`, `f`, `g`, `best_x`, `best_f`, `nfev` and `status`, and knows that
-a new search reads nothing of the old one's `memory`.
+still_lanes.py, traced.py) reads of a lane its `trial`, `f`, `g`, `best_x`, `best_f`, `nfev` and `status`, and knows
+that a new search reads nothing of the old one's `memory`.
 
 Every array has the variables first and may have lanes last; what is a number for one start has shape (1,) there, so
 that the same lines serve x of shape (n,) and of shape (n, L). (`jax.vmap` would do it too, but it moves the lanes to

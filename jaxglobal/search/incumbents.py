@@ -9,7 +9,7 @@ from jaxglobal.evidence.distinct import Distinct, Minima
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem.family import Family
 from jaxglobal.result import Unseen
-from jaxglobal.search import batch
+from jaxglobal.search import traced
 from jaxglobal.status import NOT_BEGUN
 
 ARRAYS = "x f start status nit nfev nstarts begun tied".split()
@@ -65,7 +65,7 @@ class Incumbents:
         old_f, old_x = self.f[ids], self.x[ids]
         won = ids[wins]
         self.f[won], self.x[won], self.start[won] = f[lowest[wins]], x[lowest[wins]], start[lowest[wins]]
-        tolerance = batch.SAME * (1 + np.abs(self.f))
+        tolerance = traced.SAME * (1 + np.abs(self.f))
         with np.errstate(invalid="ignore"):
             stays = np.isfinite(old_f) & (old_f - self.f[ids] <= tolerance[ids])
             self.tied[ids] = stays & (self.tied[ids] | self._elsewhere(ids, old_x))
@@ -75,7 +75,7 @@ class Incumbents:
     def _elsewhere(self, problem: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Whether each x lies apart from the best point of the problem."""
         _, width = self._corner(problem)
-        return np.any((np.abs(x - self.x[problem]) > batch.APART * width) & (width > 0), axis=-1)
+        return np.any((np.abs(x - self.x[problem]) > traced.APART * width) & (width > 0), axis=-1)
 
     def _corner(self, problem: Any) -> tuple[np.ndarray, np.ndarray]:
         """The lower bounds and the widths of the boxes of these problems."""

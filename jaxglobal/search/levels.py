@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.result import Level, Result
-from jaxglobal.search import answer, loop
+from jaxglobal.search import loop, one_result
 from jaxglobal.search.incumbent import Incumbent
 from jaxglobal.search.one import One
 
@@ -83,4 +83,4 @@ class Levels(Iterator[Level]):
         one, state = self._one, self._one.state
         calls = state.calls if one.streams is None else one.streams.calls
         elapsed = one.limits.elapsed if state.seconds is None else state.seconds
-        return answer.result(state, best, gradient, has_aux, one.source, one.width, calls, elapsed)
+        return one_result.result(state, best, gradient, has_aux, one.source, one.width, calls, elapsed)

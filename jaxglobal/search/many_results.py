@@ -13,7 +13,7 @@ from jaxglobal.local.implicit import Polished
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.region import within
 from jaxglobal.results import Results
-from jaxglobal.search import batch
+from jaxglobal.search import traced
 from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import PAUSES, STATUSES
 from jaxglobal.search.slots import power_above
@@ -55,7 +55,7 @@ def last_digits(
 
         def polish(x, f, box, leaves):
             region = within(box[..., 0, :], box[..., 1, :], open, whole)
-            polished = batch.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
+            polished = traced.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
             axes = [0 if differs else None for differs in differ]
             return polished, jax.vmap(closed.auxiliary, (0, axes))(polished.x, leaves) if has_aux else None
 

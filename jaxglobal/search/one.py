@@ -26,7 +26,7 @@ from jaxglobal.evidence.minima import Ended, join
 from jaxglobal.local.descent import Local
 from jaxglobal.problem.objective import Objective
 from jaxglobal.result import Level
-from jaxglobal.search import answer, ending, finish, incumbent
+from jaxglobal.search import ending, finish, incumbent, one_result
 from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.incumbent import Incumbent
@@ -188,7 +188,7 @@ class One:
             self.take(self.streams.cut())
         seconds = np.array(time.perf_counter() - self._level_began)
         level.seconds = float(self._group.gather(seconds)[0])
-        record = answer.record(state, level, self.source, self.streams.spent.nfev)
+        record = one_result.record(state, level, self.source, self.streams.spent.nfev)
         state.level = None
         state.levels.append(record)
         self.display.end(record)
