@@ -49,7 +49,7 @@ def ended(work: Future[Any]) -> bool:
 
 
 def unless(asked: Callable[[], bool], work: Callable[[], Any]) -> Any:
-    """What the work gives; None where one is asked to end first, without beginning where that was before."""
+    """The result of the work; None where one is asked to end before it is there: at first, it is not even begun."""
     if asked():
         return None
     begun = begin(work)

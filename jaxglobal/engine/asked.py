@@ -34,12 +34,12 @@ class AskedLanes(StillLanes):
 
     @property
     def held(self) -> bool:
-        """Whether such values wait for others."""
+        """Whether values were told of which a run returns none before others have been told too."""
         return bool(self.wanted.told) and not self.news
 
     @property
     def out(self) -> int:
-        """Twice the evaluations of points that have been asked for and not told: a value alone is half of one."""
+        """What points that are out will cost when they are told, in halves of an evaluation: a value alone is one."""
         return 2 * int(np.sum((self._ids >= 0) & ~self._told)) + len(self.wanted.out)
 
     @property

@@ -1,7 +1,8 @@
-"""Lanes: what starts go through, and ends come back from, whoever evaluates.
+"""Lanes: what starts go into, and ends of local searches come out of, whoever evaluates.
 
 A compiled function does (streams.py), a function of Python (host_lanes.py), or somebody who is asked (asked.py); in the
-last two the lanes stand still meanwhile (still_lanes.py).
+last two the lanes stand still meanwhile (still_lanes.py). A lane is the place of one local search; `lanes`, where it is
+a number, says how many there are.
 """
 
 from typing import Any, Protocol

@@ -47,7 +47,7 @@ SEARCHES = Needs()
 
 
 class Opening(NamedTuple):
-    """How the lanes of a search are opened, and what they are."""
+    """What a search has to know of its lanes before any is open, and what opens them, whoever evaluates."""
 
     lanes: int
     """On each device, at most."""

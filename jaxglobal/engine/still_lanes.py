@@ -102,7 +102,7 @@ class StillLanes:
 
     @property
     def news(self) -> bool:
-        """Whether values at points from which no search begins have been told since the last run."""
+        """Whether the next run has values to return, told since the last one at points from which no search begins."""
         return bool(self.wanted.told)
 
     def look(self, points: np.ndarray, number: np.ndarray, problem: Any = 0, then: Any = None) -> None:
@@ -110,7 +110,7 @@ class StillLanes:
         self.wanted.add(points.astype(self.dtype), number, problem)
 
     def know(self, known: Any) -> None:
-        """Searches of which points are told do not end at known minima."""
+        """Does nothing: searches whose points are told do not end at known minima."""
 
     def gather(self, news: Any) -> list[Any]:
         """As `Streams.gather`; no other process takes part."""
@@ -158,7 +158,7 @@ class StillLanes:
         return np.array([look.told[0] for look in looked], float)
 
     def _over(self, lanes: np.ndarray) -> np.ndarray:
-        """Those of these lanes, whose local search has converged or given up, that ask for nothing more."""
+        """Those of these lanes, whose local searches have ended, that want no more points for their last digits."""
         return lanes
 
     def _release(self, lanes: np.ndarray) -> minima.Ended:

@@ -33,7 +33,7 @@ BLOCKS_QUEUED = 16  # starts a lane in a chunk, at least, where they come in sma
 
 
 class Problems(NamedTuple):
-    """One problem, or many of the same shapes; a leaf that differs between them has a leading axis."""
+    """What lanes see of an `Objective` or a `Family`: a leaf that differs between problems has a leading axis."""
 
     region: Region
     args: list[Any]

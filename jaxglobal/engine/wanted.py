@@ -17,7 +17,7 @@ class Look(NamedTuple):
 
 
 class Wanted:
-    """Those that wait, that are out, and that were told.
+    """Points whose values alone are wanted: those that wait, those that are out, and those that were told.
 
     Attributes:
         waiting: that nobody has been asked for.

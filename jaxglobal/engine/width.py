@@ -19,7 +19,7 @@ from jaxglobal.engine.spent import Spent
 
 
 class Width:
-    """The streams of a search.
+    """The streams that a search has at the time: it opens them, changes to others, and gives them up.
 
     Attributes:
         streams: None before `ready`, and where they were given up.

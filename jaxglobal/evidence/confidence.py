@@ -112,8 +112,8 @@ def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False, many: 
     """Whether the best value of a function of n variables is likely to be the lowest, but for a last look.
 
     pure: whether all are whole numbers, so that a search ends where it begins and none comes to the best point twice.
-    many: of whole numbers with more assignments than can all be searched, how many variables they are; searches keep
-    theirs, so that those which end at the best value say nothing of the others, and only its age does.
+    many: how many variables are whole, where their assignments are too many to be all searched from. A search keeps its
+    assignment, so that those which ended at the best value say nothing of the others: only the age of the value counts.
     few: whether all assignments of whole numbers will have been searched from: then they are no matter of luck.
 
     Its age counts from the first finite value: where the feasible region is small, it says nothing how late that came.

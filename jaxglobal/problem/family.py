@@ -1,5 +1,7 @@
 """Many problems of one function, checked: every leaf of the args, and if wanted of the bounds, has an axis of problems.
 
+What `objective.Objective` is for one problem, `Family` is for many; lanes see either as `sweep.Problems`.
+
 Everything that can be wrong with the arguments is found here, before anything compiles.
 """
 

@@ -49,7 +49,7 @@ def nothing(problem: Objective) -> Incumbent:
 
 
 class News(NamedTuple):
-    """What some local searches found, in bounded memory: what a process tells of its own."""
+    """What some local searches found, in bounded memory: as a process tells it to the others."""
 
     f: np.ndarray
     """() The best value of them."""
@@ -94,7 +94,7 @@ def news(ended: minima.Ended, even: np.ndarray, before: Incumbent, problem: Obje
 
 
 def near(ended: minima.Ended, before: Incumbent, fatol: float) -> np.ndarray | slice:
-    """Those that do not end above all minima of a full archive."""
+    """Which of these searches may belong in the archive: if it is full, none that ended above all of its minima."""
     values, kept = before.archive.value, np.isfinite(ended.f)
     if len(values) < minima.kept(len(before.x)):
         return slice(None)
@@ -194,9 +194,10 @@ def confirmed(
 ) -> Incumbent:
     """What was found, its best minima with the values that one point alone has there, value(x).
 
-    At a jump many points at once may lie on the other side of it, as programs round differently. If that is so of the
-    best, it is taken from what was found before the polish, the first that has its value alone too, or lies on the way
-    from there to the best. whole: (n,) variables that are whole numbers.
+    A program of many points rounds differently from one of a single point, so that beside a jump they may give the
+    values of its two sides. Where the best point loses its value so, the best of what was found before the polish takes
+    its place; if that loses its own, bisection towards it looks for a lower point. whole: (n,) variables that are whole
+    numbers.
     """
     alone = checked(found, value, fatol)
     if alone.f == found.f:

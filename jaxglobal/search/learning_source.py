@@ -93,10 +93,10 @@ class LearningSource(Source):
         return 0 if self._rounds.looking else count  # those of a last look stand for no points of the cover
 
     def _look(self, dealt: int, allowed: int, streams: Any, begun: int) -> None:
-        """Asks for the values of the block that have not been asked for; and so on, as soon as they are there.
+        """Asks for the values of the block that nobody has been asked for yet; once they are there, for the next block.
 
-        Thus a generation costs no turn of the loop. A turn comes where the loop has something to say: after a round,
-        at the target, and where the lanes change. begun: evaluations when the first of them was asked for.
+        So a generation of points costs no turn of the loop. That gets one where it has something to decide: after a
+        round, at the target, and where the lanes change. begun: evaluations when the first values were asked for.
         """
         block: Any = self._block
 

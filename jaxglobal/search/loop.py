@@ -2,6 +2,11 @@
 
 Both take the same steps, and each says what a step is for it: one problem keeps a record of its levels, may change the
 lanes in between, and ends as a whole; many come into slots and leave them, each at an end of its own.
+
+The words: a *level* is a set of *starts*, finer than the level before; from each start goes a *local search*; a *lane*
+is the place of one local search, and takes the next start when that has ended; a *chunk* of work advances all lanes for
+some tens of milliseconds. Who evaluates is behind `lanes.Lanes`: compiled lanes, a function of Python, or somebody who
+is asked.
 """
 
 from collections.abc import Iterator

@@ -94,7 +94,7 @@ class Source:
         return None
 
     def look(self, points: int, searches: int) -> None:
-        """Looks at fresh points next, where evidence is told, and begins at most so many searches from the best."""
+        """Next come values at so many fresh points, and at most so many searches from them, where starts learn."""
 
     def sweep(self, searches: int) -> bool:
         """Whether it begins searches, at most so many, from assignments of whole numbers that none has begun from."""

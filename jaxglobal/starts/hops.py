@@ -45,7 +45,9 @@ FORGET = 0.9  # the weight that a yield keeps from round to round
 LEAST_KIND = 0.1  # share of the hops that is spread evenly over the kinds
 LEAST_SCALE = 0.3  # ... over the scales
 RECORD, GOOD, ELSEWHERE = 1.0, 0.1, 0.03  # yield of a new best value, of one among the best eight, and of any other
-HOME = 0.5  # a hop has come home that ends at a known value, so many times as far from the pool as it began, or nearer
+HOME = (
+    0.5  # a hop that ends at a known value has come home if it is at most so many times as far from the pool as before
+)
 HOPED = 0.02  # yield, for ten evaluations, of what has not been tried
 WIDER = 1.2  # a blend is so much wider than the minima that it is made of
 SWEEP = 4  # exchanges a variable at first
