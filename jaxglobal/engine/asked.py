@@ -27,6 +27,8 @@ class Asked(NamedTuple):
 class AskedLanes(StillLanes):
     """Lanes that give their points away, each once, and take what is told of them by its number."""
 
+    best: tuple[float, np.ndarray, np.ndarray] | None
+
     @property
     def movable(self) -> bool:
         """Whether a run would change anything: something has been told, or no lane is at work."""

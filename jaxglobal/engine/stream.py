@@ -174,7 +174,9 @@ def unpacked(arrays: dict[str, np.ndarray], engine: Engine) -> list[Stream]:
     """The inverse: streams whose queues are the starts that wait."""
     treedef, names, streams = jax.tree.structure(engine.idle()), names_of(engine), []
     while f"stream{len(streams)}_at_work" in arrays:
-        *queue, at_work, begun = (arrays[f"stream{len(streams)}_{name}"] for name in names[:5])
-        leaves = [arrays[f"stream{len(streams)}_{name}"] for name in names[5:]]
-        streams.append(Stream(jax.tree.unflatten(treedef, leaves), *queue, at_work, begun))
+        starts, first_step, waiting, at_work, begun, *leaves = (
+            arrays[f"stream{len(streams)}_{name}"] for name in names
+        )
+        state = jax.tree.unflatten(treedef, leaves)
+        streams.append(Stream(state, starts, first_step, waiting, at_work, begun))
     return streams
