@@ -93,7 +93,7 @@ class Minimum:
 
 @dataclasses.dataclass(frozen=True)
 class Unseen:
-    """What the minima say about those that have not been seen; see `jaxglobal.unseen` for when that holds.
+    """What the minima say about those that have not been seen; see `jaxglobal.evidence.unseen` for when that holds.
 
     Attributes:
         minima: the estimated number of minima not yet seen.
