@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.api import many
+from jaxglobal.api import minimize_many
 from jaxglobal.problem import lattice
 
 HALF = [False, True, False, True]
@@ -132,7 +132,7 @@ def test_plain_starts_come_to_each_assignment_before_success(monkeypatch):
     assert result.success and result.x[0] == 3 and "each of the 101 points" in result.message
     own = np.tile([[[-50.0, 50.0]]], (9, 1, 1))
     own[:, 0, 1] = 30 + np.arange(9)
-    monkeypatch.setattr(many, "FEW", 8)
+    monkeypatch.setattr(minimize_many, "FEW", 8)
     for bounds, options in ((own, {"starts": jg.Grid()}), (box, {})):
         results = jg.minimize_many(fun, bounds, a, integrality=True, progress=False, **options)
         best = np.array([np.argmin((k - value) ** 2 + np.cos(9.0 * k)) for value in a])
