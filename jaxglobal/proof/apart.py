@@ -11,12 +11,13 @@ import numpy as np
 
 from jaxglobal.proof import enclose, moves
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof.enclose import Enclosure
+from jaxglobal.proof.enclosure import Enclosure, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import EPS, INF, Interval
 from jaxglobal.proof.model import Model
 from jaxglobal.proof.region import Region
-from jaxglobal.proof.tangents import Stack, Tangents
+from jaxglobal.proof.stacks import Stack
+from jaxglobal.proof.tangents import Tangents
 
 LEAST = 4  # variables: of fewer all boxes are soon tested, and make a picture
 FIRST = 16  # pieces of each variable at the beginning
@@ -153,7 +154,7 @@ class Apart:
         for i, _, _ in self.terms.values:
             out = values[i]
             safe &= ~np.broadcast_to(out.nans, K)
-            smooth &= ~np.broadcast_to(enclose.either(out.jump, out.edge), K)
+            smooth &= ~np.broadcast_to(either(out.jump, out.edge), K)
         phi = self._summed([values[i].interval for i, _, _ in self.terms.values], K)
         if not derive:
             return phi, phi, phi, safe, curved
@@ -169,7 +170,7 @@ class Apart:
                 parts.append(Interval(*(np.broadcast_to(e, (*node.shape, K))[0] for e in out.interval)))
                 if stacks is self._first:
                     smooth &= ~np.broadcast_to(out.nans, K)
-                    curved &= ~np.broadcast_to(enclose.either(out.jump, out.edge), K)
+                    curved &= ~np.broadcast_to(either(out.jump, out.edge), K)
                 else:
                     curved &= ~np.broadcast_to(out.nans, K)
             rows.append(self._summed(parts, K))

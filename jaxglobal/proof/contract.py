@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import enclose, functions, moves
+from jaxglobal.proof import functions, moves
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof.enclose import Enclosure
+from jaxglobal.proof.chosen import ranks
+from jaxglobal.proof.enclosure import Enclosure
 from jaxglobal.proof.intervals import EPS, INF, TINY, Interval
 from jaxglobal.proof.node import Node
 
@@ -111,7 +112,7 @@ def _sort(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[In
     if of[0].partial:  # NaN comes last, and may be hidden by what comes after
         return [None]
     axis = node.params["axis"]
-    least, most = enclose.ranks(a[0], axis)
+    least, most = ranks(a[0], axis)
     low, high = (np.moveaxis(np.broadcast_to(end, (*node.shape, least.shape[-1])), axis, 0) for end in z)
     lo, hi = np.full(least.shape, INF), np.full(least.shape, -INF)
     for k in range(len(least)):

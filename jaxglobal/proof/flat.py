@@ -4,17 +4,18 @@ Equal operations are kept once, and what does not depend on x is enclosed once, 
 without the batch of boxes, which is one more axis at the end when the list is run.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof import moves, patterns
-from jaxglobal.proof.enclose import constant, one, some
+from jaxglobal.proof import moves, simplify
+from jaxglobal.proof.enclose import one
+from jaxglobal.proof.enclosure import constant, some
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.node import Node
+from jaxglobal.proof.writing import Writing
 
 NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc", "softmax",
                   "trigamma"}  # fmt: skip
@@ -30,7 +31,7 @@ EXACT: dict[str, Any] = {  # results with their rounding errors
 }
 
 
-class Program:
+class Program(Writing):
     """Values in the order in which they are made.
 
     Attributes:
@@ -112,7 +113,7 @@ class Program:
         return self._known[whole]
 
     def _make(self, op: str, ins: tuple[int, ...], key: Any, shape: Any, params: dict[str, Any]) -> int:
-        simpler = self._simpler(op, ins, params)
+        simpler = simplify.simpler(self, op, ins, params)
         if simpler is not None:
             return simpler
         if shape is None:
@@ -181,116 +182,6 @@ class Program:
             self.folded[i] = node
         return i
 
-    def _simpler(self, op: str, ins: tuple[int, ...], params: dict[str, Any]) -> int | None:
-        """The same value by less, exactly; None where there is none."""
-        if op in ("add", "sub", "mul"):
-            a, b = ins
-            shape = np.broadcast_shapes(self.shape(a), self.shape(b))
-            for i, j in ((a, b), (b, a)):
-                if self.shape(j) != shape:
-                    continue
-                if op == "mul" and self.all_equal(i, 1.0) or op in ("add", "sub") and self.all_equal(i, 0.0):
-                    if op != "sub":
-                        return j
-                    return self.emit("neg", (b,)) if i == a else a
-                if op == "mul" and self.all_equal(i, -1.0):
-                    return self.emit("neg", (j,))
-            gone = self.deriving or not any(self.nodes[i].partial for i in ins)
-            if op == "mul" and gone and (self.all_equal(a, 0.0) or self.all_equal(b, 0.0)):
-                return self.const(np.zeros(shape))
-            if op == "sub" and a == b and gone:
-                return self.const(np.zeros(shape))
-            if op == "mul" and a == b:
-                return self.emit("square", (a,))
-            if op == "mul" and not params.get("plain") and not params.get("hides"):
-                for i, j in ((a, b), (b, a)):
-                    if (known := self._monomial(i, j) or patterns.product(self, i, j)) is not None:
-                        return known
-            if op == "add":
-                for i, j in ((a, b), (b, a)):
-                    if (known := patterns.total(self, i, j)) is not None:
-                        return known
-            if op == "sub" and (known := patterns.difference(self, a, b)) is not None:
-                return known
-            if op in ("add", "sub") and (known := self._expm1(a, b, op == "sub")) is not None:
-                return known
-            if op in ("add", "sub") and (square := self._quadratic(a, b, op == "sub")) is not None:
-                return square
-            if op == "add":
-                for i, j in ((a, b), (b, a)):
-                    if self.nodes[j].op == "neg" and not self.is_const(i):
-                        return self.emit("sub", (i, self.nodes[j].ins[0]))
-        if op == "log" and (known := patterns.logarithm(self, ins[0])) is not None:
-            return known
-        if op in ("eq", "ne") and ins[0] == ins[1]:  # the test for NaN
-            defined = (
-                self.emit("defined", ins[:1]) if self.nodes[ins[0]].partial else self.const(np.ones(self.shape(ins[0])))
-            )
-            return defined if op == "eq" else self.emit("not", (defined,))
-        if op == "neg" and self.nodes[ins[0]].op in ("neg", "sub"):
-            inner = self.nodes[ins[0]].ins
-            return inner[0] if len(inner) == 1 else self.emit("sub", inner[::-1])
-        if op == "square" and self.nodes[ins[0]].op in ("neg", "abs"):
-            return self.emit("square", self.nodes[ins[0]].ins)
-        if op == "abs" and self.nodes[ins[0]].never_negative:
-            return ins[0]
-        if op == "square" and self.nodes[ins[0]].op == "sqrt" and self.nodes[self.nodes[ins[0]].ins[0]].never_negative:
-            return self.nodes[ins[0]].ins[0]
-        if op == "ipow":
-            if params["y"] == 1:
-                return ins[0]
-            if params["y"] == 2:
-                return self.emit("square", ins)
-            if params["y"] == 4:
-                return self.emit("square", (self.emit("square", ins),))
-        if op == "select" and all(i == ins[1] for i in ins[2:]) and not self.nodes[ins[0]].partial:
-            return ins[1]
-        if op == "select" and (which := self.number(ins[0])) is not None and np.all(which == which.flat[0]):
-            chosen = ins[1 + int(which.flat[0])]
-            return chosen if self.shape(chosen) == np.broadcast_shapes(*(self.shape(i) for i in ins)) else None
-        return None
-
-    def _monomial(self, product: int, u: int) -> int | None:
-        """(c u) u as c u^2, with a constant c."""
-        node = self.nodes[product]
-        if node.op == "mul" and u in node.ins:
-            c = node.ins[0] if node.ins[1] == u else node.ins[1]
-            if self.is_const(c) and self.shape(u) == self.shape(product):
-                return self.emit("mul", (c, self.emit("square", (u,))))
-        return None
-
-    def _expm1(self, a: int, b: int, minus: bool) -> int | None:
-        """exp(u) - 1, or 1 - exp(u)."""
-        for i, j in ((a, b), (b, a)):
-            if (
-                self.nodes[i].op != "exp"
-                or self.is_const(i)
-                or self.shape(i) != np.broadcast_shapes(*map(self.shape, (i, j)))
-            ):
-                continue
-            if self.all_equal(j, 1.0 if minus else -1.0):
-                out = self.unary("expm1", self.nodes[i].ins[0])
-                return self.unary("neg", out) if minus and i == b else out
-        return None
-
-    def _scaled(self, i: int) -> tuple[np.ndarray, int]:
-        """A value as a constant, known exactly, times another."""
-        node = self.nodes[i]
-        for c, u in (node.ins, node.ins[::-1]) if node.op == "mul" else ():
-            if (array := self.number(c)) is not None and self.shape(u) == self.shape(i):
-                return array, u
-        return (np.full(1, -1.0), node.ins[0]) if node.op == "neg" else (np.ones(1), i)
-
-    def _quadratic(self, i: int, j: int, minus: bool) -> int | None:
-        """A u^2 + b u as one operation, which knows its vertex; None where i and j are not that."""
-        (a, u), (b, v) = self._scaled(i), self._scaled(j)
-        b = -b if minus else b
-        if self.nodes[v].op == "square" and self.nodes[v].ins[0] == u:
-            (a, u), (b, v) = (b, v), (a, u)
-        if self.nodes[u].op != "square" or self.nodes[u].ins[0] != v or self.is_const(v) or not np.all(a):
-            return None
-        return self.emit("quadratic", (v,), self.shape(i), key=(a.tobytes(), a.shape, b.tobytes(), b.shape), a=a, b=b)
-
     def needed(self, outputs: Sequence[int], known: set[int] = frozenset()) -> list[int]:  # pyright: ignore
         """What has to be run for some values, in order, beyond what is known and constants."""
         need = set(outputs) - known
@@ -298,97 +189,3 @@ class Program:
             if i in need:
                 need.update(set(self.nodes[i].ins) - known)
         return [i for i in sorted(need) if self.nodes[i].op not in ("x", "const")]
-
-    # ------------------------------------------------------------ shorthands for those who write operations
-
-    def add(self, a: int, b: int) -> int:
-        """A + b."""
-        return self.emit("add", (a, b))
-
-    def sub(self, a: int, b: int) -> int:
-        """A - b."""
-        return self.emit("sub", (a, b))
-
-    def mul(self, a: int, b: int) -> int:
-        """A b."""
-        return self.emit("mul", (a, b))
-
-    def scaled(self, a: int, number: float) -> int:
-        """A number that is known exactly, times a."""
-        return self.mul(self.const(number), a)
-
-    def unary(self, op: str, a: int) -> int:
-        """A function of one value."""
-        return self.emit(op, (a,))
-
-    def sum(self, a: int, axes: Sequence[int]) -> int:
-        """Along axes."""
-        axes = tuple(sorted(int(axis) for axis in axes))
-        shape = [size for d, size in enumerate(self.shape(a)) if d not in axes]
-        if all(self.shape(a)[d] == 1 for d in axes):
-            return self.reshape(a, shape)
-        return self.emit("sum", (a,), shape, key=axes, axes=axes)
-
-    def move(self, how: str, ins: Sequence[int], shape: Sequence[int], key: Any, **params: Any) -> int:
-        """Entries in other places; see moves.py."""
-        return self.emit("move", ins, tuple(shape), key=(how, tuple(shape), key), how=how, **params)
-
-    def reshape(self, a: int, shape: Sequence[int]) -> int:
-        """The same entries in another shape."""
-        if tuple(shape) == self.shape(a):
-            return a
-        return self.move("reshape", (a,), shape, ())
-
-    def broadcast(self, a: int, shape: Sequence[int]) -> int:
-        """As NumPy does it, from the last axis on."""
-        thin = (1,) * (len(shape) - len(self.shape(a))) + self.shape(a)
-        return a if tuple(shape) == self.shape(a) else self.move("broadcast", (a,), shape, thin, thin=thin)
-
-    def transpose(self, a: int, order: Sequence[int]) -> int:
-        """Axes in another order."""
-        order = tuple(int(d) for d in order)
-        if order == tuple(range(len(order))):
-            return a
-        return self.move("transpose", (a,), [self.shape(a)[d] for d in order], order, order=order)
-
-    def cut(self, a: int, cuts: Sequence[slice]) -> int:
-        """Some of the entries along each axis."""
-        ends = [c.indices(size) for c, size in zip(cuts, self.shape(a), strict=True)]
-        shape = [len(range(*end)) for end in ends]
-        if shape == list(self.shape(a)) and all(step == 1 for *_, step in ends):
-            return a
-        cuts = tuple(slice(start, stop if stop >= 0 else None, step) for start, stop, step in ends)
-        return self.move("slice", (a,), shape, str(cuts), cuts=cuts)
-
-    def concatenate(self, parts: Sequence[int], axis: int) -> int:
-        """Along an axis."""
-        if len(parts) == 1:
-            return parts[0]
-        shape = list(self.shape(parts[0]))
-        shape[axis] = sum(self.shape(i)[axis] for i in parts)
-        sizes = tuple(self.shape(i)[axis] for i in parts)
-        return self.move("concatenate", parts, shape, axis, axis=axis, sizes=sizes)
-
-    def take(self, a: int, index: np.ndarray) -> int:
-        """Of the flat entries of a, those at an array of places."""
-        index = np.asarray(index, np.int64)
-        size = math.prod(self.shape(a))
-        flat = index.ravel()
-        if (
-            len(flat)
-            and len(flat) <= size
-            and flat[0] + len(flat) <= size
-            and np.array_equal(flat, np.arange(flat[0], flat[0] + len(flat)))
-        ):
-            whole = self.reshape(a, (size,))
-            return self.reshape(self.cut(whole, (slice(int(flat[0]), int(flat[0]) + len(flat)),)), index.shape)
-        return self.move("take", (a,), index.shape, index.tobytes(), index=index)
-
-    def rows(self, a: int, chosen: Sequence[int]) -> int:
-        """Some of the entries along the first axis."""
-        index = np.asarray(chosen, np.int64)
-        if len(index) == self.shape(a)[0] and np.array_equal(index, np.arange(len(index))):
-            return a
-        if len(index) == 1:
-            return self.cut(a, (slice(int(index[0]), int(index[0]) + 1), *(slice(None),) * (len(self.shape(a)) - 1)))
-        return self.move("rows", (a,), (len(index), *self.shape(a)[1:]), index.tobytes(), index=index)

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal.proof import contract, enclose
-from jaxglobal.proof.enclose import Enclosure, by_box, either
+from jaxglobal.proof.enclosure import Enclosure, by_box, constant, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import INF, Interval
 from jaxglobal.proof.rows import Kept, Rows, kept
-from jaxglobal.proof.tangents import Stack, Tangents
+from jaxglobal.proof.stacks import Stack
+from jaxglobal.proof.tangents import Tangents
 
 DERIVED = 64  # variables, at most, of a function whose gradient is used
 CURVED = 24  # and of one whose Hessian is
@@ -224,7 +225,7 @@ class Model:
         node = self.program.nodes[i]
         if node.value is None:
             return values[i]
-        return enclose.constant(node)
+        return constant(node)
 
     def _spread(self, rows: Interval, keys: Any, size: int, batch: int) -> Interval:
         """Rows that are not zero, among zeros."""

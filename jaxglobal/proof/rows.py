@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal.proof import moves
-from jaxglobal.proof.enclose import Enclosure, either
+from jaxglobal.proof.enclosure import Enclosure, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import Interval
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof.enclose import Enclosure
+from jaxglobal.proof.enclosure import Enclosure
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import EPS, INF, TINY, Interval
-from jaxglobal.proof.tangents import Stack
+from jaxglobal.proof.stacks import Stack
 
 LARGE = 1e75  # numbers beyond which the products of two may overflow
 ROUNDS = 10  # of coordinate descent for the multipliers: any would be sound
