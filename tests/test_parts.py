@@ -58,8 +58,9 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "proof": (
         "intervals functions node moves enclosure elementary steps chosen enclose slopes patterns simplify writing "
         "flat contract rows constant whole linear convolve refused exactly pieces agree stacks tangents model writer "
-        "complexes reductions matrices places arithmetic searches lower newton squares bound region apart feasible "
-        "weights crew pool branch kept stationary gather certificate picture problem entry __init__"
+        "complexes reductions matrices places arithmetic searches lower newton squares batch binding bound region "
+        "apart feasible weights crew pool incumbent leaves branch kept stationary gather certificate picture problem "
+        "entry __init__"
     ).split(),
     "plot": "axes searches evaluated infeasible landscapes places fits proofs solvers __init__".split(),
 }

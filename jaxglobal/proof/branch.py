@@ -5,46 +5,32 @@ a limited number of boxes more, what is left is made small, to say where the min
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
-from jaxglobal.proof import apart, feasible, weights
-from jaxglobal.proof.bound import Bound, Outcome, drawn_in
+from jaxglobal.proof import apart
+from jaxglobal.proof.batch import Outcome, drawn_in
+from jaxglobal.proof.bound import Bound
 from jaxglobal.proof.crew import Crew
+from jaxglobal.proof.incumbent import Incumbent
 from jaxglobal.proof.intervals import EPS, INF, Interval
+from jaxglobal.proof.leaves import Leaf, halves, trimmed
 from jaxglobal.proof.model import Model
 from jaxglobal.proof.pool import Pool
-from jaxglobal.proof.region import Region, polished, region
+from jaxglobal.proof.region import Region, polished
 
 LONG = 3e6  # operations on numbers from which processes help: half a second or so
 AHEAD = 6  # batches under way then
 LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
 TRIES = 16  # small boxes about which a region is looked for
-REPAIRS = 32  # points that keep the constraints nearly, near which one that does is looked for, since the last success
-LEAST_VIOLATION = 1e-6  # of a row's own scale, at which a point counts as one that keeps the constraints nearly
 CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
 CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
 
 
-class Leaf(NamedTuple):
-    """A box that is not split further, with a lower bound of fun."""
-
-    lo: np.ndarray
-    hi: np.ndarray
-    low: float
-
-
-class Search:
+class Search(Incumbent):
     """The state of a proof.
 
     Attributes:
-        cut: an upper bound of fun at `x`, the best point known; under constraints at a point beside it, a few roundings
-            away, that is proven to keep them.
-        x: (n,) that point.
-        goal: fun at the best point that keeps the constraints nearly: where none is proven to keep them, the search
-            ends there.
-        regions: of the known minima.
         pool: boxes that are left.
         leaves: boxes that are small and within the tolerance.
         boxes: how many have been tested.
@@ -58,16 +44,11 @@ class Search:
 
         whole: (n,) the variables that are whole numbers, whose bounds are; None where there are none.
         """
-        self.model, self.low, self.high, self.tol, self.whole = model, low, high, tol, whole
-        self.bound = Bound(model, low, high, whole)
+        super().__init__(model, low, high, whole)
+        self.tol, self.bound = tol, Bound(model, low, high, whole)
         self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
-        self.cut, self.x, self.noise, self.goal = INF, None, 0.0, INF
-        self.weights, self._repairs = None, REPAIRS
-        still = np.zeros(len(low), bool) if whole is None else whole
-        self._place = None if model.rows is None else feasible.Place(model, low, high, still)
         self._pictured, self._tested, self._tries = history, [], TRIES
         self.valued = None  # boxes that had been tested when the value was proven
-        self.regions: list[Region] = []
         self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
         self.batch = batch_of(model)
         with np.errstate(all="ignore"):
@@ -84,65 +65,17 @@ class Search:
             self.regions, self.boxes = [alone], 1
             self.meet(0.5 * (alone.tiny[0] + alone.tiny[1]))
 
-    def meet(self, x: np.ndarray, further: bool = True) -> None:
-        """A point that may be the best; further: see `feasible.near`."""
-        x = np.clip(np.asarray(x, float), self.low, self.high)
-        if self.whole is not None:
-            x = np.where(self.whole, np.rint(x), x)
-        ends = (x, x) if self._place is None else feasible.near(self._place, x, further)
-        if ends is None:
-            self._nearly(x)
-            return
-        seen = self.model.value(Interval(ends[0][:, None], ends[1][:, None]))
-        if seen.safe[0] and seen.f.hi[0] < self.cut:
-            self.cut, self.x = float(seen.f.hi[0]), np.clip(0.5 * ends[0] + 0.5 * ends[1], *ends)
-            self.noise = self.cut - float(seen.f.lo[0])
-            self.weigh()
-
-    def weigh(self) -> None:
-        """The weights of fun and the constraints, by those of the best point."""
-        if self._place is not None and self.model.derives:
-            self.weights, self._repairs = weights.weights(self._place, self.x), REPAIRS
-
-    def _nearly(self, x: np.ndarray) -> None:
-        """A point beside which none is proven to keep the constraints."""
-        seen = self.model.value(Interval(x[:, None], x[:, None]))
-        if self._place is None or not (seen.safe[0] and seen.f.hi[0] < min(self.goal, self.cut)):
-            return
-        if self.model.derives and self._place.violation(x) <= LEAST_VIOLATION:
-            self.goal = float(seen.f.hi[0])
-            if self.cut == INF:
-                self.x = x
-                self.weigh()
-
-    def surround(self, x: np.ndarray) -> Region | None:
-        """Looks for a proven region about a point that is not in one."""
-        for known in self.regions:
-            if np.all(known.low <= x) and np.all(x <= known.high):
-                return known
-        found = region(self.model, x, self.low, self.high, self.whole)
-        if found is not None and any(
-            np.all(r.low <= found.tiny[0]) and np.all(found.tiny[1] <= r.high) for r in self.regions
-        ):
-            return None
-        if found is not None:
-            self.regions.append(found)
-            self.meet(0.5 * (found.tiny[0] + found.tiny[1]))
-            beside = [leaf for leaf in self.leaves if np.all(found.low <= leaf.hi) and np.all(leaf.lo <= found.high)]
-            if beside:
-                self.leaves = [leaf for leaf in self.leaves if not any(leaf is other for other in beside)]
-                self.pool.add(*(np.array(side).T for side in zip(*beside, strict=True)))
-        return found
+    def found(self, region: Region) -> None:
+        """Leaves that touch a new region go back to the pool: they may lie in it."""
+        beside = [leaf for leaf in self.leaves if np.all(region.low <= leaf.hi) and np.all(leaf.lo <= region.high)]
+        if beside:
+            self.leaves = [leaf for leaf in self.leaves if not any(leaf is other for other in beside)]
+            self.pool.add(*(np.array(side).T for side in zip(*beside, strict=True)))
 
     @property
     def slack(self) -> float:
         """How far below the best value a bound may be."""
         return max(self.tol * (1 + abs(self.aim)), 2 * self.noise) if self.aim < INF else 0.0
-
-    @property
-    def aim(self) -> float:
-        """The value up to which bounds have to come."""
-        return self.cut if self.cut < INF else self.goal
 
     @property
     def lower(self) -> float:
@@ -280,14 +213,7 @@ class Search:
         a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
         if not len(bound):
             return
-        side, k = np.argmax(score, 0), np.arange(len(bound))
-        first, second = b.copy(), a.copy()
-        first[side, k] = second[side, k] = 0.5 * (a[side, k] + b[side, k])
-        if self.whole is not None:
-            here = self.whole[side]
-            first[side[here], k[here]] = np.floor(first[side[here], k[here]])
-            second[side[here], k[here]] = first[side[here], k[here]] + 1
-        self.pool.add(np.concatenate([a, second], 1), np.concatenate([first, b], 1), np.concatenate([bound, bound]))
+        self.pool.add(*halves(a, b, score, self.whole), np.concatenate([bound, bound]))
 
     def settled(self, a: np.ndarray, b: np.ndarray, bound: np.ndarray, which: np.ndarray) -> np.ndarray:
         """Looks closely at some boxes that are not split further, and raises their bounds; which boxes are left."""
@@ -317,19 +243,3 @@ def batch_of(model: Model) -> int:
 def batch_cost(model: Model) -> float:
     """Numbers that an operation makes for a box, on average."""
     return float(np.mean([np.prod(model.program.shape(i), dtype=int) for i in model.plan]))
-
-
-def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, ...]:
-    """Boxes without the parts in regions, where what is left is a box; which are left at all, and which touch one."""
-    a, b, alive, k = lo.copy(), hi.copy(), np.ones(lo.shape[1], bool), np.arange(lo.shape[1])
-    near = np.zeros(lo.shape[1], bool)
-    for known in regions:
-        inside = (known.low[:, None] <= a) & (b <= known.high[:, None])
-        alive &= ~inside.all(0)
-        one, d = (~inside).sum(0) == 1, np.argmax(~inside, 0)
-        left = one & (known.low[d] <= a[d, k]) & (a[d, k] < known.high[d])
-        right = one & (known.high[d] >= b[d, k]) & (known.low[d] < b[d, k])
-        a[d[left], k[left]] = known.high[d[left]]
-        b[d[right], k[right]] = known.low[d[right]]
-        near |= ((known.low[:, None] <= b) & (a <= known.high[:, None])).all(0)
-    return a, b, alive, near

@@ -14,7 +14,8 @@ import sys
 import threading
 from typing import Any
 
-from jaxglobal.proof.bound import Bound, Outcome
+from jaxglobal.proof.batch import Outcome
+from jaxglobal.proof.bound import Bound
 
 PACKAGE = pathlib.Path(__file__).parent
 # The package without what its __init__ imports: JAX.

@@ -12,7 +12,7 @@ from jaxglobal.engine.host import Host
 from jaxglobal.fit.fitted import Fit
 from jaxglobal.nearest import helps
 from jaxglobal.problem import objective
-from jaxglobal.proof import branch, kept
+from jaxglobal.proof import incumbent, kept
 from jaxglobal.proof.branch import Search
 from jaxglobal.proof.certificate import Boxes, Certificate, Minimizer, Tested
 from jaxglobal.proof.crew import cores
@@ -190,7 +190,7 @@ def message(search: Search, proven: bool, reason: str, gap: float, narrow: bool)
     if proven:
         return f"the value is proven, {rests}; where else it may be taken is not: {reason}"
     if search.cut == np.inf and search.model.rows is not None:
-        share = f"{branch.LEAST_VIOLATION:g} of their scales"
+        share = f"{incumbent.LEAST_VIOLATION:g} of their scales"
         nearly = "" if search.x is None else f", though x does to {share}, with fun = {search.goal:.12g}"
         return f"no point is proven to keep the constraints{nearly}; the lower bound holds, {rests}" + (
             f"; {reason}" if reason else ""

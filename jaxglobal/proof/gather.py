@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxglobal.proof.branch import Leaf, Search
+from jaxglobal.proof.branch import Search
+from jaxglobal.proof.leaves import Leaf
 from jaxglobal.proof.region import region
 from jaxglobal.proof.stationary import only_one
 

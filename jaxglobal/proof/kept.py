@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof.branch import Leaf, Search
+from jaxglobal.proof.branch import Search
+from jaxglobal.proof.leaves import Leaf
 from jaxglobal.proof.pool import Pool
 from jaxglobal.proof.region import Region
 
