@@ -253,6 +253,11 @@ ANYWHERE = {  # in [-2, 2]^3
     "cubic by lanes": lambda x: jnp.sum(jax.vmap(cubic)(x)),
     "staircase": staircase,
     "digitize": lambda x: jnp.asarray(T)[jnp.digitize(x[0], KNOTS[2:])] * x[1],
+    "interp of a period": lambda x: jnp.interp(x[0], KNOTS[[4, 0, 1]], CURVE[:3], period=1.7) * x[1],
+    "angles": lambda x: jnp.arctan2(x[0], x[1]) ** 2 + jnp.arctan2(jnp.sin(3 * x[1]), jnp.cos(3 * x[1])) * x[2],
+    "fft of every norm": lambda x: (
+        jnp.fft.fft(x * x[0], norm="ortho").imag[1] + jnp.abs(jnp.fft.rfft(x, norm="forward"))[1] ** 2
+    ),
     "power spectrum": lambda x: (
         jnp.abs(jnp.fft.rfft(x[0] * T**2 + jnp.sin(x[1] * T) + x[2] + T)) ** 2 @ jnp.array([0, 1.0, -1, 2])
     ),

@@ -32,9 +32,22 @@ class Arithmetic(Writer):
         p, dtype = self.program, eqn.outvars[0].aval.dtype
         if dtype.kind in "iu":
             return whole.wrapped(p, p.sub(ids[0], p.mul(ids[1], self.whole_quotient(eqn, ids))), dtype)
-        if p.is_const(ids[1]):
-            return p.emit("rem", ids)
-        return p.sub(ids[0], p.mul(ids[1], p.unary("trunc", p.mul(ids[0], p.unary("reciprocal", ids[1])))))
+        a, b = (p.number(i) for i in ids)
+        if a is not None and b is not None and np.all(b):  # of two floats it is one
+            return p.const(np.fmod(a, b)[..., 0])
+        turns = p.unary("trunc", p.mul(ids[0], p.unary("reciprocal", ids[1])))
+        plain = p.sub(ids[0], p.mul(ids[1], turns))  # knows of a, but not that it is less than b
+        return p.emit("both", (plain, p.emit("rem", ids))) if p.is_const(ids[1]) else plain
+
+    def _atan2(self, eqn, args, ids, shape, params):
+        """Where y is zero on both sides of the cut along negative x: by the sign of y, where that is decided."""
+        p, y = self.program, ids[0]
+        plain = p.emit("atan2", ids)
+        if p.is_const(y) or p.nodes[y].never_negative:
+            return plain
+        sides = [p.emit("atan2", ids, key=side, side=side) for side in (1, -1)]
+        below = p.emit("lt", (y, p.const(np.zeros(p.shape(y)))))
+        return p.emit("both", (plain, p.emit("select", (below, *sides))))
 
     def _rsqrt(self, eqn, args, ids, shape, params):
         return self.program.unary("reciprocal", self.program.unary("sqrt", ids[0]))
@@ -141,9 +154,21 @@ class Arithmetic(Writer):
         return out
 
     def _sort(self, eqn, args, ids, shape, params):
+        if params["num_keys"] == 1 and len(shape) == 1 and (order := self.order(ids[0])) is not None:
+            return [self.program.take(i, order) for i in ids]
         if len(ids) > 1:
             raise refuse(eqn, "only the sorted values themselves have a rule")
         return self.program.emit("sort", ids, key=params["dimension"], axis=params["dimension"])
+
+    def order(self, key: int) -> np.ndarray | None:
+        """The places from which sorted constants come; None where they are none, or not known well enough."""
+        value = self.program.nodes[key].value
+        if value is None or self.program.nodes[key].undefined:
+            return None
+        lo, hi = (np.broadcast_to(end, (*self.program.shape(key), 1))[..., 0] for end in value)
+        order = np.argsort(lo, kind="stable")
+        apart = np.all(hi[order[:-1]] < lo[order[1:]])
+        return order if apart or value.is_point else None
 
     def _top_k(self, eqn, args, ids, shape, params):
         """The greatest values, from the greatest on; NaN is greater than any, as JAX sorts it."""

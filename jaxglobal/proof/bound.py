@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import enclose, newton, squares
+from jaxglobal.proof import disjunction, enclose, newton, squares
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.batch import Box, Outcome
 from jaxglobal.proof.binding import Binding
@@ -33,6 +33,11 @@ class Bound:
         """low, high: (n,) the bounds of the search; whole: (n,) the variables that are whole numbers, if any."""
         self.model, whole = model, None if whole is None else whole[:, None]
         self.box = Box(low[:, None], high[:, None], np.maximum(high - low, 1e-300)[:, None], whole)
+
+    @functools.cached_property
+    def switches(self) -> bool:
+        """Whether fun or a constraint has a step."""
+        return bool(disjunction.switches(self.model))
 
     @functools.cached_property
     def squares(self) -> Any:
@@ -64,6 +69,8 @@ class _Tests(Binding):
 
     def outcome(self) -> Outcome:
         seen = self.propagated()
+        if len(self.row) and self.disjoined(seen):
+            seen = self.model.value(self.X)
         if len(self.row) and self.model.derives:
             self.derived(seen)
         return Outcome(self.X, self.low, self.score(), self.row, self.best)
@@ -86,6 +93,26 @@ class _Tests(Binding):
             if np.mean(shrunk) < 0.3:
                 break
         return self.model.value(self.X)
+
+    def disjoined(self, seen: Values) -> bool:
+        """Steps that are undecided, case by case, where a sample of the boxes gains by it; whether any box did."""
+        rough = np.flatnonzero(~seen.smooth)
+        if not len(rough) or not self.bound.switches:
+            return False
+        pick = lambda k: Interval(self.X.lo[:, k], self.X.hi[:, k])  # noqa: E731
+        if len(rough) > 2 * SAMPLE:
+            some = rough[np.linspace(0, len(rough) - 1, SAMPLE).astype(int)]
+            tried = disjunction.decided(self.model, pick(some), self.cut)
+            if disjunction.gained(pick(some), self.low[some], *tried, self.cut).mean() < WORTH:
+                return False
+        new, low, dead = disjunction.decided(self.model, pick(rough), self.cut)
+        if not disjunction.gained(pick(rough), self.low[rough], new, low, dead, self.cut).any():
+            return False
+        lo, hi, gone = self.X.lo.copy(), self.X.hi.copy(), np.zeros(len(self.row), bool)
+        lo[:, rough], hi[:, rough], gone[rough] = new.lo, new.hi, dead
+        self.low[rough] = np.fmax(self.low[rough], low)
+        self.narrow(Interval(lo, hi), gone)
+        return len(self.row) > 0
 
     def derived(self, seen: Values) -> None:
         """The tests by derivatives."""

@@ -4,6 +4,7 @@ Angles of a transform are taken as whole numbers of its steps, so that the cosin
 exact. What JAX calls a complex operation is traced once more as one of real parts.
 """
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -55,6 +56,21 @@ def power(a: Complex, y: int) -> Complex:
     return divided(one, out) if y < 0 else out
 
 
+def root(a: Complex) -> Complex:
+    """The square root, with the sign of its imaginary part."""
+    size = jnp.sqrt(a.re**2 + a.im**2)
+    re, im = (jnp.sqrt(jnp.maximum((size + part) / 2, 0.0)) for part in (a.re, -a.re))
+    return Complex(re, jnp.where(a.im < 0, -im, im))
+
+
+def multiplied(a: Complex, axes: Sequence[int]) -> Complex:
+    """The product along axes."""
+    for axis in sorted(axes, reverse=True):
+        rows = [Complex(*(jax.lax.index_in_dim(part, k, axis, False) for part in a)) for k in range(a.re.shape[axis])]
+        a = functools.reduce(times, rows, Complex(*(c(jnp.sum(a.re, axis)) for c in (jnp.ones_like, jnp.zeros_like))))
+    return a
+
+
 RULES: dict[str, Callable[..., Any]] = {  # of real parts, in JAX
     "add": lambda p, a, b: Complex(a.re + b.re, a.im + b.im),
     "sub": lambda p, a, b: Complex(a.re - b.re, a.im - b.im),
@@ -64,6 +80,8 @@ RULES: dict[str, Callable[..., Any]] = {  # of real parts, in JAX
     "div": lambda p, a, b: divided(a, b),
     "square": lambda p, a: times(a, a),
     "integer_pow": lambda p, a: power(a, p["y"]),
+    "reduce_prod": lambda p, a: multiplied(a, p["axes"]),
+    "sqrt": lambda p, a: root(a),
     "exp": lambda p, a: Complex(jnp.exp(a.re) * jnp.cos(a.im), jnp.exp(a.re) * jnp.sin(a.im)),
     "abs": lambda p, a: jnp.sqrt(a.re**2 + a.im**2),
     "real": lambda p, a: a.re,
@@ -120,6 +138,10 @@ class Complexes(Writer):
         if name not in RULES:
             raise refuse(eqn, "there is no rule for complex numbers")
         rule = lambda *flat: RULES[name](params, *(Complex(*flat[k : k + 2]) for k in range(0, len(flat), 2)))  # noqa: E731
+        if name == "sqrt" and isinstance(pairs[0].im, np.ndarray) and not pairs[0].im.any():
+            re = self.id(pairs[0].re)
+            if (value := self.program.nodes[re].value) is not None and np.all(value.lo >= 0):
+                return [Complex(self.program.unary("sqrt", re), pairs[0].im)]
         closed = jax.make_jaxpr(rule)(*(aval for aval in avals for _ in range(2)))
         outs = self.closed(closed, [part for pair in pairs for part in pair])
         return [Complex(*outs) if len(outs) == 2 else outs[0]]

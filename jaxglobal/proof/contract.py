@@ -16,6 +16,8 @@ from jaxglobal.proof.enclosure import Enclosure
 from jaxglobal.proof.intervals import EPS, INF, TINY, Interval
 from jaxglobal.proof.node import Node
 
+EXACT = 2.0**52  # whole numbers below are floats, and so are those with a half
+
 
 def backward(
     nodes: list[Node],
@@ -98,13 +100,63 @@ def _mul(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Int
 
 
 def _select(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
-    """The case that is surely chosen is the result."""
+    """The cases that may be the result narrow the index, and the one that is surely chosen is the result."""
     which, cases = a[0], a[1:]
-    out: list[Interval | None] = [None]
+    least, most, top = INF, -INF, len(cases) - 1
+    for k, case in enumerate(cases):  # NaN may be hidden by what comes after
+        may = True if of[k + 1].partial else (case.lo <= z.hi) & (case.hi >= z.lo)
+        may = may & (
+            (which.lo <= 0) if k == 0 else (which.hi >= top) if k == top else (which.lo <= k) & (which.hi >= k)
+        )
+        least = np.minimum(least, np.where(may, -INF if k == 0 else k, INF))
+        most = np.maximum(most, np.where(may, INF if k == top else k, -INF))
+    out: list[Interval | None] = [Interval(least, most)]
     for k in range(len(cases)):
         sure = (which.lo == k) & (which.hi == k)
         out.append(Interval(np.where(sure, z.lo, -INF), np.where(sure, z.hi, INF)))
     return out
+
+
+def _step(least: Any, most: Any) -> Any:
+    """The rule of a step function: least and most of what a result may be made of."""
+
+    def rule(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
+        if of[0].partial:  # NaN may be hidden by what comes after
+            return [None]
+        lo, hi = least(z.lo), most(z.hi)
+        return [Interval(np.where(abs(lo) < EXACT, lo, -INF), np.where(abs(hi) < EXACT, hi, INF))]
+
+    return rule
+
+
+def _compare(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
+    """What a comparison that is decided says of its sides, unless one of them may be NaN."""
+    if any(operand.partial for operand in of) or node.op == "ne":
+        return [None, None]
+    (a, b), turned = a, node.op in ("gt", "ge")
+    if turned:
+        a, b = b, a
+    yes, no = z.lo >= 1, (z.hi <= 0) & (node.op != "eq")
+    low = Interval(np.where(no, b.lo, -INF), np.where(yes, b.hi, INF))  # a <= b, or a >= b
+    high = Interval(np.where(yes, a.lo, -INF), np.where(no, a.hi, INF))
+    if node.op == "eq":
+        low, high = (Interval(np.where(yes, other.lo, -INF), np.where(yes, other.hi, INF)) for other in (b, a))
+    return [high, low] if turned else [low, high]
+
+
+def _not(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
+    return [Interval(1.0 - z.hi, 1.0 - z.lo)]
+
+
+def _and(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
+    """Both hold where the whole does, and one does not where the other does and the whole does not."""
+    true, false = z.lo >= 1, z.hi <= 0
+    return [Interval(np.where(true, 1.0, -INF), np.where(false & (b.lo >= 1), 0.0, INF)) for b in a[::-1]]
+
+
+def _or(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval]:
+    true, false = z.lo >= 1, z.hi <= 0
+    return [Interval(np.where(true & (b.hi <= 0), 1.0, -INF), np.where(false, 0.0, INF)) for b in a[::-1]]
 
 
 def _sort(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Interval | None]:
@@ -247,4 +299,13 @@ BACK: dict[str, Any] = {
     "within": _within,
     "move": _moved,
     "select": _select,
+    "floor": _step(lambda z: z, lambda z: z + 1),
+    "ceil": _step(lambda z: z - 1, lambda z: z),
+    "round": _step(lambda z: z - 0.5, lambda z: z + 0.5),
+    "trunc": _step(lambda z: np.where(z > 0, z, z - 1), lambda z: np.where(z < 0, z, z + 1)),
+    "sign": _step(lambda z: np.where(z < 0, -INF, 0.0), lambda z: np.where(z > 0, INF, 0.0)),
+    **dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne"), _compare),
+    "not": _not,
+    "and": _and,
+    "or": _or,
 }

@@ -74,13 +74,19 @@ def _powc(node: Node, a: Interval) -> Any:
 
 
 def _atan2(node: Node, y: Interval, x: Interval) -> Any:
-    """The angle: by its corners where neither the origin nor the cut along negative x lies in the box."""
-    cut = (x.lo <= 0) & (y.lo <= 0) & (y.hi >= 0)
+    """The angle: by its corners where neither the origin nor the cut along negative x lies in the box.
+
+    With a side of y alone there is no cut: that of y >= 0, or of y < 0, to whose limits the angle -pi belongs.
+    """
+    side = node.params.get("side", 0)
+    if side:
+        y = Interval(*(np.maximum(end, 0.0) if side > 0 else np.where(end < 0, end, -0.0) for end in y))
+    cut = (x.lo <= 0) & (y.lo <= 0) & (y.hi >= 0) & (True if side == 0 else x.hi >= 0)
     corners = [np.arctan2(q, p) for q in y for p in x]
     lo = np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
     hi = np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
-    lo, hi = iv.down(lo, 9), iv.up(hi, 9)
-    return np.where(cut, -3.15, lo), np.where(cut, 3.15, hi), False, by_box(cut)
+    lo, hi = np.where(cut, -3.15, iv.down(lo, 9)), np.where(cut, 3.15, iv.up(hi, 9))
+    return np.where(side > 0, np.maximum(lo, 0.0), lo), np.where(side < 0, np.minimum(hi, 0.0), hi), False, by_box(cut)
 
 
 def _xlogx(node: Node, a: Interval) -> Any:

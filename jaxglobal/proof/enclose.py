@@ -6,6 +6,7 @@ or a of the product of a with a condition; and its reductions by max and min may
 numbers, products with what may be zero, and max and min count as values.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from jaxglobal.proof.enclosure import Enclosure, carried, constant, either, fill
 from jaxglobal.proof.intervals import INF, Interval
 from jaxglobal.proof.node import Node
 from jaxglobal.proof.steps import COMPARISONS
+
+NOTHING: Mapping[int, Interval] = {}
 
 
 def one(node: Node, ins: list[Enclosure]) -> Enclosure:
@@ -68,8 +71,13 @@ def both(a: Enclosure, b: Enclosure) -> Enclosure:
     return a._replace(lo=np.maximum(a.lo, lo), hi=np.minimum(a.hi, hi))
 
 
-def run(nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dict[int, Enclosure]:
-    """Runs operations in order, on top of the values of x and of those before; adds theirs."""
+def run(
+    nodes: list[Node], plan: list[int], values: dict[int, Enclosure], forced: Mapping[int, Interval] = NOTHING
+) -> dict[int, Enclosure]:
+    """Runs operations in order, on top of the values of x and of those before; adds theirs.
+
+    forced: what some of them are known to be, beside what follows from the box; empty where that is impossible.
+    """
     for i in plan:
         node = nodes[i]
         ins = []
@@ -77,7 +85,11 @@ def run(nodes: list[Node], plan: list[int], values: dict[int, Enclosure]) -> dic
             if j not in values:
                 values[j] = constant(nodes[j])
             ins.append(values[j])
-        values[i] = one(node, ins)
+        out = one(node, ins)
+        if i in forced:
+            lo, hi = np.maximum(out.lo, forced[i].lo), np.minimum(out.hi, forced[i].hi)
+            out = out._replace(lo=lo, hi=np.maximum(lo, hi))
+        values[i] = out
     return values
 
 

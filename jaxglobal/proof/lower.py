@@ -42,7 +42,7 @@ UNARY = {
     "square", "not",
 }  # fmt: skip
 BINARY = {"add": "add", "add_any": "add", "sub": "sub", "mul": "mul", "max": "max", "min": "min", "and": "and",
-          "or": "or", "xor": "xor", "atan2": "atan2", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq",
+          "or": "or", "xor": "xor", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq",
           "ne": "ne"}  # fmt: skip
 REDUCTIONS = {"reduce_max": "max", "reduce_min": "min", "reduce_prod": "mul", "reduce_and": "and", "reduce_or": "or"}
 RUNNING = {"cumsum": "add", "cumprod": "mul", "cummax": "max", "cummin": "min"}

@@ -4,6 +4,7 @@ It knows nothing of JAX, so that a process which only tests boxes need not impor
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,13 +111,10 @@ class Model:
 
     # ------------------------------------------------------------ what may be asked, in NumPy or in a traced program
 
-    def value(
-        self,
-        X: Interval,
-    ) -> Values:
-        """The function in boxes, (n, B)."""
+    def value(self, X: Interval, forced: Mapping[int, Interval] = enclose.NOTHING) -> Values:
+        """The function in boxes, (n, B); forced: what else is known of some values, see disjunction.py."""
         values = {self.program.x: Enclosure(*X)}
-        enclose.run(self.program.nodes, self.plan, values)
+        enclose.run(self.program.nodes, self.plan, values, forced)
         out, batch = values[self.f], X.lo.shape[-1]
         f = Interval(*(np.broadcast_to(end, batch) for end in out.interval))
         safe = np.broadcast_to(True if out.nan is False else ~out.nan, batch)
@@ -126,13 +124,11 @@ class Model:
         return Values(values, f, safe, smooth, out.never, rows)
 
     def narrowed(
-        self,
-        seen: Values,
-        cut: Any,
+        self, seen: Values, cut: Any, forced: Mapping[int, Interval] = enclose.NOTHING
     ) -> tuple[Interval, Any]:
         """The part of each box where fun is defined, fun <= cut and the rows may hold; in which boxes there is none."""
         batch = seen.f.lo.shape[-1]
-        targets = {self.f: Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)}
+        targets = {**forced, self.f: Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)}
         if self.rows is None or seen.rows is None:
             new, empty = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
             return new, either(empty, seen.never)

@@ -10,7 +10,7 @@ from checks import float64_only
 from enclosed import FUNCTIONS, T
 
 from jaxglobal.problem.linear_algebra import one_at_a_time
-from jaxglobal.proof import functions
+from jaxglobal.proof import disjunction, functions
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.complexes import cosines
 from jaxglobal.proof.intervals import Interval
@@ -62,6 +62,9 @@ def outside(name, count, seed):
     new, empty = model.narrowed(seen, cut := float(np.median(f)))
     gone = empty | ((P < new.lo - 1e-12) | (P > new.hi + 1e-12)).any(0)
     bad += int(np.sum((f <= cut) & gone))
+    new, low, empty = disjunction.decided(model, X, cut)
+    gone = empty | ((P < new.lo - 1e-12) | (P > new.hi + 1e-12)).any(0)
+    bad += int(np.sum((f <= cut) & (gone | (f < low - slack))))
     if name in RULED:
         return bad
     G, kinked = model.slope(seen)
