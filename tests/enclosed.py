@@ -258,6 +258,13 @@ ANYWHERE = {  # in [-2, 2]^3
     "fft of every norm": lambda x: (
         jnp.fft.fft(x * x[0], norm="ortho").imag[1] + jnp.abs(jnp.fft.rfft(x, norm="forward"))[1] ** 2
     ),
+    "bessel": lambda x: (  # where exp|x| of JAX's i0 has no kink of its own
+        jax.scipy.special.i0(x[0] * x[1] + 0.1234)
+        + jax.scipy.special.i1(x[2] + 0.1234) * x[0]
+        + jax.scipy.special.i0e(2 * x[1])
+        - x[2] * jax.scipy.special.i1e(2 * x[0] + x[1])
+    ),
+    "erf_inv": lambda x: jnp.sum(jax.scipy.special.erfinv(x / 3)) + jax.scipy.special.ndtri(0.5 + x[0] / 5),
     "power spectrum": lambda x: (
         jnp.abs(jnp.fft.rfft(x[0] * T**2 + jnp.sin(x[1] * T) + x[2] + T)) ** 2 @ jnp.array([0, 1.0, -1, 2])
     ),
@@ -293,6 +300,10 @@ POSITIVE = {  # in [0.1, 3]^3
     "asin": lambda x: jnp.sum(jnp.arcsin(x / 4)),
     "acos": lambda x: jnp.sum(jnp.arccos(x / 4)),
     "atanh": lambda x: jnp.sum(jnp.arctanh(x / 4)),
+    "incomplete gamma": lambda x: (
+        jax.scipy.special.gammainc(jnp.array([0.5, 1.0, 2.5]), x) @ x + jax.scipy.stats.chi2.sf(3 * x[0], 3.0)
+    ),
+    "incomplete beta": lambda x: jnp.sum(jax.scipy.special.betainc(jnp.array([0.5, 1.0, 2.5]), 2.0, x / 3.5) * x),
     "digamma": lambda x: jnp.sum(jax.scipy.special.digamma(x)),
     "geometric": lambda x: jnp.prod(x) ** (1 / 3),
     "relative entropy": lambda x: jnp.sum(x * jnp.log(x / jnp.array([0.2, 0.3, 0.5]))) + jnp.log1p(x[0]) / x[0],

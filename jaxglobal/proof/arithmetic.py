@@ -114,6 +114,24 @@ class Arithmetic(Writer):
             return p.emit("sqrt", (a,), key="hides", hides=True)
         return p.emit("powc", (a,), key=y, y=y)
 
+    def _igamma(self, eqn, args, ids, shape, params):
+        return self.incomplete(eqn, "igamma", ids, shape)
+
+    def _igammac(self, eqn, args, ids, shape, params):
+        return self.incomplete(eqn, "igammac", ids, shape)
+
+    def _regularized_incomplete_beta(self, eqn, args, ids, shape, params):
+        return self.incomplete(eqn, "betainc", ids, shape)
+
+    def incomplete(self, eqn: Any, op: str, ids: Sequence[int], shape: Any) -> int:
+        """An incomplete gamma or beta function, of positive constants and x."""
+        numbers = [self.program.number(i) for i in ids[:-1]]
+        if any(number is None or not np.all(number > 0) for number in numbers):
+            raise refuse(eqn, "only its last argument may depend on x, and the others must be positive")
+        by = [np.broadcast_to(number, (*shape, 1)) for number in numbers if number is not None]
+        key = tuple(part.tobytes() for part in by)
+        return self.program.emit(op, (self.program.broadcast(ids[-1], shape),), shape, key=key, by=by)
+
     def _clamp(self, eqn, args, ids, shape, params):
         return self.program.emit("min", (self.program.emit("max", (ids[1], ids[0])), ids[2]))
 

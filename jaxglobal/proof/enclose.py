@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import chosen, elementary, functions, moves, steps
+from jaxglobal.proof import chosen, elementary, functions, moves, special, steps
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.enclosure import Enclosure, carried, constant, either, filled, handed_on, perhaps
 from jaxglobal.proof.intervals import INF, Interval
@@ -132,6 +132,7 @@ RULES: dict[str, Any] = {
     "unknown": _unknown,
     "anything": _anything,
     **elementary.RULES,
+    **special.RULES,
     **steps.RULES,
     **chosen.RULES,
 }

@@ -18,11 +18,12 @@ from jaxglobal.proof.node import Node
 from jaxglobal.proof.writing import Writing
 
 NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc", "softmax",
-                  "trigamma"}  # fmt: skip
+                  "trigamma", "igamma", "igammac", "betainc", "bessel_i0", "bessel_i0e", "bessel_i1_slope",
+                  "bessel_i1e_over"}  # fmt: skip
 KEEPS_SIGN = {"add", "mul", "max", "min", "sum", "move", "reciprocal", "powc", "ipow", "cbrt", "tanh", "sort", "log1p",
               "expm1", "sinh", "atan", "asinh", "atanh", "erf", "floor", "ceil", "round", "trunc", "asin"}  # fmt: skip
 PARTIAL = {"log", "log1p", "sqrt", "reciprocal", "powc", "asin", "acos", "acosh", "atanh", "tan", "lgamma", "digamma",
-           "trigamma", "xlogx"}  # fmt: skip
+           "trigamma", "xlogx", "igamma", "igammac", "betainc", "erf_inv"}  # fmt: skip
 EXACT: dict[str, Any] = {  # results with their rounding errors
     "add": iv.two_sum,
     "sub": lambda a, b: iv.two_sum(a, -b),

@@ -39,7 +39,7 @@ LOOPS = {"scan", "while", "cond"}
 UNARY = {
     "neg", "abs", "exp", "log", "log1p", "expm1", "sqrt", "cbrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin",
     "acos", "atan", "asinh", "acosh", "atanh", "logistic", "erf", "erfc", "lgamma", "digamma", "sign", "floor", "ceil",
-    "square", "not",
+    "square", "not", "erf_inv", "bessel_i0e", "bessel_i1e",
 }  # fmt: skip
 BINARY = {"add": "add", "add_any": "add", "sub": "sub", "mul": "mul", "max": "max", "min": "min", "and": "and",
           "or": "or", "xor": "xor", "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "eq": "eq",

@@ -2,6 +2,7 @@
 
 - u log u, by its own minimum: at zero a product of zero and infinity would be anything.
 - g(u) / u with g(0) = 0: by the mean value theorem it lies in g' over the hull of u and 0, also where that has a zero.
+- exp|u| times a scaled Bessel function, which is the Bessel function.
 - log sum exp(x - m) + m, whatever m, which rises with every x; log(e^a + e^b) as JAX writes it; and the shares
   exp(x - m) / sum exp(x - m) of such a sum.
 """
@@ -28,6 +29,10 @@ def product(p: Any, a: int, b: int) -> int | None:
             value = of[c].value
             if u == a and value is not None and np.all(value.lo > 0) and np.all(np.isfinite(value.hi)):
                 return p.mul(p.unary("reciprocal", c), p.emit("xlogx", (v,)))
+    if of[b].op in ("bessel_i0e", "bessel_i1e") and of[a].op == "exp" and p.shape(a) == p.shape(b):
+        u, size = of[b].ins[0], of[a].ins[0]
+        if size == p.unary("abs", u):
+            return p.unary(of[b].op[:-1], u)
     if of[b].op != "reciprocal":
         return None
     return ratio(p, a, b) or share(p, a, b)

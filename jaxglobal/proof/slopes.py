@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxglobal.proof import special
 from jaxglobal.proof.intervals import Interval
 
 
@@ -16,6 +17,8 @@ def slopes(p: Any, op: str, u: int, out: int, params: dict[str, Any]) -> tuple[i
     """
     one, inverse = p.const(1.0), lambda i: p.unary("reciprocal", i)
     square = lambda i: p.unary("square", i)  # noqa: E731
+    if op in special.RULES:
+        return special.slopes(p, op, u, out, params.get("by"))
     if op == "exp":
         return out, lambda: out
     if op == "expm1":
