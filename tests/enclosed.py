@@ -73,6 +73,11 @@ def pivoted(x):
     return jnp.sum(jnp.linalg.solve(jnp.asarray(M) + 9 * jnp.eye(3) + jnp.outer(x, x), x) ** 2)
 
 
+def kernel(x):
+    """The covariances of a Gaussian process, (7, 7)."""
+    return jnp.exp(-((T[:, None] - T) ** 2) * (1 + x[0] ** 2)) + (0.5 + x[1] ** 2) * jnp.eye(7)
+
+
 def blocks(x):
     a = 9 * jnp.eye(4) + jnp.outer(jnp.append(x, 1), jnp.arange(4.0) / 4)
     return jnp.linalg.solve(a, jnp.append(x, 1.0))[2] + jnp.linalg.inv(a[:2, :2])[0, 1]
@@ -257,6 +262,9 @@ ANYWHERE = {  # in [-2, 2]^3
     "angles": lambda x: jnp.arctan2(x[0], x[1]) ** 2 + jnp.arctan2(jnp.sin(3 * x[1]), jnp.cos(3 * x[1])) * x[2],
     "fft of every norm": lambda x: (
         jnp.fft.fft(x * x[0], norm="ortho").imag[1] + jnp.abs(jnp.fft.rfft(x, norm="forward"))[1] ** 2
+    ),
+    "a kernel": lambda x: (
+        jnp.ones(7) @ jnp.linalg.solve(kernel(x), jnp.sin(T + x[2])) + jnp.linalg.slogdet(kernel(x))[1]
     ),
     "bessel": lambda x: (  # where exp|x| of JAX's i0 has no kink of its own
         jax.scipy.special.i0(x[0] * x[1] + 0.1234)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import chosen, elementary, functions, moves, special, steps
+from jaxglobal.proof import chosen, elementary, functions, moves, special, steps, verified
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.enclosure import Enclosure, carried, constant, either, filled, handed_on, perhaps
 from jaxglobal.proof.intervals import INF, Interval
@@ -133,6 +133,7 @@ RULES: dict[str, Any] = {
     "anything": _anything,
     **elementary.RULES,
     **special.RULES,
+    **verified.RULES,
     **steps.RULES,
     **chosen.RULES,
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxglobal.proof import moves
 from jaxglobal.proof.intervals import Interval
-from jaxglobal.proof.node import Node
+from jaxglobal.proof.node import MIXES, Node
 
 
 class Enclosure(NamedTuple):
@@ -87,6 +87,8 @@ def carried(node: Node, ins: list[Enclosure], masks: list[Any]) -> Any:
     out: Any = False
     for mask in masks:
         out = either(out, by_box(mask) if node.op == "unknown" else mask)
+    if node.op in MIXES:
+        out = out.any((0, 1))
     if node.op in ("sum", "lse"):
         return some(out.any(node.params["axes"]))
     if node.op == "ranked":

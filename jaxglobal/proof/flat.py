@@ -14,7 +14,7 @@ from jaxglobal.proof import moves, simplify
 from jaxglobal.proof.enclose import one
 from jaxglobal.proof.enclosure import constant, some
 from jaxglobal.proof.intervals import Interval
-from jaxglobal.proof.node import Node
+from jaxglobal.proof.node import MIXES, Node
 from jaxglobal.proof.writing import Writing
 
 NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc", "softmax",
@@ -23,7 +23,7 @@ NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "
 KEEPS_SIGN = {"add", "mul", "max", "min", "sum", "move", "reciprocal", "powc", "ipow", "cbrt", "tanh", "sort", "log1p",
               "expm1", "sinh", "atan", "asinh", "atanh", "erf", "floor", "ceil", "round", "trunc", "asin"}  # fmt: skip
 PARTIAL = {"log", "log1p", "sqrt", "reciprocal", "powc", "asin", "acos", "acosh", "atanh", "tan", "lgamma", "digamma",
-           "trigamma", "xlogx", "igamma", "igammac", "betainc", "erf_inv"}  # fmt: skip
+           "trigamma", "xlogx", "igamma", "igammac", "betainc", "erf_inv", "inverse", "logdet"}  # fmt: skip
 EXACT: dict[str, Any] = {  # results with their rounding errors
     "add": iv.two_sum,
     "sub": lambda a, b: iv.two_sum(a, -b),
@@ -149,6 +149,8 @@ class Program(Writing):
             return bool(masks) and masks[0]
         if node.op != "move" and all(isinstance(mask, bool) for mask in masks):
             return False
+        if node.op in MIXES:
+            return bool(np.all(masks[0]))
         wide = [np.broadcast_to(mask, (*self.shape(i), 1)) for i, mask in zip(ins, masks, strict=True)]
         if node.op == "move":
             return moves.forward(node, wide)

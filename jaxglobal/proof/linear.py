@@ -1,7 +1,7 @@
 """Linear algebra of small matrices, written out: Cholesky factors, triangular systems and linear ones.
 
-A linear system is solved by Cramer's rule in blocks of up to four unknowns, and by elimination without a choice of
-pivots in larger ones: where a pivot may be zero, it is not known to have a solution.
+A linear system is solved by Cramer's rule in blocks of up to three unknowns, and by a verified inverse in larger ones:
+where that is not known to exist, the system is not known to have a solution.
 """
 
 import functools
@@ -14,7 +14,7 @@ import numpy as np
 from jaxglobal.proof.flat import Program
 
 LARGEST = 24  # rows of a matrix
-CRAMER = 4  # unknowns up to which Cramer's rule is taken
+CRAMER = 3  # unknowns up to which Cramer's rule is taken
 MINORS = 6  # rows up to which a determinant is a sum of products, which is defined everywhere
 
 
@@ -75,7 +75,7 @@ def solved(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
     x: dict[int, int] = {}
     for block in {tuple(np.flatnonzero(row).tolist()) for row in linked}:
         part, right = [[rows[i][j] for j in block] for i in block], [b[i] for i in block]
-        x |= dict(zip(block, (cramer if len(block) <= CRAMER else eliminated)(p, part, right), strict=True))
+        x |= dict(zip(block, (cramer if len(block) <= CRAMER else inverted)(p, part, right), strict=True))
     return [x[i] for i in range(n)]
 
 
@@ -122,13 +122,13 @@ def reduced(p: Program, rows: list[list[int]]) -> list[list[int]]:
     return A
 
 
-def eliminated(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
-    """By Gauss's elimination."""
-    n, A = len(b), reduced(p, [[*row, right] for row, right in zip(rows, b, strict=True)])
-    x: dict[int, int] = {}
-    for k in reversed(range(n)):
-        x[k] = p.mul(less(p, A[k][n], [p.mul(A[k][j], x[j]) for j in x]), p.unary("reciprocal", A[k][k]))
-    return [x[k] for k in range(n)]
+def inverted(p: Program, rows: list[list[int]], b: list[int]) -> list[int]:
+    """By the inverse."""
+    n = len(b)
+    A = matrix(p, {(i, j): rows[i][j] for i in range(n) for j in range(n)}, n, n)
+    right = p.reshape(p.concatenate([p.reshape(i, (1,)) for i in b], 0), (1, n))
+    x = p.sum(p.mul(p.emit("inverse", (A,), (n, n)), right), (1,))
+    return [entry(p, x, i) for i in range(n)]
 
 
 def matrix(p: Program, entries: dict[tuple[int, int], int], n: int, m: int) -> int:

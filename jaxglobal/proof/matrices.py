@@ -57,11 +57,13 @@ class Matrices(Writer):
         if (name := function(str(closed), shape, var.aval.dtype)) is None:
             return None
         p, n = self.program, shape[-1]
+        logarithm = lambda a: p.emit("logdet", (a,), ())  # noqa: E731
         rule = lambda a: linear.determinant(p, [[linear.entry(p, a, i, j) for j in range(n)] for i in range(n)])  # noqa: E731
         det = linear.each(p, 2, [self.id(args[0])], rule)
         if name == "det":
             return [det]
-        return [p.unary("sign", det), p.unary("log", p.unary("abs", det))]
+        by_itself = linear.each(p, 2, [self.id(args[0])], logarithm) if n > linear.CRAMER else None
+        return [p.unary("sign", det), by_itself or p.unary("log", p.unary("abs", det))]
 
     def _lu(self, eqn, args, ids, shape, params):
         return [Withheld(refuse(eqn, "its factors depend on pivots, which depend on x"))] * len(eqn.outvars)

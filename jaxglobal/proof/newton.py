@@ -1,36 +1,18 @@
 """Tests by the second derivative: interval Newton, convexity, and a bound by the second-order Taylor form.
 
-H is an interval matrix for each box, (n, n, B). Products with floating-point matrices go by middle and radius [1].
-
-[1] S. M. Rump, Verification methods: rigorous results using floating-point arithmetic, Acta Numerica 19 (2010).
+H is an interval matrix for each box, (n, n, B). Products with floating-point matrices go by middle and radius.
 """
 
 import numpy as np
 
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof.intervals import EPS, TINY, Interval
-
-LARGE = 1e150  # entries of a matrix beyond which its products may overflow
+from jaxglobal.proof.intervals import EPS, Interval
+from jaxglobal.proof.verified import LARGE, matrices, product
 
 
 def middle(X: Interval) -> np.ndarray:
     """A point of each box."""
     return np.clip(0.5 * X.lo + 0.5 * X.hi, X.lo, X.hi)
-
-
-def matrices(M: Interval) -> Interval:
-    """The batch as first axis."""
-    return Interval(np.moveaxis(M.lo, -1, 0), np.moveaxis(M.hi, -1, 0))
-
-
-def product(Y: np.ndarray, M: Interval) -> Interval:
-    """Floating-point matrices, (B, n, n), times finite interval matrices, (B, n, m)."""
-    n = Y.shape[-1]
-    centre = 0.5 * M.lo + 0.5 * M.hi
-    radius = iv.up(np.maximum(M.hi - centre, centre - M.lo)) + (n + 2) * EPS * abs(centre)
-    c = Y @ centre
-    r = iv.up((abs(Y) @ radius) * (1 + (n + 4) * EPS) + n * TINY)
-    return Interval(iv.down(c - r), iv.up(c + r))
 
 
 def step(X: Interval, c: np.ndarray, g: Interval, H: Interval, free: np.ndarray, good: np.ndarray):

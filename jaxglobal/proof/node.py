@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from jaxglobal.proof.intervals import Interval
 
+MIXES = {"inverse", "logdet"}  # each entry depends on all entries of the operand
+
 
 class Node(NamedTuple):
     """A value.

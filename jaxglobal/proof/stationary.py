@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof import newton
+from jaxglobal.proof import newton, verified
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.model import Model
 
@@ -139,7 +139,7 @@ def multipliers(s: System, active: np.ndarray, free: np.ndarray) -> Interval | N
     W = np.linalg.pinv(0.5 * (J.lo + J.hi))  # (k, free)
     if not np.isfinite(W).all():
         return None
-    product = lambda M: newton.product(W[None], Interval(M.lo[None], M.hi[None]))  # noqa: E731
+    product = lambda M: verified.product(W[None], Interval(M.lo[None], M.hi[None]))  # noqa: E731
     WJ, Wg = product(J), product(Interval(g.lo[:, None], g.hi[:, None]))
     off = np.maximum(abs(WJ.lo[0] - np.eye(k)), abs(WJ.hi[0] - np.eye(k))) * (1 + 4 * iv.EPS) + 4 * iv.EPS
     spread = iv.up(off.sum(1), k + 4)

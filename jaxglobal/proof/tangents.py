@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import patterns, pieces
+from jaxglobal.proof import patterns, pieces, verified
 from jaxglobal.proof.agree import Agreement
 from jaxglobal.proof.flat import Program
+from jaxglobal.proof.node import MIXES
 from jaxglobal.proof.slopes import slopes
 from jaxglobal.proof.stacks import Stack, Stacks
 
@@ -88,6 +89,8 @@ class Tangents(Stacks):
             return self._ratio(i, order)
         if op == "lse":
             return self._log_sum(i, order)
+        if op in MIXES:
+            return self._of_matrix(i, order)
         if op == "sum":
             part = parts[0]
             return None if part is None else Stack(part.keys, p.sum(part.id, [d + 1 for d in node.params["axes"]]))
@@ -166,6 +169,39 @@ class Tangents(Stacks):
             return mean(first)
         out, slope = self._sum(mean(self.second(x)), mean(self._squares(first, shape)), own), self.first(i)
         return self._sum(out, None if slope is None else self._squares(slope, own), own, True)
+
+    def _of_matrix(self, i: int, order: int) -> Stack | None:
+        """Of X = A^-1: -X dA X; of log|det A|: the trace of X dA."""
+        p, node = self.p, self.p.nodes[i]
+        a, first = node.ins[0], self.first(node.ins[0])
+        shape = p.shape(a)
+        X = i if node.op == "inverse" else p.emit("inverse", (a,), shape)
+
+        def outer(stack: Stack) -> Stack:
+            """What a change of A adds."""
+            rows = verified.matmul(p, X, self._wide(stack, shape).id)
+            if node.op == "inverse":
+                return Stack(stack.keys, p.unary("neg", verified.matmul(p, rows, X)))
+            return Stack(stack.keys, self._trace(rows, p.const(np.eye(shape[0]))))
+
+        if order == 1 or first is None:
+            return None if first is None else outer(first)
+        pairs = [(u, v) for u in range(len(first.keys)) for v in range(u, len(first.keys))]
+        P = verified.matmul(p, X, self._wide(first, shape).id)
+        left, right = (p.rows(P, [pair[k] for pair in pairs]) for k in (0, 1))
+        if node.op == "inverse":
+            both = p.add(verified.matmul(p, left, right), verified.matmul(p, right, left))
+            twice = verified.matmul(p, both, X)
+        else:
+            flip = [0, 2, 1]
+            twice = p.unary("neg", self._trace(left, p.transpose(right, flip)))
+        keys = tuple((first.keys[u], first.keys[v]) for u, v in pairs)
+        second = self.second(a)
+        return self._sum(Stack(keys, twice), None if second is None else outer(second), node.shape)
+
+    def _trace(self, rows: int, other: int) -> int:
+        """Sums of products of the entries of matrices, (k, n, n)."""
+        return self.p.sum(self.p.mul(rows, other), (1, 2))
 
     def _sorted(self, a: int, part: Stack, node: Any) -> Stack:
         """Each place has the derivative of an entry that may be in it."""
