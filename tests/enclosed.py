@@ -266,6 +266,7 @@ ANYWHERE = {  # in [-2, 2]^3
     "a kernel": lambda x: (
         jnp.ones(7) @ jnp.linalg.solve(kernel(x), jnp.sin(T + x[2])) + jnp.linalg.slogdet(kernel(x))[1]
     ),
+    "an inverse": lambda x: jnp.linalg.inv(kernel(x))[2] @ T * x[1],
     "bessel": lambda x: (  # where exp|x| of JAX's i0 has no kink of its own
         jax.scipy.special.i0(x[0] * x[1] + 0.1234)
         + jax.scipy.special.i1(x[2] + 0.1234) * x[0]

@@ -133,14 +133,13 @@ def _compare(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list
     """What a comparison that is decided says of its sides, unless one of them may be NaN."""
     if any(operand.partial for operand in of) or node.op == "ne":
         return [None, None]
-    (a, b), turned = a, node.op in ("gt", "ge")
-    if turned:
-        a, b = b, a
+    turned = node.op in ("gt", "ge")
+    left, right = a[::-1] if turned else a
     yes, no = z.lo >= 1, (z.hi <= 0) & (node.op != "eq")
-    low = Interval(np.where(no, b.lo, -INF), np.where(yes, b.hi, INF))  # a <= b, or a >= b
-    high = Interval(np.where(yes, a.lo, -INF), np.where(no, a.hi, INF))
+    low = Interval(np.where(no, right.lo, -INF), np.where(yes, right.hi, INF))  # left <= right, or left >= right
+    high = Interval(np.where(yes, left.lo, -INF), np.where(no, left.hi, INF))
     if node.op == "eq":
-        low, high = (Interval(np.where(yes, other.lo, -INF), np.where(yes, other.hi, INF)) for other in (b, a))
+        low, high = (Interval(np.where(yes, b.lo, -INF), np.where(yes, b.hi, INF)) for b in (right, left))
     return [high, low] if turned else [low, high]
 
 
