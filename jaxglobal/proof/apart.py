@@ -1,4 +1,4 @@
-"""Sums of functions of one variable each: fun = offset + sum of phi_v(x_v), whose minima are proven one by one.
+"""Separable functions, fun = offset + sum of phi_v(x_v): the minimum of each phi_v is proven by itself.
 
 All variables are searched side by side, each in pieces of its own: the program of fun is run on columns of pieces, in
 which an entry that depends on x_v alone is enclosed for the piece of x_v. Its derivative in x_v is that of the program

@@ -1,7 +1,8 @@
-"""What a batch of boxes goes through: each test narrows boxes, or drops those that hold no global minimiser.
+"""The tests of a batch of boxes: each narrows them, or drops those that hold no global minimiser.
 
-In order, the cheap ones first: fun <= cut, and constraints, propagated backwards; sums of squares; the sign of the
-gradient and the mean value form; concavity, interval Newton and the second-order bound.
+In order, the cheap ones first: propagation of fun <= cut and of constraints; constructive disjunction where a step is
+undecided; sums of squares; monotonicity and the mean value form; non-convexity, interval Newton and the second-order
+Taylor form.
 
 What rests on a minimiser's being stationary (signs, concavity, Newton) holds only where no constraint can bind: in
 boxes where all of them are loose, or, of the signs, where moving that variable keeps them. Where they bind, sums of fun
@@ -76,7 +77,7 @@ class _Tests(Binding):
         return Outcome(self.X, self.low, self.score(), self.row, self.best)
 
     def propagated(self) -> Values:
-        """Fun <= cut, forwards and back, again where that has narrowed the boxes; the last values."""
+        """Forward evaluation and propagation of fun <= cut, in rounds while that narrows; the values of the last."""
         few = self.X.lo.shape[1] <= FEW
         rounds = ROUNDS if not few else MORE if self.model.derives else MOST
         for _ in range(rounds):

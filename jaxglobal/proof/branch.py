@@ -1,4 +1,4 @@
-"""Branch and bound: the boxes with the lowest bounds first, tested in batches, and what is left is split.
+"""Interval branch and bound, best first: batches of the boxes with the lowest bounds are tested, and bisected.
 
 The search is over when every box that is left has a lower bound within the tolerance of the best value known. Then, for
 a limited number of boxes more, what is left is made small, to say where the minimisers are.

@@ -1,6 +1,7 @@
-"""The way back: what an operation's result may be narrows what its operands may be (HC4 [1]).
+"""Constraint propagation, backwards through a program (HC4-revise [1]): a bound of a result bounds its operands.
 
-A box in which nothing is left holds no point where the targets hold.
+It begins with what some values have to be, as fun <= cut, and ends with narrower boxes; one in which nothing is left
+holds no such point. After the forward evaluation of enclose.py, in the reverse order.
 
 [1] F. Benhamou, F. Goualard, L. Granvilliers and J.-F. Puget, Revising hull and box consistency, ICLP (1999).
 """
@@ -26,9 +27,10 @@ def backward(
     targets: dict[int, Interval],
     x: int,
 ) -> tuple[Interval, Any]:
-    """The variables, narrowed, and in which boxes nothing is left.
+    """The narrowed boxes, and which of them hold no point where the targets hold.
 
-    plan: the operations that were run, in order; values: theirs; targets: what some values have to be in.
+    plan: the operations of the forward evaluation, in order; values: what it gave; targets: intervals in which some of
+    the values have to be; x: the number of the variables.
     """
     batch = values[x].lo.shape[-1]
     held = {i: Interval(value.lo, value.hi) for i, value in values.items()}

@@ -1,7 +1,7 @@
-"""A function as a flat list of operations on numbered values, each of them an array: what the proofs run over.
+"""A function as a straight-line program (code list): operations on numbered values, each of them an array.
 
-Equal operations are kept once, and what does not depend on x is enclosed once, when it is met. A value has a shape
-without the batch of boxes, which is one more axis at the end when the list is run.
+Common subexpressions are kept once, and constants are folded, with their rounding errors. The shape of a value is that
+of one box; when the program is run, the batch of boxes is one more axis at the end.
 """
 
 from collections.abc import Sequence

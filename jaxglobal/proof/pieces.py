@@ -1,9 +1,10 @@
-"""Functions in pieces: where a value lies among known numbers, the knots, chooses a row of a table, as in `interp`.
+"""Piecewise functions of one value v, whose piece is found by a search among sorted knots, as in `interp`.
 
-`place` counts the knots up to v. What is made of that count, of constants and of v alone is a stack of one row for each
-piece, in which v is held to the piece (`within`), and `pick` is the hull of the rows that may be chosen: at a knot as
-narrow as anywhere. Where the rows on both sides of a knot meet there in one number, in exact arithmetic, there is no
-jump; where their derivatives do, no kink.
+Three operations: `place` counts the knots below v, which is the number of the piece; `within` is v restricted to each
+piece in turn; `pick` is the hull over the pieces that v may be in. All that is made of the count, of v and of constants
+is evaluated once for each piece, on v in that piece: so the enclosure is as narrow about a knot as elsewhere. The
+function is continuous at a knot where the pieces on both sides have the same value there, in exact arithmetic, and has
+no kink where their derivatives have.
 """
 
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Constraints in boxes: the rows of one value of a program, lower <= c(x) <= upper, and what their enclosures say.
+"""Constraints lower <= c(x) <= upper in boxes: which rows of c are surely kept, surely violated, or may bind.
 
 A row that is undefined somewhere (NaN) is not kept there.
 """

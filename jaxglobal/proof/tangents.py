@@ -1,8 +1,8 @@
-"""First and second derivatives of a flat program, written into it as further operations.
+"""Automatic differentiation, forward and to second order: derivatives as further operations of a program.
 
-A derivative is a stack: one row for each variable, or pair of variables, in which it is not zero everywhere. What is
-enclosed is the derivative of the function's own operations, and where these have a kink the hull of both sides, which
-holds every generalised gradient [1]; so the mean value theorem holds across kinks as well.
+A derivative is a stack of rows, see stacks.py. It is that of the function's own operations, whatever custom rules the
+function has in JAX. At a kink it is the hull of both sides, which holds Clarke's generalised gradient, so that the mean
+value theorem holds across kinks [1].
 
 [1] F. H. Clarke, Optimization and Nonsmooth Analysis (Wiley, 1983), theorems 2.3.7 and 2.3.10.
 """

@@ -1,4 +1,4 @@
-"""Sums of fun and constraints that say more in a box than each alone.
+"""Lagrangians: weighted sums of fun and the constraints, which say more in a box than each alone.
 
 For a weight w0 >= 0 of fun and weights w of the rows, each less its bound and of the sign that makes it at most zero
 where it is kept, w0 fun + w (c - bound) <= w0 cut holds at every point that keeps them and is no worse than the best
