@@ -72,6 +72,8 @@ class _Tests(Binding):
         seen = self.propagated()
         if len(self.row) and self.disjoined(seen):
             seen = self.model.value(self.X)
+        if len(self.row):
+            self.raise_low(seen.f.lo)
         if len(self.row) and self.model.derives:
             self.derived(seen)
         return Outcome(self.X, self.low, self.score(), self.row, self.best)

@@ -205,10 +205,9 @@ class Search(Incumbent):
         if end.any() and self.regions:  # with one that has just been found
             touches = trimmed(a, b, self.regions)[3]
             end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | (b - a <= least).all(0)
-        if self._place is not None or self.whole is not None:
-            alive = self.settled(a, b, bound, end & (bound < self.cut - self.slack))
-            a, b, score, least = (part[:, alive] for part in (a, b, score, least))
-            bound, end = bound[alive], end[alive]
+        alive = self.settled(a, b, bound, end & (bound < self.cut - self.slack))
+        a, b, score, least = (part[:, alive] for part in (a, b, score, least))
+        bound, end = bound[alive], end[alive]
         self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
         a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
         if not len(bound):

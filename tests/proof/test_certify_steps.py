@@ -54,8 +54,14 @@ def guarded(x):
     return jnp.sum(jax.scipy.special.rel_entr(x, jnp.array([0.2, 0.3])))
 
 
+def chosen(x):
+    """Three pieces, the lowest value where two of them meet."""
+    return jnp.select([x[0] < 0, x[0] < 1], [x[0] ** 2, -x[0]], 2 * (x[0] - 1) - 1)
+
+
 STEPS = {  # function, box, minimiser, and boxes that are enough
     "an angle": (wrapped, [(-5, 2.4)], [0.995], 200),
+    "where pieces meet": (chosen, [(-1, 3)], [1.0], 200),
     "a guarded logarithm": (guarded, [(0, 1)] * 2, [0.2 / np.e, 0.3 / np.e], 2000),
 }
 
