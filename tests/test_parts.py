@@ -57,10 +57,10 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "proof": (
         "intervals functions node moves enclosure special verified elementary steps chosen enclose slopes patterns "
-        "simplify writing flat contract rows constant whole linear convolve refused exactly pieces agree stacks "
-        "tangents model writer complexes reductions matrices places arithmetic searches lower newton squares batch "
-        "binding disjunction bound region apart feasible weights crew pool incumbent leaves branch kept stationary "
-        "gather certificate picture problem entry __init__"
+        "simplify writing flat switched contract rows constant whole linear convolve refused exactly pieces agree "
+        "stacks tangents model writer complexes reductions matrices places arithmetic searches lower newton squares "
+        "batch binding disjunction bound region apart feasible weights crew pool incumbent leaves branch kept "
+        "stationary gather certificate picture problem entry __init__"
     ).split(),
     "plot": "axes searches evaluated infeasible landscapes places fits proofs solvers __init__".split(),
 }
