@@ -55,10 +55,15 @@ class ConstrainedHostLanes(ToldLanes, HostLanes):
         return self._plain
 
     def _begin(self, ident: int, x: np.ndarray, problem: int) -> None:
-        """See `HostLanes`. Where the multipliers have changed, the point is one whose calls were made."""
+        """See `HostLanes`. Where the multipliers have changed, the point is one whose calls were made.
+
+        The end of a search, which makes it feasible, takes the slopes of the rows without a value too.
+        """
         key = key_of(x)
         if key not in self._seen.known:
             super()._begin(ident, x, problem)
+            if int(np.flatnonzero(self._ids == ident)[0]) in self._endings:
+                self._points[ident].needed = slice(1, None)
             return
         self._tell_lane(ident, *beside(self._seen.known[key]))
 
@@ -106,7 +111,7 @@ class ConstrainedHostLanes(ToldLanes, HostLanes):
             self.tell_look(point.ident, told)
             return
         slopes = np.zeros((1 + self._m, len(point.x)))
-        if np.all(np.isfinite(told)):
+        if np.all(np.isfinite(told[point.needed])):
             if point.differences:
                 for i, differences in point.differences.items():
                     slopes[:, i] = differences.slope(told)

@@ -80,6 +80,7 @@ def ending(subject: Subject, parts: Packed, status: LocalStatus, again: bool, pa
         end = yield from polish(place)
         if end is None and (again or infeasible):
             kept = yield from _at(place, frame)
+            kept = kept if np.isfinite(kept.f) else seen  # it is fun that has no value there, as has been noted
             unsure = status == LocalStatus.CONVERGED
             return Ending(kept, LocalStatus.CONVERGED_TO_PRECISION if unsure else status)
     if end is not None:

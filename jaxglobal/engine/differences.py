@@ -25,6 +25,7 @@ class Differences:
         steps = [k for k in CANDIDATES[scheme] if lower <= x + k * h <= upper]
         self._left, self._needed, self._x, self._h = steps, NEEDED[scheme], x, h
         self._values: dict[int, Any] = {}
+        self._partly: dict[int, Any] = {}  # several numbers, of which some are not finite
         self._waiting = 0
 
     def next(self) -> list[int]:
@@ -43,6 +44,8 @@ class Differences:
         self._waiting -= 1
         if np.all(np.isfinite(value)):
             self._values[offset] = value
+        elif np.any(np.isfinite(value)):
+            self._partly[offset] = value
 
     @property
     def complete(self) -> bool:
@@ -52,16 +55,17 @@ class Differences:
     def slope(self, f: Any) -> Any:
         """The derivative: that of the parabola, or of the line, through what is known; NaN where that is f alone.
 
-        f: the value at x, or several.
+        f: the value at x, or several, of which some may be finite alone.
         """
-        points = [(self.place(k) - self._x, value - f) for k, value in self._values.items()]
-        if not points:
-            return math.nan
-        (a, up), *rest = points
-        if not rest or not np.all(np.isfinite(f)):
-            return up / a
-        b, down = rest[0]
-        return (up * b * b - down * a * a) / (a * b * (b - a))
+        with np.errstate(invalid="ignore"):
+            points = [(self.place(k) - self._x, value - f) for k, value in (self._values or self._partly).items()]
+            if not points:
+                return math.nan
+            (a, up), *rest = points
+            if not rest:
+                return up / a
+            b, down = rest[0]
+            return (up * b * b - down * a * a) / (a * b * (b - a))
 
 
 def steps(x: np.ndarray, width: np.ndarray, scheme: str, step: float | None, noise: float) -> np.ndarray:

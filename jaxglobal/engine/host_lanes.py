@@ -44,6 +44,7 @@ class Point:
     def __init__(self, ident: int, problem: int, x: np.ndarray, differences: dict[int, Differences]):
         """differences: of each free variable, none where the gradient is a call."""
         self.ident, self.problem, self.x, self.differences = ident, problem, x, differences
+        self.needed = slice(None)  # which of several numbers slopes are waited for at, if they are finite
         self.f: Any = None  # a number, or several
         self.g: np.ndarray | None = None
 
@@ -52,7 +53,8 @@ class Point:
         """Whether nothing more is to come; without a value, no gradient is waited for."""
         if self.f is None:
             return False
-        return not np.all(np.isfinite(self.f)) or self.g is not None or self._all
+        needed = np.atleast_1d(self.f)[self.needed]
+        return not (needed.size and np.all(np.isfinite(needed))) or self.g is not None or self._all
 
     @property
     def _all(self) -> bool:

@@ -60,8 +60,20 @@ def test_of_a_search_that_is_told(bounds, tmp_path):
     assert SAID in search.result().message and not search.result().success
 
 
-def test_of_a_simulator():
-    both = jax.jit(lambda x: (fun(x), row(x)))
-    host = jg.host(lambda x: tuple(map(float, both(x))))
-    told = jg.minimize(host, BOX, constraints=jg.Constraint(None, upper=0.5), max_evals=300, progress=False)
-    assert SAID in told.message and not told.success
+@BOUNDS
+@pytest.mark.parametrize("jac", [None, "2-point", True])
+def test_of_a_simulator(bounds, jac):
+    """Its rows have slopes where it has no value, so that a curve, which no look meets, is come to."""
+    curve = lambda x: row(x) + 0.3 * x[0] ** 2  # noqa: E731
+    told = jax.jit(lambda x: ((fun(x), curve(x)), (jax.grad(fun)(x), jax.grad(curve)(x))))
+
+    def simulate(x):
+        (f, c), (g, J) = told(x)
+        value = float(f), float(c)
+        return (value, (np.asarray(g), np.asarray(J))) if jac is True else value
+
+    kept = jg.Constraint(None, *bounds)
+    options = dict(constraints=kept, max_levels=2, starts=jg.Grid(), max_starts=9, progress=False)
+    told_of = jg.minimize(jg.host(simulate, jac=jac), BOX, **options)
+    assert SAID in told_of.message and not told_of.success
+    assert np.isfinite(told_of.violation)
