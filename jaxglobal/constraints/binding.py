@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.constraints import feasible, finishing, kkt
+from jaxglobal.constraints import feasible, finishing, kinks, kkt
 from jaxglobal.constraints.exact import Exact
 from jaxglobal.constraints.subject import Subject
 from jaxglobal.printing import brief
@@ -67,6 +67,9 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
         lam = np.full(rows.m, np.nan if np.any(width > 0) else 0.0)  # where nothing moves, nothing has a price
         if np.any(width > 0) and np.all(np.isfinite(g * width)) and np.all(np.isfinite(J * width)):
             lam, _ = kkt.prices(g * width, J * width, side, frame.equal, *on, width > 0)
+            if np.any(active):
+                of_kink = kinks.multipliers(subject.exact, x[k], g, J, side, *on, frame, subject.dtype)
+                lam = lam if of_kink is None else of_kink
         worst = int(np.argmax(relative)) if len(relative) else 0
         largest, most = (float(np.max(part, initial=0.0)) for part in (over, relative))
         found.append(Binding(largest, most, rows.structured(lam), rows.structured(active), worst))
