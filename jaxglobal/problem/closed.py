@@ -233,6 +233,9 @@ def traced(fun: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> tuple[Clos
             f"jaxglobal.host(...) ({first})"
         ) from error
     except TypeError as error:
+        if "not a valid JAX type" in str(error):
+            kind = str(error).partition("returned a value of type ")[2].partition(",")[0]
+            raise TypeError(f"`fun` must return a real number, and arrays or numbers beside it; got {kind}.") from error
         if "positional argument" not in str(error):
             raise
         raise TypeError(f"`fun` must take x and the {len(args)} further arguments in `args`; got: {error}.") from error

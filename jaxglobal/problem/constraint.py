@@ -28,8 +28,9 @@ class Constraint:
     """lower <= fun(x, *args) <= upper, row by row.
 
     Attributes:
-        fun: fun(x, *args), any JAX function that returns a real number or an array of them, of any shape; x and args
-            are those of the objective. None for a `jaxglobal.host` function, which returns a pair (value, constraints).
+        fun: fun(x, *args), any JAX function that returns a real number, an array of them, of any shape, or a list of
+            such of one shape; x and args are those of the objective. None for a `jaxglobal.host` function, which
+            returns a pair (value, constraints).
         lower: the lower bounds, a number or an array that broadcasts to the shape of what fun returns; -inf: none.
         upper: the upper bounds, likewise; +inf: none. Where both are equal, the row is an equality.
 
@@ -169,7 +170,7 @@ def read(
         name = "constraints" if single else f"constraints[{k}]"
         constraint, own = of_scipy(part, name, structure)
         fun = (lambda x, *_, fun=constraint.fun: fun(x)) if own else constraint.fun
-        shape = output_shape(fun, x, args, name)
+        fun, shape = with_shape(fun, x, args, name)
         low, high = (
             spread(side, shape, structure.dtype, f"{which}` of `{name}", traceable, count)
             for side, which in ((constraint.lower, "lower"), (constraint.upper, "upper"))
@@ -213,8 +214,10 @@ def of_scipy(part: Any, name: str, structure: Structure) -> tuple[Constraint, bo
     raise TypeError(f"{ACCEPTED}; got {type(part).__name__} as `{name}`{listed}.")
 
 
-def output_shape(fun: Callable[..., Any], x: Any, args: tuple[Any, ...], name: str) -> tuple[int, ...]:
-    """The shape of what a constraint returns."""
+def with_shape(
+    fun: Callable[..., Any], x: Any, args: tuple[Any, ...], name: str
+) -> tuple[Callable[..., Any], tuple[int, ...]]:
+    """A constraint's function, with an array for a list of numbers, and the shape of what it returns."""
 
     def now(*args):  # JAX would remember the trace of `fun` itself
         return fun(*args)
@@ -233,11 +236,14 @@ def output_shape(fun: Callable[..., Any], x: Any, args: tuple[Any, ...], name: s
         raise TypeError(
             f"`fun` of `{name}` must take x and the {len(args)} further arguments in `args`; got: {error}."
         ) from error
+    shapes = {getattr(part, "shape", None) for part in out} if isinstance(out, list | tuple) else set()
+    if len(shapes) == 1 and None not in shapes:
+        return with_shape(lambda x, *args: jnp.stack([jnp.asarray(part) for part in fun(x, *args)]), x, args, name)
     shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
     if shape is None or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         got = f"{dtype}" if dtype is not None else type(out).__name__
         raise TypeError(f"`fun` of `{name}` must return a real floating-point number or array; got {got}.")
-    return tuple(shape)
+    return fun, tuple(shape)
 
 
 def spread(
@@ -256,6 +262,8 @@ def spread(
                 f"`{name}` must have {count} problems along its leading axis, each of the shape {shape} of its "
                 f"function; got {array.shape}."
             ) from None
+    if not shape and array.shape == (1,):  # SciPy's bounds are lists of one for a function that returns a number
+        array = array[0]
     try:
         return xp.broadcast_to(array, shape).reshape(-1)
     except ValueError:

@@ -49,7 +49,8 @@ def result(
     begun, failed = (sum(n for status, n in ended_as if (status in NOT_BEGUN) is no) for no in (False, True))
     asked = state.status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
     none = Status.NO_FINITE_GRADIENT if finite else Status.NO_FINITE_VALUE
-    status = state.status if begun or asked or (finite and not failed) else none
+    early = state.status in binding.UNSETTLED and np.all(np.isfinite(gradient))  # it is a limit that left no start
+    status = state.status if begun or asked or (finite and (early or not failed)) else none
     told = Result(
         x=problem.structure.point(best.x),
         fun=state.value(best.f),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.sparse
 from checks import X64
 from scipy.optimize import LinearConstraint, NonlinearConstraint
 
@@ -91,18 +92,21 @@ def test_new_bounds_compile_nothing():
 
 
 def test_scipy_and_lists():
-    """SciPy's objects take x alone; the structure of the answer is that of the constraints."""
+    """SciPy's objects take x alone, may return a list; the structure of the answer is that of the constraints."""
     rows = [
         LinearConstraint([[1.0, 1.0]], -np.inf, 0.0),
         NonlinearConstraint(lambda x: x * x, [0.0, 0.25], np.inf),
         jg.Constraint(lambda x, *_: jnp.reshape(x, (2, 1)), -1.5, 1.5),
+        NonlinearConstraint(lambda x: [x[0] * x[1], x[1]], [-9, -9.0], [9, 9.0], keep_feasible=[True, False]),
+        NonlinearConstraint(lambda x: x[0], [-1.5], [1.5]),
+        LinearConstraint(scipy.sparse.csr_matrix([[0.0, 1.0]]), [-9], [9]),
     ]
     result = search(rows, args())
-    assert result.success and [part.shape for part in result.active] == [(1,), (2,), (2, 1)]
+    assert result.success and [part.shape for part in result.active] == [(1,), (2,), (2, 1), (2,), (), (1,)]
     assert np.allclose(result.x, [0.3, -0.5], atol=1e-4) and abs(result.fun - 0.64) <= 1e-6, result
     assert not result.active[0][0] and result.active[1].tolist() == [False, True] and not np.any(result.active[2])
     plain = result.to_dict()
-    assert len(plain["multipliers"]) == 3 and len(plain["minima"][0]["active"]) == 3
+    assert len(plain["multipliers"]) == 6 and len(plain["minima"][0]["active"]) == 6
     again = pickle.loads(pickle.dumps(result))
     assert again.violation == result.violation and np.array_equal(again.multipliers[1], result.multipliers[1])
 

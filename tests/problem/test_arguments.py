@@ -109,6 +109,11 @@ WRONG = [
     (dict(fun=lambda x: jnp.sum(x) + 1j), TypeError, "`fun` must return a real floating-point scalar; got complex"),
     (dict(fun=lambda x: jnp.sum(x > 0)), TypeError, "`fun` must return a real floating-point scalar; got int"),
     (dict(fun=lambda x: None), TypeError, "`fun` must return a scalar; got NoneType"),
+    (
+        dict(fun=lambda x: "a"),
+        TypeError,
+        "must return a real number, and arrays or numbers beside it; got <class 'str'>",
+    ),
     (dict(fun=lambda x: (jnp.sum(x), x)), TypeError, "has_aux=True takes a pair"),
     (dict(fun=jnp.sum, has_aux=True), TypeError, "`fun` must return a pair (value, aux) with has_aux=True"),
     (
@@ -252,6 +257,18 @@ def test_nan_everywhere():
 def test_gradient_nan_everywhere_is_no_success():
     result = solve(lambda x: 1 + jnp.sum(jnp.sqrt(0 * x)))
     assert result.status is jg.Status.NO_FINITE_GRADIENT and not result.success and result.fun == 1
+
+
+def test_a_limit_before_the_first_search_is_no_fault_of_the_gradient():
+    """Half of the box has no value, its centre neither; values were looked at, and the evaluations were used up."""
+
+    def fun(x, a):
+        return jnp.where(x[0] > a, jnp.sum((x - 0.3) ** 2), jnp.nan)
+
+    result = jg.minimize(fun, [(-2, 2)] * 2, 0.0, max_evals=100, progress=False)
+    assert result.status is jg.Status.MAX_EVALS and np.isfinite(result.fun) and not result.success
+    results = jg.minimize_many(fun, [(-2, 2)] * 2, jnp.zeros(2), max_evals=100, progress=False)
+    assert results.status.tolist() == [jg.Status.MAX_EVALS] * 2 and np.all(np.isfinite(results.fun))
 
 
 def test_a_finite_value_whose_gradient_is_nan_everywhere_is_searched_by_values():
