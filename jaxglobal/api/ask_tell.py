@@ -69,7 +69,7 @@ class Search:
     constraints: `Constraint(None, lower, upper)` of rows that are told with each value, in the shape of these bounds;
     beside it in a list, or alone, constraints as `minimize` takes them, whose functions of x are evaluated here. Where
     only multipliers change, no point is asked again: what was told is used once more, and counts as an evaluation.
-    `result` knows local searches that have ended; integrality must be None.
+    `result` knows local searches that have ended.
 
     Attributes:
         done: whether the search has ended.
@@ -127,13 +127,13 @@ class Search:
         self._rows, subject = told_rows.read(constraints, problem.structure, (problem.lower, problem.upper)), None
         search = methods.read(local, n)
         width = LANES if lanes == "auto" else devices.read_lanes(lanes, search.numbers(n), dtype, 0.0)
-        options = (sequence, search.identity, width, noise)
+        options = (sequence, search.identity, width, noise, *objective.whole_of(problem))
         self._structure = problem.structure
         self._constrained: ConstrainedAskedLanes | None = None
         if self._rows is None:
             self._lanes = AskedLanes(width, problem.region, search.program)
         else:
-            constraint.check_box(problem.open, problem.whole)
+            constraint.check_box(problem.open)
             check_constrained(search, processes.ALONE)
             subject = told.subject(self._rows.rows, ctol, problem)
             inner: Any = search.program

@@ -66,7 +66,7 @@ def checked_host(
     with jax.enable_x64(True):
         problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
     if rows is not None:
-        constraint.check_box(problem.open, problem.whole)
+        constraint.check_box(problem.open)
     if has_aux:
         raise ValueError("`has_aux` must be False for a host function; got True.")
     return problem, guesses, None if rows is None else told.subject(rows, ctol, problem)

@@ -212,7 +212,7 @@ def levels(
         )
     else:
         opening = engines.by_host(host, args, problem, search, subject, lanes)
-    options = (sequence, search.identity, opening.lanes, opening.noise, bool(has_aux))
+    options = (sequence, search.identity, opening.lanes, opening.noise, bool(has_aux), *objective.whole_of(problem))
     options += () if subject is None else (subject.rows.lower, subject.rows.upper, float(ctol))
     box = problem.lower, problem.upper, problem.open, str(problem.structure)
     known = problem.closed if host is None else host

@@ -20,16 +20,15 @@ class ConstrainedAskedLanes(ToldLanes):
         See `AskedLanes.tell`.
         """
         lanes, known = self.lanes_of(ids)
-        moves = self._subject.frame.width > 0
-        g = np.where(moves, g, 0)
+        g = np.where(self.moves, g, 0)
         for k in np.flatnonzero(self.value_only(ids)):
             look = self.wanted.out[int(ids[k])]
             values, slopes = rows.all_of(look.x[None], c[k : k + 1], J[k : k + 1])
-            slopes = np.where(moves, slopes, 0)
+            slopes = np.where(self.moves, slopes, 0)
             self.tell_look(int(ids[k]), np.concatenate([[f[k]], values[0], g[k].astype(float), slopes[0].ravel()]))
         x = self._x(np.asarray(self.lane.trial)[:, lanes].T)
         c, J = rows.all_of(x, c[known], J[known])
-        J = np.where(moves, J, 0)
+        J = np.where(self.moves, J, 0)
         for lane, place, *told in zip(lanes, x, f[known], c, g[known].astype(float), J, strict=True):
             if np.isfinite(told[0]) and np.all(np.isfinite(told[1])):
                 self._seen.add(place, tuple(told))

@@ -117,5 +117,6 @@ class ConstrainedHostLanes(ToldLanes, HostLanes):
                     slopes[:, i] = differences.slope(told)
             else:
                 slopes[:] = point.g  # NaN where the call has failed
+            slopes = np.where(self.moves, slopes, 0)
             self._seen.add(point.x, (told[0], told[1:], slopes[0], slopes[1:]))
         self._tell_lane(point.ident, told, slopes)

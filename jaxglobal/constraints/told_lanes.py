@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.constraints import feasible, finishing, lagrangian, told_endings
+from jaxglobal.constraints import feasible, finishing, lagrangian, told_endings, told_whole
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subject import Subject, spreads
@@ -37,7 +37,7 @@ class ToldLanes(AskedLanes):
         m, told = subject.rows.m, subject.exact
         local: Any = AugmentedLagrangian(program, m)
         super().__init__(*first, region=lagrangian.inside(region, m), program=local)
-        self._subject, self._plain = subject, region
+        self._subject, self._plain, self.moves = subject, region, np.asarray(region.width) > 0
         self._told_at: Any = told
         self._seen = Told(m, len(subject.frame.low))  # at points on the way
         self._penalties = Penalties(self.dtype)
@@ -90,8 +90,10 @@ class ToldLanes(AskedLanes):
         if not subject.measured:
             size = spreads(told)
             known = np.isfinite(size) & (size > LEAST_SLOPE)
-            if np.any(known):
+            if np.any(known) or self._whole:
                 subject.use(np.where(known, 1 / np.where(known, size, 1), 1.0))
+            if self._whole:
+                subject.frame = subject.frame._replace(spread=np.where(known, size, 0.0)[1:])
         frame, dtype = subject.frame, self.dtype
         with jax.enable_x64(dtype == np.float64), np.errstate(over="ignore"):
             rows = [np.asarray(side, dtype) for side in (frame.lower, frame.upper, subject.size[1:])]
@@ -138,11 +140,32 @@ class ToldLanes(AskedLanes):
         rho, numbers = self._penalties.of(starts, number, problem), [np.full((k, 1), one) for one in finishing.FIRST]
         packed = np.concatenate([starts, np.zeros((k, m)), np.ones((k, m + 1)), rho, *numbers], axis=1)
         super().deal(packed, first_step, number, problem)
+        if self._unscaled and not len(self.wanted):
+            points = told_whole.sample(self._subject)
+            self.look(points, np.full(len(points), -1), problem)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether there are whole numbers."""
+        return bool(np.any(self._subject.whole))
+
+    @property
+    def _unscaled(self) -> bool:
+        """Whether starts wait for values that say what rows of whole numbers alone change by."""
+        return self._whole and not self._subject.measured and bool(self.queue)
+
+    def _fill(self) -> None:
+        """See `AskedLanes`."""
+        if not self._unscaled:
+            super()._fill()
 
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
     ) -> minima.Ended:
         """See `AskedLanes`; of what was told, that of points which lanes still stand at is kept."""
+        if self.news and self._unscaled:
+            self._looked_at(self.wanted.take())
+            return self._release(np.zeros(0, np.int64))
         if self.news:
             return super().run(rules, drain, allowed, most_ticks)
         pending, self._pending = sorted(self._pending), []
@@ -183,9 +206,16 @@ class ToldLanes(AskedLanes):
         return np.array(self._finished, np.int64)
 
     def _end(self, lane: int) -> None:
-        """The search of a lane has ended: its ending begins."""
+        """The search of a lane has ended: its ending begins, unless it was of one point."""
         packed = np.asarray(self.lane.best_x)[:, lane]
         parts = self._subject.unpacked(packed[None])
+        if told_whole.is_of_one_point(parts):
+            status = np.array(self.lane.status)
+            if np.any(self.moves) and status[0, lane] == LocalStatus.CONVERGED:
+                status[0, lane] = LocalStatus.INFEASIBLE
+            self.lane = self.lane._replace(status=status)
+            self._finished.append(lane)
+            return
         status, path = LocalStatus(int(np.asarray(self.lane.status)[0, lane])), list(self._paths.get(lane, []))
         alone: Any = type(parts)(*(part[0] for part in parts))
         self._endings[lane] = told_endings.ending(self._subject, alone, status, bool(self._resumed[lane]), path)
@@ -230,6 +260,8 @@ class ToldLanes(AskedLanes):
 
     def cut(self) -> minima.Ended:
         """See `AskedLanes`."""
+        if self._unscaled:
+            self.wanted.take()
         ended = super().cut()
         self._forget(np.arange(self.lanes))
         return ended
@@ -273,8 +305,12 @@ class ToldLanes(AskedLanes):
             self.best = None
             return
         begins = np.asarray(self.lane.nfev)[0, lane] == 0
+        if self._whole:
+            self._subject.frame = self._subject.frame._replace(spread=told_whole.flat(self._subject, slopes[1:]))
         if begins and not self._resumed[lane]:
             trial[:, lane] = self._scaled(trial[:, lane], slopes)
+            if self._whole:
+                trial[:, lane] = told_whole.of_one_point(self._subject, trial[:, lane], seen.c, seen.J)
             self.lane = self.lane._replace(trial=trial)
             if self.at_work[lane, 0] == 0 and not self._subject.measured:  # until values of many points are known
                 steepest = feasible.steepest(lagrangian.unpack(trial[:, lane], self._m).size)

@@ -68,7 +68,7 @@ def read(given: Any, structure: Structure, box: tuple[np.ndarray, np.ndarray]) -
     mask = np.concatenate([np.full(len(part.lower), is_told) for part, is_told in zip(read, which, strict=True)])
 
     shape = next((part.shapes[0] for part, is_told in zip(read, which, strict=True) if is_told), None)
-    flat = lambda x: rows.values(structure.unflatten(x))  # noqa: E731
+    flat = lambda x: rows.values(structure.point(x))  # noqa: E731
     with jax.enable_x64(structure.dtype == np.float64):
         traced = jax.make_jaxpr(flat)(np.zeros(structure.n, structure.dtype)) if rows.functions else None
     identity = mask, shape, None if traced is None else (str(traced.jaxpr), [np.asarray(c) for c in traced.consts])

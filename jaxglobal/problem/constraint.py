@@ -136,13 +136,8 @@ def of_bounds(both: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, lower, upper, *args: both(x, *args)
 
 
-def check_box(is_open: np.ndarray, whole: np.ndarray | None = None) -> None:
-    """Raises for a box that does not go with constraints. whole: the variables, where rows are told, not evaluated."""
-    if whole is not None and np.any(whole):
-        raise ValueError(
-            "`integrality` must be None, and no Choice in `bounds`, under constraints of a host function or a Search; "
-            "got variables that are whole, or have a Choice."
-        )
+def check_box(is_open: np.ndarray) -> None:
+    """Raises for a box that does not go with constraints."""
     if np.any(is_open):
         raise ValueError("`open` must be False under constraints; got a box that the searches may leave.")
 

@@ -138,6 +138,11 @@ def check_whole(whole: np.ndarray, is_open: np.ndarray, starts: Any) -> None:
         lattice.check_starts(starts, whole)
 
 
+def whole_of(problem: Objective) -> tuple[np.ndarray, ...]:
+    """Which variables are whole, where any is: the bounds of a checkpoint do not say it."""
+    return (problem.whole,) if np.any(problem.whole) else ()
+
+
 def read_args(args: Any, traceable: bool = False) -> tuple[Any, ...]:
     """The args as a tuple of pytrees of arrays; a single argument need not be in a tuple, as in SciPy."""
     args = args if isinstance(args, tuple) else (args,)

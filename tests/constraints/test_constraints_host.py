@@ -134,7 +134,6 @@ WRONG = {
     "shape": (lambda x: (1.0, np.zeros(3)), {}, TypeError, "of the shape"),
     "no slopes": (None, dict(host=dict(jac=lambda x: x)), TypeError, "must be a pair"),
     "Jacobian": (None, dict(host=dict(jac=lambda x: (x, x))), TypeError, "the Jacobian must be"),
-    "whole": (None, dict(integrality=True), ValueError, "`integrality` must be None, and no Choice"),
     "open": (None, dict(open=True), ValueError, "`open` must be False"),
 }
 

@@ -195,8 +195,6 @@ def test_pytrees_and_float32():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match="`integrality` must be None, and no Choice in `bounds`, under constraints"):
-        search(integrality=[True, False])
     with pytest.raises(ValueError, match="`open` must be False"):
         search(open=True)
     with pytest.raises(TypeError, match="`local` must be"):
