@@ -187,7 +187,8 @@ def make_plan(
     if levels < 1:
         raise ValueError(f"`levels` must be at least 1; got {levels}.")
     n, free = problem.structure.n, int(np.sum(problem.free))
-    sequence, search = sequences.read(starts, free, seed), methods.read(local, n)
+    sequence = sequences.of_values(sequences.read(starts, free, seed), problem.values)
+    search = methods.read(local, n)
     sizes = [sequence.size(level, free) for level in range(levels)]
     if sum(sizes) > stopping.AFFORDABLE:
         fewer = int(np.searchsorted(np.cumsum(sizes), stopping.AFFORDABLE, side="right"))

@@ -25,7 +25,7 @@ from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.levels import Levels
 from jaxglobal.search.one import One
-from jaxglobal.starts import adaptive
+from jaxglobal.starts import adaptive, designs
 
 LANES = 16
 
@@ -122,7 +122,7 @@ class Search:
         noise = read_noise(noise)
         with jax.enable_x64(True):
             problem, guesses = objective.check_box(bounds, x0, open, integrality=integrality)
-        sequence = adaptive.told(starts, int(np.sum(problem.free)), seed)
+        sequence = designs.of_values(adaptive.told(starts, int(np.sum(problem.free)), seed), problem.values)
         n, dtype = problem.structure.n, problem.structure.dtype
         self._rows, subject = told_rows.read(constraints, problem.structure, (problem.lower, problem.upper)), None
         search = methods.read(local, n)

@@ -23,7 +23,7 @@ from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.levels import Levels
 from jaxglobal.search.one import One
-from jaxglobal.starts import adaptive
+from jaxglobal.starts import adaptive, designs
 
 
 @helps
@@ -202,6 +202,7 @@ def levels(
         with np.errstate(over="ignore"):
             rules = dataclasses.replace(rules, target=float(np.asarray(target, problem.structure.dtype)))
     sequence = (adaptive.read if host is None else adaptive.told)(starts, int(np.sum(problem.free)), seed)
+    sequence = designs.of_values(sequence, problem.values)
     search = methods.read(local, problem.structure.n)
     if subject is not None:
         engines.check_constrained(search, group)

@@ -14,7 +14,7 @@ from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
 from jaxglobal.local import methods
 from jaxglobal.nearest import helps
-from jaxglobal.problem import constraint, family, objective
+from jaxglobal.problem import constraint, family, lattice, objective
 from jaxglobal.problem.closed import NO_FUNCTION
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.linear_algebra import one_thread
@@ -181,4 +181,7 @@ def read_starts(given: Any, problems: Family, seed: int) -> Starts:
     searches = sum(sequence.size(level, n) for level in range(stopping.LEVELS))
     dear = EVALUATIONS * searches * closed.cost > DEAR
     learns = by_host or problems.count <= FEW or dear or bool(np.any(problems.whole & problems.free))
-    return adaptive.read(given, n, seed) if isinstance(given, str) and able and learns else sequence
+    if isinstance(given, str) and able and learns:
+        return adaptive.read(given, n, seed)
+    values = np.atleast_2d(lattice.values(problems.box[..., 0, :], problems.box[..., 1, :], problems.whole))
+    return designs.of_values(sequence, np.max(values, axis=0)[problems.free])

@@ -4,6 +4,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from jaxglobal.evidence import confidence, stopping
 from jaxglobal.problem import lattice
 from jaxglobal.result import Unseen
@@ -53,6 +55,9 @@ def after_level(
     than are kept. dear: whether a function without a finite value is given up whatever it took. believed: whether equal
     levels are evidence enough where starts do not learn, see `stopping.believed`.
     """
+    usual = rules.same is None and rules.unseen is None and math.isfinite(best[-1])
+    if usual and np.all(source.problem.values) and source.tried.all:
+        return Status.SAME  # no further start is at a point that was not evaluated
     full = full and rules.unseen is not None
     told = dataclasses.replace(rules, unseen=None) if full else rules
     ended = stopping.after_level(told, best, eps, math.inf if dear else nfev, source.learns)

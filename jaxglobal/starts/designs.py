@@ -72,6 +72,38 @@ class Grid:
 
 
 @dataclasses.dataclass(frozen=True)
+class ValuesGrid:
+    """A `Grid` that splits the axis of a whole number no further than into its values, so that few starts repeat them.
+
+    Attributes:
+        values: how many each variable has, 0 of a continuous one.
+    """
+
+    values: tuple[int, ...]
+
+    def _splits(self, level: int) -> np.ndarray:
+        """How often each axis has been halved, (n,)."""
+        return np.array([min(level, (count - 1).bit_length()) if count else level for count in self.values], np.int64)
+
+    def size(self, level: int, n: int) -> int:
+        """The product of the cells of each axis."""
+        return 1 << int(np.sum(self._splits(level)))
+
+    def points(self, level: int, first: int, count: int, n: int) -> np.ndarray:
+        """Cell centres, (count, n), which are moved to the values nearby where the starts are made."""
+        return _cells(self._splits(level), first, count)
+
+    def spacing(self, level: int, done: int, n: int) -> float:
+        """As `Grid`, of the continuous variables."""
+        return 0.5 ** (level + 1) if done >= self.size(level, n) else 0.5 ** int(math.log2(max(done, 1)) / n)
+
+
+def of_values(sequence: Starts, values: np.ndarray) -> Starts:
+    """The sequence for variables that have so many values, (n,), 0 of a continuous one."""
+    return ValuesGrid(tuple(values.tolist())) if isinstance(sequence, Grid) and np.any(values) else sequence
+
+
+@dataclasses.dataclass(frozen=True)
 class Halves:
     """A grid that is refined a few axes at a time, for some more variables than a whole grid can fill.
 

@@ -10,6 +10,7 @@ import pytest
 import jaxglobal as jg
 from jaxglobal.api import minimize_many
 from jaxglobal.problem import lattice
+from jaxglobal.starts import designs
 
 HALF = [False, True, False, True]
 PLACE = np.array([0.3, 1.0, -0.7, 2.0])
@@ -346,6 +347,21 @@ def test_a_choice_under_constraints():
 def test_wrong_arguments(options, words):
     with pytest.raises(ValueError, match=words):
         jg.minimize(lambda x: x[0], [(0, 3), (0.2, 0.8)], progress=False, **options)
+
+
+def test_a_grid_repeats_few_values():
+    """An axis is split no further than into its values; once all points have been evaluated, no level follows."""
+    grid, values = designs.of_values(jg.Grid(), np.array([2, 3, 0])), np.array([2, 3, 0])
+    assert [grid.size(level, 3) for level in range(4)] == [1, 8, 32, 64]
+    points = lattice.snapped(grid.points(3, 0, 64, 3), values)
+    _, count = np.unique(points, axis=0, return_counts=True)
+    assert len(count) == 2 * 3 * 8 and np.max(count) == 2 and grid.spacing(3, 64, 3) == 1 / 16
+    assert designs.of_values(jg.Grid(), np.zeros(3, int)) == jg.Grid()
+    weights, row = jnp.array([20.0, 12, 11, 7, 4]), dict(integrality=True, starts=jg.Grid(), progress=False)
+    result = jg.minimize(lambda x: (weights @ x - 23.2) ** 2, [(0, 1)] * 5, **row)
+    assert (
+        result.nstarts == 1 + 32 and "each of the 32 points" in result.message and result.x.tolist() == [0, 1, 1, 0, 0]
+    )
 
 
 def test_points_of_the_unit_box():
