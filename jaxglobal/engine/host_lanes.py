@@ -146,19 +146,20 @@ class HostLanes(AskedLanes):
     def _begin(self, ident: int, x: np.ndarray, problem: int) -> None:
         """Makes the calls of a point tasks."""
         host, differences = self._host, {}
+        lower, upper, width = (np.asarray(s[problem] if self._own else s) for s in self._box)
         if host.jac is None or isinstance(host.jac, str):
             scheme = host.jac or "3-point"
-            lower, upper, width = (np.asarray(s[problem] if self._own else s) for s in self._box)
             h = steps(x, width, scheme, host.step, host.noise)
             free = np.flatnonzero(width > 0)
             differences = {
                 int(i): Differences(scheme, float(x[i]), float(h[i]), float(lower[i]), float(upper[i])) for i in free
             }
         point = self._points[ident] = Point(ident, problem, x, differences)
-        if host.jac is not True and not callable(host.jac) and not differences:
+        called = callable(host.jac) and bool(np.any(width > 0))
+        if host.jac is not True and not called and not differences:
             point.g = np.zeros_like(x)
         self._tasks.append((ident, "value", x))
-        if callable(host.jac):
+        if called:
             self._tasks.append((ident, "gradient", x))
         for i in differences:
             self._difference(point, i)

@@ -20,6 +20,7 @@ STEPS = (-2, -1, -1, 1, 1, 2)  # of whole numbers, to one next to another
 TWO = 0.5  # share of such moves in which two take a step
 POINTS = 2**14  # the same where nothing is continuous, and each is one evaluation
 EACH = 2**8  # assignments up to which `argmin`, whose starts are fixed, has one from each
+EACH_POINT = 2**12  # the same where nothing is continuous
 BLOCK = 2**16  # starts that are looked at together
 MOST = 2**30  # values of a variable: beyond that, whole numbers and floats of 32 bits are not told apart
 
@@ -164,10 +165,10 @@ def reached(sequence: Any, starts: int, count: np.ndarray) -> Tried:
 def completed(x: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Starts, (k, m), on the lattice; where that has few assignments, with one more from each that has none."""
     x, tried = snapped(x, count), Tried(count)
-    if tried.seen is None or len(tried.seen) > EACH or not len(x):
+    if tried.seen is None or len(tried.seen) > (EACH_POINT if tried.pure else EACH) or not len(x):
         return x
     tried.add(x)
-    return np.concatenate([x, tried.rest(x[0], EACH)])
+    return np.concatenate([x, tried.rest(x[0], len(tried.seen))])
 
 
 def elsewhere(x: np.ndarray, best: np.ndarray, count: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

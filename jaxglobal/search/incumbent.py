@@ -11,6 +11,7 @@ from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.unseen import estimate
 from jaxglobal.local import polish
 from jaxglobal.local.polish import Evaluate
+from jaxglobal.problem import lattice
 from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.region import Region
 from jaxglobal.result import Minimum, Unseen
@@ -44,7 +45,7 @@ class Incumbent(NamedTuple):
 def nothing(problem: Objective) -> Incumbent:
     """Before the first search: no value, at the centre of the box."""
     n, dtype = problem.structure.n, problem.structure.dtype
-    centre = problem.lower + (problem.upper - problem.lower) / 2
+    centre = lattice.rounded(problem.lower + (problem.upper - problem.lower) / 2, problem.whole)
     return Incumbent(math.inf, 0, centre.astype(dtype), LocalStatus.RUNNING, 0, minima.empty(n, dtype), 0, False)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.evidence.distinct import Distinct, Minima
 from jaxglobal.evidence.minima import Ended
+from jaxglobal.problem import lattice
 from jaxglobal.problem.family import Family
 from jaxglobal.result import Unseen
 from jaxglobal.search import traced
@@ -36,7 +37,8 @@ class Incumbents:
         self._problems, self._rules, self._above = problems, rules, above
         count, n, dtype = problems.count, problems.structure.n, problems.structure.dtype
         lower, upper = problems.box[..., 0, :], problems.box[..., 1, :]
-        self.x = np.broadcast_to(lower + (upper - lower) / 2, (count, n)).astype(dtype)
+        centre = lattice.rounded(lower + (upper - lower) / 2, problems.whole)
+        self.x = np.broadcast_to(centre, (count, n)).astype(dtype)
         self.f = np.full(count, np.inf, dtype)
         self.start, self.status = np.zeros(count, np.int64), np.zeros(count, np.int64)
         self.nit, self.nfev, self.nstarts = (np.zeros(count, np.int64) for _ in range(3))

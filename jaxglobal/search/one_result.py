@@ -50,7 +50,7 @@ def result(
     asked = state.status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
     none = Status.NO_FINITE_GRADIENT if finite else Status.NO_FINITE_VALUE
     early = state.status in binding.UNSETTLED and np.all(np.isfinite(gradient))  # it is a limit that left no start
-    status = state.status if begun or asked or (finite and (early or not failed)) else none
+    status = state.status if begun or asked or not failed or (finite and early) else none
     told = Result(
         x=problem.structure.point(best.x),
         fun=state.value(best.f),

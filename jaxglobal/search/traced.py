@@ -191,6 +191,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
 
     nobody = jnp.full((lanes, 2), -1, jnp.int32)
     centre = jnp.broadcast_to(lower + (upper - lower) / 2, (count, n))
+    centre = jnp.where(plan.whole, jnp.rint(centre), centre) if np.any(plan.whole) else centre
     width = upper - lower if under is None else under.beside(upper - lower)
     nothing = Best(
         x=centre if under is None else under.beside(centre),

@@ -134,6 +134,15 @@ def test_whole_numbers_alone():
     assert none.status is jg.Status.INFEASIBLE and none.violation == 1 and none.x.tolist() == [1] * 5
 
 
+def test_few_evaluations():
+    """A limit among the values that tell the scales is one, and says nothing of the constraints."""
+    search = told(max_evals=3)
+    while len(points := search.ask(2)):
+        tell(search, points)
+    result = search.result()
+    assert result.status is jg.Status.MAX_EVALS and result.nfev == 3 and result.x[0] == np.rint(result.x[0])
+
+
 def test_trees_in_float32():
     mask = {"n": np.array([True, False]), "w": False}
     low, high = ({"n": np.full(2, side, np.float32), "w": np.float32(side)} for side in (-3, 4))

@@ -101,6 +101,26 @@ def test_a_slope_in_a_whole_number_may_be_nan(both):
     np.testing.assert_allclose(result.jac, 0, atol=1e-6)
 
 
+def test_no_gradient_is_called_where_nothing_moves():
+    host = jg.host(lambda x: float(np.sum((x - 1.3) ** 2)), jac=lambda x: pytest.fail("a gradient was called"))
+    result = jg.minimize(host, [(-4, 4)] * 2, integrality=True, progress=False)
+    assert result.success and result.x.tolist() == [1, 1] and np.isclose(result.fun, 0.18)
+
+
+def test_what_is_not_found_is_on_the_lattice():
+    """The middle of the box is the answer where fun has no value, and may be between two whole numbers."""
+    box, options = [(0, 3), (0.0, 1.0)], dict(integrality=[True, False])
+    rows = jg.Constraint(lambda x, *_: x[0], upper=9.0)
+    found = [
+        jg.minimize(lambda x: jnp.nan * x[0], box, max_levels=2, progress=False, **options),
+        jg.minimize(lambda x: jnp.nan * x[0], box, max_levels=2, progress=False, constraints=rows, **options),
+        jg.minimize_many(lambda x, a: jnp.nan * x[0] * a, box, np.ones(2), max_levels=2, progress=False, **options),
+        jg.argmin(lambda x: jnp.nan * x[0], box, levels=2, **options),
+    ]
+    assert all(np.all(np.asarray(result.x)[..., 0] == 2) for result in found)
+    assert not found[0].success and not found[1].success
+
+
 def test_ask_and_tell():
     search = jg.Search([(-3, 6), (0.0, 1.0)], integrality=[True, False], max_evals=400)
     while not search.done:
@@ -153,6 +173,12 @@ def test_argmin_and_its_derivative(x64):
     d = jg.derivative(result, pair, BOX, 3.1, integrality=[True, False])
     np.testing.assert_allclose(d.x[0], [0, by_hand(3.1)[0] / 4], atol=1e-5)
     assert np.all(np.asarray(d.x_bounds.lower) == 0) and not d.singular
+
+
+def test_argmin_of_whole_numbers_alone_comes_to_each_of_some_thousand_points():
+    a = jnp.array([2.4, -3.7, 8.2])
+    x = jax.vmap(lambda a: jg.argmin(lambda x: (x[0] - a) ** 2 + (x[1] + a) ** 2, [(-9, 9)] * 2, integrality=True).x)(a)
+    assert np.array_equal(x, [[2, -2], [-4, 4], [8, -8]])
 
 
 def test_no_derivative_by_a_whole_number_is_asked_for():
