@@ -27,6 +27,10 @@ class Status(enum.StrEnum):
     )
     INTERRUPTED = "the search was interrupted from the keyboard"
     CANCELLED = "the search was cancelled"
+    UNSETTLED = (
+        "the local searches that were made do not agree on the lowest cost, which may not be that of the best fit: "
+        "allow more of them, give a guess, or a smaller box"
+    )
     NOISE = (
         "the best values scatter by more than fatol and frtol: fun is noisy, or not smooth there; "
         "raise fatol to the differences that do not matter"

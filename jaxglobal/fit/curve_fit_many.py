@@ -42,8 +42,7 @@ from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
-
-"""What `Fits` has of each data set, beside the violation."""
+from jaxglobal.status import Status
 
 
 @helps
@@ -92,9 +91,10 @@ def curve_fit_many(
         p0: a guess for each data set, leading axis P: one more start. Not needed.
         levels: levels of starts that are screened; None takes as many as have 63 starts
             at most. Of a host model, those of each fit at most.
-        searches: local searches of each data set, from its best starts that no near one beats; None: as many as it
-            takes for enough to agree, or two where `levels` is given. Not of a host model, each fit of which is that of
-            `curve_fit`.
+        searches: local searches of each data set beside those from `p0`, at most: from its best starts that no near
+            one beats, then from further ones; None: as many as it takes for enough to agree, or two where `levels` is
+            given. Success asks for as many as without it: 8 at least for each parameter in which the model is not
+            linear. Not of a host model, each fit of which is that of `curve_fit`.
         max_time: wall-clock seconds from the call; also while a program compiles, which is left to its end then.
         x_axis: 0 where each data set has abscissae of its own, None where they share them; "auto" sees it by the
             shapes.
@@ -222,8 +222,9 @@ def curve_fit_many(
         results = found.results
         return Fits(
             structure.unflatten(found.p * own.p), found.pcov * own.outer,
-            data.cost(found.f), results.success, results.nfev, results.nstarts, 0, linear,
-            time.perf_counter() - began, results.compile_time, results.violation, found.multipliers, results.active,
+            data.cost(found.f), results.success, results.status, results.nfev, results.nstarts,
+            results.minima.count[:, 0], 0, linear, time.perf_counter() - began, results.compile_time,
+            results.violation, found.multipliers, results.active,
         )  # fmt: skip
     sequence = sequences.read(starts, len(reg.searched), seed)
     unit, reach = screened(sequence, len(reg.searched), levels)
@@ -250,10 +251,11 @@ def curve_fit_many(
     run = Run(
         reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown, boxes,
         until=until, max_evals=max_evals, tell=None if callback is None else tell, kept=kept,
+        dense=len(unit) >= len(screened(sequence, len(reg.searched), None)[0]),
     )  # fmt: skip
     try:
         with Interrupt() as interrupt, one_thread():
-            p, f, pcov, nfev, success, made = run.fit(absolute_sigma, interrupt)
+            p, f, pcov, nfev, status, known = run.fit(absolute_sigma, interrupt)
     finally:
         shown.close()
     return Fits(
@@ -261,9 +263,11 @@ def curve_fit_many(
         pcov=pcov * own.outer,
         fun=run.data.cost(np.where(np.isfinite(f), f, np.nan)),
         violation=np.zeros(count),
-        success=success,
+        success=status == Status.SAME,
+        status=status,
         nfev=nfev,
-        searches=made,
+        searches=known.made,
+        hits=known.hits,
         nstarts=len(points) + guesses.shape[1],
         linear=linear,
         time=time.perf_counter() - began,
@@ -301,7 +305,10 @@ def one_by_one_fits(
             try:
                 callback(Finished(np.array([len(fits) - 1]), x, f, len(fits), len(y)))
             except StopIteration:
+                why = Status.CALLBACK
                 break
+        else:
+            why = Status.INTERRUPTED if interrupt.asked else Status.MAX_TIME
 
     def all_of(leaves: Any, missing: Any) -> np.ndarray:
         done = np.stack(leaves)
@@ -313,8 +320,10 @@ def one_by_one_fits(
         fun=all_of([fit.fun for fit in fits], np.nan),
         violation=np.zeros(len(y)),
         success=all_of([fit.success for fit in fits], False),
+        status=np.array([fit.result.status for fit in fits] + [why] * (len(y) - len(fits)), object),
         nfev=all_of([fit.result.nfev for fit in fits], 0),
         searches=all_of([fit.result.nstarts for fit in fits], 0),
+        hits=all_of([fit.fits[0].count if fit.fits else 0 for fit in fits], 0),
         nstarts=fits[0].result.nstarts,
         linear=(),
         time=time.perf_counter() - began,

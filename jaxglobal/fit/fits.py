@@ -1,5 +1,6 @@
 """What many fits say, and how they print."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 
 from jaxglobal.printing import duration, table
 from jaxglobal.results import which
+from jaxglobal.status import Status
 
-OF_EACH = ("popt", "pcov", "fun", "success", "nfev", "searches", "multipliers", "active")
+OF_EACH = ("popt", "pcov", "fun", "success", "status", "nfev", "searches", "hits", "multipliers", "active")
+NUMBERS = ("fun", "success", "nfev", "searches", "hits", "violation")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,8 +26,10 @@ class FitOutcome:
         perr: (n,) their standard deviations.
         fun: the cost, NaN where no value was finite.
         success: whether the fit is believed.
+        status: why its searches ended.
         nfev: evaluations of the model with its Jacobian.
         searches: local searches.
+        hits: how many of them ended at the lowest cost.
         violation: the largest violation of a constraint, in its own units; 0 without constraints.
         multipliers: as `Result.multipliers`.
         active: as `Result.active`.
@@ -35,8 +40,10 @@ class FitOutcome:
     perr: np.ndarray
     fun: float
     success: bool
+    status: Status
     nfev: int
     searches: int
+    hits: int
     violation: float = 0.0
     multipliers: Any = None
     active: Any = None
@@ -44,6 +51,12 @@ class FitOutcome:
     def __iter__(self) -> Iterator[Any]:
         """popt, pcov."""
         return iter((self.popt, self.pcov))
+
+    @property
+    def message(self) -> str:
+        """Why its searches ended, and how many of them agree."""
+        seen = f"{self.hits:,} of {self.searches:,} searches ended at the lowest cost"
+        return seen if self.status is Status.SAME else f"{seen}; {self.status.value}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,9 +71,11 @@ class Fits:
         perr: (P, n) their standard deviations.
         fun: (P,) the costs in float64, NaN where no value was finite.
         success: (P,) whether the fit is believed: enough of its searches agree on the lowest cost, and no limit left
-            any out. With `levels` or `searches`: whether the search that found it converged.
+            any out; also where `levels` or `searches` say how many are made.
+        status: (P,) of `Status`: why the searches of each ended; `UNSETTLED` where they do not agree.
         nfev: (P,) evaluations of the model with its Jacobian.
         searches: (P,) local searches.
+        hits: (P,) how many of them ended at the lowest cost.
         nstarts: starts that were screened, for each data set, before the first search.
         linear: the indices of the parameters in which the model was seen to be linear.
         time: seconds from the call to the result, compilation included.
@@ -74,8 +89,10 @@ class Fits:
     pcov: np.ndarray
     fun: np.ndarray
     success: np.ndarray
+    status: np.ndarray
     nfev: np.ndarray
     searches: np.ndarray
+    hits: np.ndarray
     nstarts: int
     linear: tuple[int, ...]
     time: float
@@ -98,7 +115,7 @@ class Fits:
         told["violation"] = np.broadcast_to(self.violation, len(self))[at]
         if not single:
             return dataclasses.replace(self, **told)
-        numbers = {name: told[name].item() for name in ("fun", "success", "nfev", "searches", "violation")}
+        numbers = {name: told[name].item() for name in NUMBERS}
         return FitOutcome(**(told | numbers), perr=self.perr[at])
 
     def __iter__(self) -> Iterator[FitOutcome]:
@@ -111,9 +128,11 @@ class Fits:
         return np.sqrt(np.diagonal(self.pcov, axis1=1, axis2=2))
 
     def _rows(self) -> list[tuple[str, str]]:
+        others = collections.Counter(self.status[~self.success].tolist())
         low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1]) if np.any(np.isfinite(self.fun)) else [np.nan] * 3
         return [
             ("data sets", f"{len(self):,}, {int(np.sum(self.success)):,} with success"),
+            *((f"{count:,}", f"{why.name}: {why.value}") for why, count in others.most_common()),
             ("cost", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"),
             *([] if self.active is None else [("violation", f"{np.max(self.violation, initial=0.0):.3g} at most")]),
             ("starts", f"{self.nstarts:,} screened for each, {float(np.mean(self.nfev)):.1f} evaluations in the mean"),

@@ -33,7 +33,7 @@ from jaxglobal.search import progress as display
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
-from jaxglobal.status import LocalStatus
+from jaxglobal.status import LocalStatus, Status
 
 BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
 FEWEST, MOST = 16, 512  # data sets side by side
@@ -42,6 +42,7 @@ DENSE = 2  # searched parameters in which so many starts are dense
 SCREENED = 256  # further starts that are screened at a time
 MOST_SCREENINGS = 64  # after which a fit is not believed
 SHORT = 16  # evaluations after which searches that have not ended go on among themselves
+SPENT, ASKED = 1, 2  # what cuts a data set off: its evaluations; Ctrl-C, the time or the callback
 GROUP = 4096  # data sets that are searched to their end before others begin, where someone listens to what has ended
 
 
@@ -57,18 +58,22 @@ class Run:
         searches: int | None, seed: int, shown: display.Silent, boxes: np.ndarray | None = None,
         most: int | None = None, nfev: int = descent.MAX_NFEV, until: float = math.inf,
         max_evals: int | None = None, tell: Callable[..., Any] | None = None, kept: Checkpoint | None = None,
+        dense: bool = True,
     ):  # fmt: skip
         """data: with the data sets first. points: (G, n) the starts that are screened. near: (G, K) neighbours of each.
 
-        guesses: (P, K, n). searches: of each data set; None: until they agree. seed: of further starts. boxes:
-        (P, 2, n) of each data set, where they differ. most: data sets side by side, also where there are fewer; None:
-        no more than these. nfev: evaluations of a search, at most. until: the time at which it ends. max_evals: of a
-        data set. tell: tell(which, p, f, done) hears of data sets that have ended, (k,), and how many have so far;
-        raises StopIteration to stop. kept: where the state is kept.
+        guesses: (P, K, n). searches: of each data set beside these, at most; None: until they agree. seed: of further
+        starts. boxes: (P, 2, n) of each data set, where they differ. most: data sets side by side, also where there are
+        fewer; None: no more than these. nfev: evaluations of a search, at most. until: the time at which it ends.
+        max_evals: of a data set. tell: tell(which, p, f, done) hears of data sets that have ended, (k,), and how many
+        have so far; raises StopIteration to stop. kept: where the state is kept. dense: whether points are, in up to
+        `DENSE` parameters.
         """
         self._reg, self.data, self._own_w, self._y = reg, data, own_w, data.y
         self._guesses, self._searches, self._seed, self._boxes = guesses, searches, seed, boxes
         self._nfev, self._until, self._max_evals, self._tell = nfev, until, max_evals, tell
+        self._dense = DENSE if dense and (searches or SEARCHES) >= SEARCHES else 0
+        self._most = math.inf if searches is None else searches + guesses.shape[1]
         first = FIRST if max_evals is None else min(FIRST, max_evals)
         self._programs = Lockstep(reg, points, near, min(searches or SEARCHES, len(points)), own_w, first)
         each = (reg.structure.n + 3) * data.y.shape[1] * reg.structure.dtype.itemsize
@@ -79,7 +84,7 @@ class Run:
         self._group = len(data.y) if tell is None and kept is None else GROUP
 
     def fit(self, absolute_sigma: bool, interrupt: Interrupt, screen: Any = None) -> tuple[np.ndarray, ...]:
-        """Parameters, costs, covariances, evaluations, whether the fits are believed, and the searches.
+        """Parameters, costs, covariances, evaluations, why the searches ended, and what these say of the costs.
 
         screen: None for the starts of `points`; else points, places and reach (see `Lockstep.further`) of those from
         which the starts beside the guesses are chosen, or () where the guesses are all.
@@ -91,7 +96,7 @@ class Run:
         while self._first < count:
             group = np.arange(self._first, min(self._first + self._group, count))
             if self._first and self._asked():
-                self._complete[self._first :] = False
+                self._cut_off[self._first :] = ASKED
                 break
             if self._screenings < 0:
                 self._open(group, screen)
@@ -111,8 +116,17 @@ class Run:
         for k, one in enumerate(kinds):
             which = np.broadcast_to(kind.reshape(-1) == k, count)
             pcov[which] = covariances(R[which], size[which], one, tolerance)
-        success = self._done & np.isin(status, CONVERGED) & self._complete
-        return p.reshape(count, n), f, pcov, nfev, success, self._known.made
+        return p.reshape(count, n), f, pcov, nfev, self._why(f, self._done & np.isin(status, CONVERGED)), self._known
+
+    def _why(self, f: np.ndarray, believed: np.ndarray) -> np.ndarray:
+        """(P,) of `Status`: why the searches of each data set ended."""
+        asked = Status.INTERRUPTED if self._interrupt.asked else Status.MAX_TIME
+        asked = Status.CALLBACK if self._stopped else asked
+        ends = [(self._cut_off == ASKED, asked), (self._cut_off == SPENT, Status.MAX_EVALS), (believed, Status.SAME)]
+        why = np.array([Status.UNSETTLED] * len(f), object)
+        for which, status in [(~np.isfinite(f), Status.NO_FINITE_VALUE), *reversed(ends)]:
+            why[which] = status
+        return why
 
     def _noise(self) -> np.ndarray:
         """(P,) Costs below are rounding errors."""
@@ -143,7 +157,7 @@ class Run:
     def _begin(self, count: int) -> None:
         """Before the first search, or where the file stands."""
         self._best: Any = None
-        self._known, self._complete = agreement.nothing(count), np.ones(count, bool)
+        self._known, self._cut_off = agreement.nothing(count), np.zeros(count, np.int8)
         self._done, self._told, self._spent = np.zeros(count, bool), np.zeros(count, bool), np.zeros(count, np.int64)
         self._first, self._screenings, self._cut, self._stopped = 0, -1, False, False
         read = self._journal.load()
@@ -153,7 +167,7 @@ class Run:
         state, arrays = read
         self._first, self._screenings = state["first"], state["screenings"]
         self._known = Agreement(*(arrays[f"known_{name}"] for name in Agreement._fields))
-        self._complete, self._done, self._told = (arrays[name] for name in ("complete", "done", "told"))
+        self._cut_off, self._done, self._told = (arrays[name] for name in ("cut_off", "done", "told"))
         if self.data.far is not None:
             self._load_data(arrays["far"])
         if "best_0" in arrays:
@@ -164,13 +178,18 @@ class Run:
         """The state is one from which the same call goes on."""
         arrays = {f"known_{name}": field for name, field in self._known._asdict().items()}
         arrays |= {f"best_{i}": field for i, field in enumerate(self._best or [])}
-        arrays |= dict(complete=self._complete, done=self._done, told=self._told)
+        arrays |= dict(cut_off=self._cut_off, done=self._done, told=self._told)
         arrays |= {} if self.data.far is None else {"far": self.data.far.by}
         self._journal.commit(dict(first=self._first, screenings=self._screenings), arrays)
 
     def _asked(self) -> bool:
         """Whether Ctrl-C, the time or the callback ends it."""
         return self._interrupt.asked or self._stopped or time.perf_counter() >= self._until
+
+    @property
+    def _over(self) -> np.ndarray:
+        """(P,) Which data sets are not searched on: their fits are believed, or a limit is reached."""
+        return self._done | (self._cut_off != 0) | (self._known.made >= self._most)
 
     def _open(self, group: np.ndarray, screen: Any) -> None:
         """The first searches of these data sets, (U,). screen: see `fit`."""
@@ -179,9 +198,9 @@ class Run:
         while len(through := self._gone_through(through)):
             self._begin_with(through)
         m, known = len(self._reg.searched), Agreement(*(field[group] for field in self._known))
-        agreed = agreement.reached(known, m) | ((m <= DENSE) & (known.hits == known.made))
-        self._done[group] = agreed | (self._searches is not None)
-        self._screenings = 0
+        seen = (m <= self._dense) & (known.hits == known.made) & (known.made > 0)
+        self._done[group] = agreement.reached(known, m) | seen
+        self._screenings = 0 if screen is None else MOST_SCREENINGS
         self._end_step(group)
 
     def _begin_with(self, group: np.ndarray, screen: Any = None) -> None:
@@ -214,9 +233,10 @@ class Run:
         In one or two parameters the first screening is dense: that all its searches agree is enough. Each data set has
         the same searches whatever the others need.
         """
-        m, one_by_one = len(self._reg.searched), self._max_evals is not None  # none may be for nothing then
-        while self._screenings < MOST_SCREENINGS and not np.all((self._done | ~self._complete)[group]):
-            which = group[~self._done[group] & self._complete[group]]
+        m = len(self._reg.searched)
+        one_by_one = self._max_evals is not None or self._searches is not None  # none may be for nothing then
+        while self._screenings < MOST_SCREENINGS and not np.all(self._over[group]):
+            which = group[~self._over[group]]
             together = self._lanes // (FURTHER * len(which))  # some are for nothing, but lanes would be idle
             together = min(max(together, 1), max(self._screenings, 1), MOST_SCREENINGS - self._screenings)
             together = 1 if one_by_one else together
@@ -231,7 +251,7 @@ class Run:
         """Tells which data sets have ended, and keeps the state. last: none of the group is searched again."""
         if self._cut:
             return
-        ended = group if last else group[(self._done | ~self._complete)[group]]
+        ended = group if last else group[self._over[group]]
         news = ended[~self._told[ended]]
         self._told[news] = True
         if self._tell is not None and len(news):
@@ -251,7 +271,9 @@ class Run:
         dtype = reg.structure.dtype
         empty = np.zeros((len(which), 0), dtype)
         more = points, places.astype(dtype), np.asarray(reach, dtype)
-        return self._blocks(which, self._programs.further, empty, *more)[0]
+        starts = self._blocks(which, self._programs.further, empty, *more)[0]
+        left = np.arange(FURTHER) < (self._most - self._known.made[which])[:, None]
+        return np.where(left[:, :, None], starts, np.asarray(np.nan, dtype))
 
     def _search(self, which: np.ndarray, starts: np.ndarray, m: int | None = None) -> np.ndarray:
         """Searches from the starts of these data sets, (U, S, n), NaN where there is none, and keeps what is better.
@@ -326,15 +348,15 @@ class Run:
                 field[now] = news
             np.add.at(self._spent, which[now], part[3])
             short = (allowed < most) & (part[4] == LocalStatus.EVALUATION_LIMIT)
-            self._complete[which[now[short]]] = False
+            self._cut_off[which[now[short]]] = SPENT
             waiting = np.setdiff1d(waiting, now)
-        self._complete[which[waiting]] = False
+        self._cut_off[which[waiting]] = SPENT
         return ends
 
     def _able(self, which: np.ndarray) -> np.ndarray:
         """Which of these data sets, (k,), have evaluations left; those without are not searched to their end."""
         able = self._spent[which] < (math.inf if self._max_evals is None else self._max_evals)
-        self._complete[which[~able]] = False
+        self._cut_off[which[~able]] = SPENT
         return able
 
     def _blocks(self, which: np.ndarray, make: Callable[..., Any], p: Any, *more: Any) -> list[np.ndarray]:
@@ -372,7 +394,7 @@ class Run:
         fields += [] if fields else [left_out(leaf, len(which)) for leaf in jax.tree.leaves(out_info)]
         for block, out in zip(blocks, pool.map(run, blocks) if len(blocks) > 1 else map(run, blocks), strict=True):
             if out is None:
-                self._complete[which[block]], self._cut = False, True
+                self._cut_off[which[block]], self._cut = ASKED, True
                 continue
             for field, part in zip(fields, out, strict=True):
                 field[block] = part

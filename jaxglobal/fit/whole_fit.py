@@ -213,15 +213,20 @@ def best_of_many(
     costs = np.array([np.where(np.isfinite(fits.fun), fits.fun, np.inf) for fits in each])
     which = np.argmin(costs, axis=0)
     picked = lambda *parts: np.stack(parts)[which, np.arange(len(which))]  # noqa: E731
-    whole = len(each) == lattice.size
+    statuses = np.array([fits.status for fits in each])
+    why = statuses[np.argmax(statuses != SETTLED, axis=0), np.arange(len(which))]
+    if len(each) < lattice.size:
+        why[:] = Status.INTERRUPTED if interrupt.asked else Status.MAX_TIME
     return dataclasses.replace(
         each[0],
         popt=jax.tree.map(picked, *(fits.popt for fits in each)),
         pcov=picked(*(fits.pcov for fits in each)),
         fun=picked(*(fits.fun for fits in each)),
-        success=np.all([fits.success for fits in each], axis=0) & whole,
+        success=why == SETTLED,
+        status=why,
         nfev=sum(fits.nfev for fits in each),
         searches=sum(fits.searches for fits in each),
+        hits=picked(*(fits.hits for fits in each)),
         nstarts=sum(fits.nstarts for fits in each),
         linear=tuple(sorted(set.intersection(*(set(fits.linear) for fits in each)))),
         time=time.perf_counter() - began,

@@ -82,3 +82,35 @@ def test_a_fit_of_which_the_next_level_would_be_too_large_is_believed_where_sear
     assert fit.success and fit.fun <= np.sum((y - np.asarray(tangled(t, *true))) ** 2)
     assert "searches ended at the lowest cost" in fit.result.message
     assert "levels" in jg.curve_fit(tangled, t, y, box, same=2, progress=False).result.message
+
+
+def waves(count, seed):
+    t = np.linspace(0, 4, 40)
+    true = np.random.default_rng(seed).uniform([1, 1, 0], [3, 15, 6], (count, 3))
+    return t, true, true[:, :1] * np.sin(true[:, 1:2] * t + true[:, 2:])
+
+
+def wave(t, a, w, p):
+    return a * jnp.sin(w * t + p)
+
+
+@pytest.mark.parametrize("budget", [dict(levels=1, searches=1), dict(levels=2), dict(searches=1)])
+def test_fits_of_a_budget_are_believed_by_the_same_evidence(budget):
+    t, _, y = waves(40, 3)
+    fits = jg.curve_fit_many(wave, t, y, [(0, 5), (0.1, 20), (0, 6.3)], progress=False, **budget)
+    wrong = fits.fun > 1e-6
+    assert wrong.any() and not np.any(fits.success & wrong)
+    assert set(fits.status[wrong]) == {jg.Status.UNSETTLED} and "UNSETTLED" in repr(fits)
+    assert np.all(fits.searches <= budget.get("searches", 2)) and np.all(fits.hits <= fits.searches)
+    k = int(np.flatnonzero(wrong)[0])
+    assert f"of {fits.searches[k]} searches ended at the lowest cost; the local" in fits[k].message
+
+
+def test_a_budget_of_searches_is_made_and_ends_where_they_agree():
+    t, _, y = waves(20, 4)
+    y += 0.05 * np.sin(40 * t)
+    fits = jg.curve_fit_many(wave, t, y, [(0, 5), (0.1, 20), (0, 6.3)], levels=1, searches=60, progress=False)
+    near = jg.curve_fit_many(wave, t, y, [(0, 5), (0.1, 20), (0, 6.3)], progress=False)
+    right = fits.fun <= near.fun * (1 + 1e-6)
+    assert np.sum(fits.success) >= 15 and np.all(right[fits.success]) and np.all(fits.searches[fits.success] >= 16)
+    assert np.all((fits.searches == 60) | fits.success) and set(fits.status[fits.success]) == {jg.Status.SAME}
