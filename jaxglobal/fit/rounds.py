@@ -83,7 +83,7 @@ class Run:
         self._journal = Journal(kept)
         self._group = len(data.y) if tell is None and kept is None else GROUP
 
-    def fit(self, absolute_sigma: bool, interrupt: Interrupt, screen: Any = None) -> tuple[np.ndarray, ...]:
+    def fit(self, absolute_sigma: bool, interrupt: Interrupt, screen: Any = None) -> tuple[Any, ...]:
         """Parameters, costs, covariances, evaluations, why the searches ended, and what these say of the costs.
 
         screen: None for the starts of `points`; else points, places and reach (see `Lockstep.further`) of those from
