@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 EACH = 8  # searches for each parameter in which the model is not linear, at least
+LEAST = 6  # such parameters are counted at least: two narrow peaks have many minima in two
 OLD = 2  # times the searches that had been made when the lowest cost was first met
 LONG, OLDER = 32, 4  # the same, where few agree
 FEW = 2
@@ -57,7 +58,8 @@ def reached(known: Agreement, m: int) -> np.ndarray:
     """(P,) Whether the fits are believed, of models that are not linear in m parameters."""
     if m == 0:
         return known.hits > 0
-    many = (known.hits >= max(FEW, m)) & (known.made >= np.maximum(EACH * m, OLD * known.met))
+    m = max(m, LEAST)
+    many = (known.hits >= m) & (known.made >= np.maximum(EACH * m, OLD * known.met))
     few = (known.hits >= FEW) & (known.made >= np.maximum(LONG * m, OLDER * known.met))
     return many | few
 

@@ -84,8 +84,8 @@ def curve_fit(
             (least absolute deviations).
         f_scale: the residual, in units of sigma, from which on a robust loss counts it less; not of "lad".
         p0: your own guess, or several along a leading axis: searched too. Not needed.
-        same: stop after so many levels in a row with the same best cost; None: after four, of a host model as soon as
-            enough searches agree on the lowest cost.
+        same: stop after so many levels in a row with the same best cost; None: after four, if enough searches agree
+            on the lowest cost, without success after eight; of a host model as soon as enough agree.
         frtol: two costs are the same within frtol times their size.
         max_time: wall-clock seconds from the call, after which the best fit so far is returned; so it is after Ctrl-C.
         max_levels: levels of starts.

@@ -2,8 +2,8 @@
 
 Starts fill the box of the parameters in which the model is not linear; the others are at their best at every start
 (separable.py). Of the starts of a level those are searched from that no near one beats, and the best others: a reduced
-sample, as in [RT]. It ends when the best cost has been the same in as many levels as the rules say; where the next
-level would be too large, it is believed if enough searches agree on it (agreement.py).
+sample, as in [RT]. It ends when the best cost has been the same in as many levels as the rules say, or the next level
+would be too large, and is believed if enough searches agree on it (agreement.py).
 
 [RT] A. H. G. Rinnooy Kan and G. T. Timmer, Stochastic global optimization methods, part II: multi level methods,
      Mathematical Programming 39 (1987).
@@ -44,6 +44,7 @@ from jaxglobal.status import LocalStatus, Status
 
 SCREENED = 1024  # starts together
 SEARCHED = 64  # starts of a level that are searched from, at least
+PATIENCE = 2  # times the equal levels, after which a cost on which searches do not agree is the best there is
 LISTED = 64  # minima that are searched from again, at most
 CLOSE = 1e-4  # relative: parameters that differ by less are no exchange
 SHARE = 32  # and one in so many
@@ -192,7 +193,7 @@ class Search:
         if self.data.far is not None and found:
             self._go_through(self._archive.x[best])
         rules = dataclasses.replace(self._rules, fatol=self._alike(self._best[-1]))
-        status = status or stopping.after_level(rules, self._best, float(np.finfo(self._archive.f.dtype).eps))
+        status = status or self._settled(rules)
         if self._callback is not None:
             try:
                 self._callback(self._levels[-1])
@@ -201,6 +202,15 @@ class Search:
                     self._save(None)  # from which the same call goes on
                 return status or Status.CALLBACK
         return status
+
+    def _settled(self, rules: stopping.Rules) -> Status | None:
+        """Whether the best cost has stood for long enough; by default enough searches must agree on it, too."""
+        eps = float(np.finfo(self._archive.f.dtype).eps)
+        status = stopping.after_level(rules, self._best, eps)
+        if status is not Status.SAME or self._rules.same is not None or self._agreed:
+            return status
+        longer = dataclasses.replace(rules, same=PATIENCE * rules.alike)
+        return Status.UNSETTLED if stopping.after_level(longer, self._best, eps) is Status.SAME else None
 
     def _go_through(self, x: np.ndarray) -> None:
         """Begins again, with what was found, where the best fit goes through data that were taken for far ones."""

@@ -38,7 +38,7 @@ from jaxglobal.status import LocalStatus, Status
 BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
 FEWEST, MOST = 16, 512  # data sets side by side
 SEARCHES = 2  # of each data set, at first
-DENSE = 2  # searched parameters in which so many starts are dense
+DENSE = 1  # searched parameters in which so many starts are dense
 SCREENED = 256  # further starts that are screened at a time
 MOST_SCREENINGS = 64  # after which a fit is not believed
 SHORT = 16  # evaluations after which searches that have not ended go on among themselves
@@ -230,8 +230,8 @@ class Run:
     def _settle(self, group: np.ndarray) -> None:
         """Searches on from further starts until the fits are believed, or give up.
 
-        In one or two parameters the first screening is dense: that all its searches agree is enough. Each data set has
-        the same searches whatever the others need.
+        In one parameter the first screening is dense: that all its searches agree is enough. Each data set has the same
+        searches whatever the others need.
         """
         m = len(self._reg.searched)
         one_by_one = self._max_evals is not None or self._searches is not None  # none may be for nothing then

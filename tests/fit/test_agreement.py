@@ -30,11 +30,12 @@ def test_costs_below_rounding_are_the_same():
 
 
 def test_more_parameters_ask_for_more_searches():
-    same = known(*[1.0] * 24)
-    assert agreement.reached(same, 3)[0] and not agreement.reached(same, 4)[0]
-    late = known(*[2.0] * 24, *[1.0] * 10)
+    same = known(*[1.0] * 48)
+    assert agreement.reached(same, 2)[0] and agreement.reached(same, 6)[0] and not agreement.reached(same, 7)[0]
+    assert not agreement.reached(known(*[1.0] * 47), 1)[0]
+    late = known(*[2.0] * 32, *[1.0] * 30)
     assert not agreement.reached(late, 3)[0]
-    assert agreement.reached(agreement.learn(late, np.full((1, 20), 1.0), np.zeros(1)), 3)[0]
+    assert agreement.reached(agreement.learn(late, np.full((1, 10), 1.0), np.zeros(1)), 3)[0]
     assert not agreement.reached(agreement.nothing(1), 0)[0] and agreement.reached(known(1.0), 0)[0]
 
 
@@ -112,5 +113,33 @@ def test_a_budget_of_searches_is_made_and_ends_where_they_agree():
     fits = jg.curve_fit_many(wave, t, y, [(0, 5), (0.1, 20), (0, 6.3)], levels=1, searches=60, progress=False)
     near = jg.curve_fit_many(wave, t, y, [(0, 5), (0.1, 20), (0, 6.3)], progress=False)
     right = fits.fun <= near.fun * (1 + 1e-6)
-    assert np.sum(fits.success) >= 15 and np.all(right[fits.success]) and np.all(fits.searches[fits.success] >= 16)
+    assert np.sum(fits.success) >= 15 and np.all(right[fits.success]) and np.all(fits.searches[fits.success] >= 48)
     assert np.all((fits.searches == 60) | fits.success) and set(fits.status[fits.success]) == {jg.Status.SAME}
+
+
+def two_narrow_peaks(count):
+    rng = np.random.default_rng(5)
+    true = rng.uniform([3, 5, 3, 5], [10, 95, 10, 95], (count, 4))
+    return true, np.stack([np.asarray(two(X, *row)) for row in true]) + 0.1 * rng.standard_normal((count, len(X)))
+
+
+def two(x, a, m, b, q):
+    return a * jnp.exp(-((x - m) ** 2)) + b * jnp.exp(-((x - q) ** 2))
+
+
+def test_a_few_searches_in_two_parameters_are_no_evidence():
+    """Both peaks have to be found, and searches that agree on one alone are many."""
+    true, y = two_narrow_peaks(40)
+    box = [(0, 20), (0, 100)] * 2
+    fits = jg.curve_fit_many(two, X, y, box, progress=False)
+    near = jg.curve_fit_many(two, X, y, box, p0=true, levels=1, searches=1, progress=False)
+    right = fits.fun <= near.fun * (1 + 1e-4)
+    assert np.sum(right) >= 39 and not np.any(fits.success & ~right)
+
+
+def test_a_best_cost_that_one_search_has_met_is_no_evidence():
+    """No start leads to the guess: levels with the same best cost say nothing."""
+    t = np.sort(np.random.default_rng(0).uniform(0, 4, 60))
+    fit = jg.curve_fit(lambda t, w: jnp.cos(w * t), t, np.cos(1234.5 * t), [(0, 20000)], p0=[1234.5], progress=False)
+    assert fit.popt == pytest.approx([1234.5]) and fit.fits[0].count == 1
+    assert not fit.success and fit.result.status is jg.Status.UNSETTLED and "do not agree" in fit.message

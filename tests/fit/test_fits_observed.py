@@ -91,14 +91,14 @@ def test_it_goes_on_from_the_middle_of_a_round(whole, tmp_path, monkeypatch):
     the_same(part, whole[1])
 
 
-@pytest.mark.parametrize("most", [1, 37, 300])
+@pytest.mark.parametrize("most", [1, 37, 1500])
 def test_no_data_set_has_more_evaluations_than_it_may(most, whole, tmp_path):
     part = fits(max_evals=most)
     assert part.nfev.max() == most
     assert np.isfinite(part.fun).all() and np.isfinite(part.popt).all()
     assert np.all(part.nfev[~part.success] == most)
     sure = part.success
-    assert sure.any() == (most > 1) and not sure.all()
+    assert sure.any() == (most > 37) and not sure.all()
     np.testing.assert_array_equal(part.searches[sure], whole[0].searches[sure])
     np.testing.assert_allclose(part.popt[sure], whole[0].popt[sure], rtol=1e-4)
     if most == 37:
