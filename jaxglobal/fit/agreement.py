@@ -15,6 +15,7 @@ LEAST = 6  # such parameters are counted at least: two narrow peaks have many mi
 OLD = 2  # times the searches that had been made when the lowest cost was first met
 LONG, OLDER = 32, 4  # the same, where few agree
 FEW = 2
+SMALL, ALL = 2, 10  # in so many parameters so many searches are enough where all agree: the best of some hundred starts
 ALIKE = 1e-6  # two costs that differ by less of their size are the same
 DIGITS = 100  # ... in a precision that has no more, by so many eps
 
@@ -58,10 +59,11 @@ def reached(known: Agreement, m: int) -> np.ndarray:
     """(P,) Whether the fits are believed, of models that are not linear in m parameters."""
     if m == 0:
         return known.hits > 0
+    alike = (m <= SMALL) & (known.made >= ALL) & (known.hits == known.made)
     m = max(m, LEAST)
     many = (known.hits >= m) & (known.made >= np.maximum(EACH * m, OLD * known.met))
     few = (known.hits >= FEW) & (known.made >= np.maximum(LONG * m, OLDER * known.met))
-    return many | few
+    return many | few | alike
 
 
 def words(known: Agreement, k: int) -> str:

@@ -32,7 +32,8 @@ def test_costs_below_rounding_are_the_same():
 def test_more_parameters_ask_for_more_searches():
     same = known(*[1.0] * 48)
     assert agreement.reached(same, 2)[0] and agreement.reached(same, 6)[0] and not agreement.reached(same, 7)[0]
-    assert not agreement.reached(known(*[1.0] * 47), 1)[0]
+    assert not agreement.reached(known(*[1.0] * 47), 3)[0] and not agreement.reached(known(*[1.0] * 46, 2.0), 2)[0]
+    assert agreement.reached(known(*[1.0] * 10), 2)[0] and not agreement.reached(known(*[1.0] * 9), 2)[0]
     late = known(*[2.0] * 32, *[1.0] * 30)
     assert not agreement.reached(late, 3)[0]
     assert agreement.reached(agreement.learn(late, np.full((1, 10), 1.0), np.zeros(1)), 3)[0]
