@@ -206,7 +206,7 @@ class Search:
     def _settled(self, rules: stopping.Rules) -> Status | None:
         """Whether the best cost has stood for long enough; by default enough searches must agree on it, too."""
         eps = float(np.finfo(self._archive.f.dtype).eps)
-        status = stopping.after_level(rules, self._best, eps)
+        status = stopping.after_level(rules, self._best, eps, self._runs.nfev)
         if status is not Status.SAME or self._rules.same is not None or self._agreed:
             return status
         longer = dataclasses.replace(rules, same=PATIENCE * rules.alike)

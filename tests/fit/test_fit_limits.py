@@ -289,3 +289,15 @@ def test_a_new_model_of_the_same_kind_compiles_its_values_and_slopes_alone(monke
             progress=False,
         )  # fmt: skip
     assert made[-1] == ["see"] and len(made) == 2
+
+
+def test_a_fit_looks_on_while_nothing_finite_is_known():
+    """One start in a hundred has a value."""
+    y = 2 * np.exp(-3 * TIMES)
+    part = jg.curve_fit(
+        lambda t, a, k: jnp.where(jnp.abs(k - 3.123) < 0.15, a * jnp.exp(-k * t), jnp.nan), TIMES, y,
+        [(0.0, 10.0), (0.0, 200.0)], starts=jg.Grid(), progress=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(part.popt, [2, 3], rtol=1e-3)
+    none = jg.curve_fit(lambda t, a, k: a * k * t * jnp.nan, TIMES, y, MANY_BOX, progress=False)
+    assert none.result.status is jg.Status.NO_FINITE_VALUE and none.result.nfev >= 2**13 and not none.success
