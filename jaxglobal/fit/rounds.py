@@ -80,7 +80,7 @@ class Run:
         lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
         self._lanes = int(min(lanes, most or 1 << (len(data.y) - 1).bit_length()))
         self._shown, self.compile_time, self._precise = shown, 0.0, x64()
-        self._journal = Journal(kept)
+        self._journal, self._compiling = Journal(kept), {}
         self._group = len(data.y) if tell is None and kept is None else GROUP
 
     def fit(self, absolute_sigma: bool, interrupt: Interrupt, screen: Any = None) -> tuple[Any, ...]:
@@ -208,6 +208,10 @@ class Run:
         count, n, rest = len(self._y), self._reg.structure.n, [self._guesses[group]]
         empty = np.zeros((len(group), 0), self._y.dtype)
         if screen is None:
+            if self._max_evals is None and len(self._reg.searched) > 1:  # both are needed: compiled side by side
+                block, p = np.arange(min(len(group), self._lanes)), np.zeros((len(group), n), self._y.dtype)
+                self._begun(self._programs.first, *self._block(group, block, empty))
+                self._begun(self._programs.rest, *self._block(group, block, p), np.int32(SHORT))
             *ends, others = self._blocks(group, self._programs.first, empty)
             np.add.at(self._spent, group, ends[3])
             ends = self._to_the_end(group, ends)
@@ -418,20 +422,28 @@ class Run:
 
     def _compiled(self, make: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
         """The program for arguments of these shapes, None where a limit came first, and what it returns."""
-        shapes = tuple(map(jax.typeof, jax.tree.leaves(args)))
-        key = (make.__name__, self._programs.key, shapes)
-        if key not in self._reg.programs:
-            began = time.perf_counter()
+        key, known = self._begun(make, *args), self._reg.programs
+        if key not in known:
+            began, (out_info, work) = time.perf_counter(), self._compiling[key]
             self._shown.compiling(self._lanes)
-            run = one_at_a_time(make, jax.default_backend())  # of the starts' own QR factorisations too
-            lowered = jax.jit(run).lower(*args)
-            plain = jax.default_backend() == "cpu"
-            program = aside.unless(self._asked, functools.partial(compiling.compiled, lowered, plain=plain))
+            while not aside.ended(work):
+                if self._asked():
+                    return None, out_info
+            known[key] = work.result()
             self.compile_time += time.perf_counter() - began
-            if program is None:
-                return None, lowered.out_info
-            self._reg.programs[key] = program
-        return self._reg.programs[key], self._reg.programs[key].out_info
+        return known[key], known[key].out_info
+
+    def _begun(self, make: Callable[..., Any], *args: Any) -> Any:
+        """Begins to compile that program, if it is not known; its key."""
+        key = make.__name__, self._programs.key, tuple(map(jax.typeof, jax.tree.leaves(args)))
+        if key not in self._reg.programs and key not in self._compiling:
+            began = time.perf_counter()
+            run = one_at_a_time(make, jax.default_backend())  # of the starts' own QR factorisations too
+            lowered, plain = jax.jit(run).lower(*args), jax.default_backend() == "cpu"
+            work = aside.begin(functools.partial(compiling.compiled, lowered, plain=plain))
+            self._compiling[key] = lowered.out_info, work
+            self.compile_time += time.perf_counter() - began
+        return key
 
 
 def afforded(which: np.ndarray, left: np.ndarray, most: int) -> np.ndarray:
