@@ -71,6 +71,8 @@ def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
     if reg.look is not None:
         y, J = reg.look(data.x, p * own.p)
         return y / own.y, J * (own.p / own.y)
+    if np.all(np.isnan(p)):  # nothing was found, perhaps since Ctrl-C came before anything was compiled
+        return np.full(len(data.y), np.nan, p.dtype), np.full((len(data.y), len(p)), np.nan, p.dtype)
     y, J = stepped.look(reg, data, p[None])
     return y[0], J[0]
 

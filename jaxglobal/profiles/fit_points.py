@@ -104,8 +104,8 @@ class FitPoints:
         none = np.zeros((0, reg.structure.n), dtype)
         run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, boxes, LANES, LONGEST)
         screen = self._starts if wide else ()
-        p, f, pcov, _, _, made = run.fit(True, self._interrupt, screen)
-        self.searches += int(np.sum(made))
+        p, f, pcov, _, _, known = run.fit(True, self._interrupt, screen)
+        self.searches += int(np.sum(known.made))
         pcov = pcov * own.outer
         return self._data.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
 

@@ -211,8 +211,9 @@ def test_fits_end_while_their_program_compiles(many, monkeypatch):
         if threading.current_thread() is threading.main_thread():  # before the search, where Ctrl-C raises
             return compiled(lowered, **options)
         begun.append(lowered)
-        time.sleep(0.3)
-        signal.raise_signal(signal.SIGINT)  # of the process: the main thread hears it
+        if lowered is begun[0]:  # of those side by side
+            time.sleep(0.3)
+            signal.raise_signal(signal.SIGINT)  # of the process: the main thread hears it
         time.sleep(3)
         return compiled(lowered)
 
@@ -226,8 +227,9 @@ def test_fits_end_while_their_program_compiles(many, monkeypatch):
     began = time.perf_counter()
     fit = (jg.curve_fit_many if many else jg.curve_fit)(model, x, y, [(0, 5)], progress=False)
     assert time.perf_counter() - began < 2.5
+    side_by_side = len(begun)
     time.sleep(0.5)
-    assert len(begun) == 1  # none after it, whose Ctrl-C would be another's
+    assert len(begun) == side_by_side  # none after it
     assert not np.any(fit.success) and np.all(np.isnan(fit.fun)) and "nan" in repr(fit)
     if not many:
         assert fit.result.status is jg.Status.INTERRUPTED
