@@ -19,7 +19,7 @@ from jaxglobal.status import Status
 
 BINDS = 10.0  # times the tolerance, may a row be from its bound
 NEAR_BOUND = 1e-7  # of the box: a variable is on its bound
-UNSETTLED = (
+LIMITED = (
     Status.MAX_TIME, Status.MAX_LEVELS, Status.MAX_STARTS, Status.MAX_EVALS, Status.TOO_LARGE, Status.RUNNING,
     Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED,
 )  # fmt: skip
@@ -135,7 +135,7 @@ def told(result: Result, subject: Subject, x: np.ndarray, structure: Structure) 
     flat = np.array([structure.of_point(m.x) for m in result.minima]).reshape(-1, structure.n)
     minima = of_minima(subject, result.minima, flat)
     status, message = result.status, result.message
-    settled = status not in UNSETTLED
+    settled = status not in LIMITED
     nowhere = not feasible and valueless(subject, x)
     words = VALUELESS if nowhere else "" if feasible else infeasible(subject, here, x)
     if not feasible and settled:

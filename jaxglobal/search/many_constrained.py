@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.constraints import feasible, kkt, lagrangian, subject
-from jaxglobal.constraints.binding import NEAR_BOUND, UNSETTLED
+from jaxglobal.constraints.binding import NEAR_BOUND, LIMITED
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.many_streams import ManyStreams, views
 from jaxglobal.constraints.packing import Sizes, Told
@@ -125,7 +125,7 @@ class Constrained(Many):
         kept = (told.relative <= subjects.packing.most) & np.isfinite(told.f)
         plain = super().results()
         status = plain.status.copy()
-        settled = np.array([one not in UNSETTLED for one in status])
+        settled = np.array([one not in LIMITED for one in status])
         nowhere = ~np.isfinite(told.f) & np.all(np.isfinite(told.c), axis=1)  # it is the function that has no value
         nowhere |= self._valueless
         status[settled & ~kept] = Status.INFEASIBLE

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.constraints.binding import UNSETTLED
+from jaxglobal.constraints.binding import LIMITED
 from jaxglobal.engine import sweep
 from jaxglobal.engine.lanes import Lanes
 from jaxglobal.local.implicit import Polished
@@ -77,7 +77,7 @@ def results(
     structure, finite = problems.structure, np.isfinite(np.asarray(polished.f))
     status = np.array(STATUSES, object)[found.status]
     stopped = ~np.isin(found.status, [STATUSES.index(s) for s in PAUSES])
-    early = np.array([one in UNSETTLED for one in status]) & np.all(np.isfinite(polished.g), axis=1)
+    early = np.array([one in LIMITED for one in status]) & np.all(np.isfinite(polished.g), axis=1)
     none = stopped & ~found.begun & ~(finite & (early | (found.nstarts == 0)))  # a limit may come before a search
     status[none] = Status.NO_FINITE_VALUE
     status[none & finite] = Status.NO_FINITE_GRADIENT

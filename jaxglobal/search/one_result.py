@@ -49,7 +49,7 @@ def result(
     begun, failed = (sum(n for status, n in ended_as if (status in NOT_BEGUN) is no) for no in (False, True))
     asked = state.status in (Status.RUNNING, Status.CALLBACK, Status.INTERRUPTED, Status.CANCELLED)
     none = Status.NO_FINITE_GRADIENT if finite else Status.NO_FINITE_VALUE
-    early = state.status in binding.UNSETTLED and np.all(np.isfinite(gradient))  # it is a limit that left no start
+    early = state.status in binding.LIMITED and np.all(np.isfinite(gradient))  # it is a limit that left no start
     status = state.status if begun or asked or not failed or (finite and early) else none
     told = Result(
         x=problem.structure.point(best.x),
