@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.constraints import feasible, kkt, lagrangian, subject
-from jaxglobal.constraints.binding import NEAR_BOUND, LIMITED
+from jaxglobal.constraints.binding import LIMITED, NEAR_BOUND
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.many_streams import ManyStreams, views
 from jaxglobal.constraints.packing import Sizes, Told
