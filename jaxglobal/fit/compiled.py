@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.engine import aside, compiling
@@ -33,18 +34,28 @@ class Program:
     @classmethod
     def of_model(cls, reg: Regression, name: str, run: Callable[..., Any], *takes: Any) -> "Program":
         """One that the model is part of."""
-        return cls(reg.safe(run, jax.default_backend()), takes, reg.programs, (name, reg.key, layout(takes)))
+        return cls(reg.safe(run, jax.default_backend()), takes, reg.programs, (name, device(), reg.key, layout(takes)))
 
     @classmethod
     def of_all(cls, reg: Regression, name: str, run: Callable[..., Any], *takes: Any, packed: Any = ()) -> "Program":
         """One that knows no model; packed: what the arguments are packed of."""
-        known = programs.known(("fits", x64(), jax.default_backend(), reg.key))
+        known = programs.known(("fits", x64(), device(), reg.key))
         return cls(run, takes, known, (name, layout(packed), layout(takes)))
 
     @property
     def compiled(self) -> Any:
         """The program; None before it is compiled."""
         return self.known.get(self.key)
+
+
+def device() -> Any:
+    """The one that fits are made on: JAX's default one, wherever the data are."""
+    return next(iter(jnp.zeros(()).devices()))
+
+
+def here(tree: Any) -> Any:
+    """The arrays on that device."""
+    return jax.device_put(tree, device())
 
 
 def layout(of: Any) -> tuple[Any, ...]:

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxglobal.engine.counts import ticks
 from jaxglobal.engine.streams import CHUNK_TIME
-from jaxglobal.fit.compiled import Program
+from jaxglobal.fit.compiled import Program, here
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.descent import Ends, descend, lanes, region
 from jaxglobal.fit.regression import Regression
@@ -31,7 +30,7 @@ class Fused:
         self.data = data
         n, N, self._dtype = reg.structure.n, len(data.y), reg.structure.dtype
         self._reg, self.lanes, self.screens, self._tick_time = reg, lanes(reg, N), SCREENED, 0.0
-        self._given = jax.device_put((data, *box))
+        self._given = here((data, *box))
         idle = levenberg.begin(np.zeros((n, self.lanes), self._dtype), np)
         many, rules = np.zeros((n, SCREENED), self._dtype), (np.zeros((), self._dtype), np.int32(0), np.int32(0))
         self._search = Program.of_model(reg, "search", self._searched, idle, *self._given, *rules)

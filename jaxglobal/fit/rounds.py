@@ -19,6 +19,7 @@ from jaxglobal.engine import aside, compiling, devices
 from jaxglobal.engine.streams import thread_pool
 from jaxglobal.fit import agreement, descent, outlying, regression
 from jaxglobal.fit.agreement import Agreement
+from jaxglobal.fit.compiled import device, here
 from jaxglobal.fit.covariance import covariances
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.finish import CONVERGED
@@ -69,6 +70,7 @@ class Run:
         have so far; raises StopIteration to stop. kept: where the state is kept. dense: whether points are, in up to
         `DENSE` parameters.
         """
+        data = data._replace(x=data.x if reg.own_x else here(data.x), constants=here(data.constants))
         self._reg, self.data, self._own_w, self._y = reg, data, own_w, data.y
         self._guesses, self._searches, self._seed, self._boxes = guesses, searches, seed, boxes
         self._nfev, self._until, self._max_evals, self._tell = nfev, until, max_evals, tell
@@ -435,7 +437,7 @@ class Run:
 
     def _begun(self, make: Callable[..., Any], *args: Any) -> Any:
         """Begins to compile that program, if it is not known; its key."""
-        key = make.__name__, self._programs.key, tuple(map(jax.typeof, jax.tree.leaves(args)))
+        key = make.__name__, device(), self._programs.key, tuple(map(jax.typeof, jax.tree.leaves(args)))
         if key not in self._reg.programs and key not in self._compiling:
             began = time.perf_counter()
             run = one_at_a_time(make, jax.default_backend())  # of the starts' own QR factorisations too

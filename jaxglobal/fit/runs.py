@@ -97,9 +97,14 @@ class Runs:
         return minima.join(list(ended))
 
     def _ready(self, data: Data, more: int) -> Stepped | Fused | None:
-        """What makes so many evaluations more; None where Ctrl-C came before it was compiled."""
+        """What makes so many evaluations more; None where Ctrl-C came before anything was compiled."""
         each = (self._regression.structure.n + 3) * len(data.y)
-        kind = Fused if self.nfev + more > STEPPED / each else Stepped
+        if self.nfev + more > STEPPED / each and self._compiled(Fused, data):
+            return self._own
+        return self._own if self._compiled(Stepped, data) else None
+
+    def _compiled(self, kind: type[Stepped] | type[Fused], data: Data) -> bool:
+        """Whether Ctrl-C leaves time to compile that; what was compiled before is there."""
         if not isinstance(self._own, kind) or self._own.data is not data:
             self._own = kind(self._regression, data, self._box)
         missing = [program for program in self._own.programs if program.compiled is None]
@@ -108,16 +113,15 @@ class Runs:
             self._shown.compiling(self._own.lanes)
             done = compile(missing, lambda: self._interrupt.asked)
             self.compile_time += time.perf_counter() - began
-            if not done:
-                return None
-        return self._own
+            return done
+        return True
 
     def _side_by_side(self, work: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
         """What the work makes of each part, on all threads."""
         precise = self._precise
 
         def run(part: Any) -> Any:
-            with jax.enable_x64(precise), jax.disable_jit(False):
+            with jax.enable_x64(precise), jax.disable_jit(False), jax.debug_nans(False):  # a bad trial is no error
                 return work(part)
 
         return list(thread_pool(devices.side_by_side()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]

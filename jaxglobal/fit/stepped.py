@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.engine.stepped import Packing
-from jaxglobal.fit.compiled import Program, blocks, compile
+from jaxglobal.fit.compiled import Program, blocks, compile, here
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.descent import Ends, lanes, region
 from jaxglobal.fit.regression import Regression
@@ -34,6 +34,7 @@ def seeing(reg: Regression, data: Data) -> Program:
 
 def look(reg: Regression, data: Data, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The model's values, (k, N), and slopes, (k, N, n), at these points, (k, n), in the units of the data."""
+    data = data._replace(x=here(data.x), constants=here(data.constants))
     see = seeing(reg, data)
     if see.compiled is None:
         compile([see], lambda: False)
@@ -64,9 +65,9 @@ class Stepped:
         state = levenberg.begin(np.zeros((n, L), dtype), np)
         self._of_state, self._of_given = Packing(state), Packing(self._given)
         given = self._of_given.pack(self._given, np)
-        self._model, self._packed = jax.device_put((data.of_model, given))
+        self._model, self._packed = here((data.of_model, given))
         packed = self._of_state.pack(state, np)
-        self._see = seeing(reg, data)
+        self._see = seeing(reg, data._replace(x=self._model.x, constants=self._model.constants))
         self._project = Program.of_all(reg, "project", self._projected, p, y, J, *given, packed=self._given)
         self._advance = Program.of_all(reg, "advance", self._advanced, *packed, p, y, J, *given, packed=self._given)
         self.programs = [self._see, self._project, self._advance]
@@ -97,7 +98,7 @@ class Stepped:
         """As `Fused.descend`."""
         see, project, advance = (program.compiled for program in self.programs)
         given = *self._given[:-2], np.asarray(tol, self._reg.structure.dtype), np.int32(max_nfev)
-        given = jax.device_put(self._of_given.pack(given, np))
+        given = here(self._of_given.pack(given, np))
         state, at, running, made, steps = self._of_state.pack(levenberg.begin(points, np), np), points, count, 0, 0
         while not steps or (running and left(made) > 0):
             seen = see(at, self._model)

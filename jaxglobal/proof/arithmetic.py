@@ -8,6 +8,7 @@ import numpy as np
 from jaxglobal.proof import whole
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.refused import Refused, Withheld, refuse
+from jaxglobal.proof.special import LARGEST
 from jaxglobal.proof.writer import Writer
 
 MOST_POWER = 2**20
@@ -126,8 +127,8 @@ class Arithmetic(Writer):
     def incomplete(self, eqn: Any, op: str, ids: Sequence[int], shape: Any) -> int:
         """An incomplete gamma or beta function, of positive constants and x."""
         numbers = [self.program.number(i) for i in ids[:-1]]
-        if any(number is None or not np.all(number > 0) for number in numbers):
-            raise refuse(eqn, "only its last argument may depend on x, and the others must be positive")
+        if any(number is None or not np.all((number > 0) & (number <= LARGEST)) for number in numbers):
+            raise refuse(eqn, f"only its last argument may depend on x, and the others must be in (0, {LARGEST:g}]")
         by = [np.broadcast_to(number, (*shape, 1)) for number in numbers if number is not None]
         key = tuple(part.tobytes() for part in by)
         return self.program.emit(op, (self.program.broadcast(ids[-1], shape),), shape, key=key, by=by)

@@ -157,7 +157,7 @@ def ended(evolution: Evolution) -> bool:
     n, size, generation = len(evolution.mean), int(evolution.size), len(evolution.best)
     best = evolution.best
     recent = best[-int(10 + 30 * n / size) :]
-    low, high = recent.min(), recent.max()
+    low, high = recent.min(initial=np.inf), recent.max(initial=-np.inf)
     if not math.isfinite(high):
         settled = not math.isfinite(low)
     else:

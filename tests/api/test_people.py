@@ -72,6 +72,17 @@ def test_without_jit():
         assert jg.minimize(lambda x: jnp.sum((x - 0.5) ** 2), [(0, 1)], max_levels=2, progress=False).fun < 1e-6
 
 
+def test_many_searches_of_a_fit_with_debug_nans():
+    """Of more starts than are searched from side by side, on threads of their own."""
+    x = np.linspace(0, 3, 40)
+    with jax.debug_nans(True):
+        fit = jg.curve_fit(
+            lambda x, a, w, p: a * jnp.sin(w * x + p) + 0 * jnp.sqrt(a), x, 2 * np.sin(3.1 * x + 0.4),
+            [(-5, 5), (0, 10), (-4, 4)], progress=False,
+        )  # fmt: skip
+    np.testing.assert_allclose(fit.popt, [2, 3.1, 0.4], rtol=1e-3)
+
+
 def test_fits_with_debug_nans():
     t = np.linspace(0, 2, 20)
     with jax.debug_nans(True):

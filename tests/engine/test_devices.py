@@ -240,6 +240,29 @@ def test_an_objective_over_several_devices():
     assert told[:4] == ["[2. 5.]"] * 4 and len(told) == 9 and len(set(told[4:8])) == 1
 
 
+FITTED = """
+import jax, numpy as np
+import jax.numpy as jnp
+import jaxglobal as jg
+t = np.linspace(0, 4, 40)
+both = np.stack([2 * np.exp(-t), 3 * np.exp(-2 * t)])
+def decay(t, a, k):
+    return a * jnp.exp(-k * t)
+for device in jax.devices():
+    x = jax.device_put(t, device)
+    print(np.round(jg.curve_fit(decay, x, both[0], [(0, 5), (0, 5)], progress=False).popt, 3))
+    print(np.round(jg.curve_fit_many(decay, x, both, [(0, 5), (0, 5)], progress=False).popt[0], 3))
+"""
+
+
+@pytest.mark.slow
+def test_fits_of_data_on_any_device():
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", FITTED], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:4] == ["[2. 1.]"] * 4
+
+
 def test_messages_of_processes():
     arrays = [np.arange(3), np.zeros((2, 0)), np.array(1.5), processes.text_array("café"), np.array(True)]
     back = processes.unpack(processes.pack(arrays))

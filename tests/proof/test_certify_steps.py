@@ -73,3 +73,21 @@ def test_a_step_is_taken_case_by_case(name):
     assert certificate.lower > certificate.upper - 1e-6 and any(
         np.all(m.lower - 1e-6 <= x) and np.all(x <= m.upper + 1e-6) for m in certificate.minimizers
     ), certificate
+
+
+def test_a_bessel_function_of_what_may_be_infinite_is_not_cut_off():
+    """SciPy's values at infinity are NaN; two minima, one of which was dropped."""
+
+    def fun(x):
+        return (x[0] * jax.scipy.special.i1(1 / x[0]) - 1) ** 2 * (x[0] - 1.9) ** 2
+
+    certificate = jg.certify(fun, [(0.0, 2.0)], result=np.array([1.9]), max_boxes=20000, progress=False)
+    for x in (0.402119, 1.9):
+        assert any(
+            m.lower[0] - 1e-3 <= x <= m.upper[0] + 1e-3 for m in [*certificate.minimizers, *certificate.undecided]
+        )
+
+
+def test_shapes_of_which_values_are_not_known_well_are_refused():
+    with pytest.raises(NotImplementedError, match="in .0, 1000."):
+        jg.certify(lambda x: jax.scipy.special.gammainc(3e6, x[0]), [(2.9e6, 3e6)], progress=False)
