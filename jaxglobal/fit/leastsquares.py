@@ -31,6 +31,7 @@ from jaxglobal.fit.descent import (
     TOL,
     lanes,
 )
+from jaxglobal.fit.fused import SCREENED
 from jaxglobal.fit.places import APART, COMPARED, choose, place, sheets
 from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.runs import Runs
@@ -42,7 +43,6 @@ from jaxglobal.search.progress import Silent
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
-SCREENED = 1024  # starts together
 SEARCHED = 64  # starts of a level that are searched from, at least
 PATIENCE = 2  # times the equal levels, after which a cost on which searches do not agree is the best there is
 LISTED = 64  # minima that are searched from again, at most

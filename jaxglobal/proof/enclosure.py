@@ -68,7 +68,8 @@ def perhaps(a: Enclosure) -> Any:
 
 def constant(node: Node) -> Enclosure:
     """That of a constant."""
-    lo, hi = node.value  # pyright: ignore
+    value: Any = node.value
+    lo, hi = value
     return Enclosure(lo, hi, node.nan, False, False, node.never)
 
 
