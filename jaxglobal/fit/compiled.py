@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import jax
@@ -47,6 +48,19 @@ class Program:
         """The program; None before it is compiled."""
         return self.known.get(self.key)
 
+    def begin(self) -> Future[Any]:
+        """Begins to compile it, in a thread of its own."""
+        lowered, plain = jax.jit(self.run).lower(*self.takes), jax.default_backend() == "cpu"
+        return aside.begin(functools.partial(compiling.compiled, lowered, plain=plain))
+
+    def end(self, begun: Future[Any], asked: Callable[[], bool]) -> bool:
+        """Keeps what has begun to be compiled; whether it was there before one was asked to end."""
+        while not aside.ended(begun):
+            if asked():
+                return False
+        self.known[self.key] = begun.result()
+        return True
+
 
 def device() -> Any:
     """The one that fits are made on: JAX's default one, wherever the data are."""
@@ -65,19 +79,12 @@ def layout(of: Any) -> tuple[Any, ...]:
 
 def compile(which: list[Program], asked: Callable[[], bool]) -> bool:
     """Compiles these side by side; whether that was done before one was asked to end."""
-    begun, plain = [], jax.default_backend() == "cpu"
+    begun = []
     for one in which:
         if asked():
             return False
-        begun.append(
-            aside.begin(functools.partial(compiling.compiled, jax.jit(one.run).lower(*one.takes), plain=plain))
-        )
-    while not all([aside.ended(work) for work in begun]):
-        if asked():
-            return False
-    for one, work in zip(which, begun, strict=True):
-        one.known[one.key] = work.result()
-    return True
+        begun.append(one.begin())
+    return all(one.end(work, asked) for one, work in zip(which, begun, strict=True))
 
 
 def blocks(points: np.ndarray, lanes: int) -> list[np.ndarray]:

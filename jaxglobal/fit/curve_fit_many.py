@@ -30,6 +30,7 @@ from jaxglobal.fit.curve_fit import curve_fit
 from jaxglobal.fit.data import Data, read_data
 from jaxglobal.fit.fits import Fits
 from jaxglobal.fit.fitted import Fit
+from jaxglobal.fit.limits import Limits
 from jaxglobal.fit.places import on_sheets, screened
 from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.rounds import SEARCHES, Run
@@ -249,14 +250,14 @@ def curve_fit_many(
         if callback is not None:
             callback(Finished(which, structure.unflatten(p * own.of(which).p), costs, done, count))
 
-    run = Run(
-        reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown, boxes,
-        until=until, max_evals=max_evals, tell=None if callback is None else tell, kept=kept,
-        dense=len(unit) >= len(screened(sequence, len(reg.searched), None)[0]),
-    )  # fmt: skip
     try:
         with Interrupt() as interrupt, one_thread():
-            p, f, pcov, nfev, status, known = run.fit(absolute_sigma, interrupt)
+            run = Run(
+                reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown,
+                Limits(count, interrupt, until, max_evals), boxes, tell=None if callback is None else tell, kept=kept,
+                dense=len(unit) >= len(screened(sequence, len(reg.searched), None)[0]),
+            )  # fmt: skip
+            p, f, pcov, nfev, status, known = run.fit(absolute_sigma)
     finally:
         shown.close()
     return Fits(

@@ -10,6 +10,7 @@ from jax import lax
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.regression import Regression
 from jaxglobal.local import levenberg
+from jaxglobal.local.levenberg import ROUNDING
 from jaxglobal.problem.region import Region
 from jaxglobal.status import LocalStatus
 
@@ -60,6 +61,13 @@ def descend(
         return jnp.any(running if until is None else running & (state.nfev < until))
 
     return lax.while_loop(goes_on, step, state)
+
+
+def noise(regression: Regression, data: Data) -> np.ndarray:
+    """(P,) Costs below are rounding errors; of many data sets, which come first."""
+    w, y = data.w, data.y
+    squares = np.sum((y @ w.T if regression.covariance else w * y).astype(float) ** 2, axis=1)
+    return NOISE * (ROUNDING * float(np.finfo(y.dtype).eps)) ** 2 * squares
 
 
 def lanes(regression: Regression, N: int) -> int:

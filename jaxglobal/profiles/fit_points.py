@@ -17,6 +17,7 @@ import numpy as np
 from jaxglobal.fit import models, outlying, units
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.fitted import Fit
+from jaxglobal.fit.limits import Limits
 from jaxglobal.fit.outlying import Far
 from jaxglobal.fit.places import both_ways, screened
 from jaxglobal.fit.regression import Regression
@@ -102,9 +103,9 @@ class FitPoints:
             far = Far(*(np.broadcast_to(part, (len(boxes), *np.shape(part))) for part in far))
         data = self._data._replace(y=y, far=far)
         none = np.zeros((0, reg.structure.n), dtype)
-        run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, boxes, LANES, LONGEST)
-        screen = self._starts if wide else ()
-        p, f, pcov, _, _, known = run.fit(True, self._interrupt, screen)
+        limits = Limits(len(boxes), self._interrupt)
+        run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, limits, boxes, LANES, LONGEST)
+        p, f, pcov, _, _, known = run.fit(True, self._starts if wide else ())
         self.searches += int(np.sum(known.made))
         pcov = pcov * own.outer
         return self._data.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov

@@ -369,7 +369,7 @@ def test_many_fits_are_counted_as_they_are_taken_in(monkeypatch):
             shown.append(done)
 
     monkeypatch.setattr("jaxglobal.fit.curve_fit_many.display.show", lambda _: Counted())
-    monkeypatch.setattr("jaxglobal.fit.rounds.MOST", 16)
+    monkeypatch.setattr("jaxglobal.fit.blocks.MOST", 16)
     y = np.stack([data(seed) for seed in range(100)])
     jg.curve_fit_many(decay, T, y, BOX, searches=1, progress=False)
     assert shown[:7] == [16, 32, 48, 64, 80, 96, 100]

@@ -11,7 +11,9 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal.fit import descent, fused, leastsquares, runs
-from jaxglobal.fit.rounds import Run
+from jaxglobal.fit.blocks import Blocks
+from jaxglobal.fit.limits import Limits
+from jaxglobal.fit.searches import Searches
 from jaxglobal.search.interrupt import Interrupt
 
 T = np.linspace(0, 1, 2000)
@@ -121,7 +123,7 @@ MANY = 2 * np.exp(-np.linspace(1, 9, 2000)[:, None] * TIMES)
 
 def test_ctrl_c_in_many_fits_leaves_out_the_data_sets_that_were_not_begun(monkeypatch):
     whole = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
-    blocks, block = [], Run._block
+    blocks, block = [], Blocks._block
 
     def pressed(self, which, part, p):
         blocks.append(part)
@@ -129,9 +131,9 @@ def test_ctrl_c_in_many_fits_leaves_out_the_data_sets_that_were_not_begun(monkey
             signal.raise_signal(signal.SIGINT)
         return block(self, which, part, p)
 
-    monkeypatch.setattr(Run, "_block", pressed)
+    monkeypatch.setattr(Blocks, "_block", pressed)
     monkeypatch.setattr("jaxglobal.engine.devices.side_by_side", lambda: 1)
-    monkeypatch.setattr("jaxglobal.fit.rounds.thread_pool", lambda _: InThisThread)
+    monkeypatch.setattr("jaxglobal.fit.blocks.thread_pool", lambda _: InThisThread)
     fits = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
     begun = np.isfinite(fits.fun)
     assert 0 < begun.sum() < len(MANY) and begun.tolist() == sorted(begun, reverse=True)
@@ -148,7 +150,7 @@ def test_max_time_of_many_fits_leaves_out_those_that_were_not_begun(monkeypatch)
         clock[0] += 1
         return clock[0] > 2
 
-    monkeypatch.setattr(Run, "_asked", second)
+    monkeypatch.setattr(Limits, "asked", second)
     fits = jg.curve_fit_many(decay, TIMES, MANY, MANY_BOX, progress=False)
     begun = np.isfinite(fits.fun)
     assert 0 < begun.sum() < len(MANY) and not fits.success[~begun].any()
@@ -170,14 +172,14 @@ class InThisThread:
 
 
 def test_ctrl_c_in_many_fits_keeps_the_screening(monkeypatch):
-    to_the_end = Run._to_the_end
+    to_the_end = Searches._to_the_end
 
     def pressed(self, which, ends):
         signal.raise_signal(signal.SIGINT)
-        self._interrupt.asked = True
+        self._limits._interrupt.asked = True
         return to_the_end(self, which, ends)
 
-    monkeypatch.setattr(Run, "_to_the_end", pressed)
+    monkeypatch.setattr(Searches, "_to_the_end", pressed)
     y = 1.5 * np.sin(np.linspace(5, 55, 40)[:, None] * TIMES + 1)
     fits = jg.curve_fit_many(
         lambda t, a, w, p: a * jnp.sin(w * t + p), TIMES, y, BOX[:3], levels=2, searches=1, progress=False

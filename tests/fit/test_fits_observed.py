@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.fit.rounds import Run, afforded
+from jaxglobal.fit.limits import Limits
+from jaxglobal.search.interrupt import Interrupt
 
 T = np.linspace(0, 1, 40)
 BOX = [(1.0, 40.0)] * 2  # two alike: searches go on until some agree
@@ -29,7 +30,7 @@ def the_same(some, others):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Five blocks, three groups."""
-    monkeypatch.setattr("jaxglobal.fit.rounds.MOST", 4)
+    monkeypatch.setattr("jaxglobal.fit.blocks.MOST", 4)
     monkeypatch.setattr("jaxglobal.fit.rounds.GROUP", 8)
 
 
@@ -38,7 +39,7 @@ def whole():
     """Of all data sets in one group, and what a callback hears."""
     heard = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxglobal.fit.rounds.MOST", 4)
+        patch.setattr("jaxglobal.fit.blocks.MOST", 4)
         patch.setattr("jaxglobal.fit.rounds.GROUP", 8)
         return fits(), fits(callback=heard.append), heard
 
@@ -85,7 +86,7 @@ def test_it_goes_on_from_the_middle_of_a_round(whole, tmp_path, monkeypatch):
     while part is None or not part.success.all():
         blocks[0], calls = 0, calls + 1
         with monkeypatch.context() as patch:
-            patch.setattr(Run, "_asked", third)
+            patch.setattr(Limits, "asked", third)
             part = fits(checkpoint=tmp_path / "fits.npz")
     assert calls > 10
     the_same(part, whole[1])
@@ -107,8 +108,9 @@ def test_no_data_set_has_more_evaluations_than_it_may(most, whole, tmp_path):
 
 
 def test_as_many_searches_go_side_by_side_as_there_are_evaluations_for():
-    which = np.array([2, 5, 2, 2, 5, 7])
-    assert afforded(which, np.array([35, 9, 35, 35, 9, 0]), 16).tolist() == [16, 9, 16, 0, 0, 0]
+    limits = Limits(8, Interrupt(), max_evals=40)
+    limits.spent[[2, 5, 7]] = 5, 31, 40
+    assert limits.afforded(np.array([2, 5, 2, 2, 5, 7]), 16).tolist() == [16, 9, 16, 0, 0, 0]
 
 
 def test_the_file_of_other_fits_and_wrong_arguments_are_refused(tmp_path):
