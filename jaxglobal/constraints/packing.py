@@ -17,6 +17,7 @@ from jaxglobal.constraints import exact, feasible, kkt, lagrangian, semismooth, 
 from jaxglobal.constraints.binding import BINDS, NEAR_BOUND
 from jaxglobal.constraints.kkt import Frame
 from jaxglobal.constraints.lagrangian import Packed
+from jaxglobal.constraints.restoration import Both
 from jaxglobal.constraints.semismooth import End
 from jaxglobal.local.descent import Local
 from jaxglobal.local.quasi_newton import QuasiNewton
@@ -100,7 +101,7 @@ class Packing:
         """What tells the programs of one function apart."""
         return self.m, self.most, self.dtype, self.whole.tobytes()
 
-    def both(self, leaves: list[Any]) -> semismooth.Both:
+    def both(self, leaves: list[Any]) -> Both:
         """The function of x alone, whose values are f and then the rows."""
 
         def of(x: jax.Array) -> jax.Array:

@@ -22,33 +22,29 @@ Differs from [HIK]: a step is no longer than can be trusted; what counts in the 
       J. Optim. 13 (2002).
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxglobal.constraints import exact, feasible, kkt
+from jaxglobal.constraints import exact, feasible
+from jaxglobal.constraints.elimination import LOOSE, eliminate
 from jaxglobal.constraints.kkt import LONGEST, Frame
+from jaxglobal.constraints.restoration import GOOD, Both, restore
 from jaxglobal.local import implicit
 from jaxglobal.problem import modes
 from jaxglobal.problem.region import Region
 
 STEPS = 30
 FALLEN, PATIENCE = 0.7, 5  # steps in a row in which the residual has not fallen to this share, at most
-GOOD = 64.0  # eps: a residual with which no further step is made
 ERROR = 1e-6, 0.5  # of a KKT point at most, in units of the box: the greater of this and eps to this power
 HIGHER = 0.1  # of 1 + abs of the scaled value, may a KKT point lie above the point where it began
-STIFF, LOOSE, FLAT = -0.2, 0.6, 0.75  # powers of eps: rho, the eps of the KKT system, and the least of its pivots
+STIFF = -0.2  # power of eps: rho
 RESTORATIONS = 25
 NEAR_BOUND = 1e-7  # of the box: a variable that a bound holds
 BINDING = 1e-6  # of the box: a row that a bound holds, where nothing is known of multipliers
-FARTHEST = 0.2  # of the box, does a step onto the rows go
 STEEP = 10 * exact.WITHIN  # of the box: a slope that changes by its own size within it is infinite at the bound
-
-Both = Callable[[jax.Array], jax.Array]
-"""both(x) -> (1 + m,), f and then the rows."""
 
 
 class Point(NamedTuple):
@@ -258,66 +254,3 @@ def _step(
     whole = longest <= LONGEST
     trial = jnp.where(whole & low, frame.low, jnp.where(whole & high, frame.high, trial))
     return Step(trial, jnp.where(active, mu + d_mu, 0) * unit / length, error, least >= -(eps**LOOSE))
-
-
-def eliminate(K: jax.Array, right: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    """The solution of K v = right, (N,), and the least of the first n pivots; by Gauss and Jordan, without pivoting.
-
-    K is positive definite in its first n rows, and negative in the rest of what is then left; a pivot of another sign
-    changes it. (LAPACK's factorisations take one small matrix after the other; this takes all of a batch at once.)
-    """
-    N, eps = len(right), float(jnp.finfo(K.dtype).eps)
-    flat = eps**FLAT
-
-    def column(k, carry):
-        M, least = carry
-        pivot = M[k, k]
-        first = k < n
-        size = jnp.maximum(jnp.abs(pivot), flat)
-        row = (M[k] / jnp.where(first, size, -size)).at[k].set(1)
-        M = (M - M[:, k][:, None] * row[None]).at[k].set(row)
-        return M, jnp.where(first, jnp.minimum(least, pivot), least)
-
-    begin = jnp.concatenate([K, right[:, None]], axis=1), jnp.asarray(jnp.inf, K.dtype)
-    M, least = lax.fori_loop(0, N, column, begin)
-    return M[:, N], least
-
-
-def restore(both: Both, x: jax.Array, frame: Frame, most: Any) -> tuple[jax.Array, jax.Array]:
-    """The feasible point nearby, or that of the least violation, and the steps; by least-norm steps onto the rows.
-
-    most: steps at most, traced. Every equality stays in the system, one that holds exactly too: else the next step
-    would break it.
-    """
-    m, width, eps = len(frame.lower), frame.width, float(jnp.finfo(x.dtype).eps)
-    tiny = float(jnp.finfo(x.dtype).tiny)
-
-    def goes_on(carry):
-        *_, k, go = carry
-        return go & (k < most)
-
-    def body(carry):
-        x, best, least, k, _ = carry
-        _, c, _, J = exact.slopes_at(both, m, x, (frame.low, frame.high))
-        rows = J * width[None]
-        length = jnp.maximum(jnp.linalg.norm(rows, axis=1), jnp.maximum(frame.spread, tiny))
-        r = kkt.excess(c, frame, jnp) / length
-        worst = jnp.max(jnp.abs(r), initial=0)
-        worst = jnp.where(jnp.all(jnp.isfinite(r)) & jnp.all(jnp.isfinite(rows)), worst, jnp.inf)
-        best, least = jnp.where(worst < least, x, best), jnp.minimum(worst, least)
-        wanted = frame.equal | (r != 0)
-        A = jnp.where(wanted[:, None], rows / length[:, None], 0)
-        step = jnp.zeros_like(x)
-        for _ in range(2):  # the second time without the variables that a bound stops
-            product = A @ A.T + jnp.diag(jnp.where(wanted, eps**LOOSE, 1).astype(x.dtype))
-            step = A.T @ eliminate(product, jnp.where(wanted, -r, 0), m)[0]
-            stopped = ((x <= frame.low) & (step < 0)) | ((x >= frame.high) & (step > 0))
-            A = jnp.where(stopped[None], 0, A)
-        moved = jnp.clip(x + jnp.clip(step, -FARTHEST, FARTHEST) * width, frame.low, frame.high)
-        go = jnp.isfinite(worst) & (worst > GOOD * eps) & jnp.all(jnp.isfinite(moved))
-        return jnp.where(go, moved, x), best, least, k + 1, go
-
-    x = jnp.clip(x, frame.low, frame.high)
-    begin = (x, x, jnp.asarray(jnp.inf, x.dtype), jnp.int32(0), jnp.asarray(True))
-    _, best, _, k, _ = lax.while_loop(goes_on, body, begin)
-    return best, k
