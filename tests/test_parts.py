@@ -39,8 +39,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "constraints": (
         "kkt feasible exact lagrangian penalties elimination restoration semismooth subject finishing constrained "
-        "kinks binding sensitivity saddle packing under subjects many_streams told told_endings told_rows told_whole told_lanes asked_rows "
-        "host_constrained __init__"
+        "kinks binding sensitivity saddle packing under subjects many_streams told told_endings told_rows told_whole "
+        "told_lanes asked_rows host_constrained __init__"
     ).split(),
     "search": (
         "interrupt progress checkpoint limits loop incumbent source learning_source ending state one_result finish one "
@@ -49,9 +49,9 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "api": "engines minimize minimize_many argmin derivative ask_tell asynchronous __init__".split(),
     "fit": (
         "losses quotients outlying units separable arguments models data regression places descent covariance "
-        "agreement compiled stepped fused runs leastsquares pure lockstep hostfit constrained_fit whole_fit stored "
-        "fitted finish curve_fit journal limits blocks searches rounds constrained_fits fits arguments_many "
-        "curve_fit_many __init__"
+        "agreement compiled stepped fused equal runs sample polishing leastsquares pure lockstep hostfit "
+        "constrained_fit whole_fit stored fitted finish curve_fit journal limits blocks searches rounds "
+        "constrained_fits fits arguments_many curve_fit_many __init__"
     ).split(),
     "profiles": (
         "thresholds records bootstrap line held fit_points function_points study contours checks entry __init__"

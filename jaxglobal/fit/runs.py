@@ -35,18 +35,23 @@ class Runs:
     """The searches of one fit, and what they have taken.
 
     Attributes:
+        regression: what is fitted.
+        data: as they are searched now.
+        box: the bounds.
+        limit: tells which limit has been reached, with the user's interrupt among them.
         nfev: evaluations.
         made: those that the lanes had room for.
         compile_time: seconds.
     """
 
     def __init__(
-        self, regression: Regression, box: Any, interrupt: Interrupt, shown: Silent, limit: Callable[[], Status | None],
-        max_evals: int | None,
+        self, regression: Regression, data: Data, interrupt: Interrupt, shown: Silent,
+        limit: Callable[[], Status | None], max_evals: int | None,
     ):  # fmt: skip
-        """limit: tells which limit has been reached, with the user's interrupt among them."""
-        self._regression, self._box, self._interrupt, self._shown = regression, box, interrupt, shown
-        self._limit, self._most = limit, math.inf if max_evals is None else max_evals
+        """regression, data: in the units of the search."""
+        self.regression, self.data, self.box = regression, data, (regression.lower, regression.upper)
+        self._interrupt, self._shown = interrupt, shown
+        self.limit, self._most = limit, math.inf if max_evals is None else max_evals
         self._own: Stepped | Fused | None = None
         self._precise = x64()
         self.nfev = self.made = 0
@@ -57,13 +62,13 @@ class Runs:
         """Evaluations that may still be made."""
         return max(self._most - self.nfev, 0)
 
-    def values(self, data: Data, x: np.ndarray) -> np.ndarray:
+    def values(self, x: np.ndarray) -> np.ndarray:
         """The model, (N,), at x, (n,)."""
-        return stepped.look(self._regression, data, x[None])[0][0]
+        return stepped.look(self.regression, self.data, x[None])[0][0]
 
-    def screen(self, data: Data, points: np.ndarray, together: int) -> tuple[np.ndarray, np.ndarray]:
+    def screen(self, points: np.ndarray, together: int) -> tuple[np.ndarray, np.ndarray]:
         """The starts, (k, n), with their linear parameters at their best, and the costs; together with so many."""
-        own = self._ready(data, together)
+        own = self._ready(together)
         if own is None:
             return points, np.full(len(points), np.inf)
         found = self._side_by_side(lambda block: jax.device_get(own.screen(block)), blocks(points, own.screens))
@@ -71,17 +76,17 @@ class Runs:
         p, f = (np.concatenate(part, axis=-1)[..., : len(points)] for part in zip(*found, strict=True))
         return p.T, np.where(np.isfinite(f), f.astype(float), np.inf)
 
-    def descend(self, data: Data, starts: np.ndarray, tol: float, max_nfev: int) -> Ended:
+    def descend(self, starts: np.ndarray, tol: float, max_nfev: int) -> Ended:
         """Searches from these starts, (k, n), to their ends or a limit."""
-        own = self._ready(data, len(starts) * EACH)
+        own = self._ready(len(starts) * EACH)
         if own is None:
             none = np.zeros(len(starts), np.int64)
             return Ended(starts, np.full(len(starts), np.inf, starts.dtype), none, none + LocalStatus.CUT, none, none)
-        parts = blocks(starts.astype(self._regression.structure.dtype), own.lanes)
+        parts = blocks(starts.astype(self.regression.structure.dtype), own.lanes)
         share = self.left / len(parts)  # each part has its own, whatever the threads do
 
         def left(made: int) -> float:
-            return share - made if self._limit() is None else 0
+            return share - made if self.limit() is None else 0
 
         def run(numbered: tuple[int, np.ndarray]) -> tuple[Ended, int]:
             k, block = numbered
@@ -96,17 +101,17 @@ class Runs:
         self.made += sum(steps) * own.lanes
         return minima.join(list(ended))
 
-    def _ready(self, data: Data, more: int) -> Stepped | Fused | None:
+    def _ready(self, more: int) -> Stepped | Fused | None:
         """What makes so many evaluations more; None where Ctrl-C came before anything was compiled."""
-        each = (self._regression.structure.n + 3) * len(data.y)
-        if self.nfev + more > STEPPED / each and self._compiled(Fused, data):
+        each = (self.regression.structure.n + 3) * len(self.data.y)
+        if self.nfev + more > STEPPED / each and self._compiled(Fused):
             return self._own
-        return self._own if self._compiled(Stepped, data) else None
+        return self._own if self._compiled(Stepped) else None
 
-    def _compiled(self, kind: type[Stepped] | type[Fused], data: Data) -> bool:
+    def _compiled(self, kind: type[Stepped] | type[Fused]) -> bool:
         """Whether Ctrl-C leaves time to compile that; what was compiled before is there."""
-        if not isinstance(self._own, kind) or self._own.data is not data:
-            self._own = kind(self._regression, data, self._box)
+        if not isinstance(self._own, kind) or self._own.data is not self.data:
+            self._own = kind(self.regression, self.data, self.box)
         missing = [program for program in self._own.programs if program.compiled is None]
         if missing:
             began = time.perf_counter()

@@ -340,9 +340,9 @@ def test_the_best_linear_parameters_lie_inside_to_the_last_digit(bits, x64):
 def test_starts_of_both_sheets_are_screened_where_they_are_too_many(monkeypatch):
     screened, screen = [], runs.Runs.screen
 
-    def counted(self, data, points, together):
+    def counted(self, points, together):
         screened.append(len(points))
-        return screen(self, data, points, together)
+        return screen(self, points, together)
 
     monkeypatch.setattr(runs.Runs, "screen", counted)
     fit = jg.curve_fit(decay, T, data(), BOX, starts=jg.Sobol(first=64), max_levels=2, progress=False)

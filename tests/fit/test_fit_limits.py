@@ -68,8 +68,8 @@ def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
     clock, made = [0.0], []
     descend = runs.Runs.descend
 
-    def counted(self, data, starts, tol, max_nfev):
-        ended = descend(self, data, starts, tol, max_nfev)
+    def counted(self, starts, tol, max_nfev):
+        ended = descend(self, starts, tol, max_nfev)
         made.append(int(np.max(ended.nfev)))
         return ended
 
@@ -89,10 +89,10 @@ def test_the_polish_ends_with_the_time(monkeypatch):
     polished = []
     descend, record = runs.Runs.descend, leastsquares.Search._record
 
-    def counted(self, data, starts, tol, max_nfev):
+    def counted(self, starts, tol, max_nfev):
         if tol == descent.POLISH_TOL:
-            polished.append(self._limit())
-        return descend(self, data, starts, tol, max_nfev)
+            polished.append(self.limit())
+        return descend(self, starts, tol, max_nfev)
 
     def late(self, *args):
         time.sleep(0.3)
@@ -259,8 +259,8 @@ def test_observers_of_a_traced_fit_are_refused(tmp_path):
 def test_a_fit_that_goes_on_for_long_is_searched_in_one_program_and_finds_the_same(monkeypatch):
     took, ready = [], runs.Runs._ready
 
-    def noted(self, data, more):
-        own = ready(self, data, more)
+    def noted(self, more):
+        own = ready(self, more)
         took.append(type(own).__name__)
         return own
 
