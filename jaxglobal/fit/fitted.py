@@ -11,16 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.api.derivative import Derivative, derivative
-from jaxglobal.fit import arguments, models, quotients, stored
+from jaxglobal.fit import arguments, models, printed, quotients, stored
 from jaxglobal.fit.covariance import Errors, error_of_new
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.units import Units
-from jaxglobal.printing import brief, duration, table
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.status import LocalStatus
 
-SHOWN = 6  # local fits that a printed fit lists
 TRACED = "the search was traced, with a fixed number of levels: success says whether its cost is finite"
 
 
@@ -268,41 +266,9 @@ class Fit:
                 "know yet; got one under constraints."
             )
 
-    def _rows(self) -> list[tuple[str, str]]:
-        flat, errors = self._regression.structure.flatten(self.popt), self.perr
-        rows = [
-            (name, f"{value:.10g} +- {error:.3g}") for name, value, error in zip(self.names, flat, errors, strict=True)
-        ]
-        loss = "" if self.loss == "linear" else f" ({self.loss})"
-        return [
-            *rows,
-            ("cost", f"{self.fun:.10g}{loss}, {self.dof} degrees of freedom"),
-            ("success", str(self.success)),
-            ("status", f"{self.result.status.name}: {self.message}"),
-            *([] if self.result.active is None else [("violation", f"{self.result.violation:.3g}")]),
-            ("searches", f"{self.result.nstarts:,} in {self.result.nit} levels, {self.result.nfev:,} evaluations"),
-            *([] if self.result.calls is None else [("calls", str(self.result.calls))]),
-            ("time", f"{duration(self.result.time)}, of it {duration(self.result.compile_time)} compiling"),
-            ("local fits", f"{len(self.fits)} distinct"),
-            *([("undetermined", ", ".join(self.undetermined))] if self.undetermined else []),
-        ]
-
     def __repr__(self) -> str:
         """The parameters with their standard deviations, and the local fits."""
-        if self.result is None:
-            return f"Fit(popt={self.popt}, pcov={self.pcov})"
-        rows = self._rows()
-        width = max(12, *(len(name) for name, _ in rows))
-        lines = [f"{name:>{width}}: {value}" for name, value in rows]
-        lines += [f"{'':>14}{m.fun:<20.12g} {m.count:>8,} x  {brief(m.popt)}" for m in self.fits[:SHOWN]]
-        if len(self.fits) > SHOWN:
-            lines.append(f"{'':>14}and {len(self.fits) - SHOWN} more")
-        return "\n".join(lines)
+        return f"Fit(popt={self.popt}, pcov={self.pcov})" if self.result is None else printed.text(self)
 
     def _repr_html_(self) -> str:
-        if self.result is None:
-            return f"<pre>{self!r}</pre>"
-        fits = "".join(
-            f"<tr><td>{m.fun:.12g}</td><td>{m.count:,}</td><td>{brief(m.popt)}</td></tr>" for m in self.fits[:SHOWN]
-        )
-        return f"{table(self._rows())}<table><tr><th>cost</th><th>count</th><th>parameters</th></tr>{fits}</table>"
+        return f"<pre>{self!r}</pre>" if self.result is None else printed.page(self)
