@@ -1,6 +1,5 @@
 """curve_fit and curve_fit_many: against certified values, SciPy, finite differences, and each other."""
 
-import functools
 import pathlib
 import sys
 
@@ -10,40 +9,19 @@ import numpy as np
 import pytest
 import scipy.optimize
 from checks import float64_only
+from decays import BOX, T, data, decay
 
 import jaxglobal as jg
 from jaxglobal.fit import runs, separable
 from jaxglobal.local import levenberg
-from jaxglobal.search.progress import Silent
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
-BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
-T = np.linspace(0, 4, 40)
-
-
-def decay(t, a, k, c):
-    return a * jnp.exp(-k * t) + c
-
-
-def data(seed=0, noise=0.05):
-    y = 2.5 * np.exp(-1.3 * T) + 0.5
-    return y + noise * np.random.default_rng(seed).standard_normal(len(T))
-
-
-def line(t, a, b):
-    return a + b * t
 
 
 def by_scipy(y, **options):
     return scipy.optimize.curve_fit(
         lambda t, a, k, c: a * np.exp(-k * t) + c, T, y, p0=[2, 1, 0.4], bounds=np.transpose(BOX), **options
     )
-
-
-@pytest.fixture
-def tol(x64):
-    """Relative to the errors of the parameters."""
-    return 1e-4 if x64 else 0.05
 
 
 @float64_only
@@ -81,78 +59,6 @@ def test_means_what_scipy_means(options, scipys, tol):
     errors = np.sqrt(np.diag(covariance))
     assert np.max(np.abs(popt - expected) / errors) < tol
     np.testing.assert_allclose(pcov / np.outer(errors, errors), covariance / np.outer(errors, errors), atol=10 * tol)
-
-
-def test_robust_errors_of_many_are_those_of_one(tol):
-    options = {"loss": "huber", "f_scale": 0.02, "progress": False}
-    one = jg.curve_fit(decay, T, data(), BOX, **options)
-    many = jg.curve_fit_many(decay, T, data()[None], BOX, **options)
-    np.testing.assert_allclose(many.pcov[0], one.pcov, rtol=tol, atol=tol * np.max(np.abs(one.pcov)))
-
-
-def test_least_absolute_deviations_pass_through_as_many_points_as_parameters(x64):
-    y = 0.5 + 1.5 * T + np.random.default_rng(1).standard_cauchy(len(T))
-    fit = jg.curve_fit(line, T, y, [(-20, 20), (-20, 20)], loss="lad", progress=False)
-    ones = np.ones((len(T), 1))
-    A = np.hstack([ones, T[:, None]])
-    eye = np.eye(len(T))
-    solved = scipy.optimize.linprog(
-        np.concatenate([np.zeros(2), np.ones(len(T))]),
-        A_ub=np.block([[A, -eye], [-A, -eye]]), b_ub=np.concatenate([y, -y]),
-        bounds=[(None, None)] * 2 + [(0, None)] * len(T),
-    )  # fmt: skip
-    assert np.sum(np.abs(fit.residuals)) <= solved.fun * (1 + (1e-3 if x64 else 1e-2))
-
-
-@pytest.mark.parametrize("unit", [1.0, 1e-18, 1e18])
-def test_least_absolute_deviations_do_not_depend_on_how_far_outliers_are(unit, x64):
-    y = 1 + 2 * T + 0.05 * np.random.default_rng(2).standard_cauchy(len(T))
-    popt, far = [], 1e9 if x64 else 1e3
-    for y[7] in (10, far):
-        fit = jg.curve_fit(line, T, y * unit, [(-10 * unit, 10 * unit)] * 2, loss="lad", progress=False)
-        assert fit.success
-        popt.append(fit.popt / unit)
-    np.testing.assert_allclose(*popt, atol=1e-5 if x64 else 1e-3)
-
-
-@functools.cache
-def deviations(inside):
-    """The least absolute deviations of a line: popt, cost and residuals by y, traced or of a host model."""
-
-    def fit(y):
-        model, levels = (line, None) if inside else (jg.host(line), 1)
-        box = [(-20, 20)] * 2
-        fit = jg.curve_fit(model, T, y, box, sigma=0.5, loss="lad", max_levels=levels, progress=False)
-        return fit.popt, fit.fun, fit.residuals
-
-    return jax.jit(fit) if inside else fit
-
-
-@pytest.mark.parametrize("inside", [True, False], ids=["traced", "host"])
-def test_cost_of_least_absolute_deviations_is_their_sum(inside, tol):
-    y = 1 + 2 * T + np.random.default_rng(2).standard_cauchy(len(T))
-    one = jg.curve_fit(line, T, y, [(-20, 20)] * 2, sigma=0.5, loss="lad", progress=False)
-    _, fun, residuals = deviations(inside)(y)
-    for cost, rest in ((one.fun, one.residuals), (fun, residuals)):
-        np.testing.assert_allclose(cost, np.sum(np.abs(rest)) / 0.5, rtol=1e-2 * tol)
-    np.testing.assert_allclose(fun, one.fun, rtol=1e-2 * tol)
-    assert one.fun == one.fits[0].fun == one.result.minima[0].fun
-    objective, _, args = one.objective()
-    np.testing.assert_allclose(objective(jnp.asarray(one.popt), *args), one.fun, rtol=1e-5)
-    np.testing.assert_allclose(one.result.levels[-1].fun, one.fun, rtol=1e-4)
-
-
-@float64_only
-@pytest.mark.parametrize("inside", [None, True, False], ids=["plain", "traced", "host"])
-def test_least_absolute_deviations_are_exact_where_errors_are_small(inside):
-    """The bend of the loss has to be narrow beside the residuals, not beside the data alone."""
-    for y in (1 + 2 * T + np.where(np.arange(len(T)) % 8, 0, 3), np.where(np.arange(len(T)) == 7, 1e6, 1.0)):
-        if inside is None:
-            fit = jg.curve_fit(line, T, y, [(-20, 20)] * 2, loss="lad", progress=False)
-            popt = fit.popt
-        else:
-            popt = deviations(inside)(y)[0]
-        np.testing.assert_allclose(popt, [1, 0 if y[7] > 100 else 2], atol=1e-9)
 
 
 def test_fit_reads_well_and_unpacks():
@@ -271,19 +177,6 @@ def test_listed_fits_are_minima():
         assert np.max(np.abs(np.where(out, 0, g))) < 1e-3 * local.fun
 
 
-@pytest.mark.slow
-def test_many_are_those_of_one_by_one(tol):
-    y = np.stack([data(seed) for seed in range(30)])
-    fits = jg.curve_fit_many(decay, T, y, BOX, progress=False)
-    own = jg.curve_fit_many(decay, np.tile(T, (30, 1)), y, BOX, sigma=np.ones_like(y), progress=False)
-    assert fits.success.all() and "data sets" in repr(fits)
-    for i in (0, 29):
-        one = jg.curve_fit(decay, T, y[i], BOX, progress=False)
-        for several in (fits, own):
-            assert np.max(np.abs(several.popt[i] - one.popt) / one.perr) < tol
-            np.testing.assert_allclose(several.perr[i], one.perr, rtol=10 * tol)
-
-
 def test_host_models():
     model = jg.host(lambda t, a, k: a * np.exp(-k * t))
     y = 2.5 * np.exp(-1.3 * T)
@@ -361,20 +254,6 @@ def test_a_traced_fit_says_how_it_went():
     assert success and np.isfinite(f) and "traced" in told[0]
 
 
-def test_many_fits_are_counted_as_they_are_taken_in(monkeypatch):
-    shown = []
-
-    class Counted(Silent):
-        def problems(self, done, total):
-            shown.append(done)
-
-    monkeypatch.setattr("jaxglobal.fit.curve_fit_many.display.show", lambda _: Counted())
-    monkeypatch.setattr("jaxglobal.fit.blocks.MOST", 16)
-    y = np.stack([data(seed) for seed in range(100)])
-    jg.curve_fit_many(decay, T, y, BOX, searches=1, progress=False)
-    assert shown[:7] == [16, 32, 48, 64, 80, 96, 100]
-
-
 def test_triangular_factor_is_that_of_qr(x64):
     A, r = np.random.default_rng(0).standard_normal((5, 20, 3)), np.random.default_rng(1).standard_normal((20, 3))
     with jax.numpy_rank_promotion("allow"):
@@ -408,41 +287,3 @@ def test_wrong_arguments(change, message):
     given = {"model": decay, "xdata": T, "ydata": data(), "bounds": BOX, **change}
     with pytest.raises((TypeError, ValueError), match=message):
         jg.curve_fit(**given)
-
-
-def test_many_fits_in_boxes_of_their_own(tol):
-    boxes = np.array([BOX] * 4)
-    boxes[:, 0] = np.array([2.2, 2.4, 0, 0])[:, None] + np.array([0, 0, 10, 10])[:, None] * [0, 1]
-    boxes[3, 1] = 4.0, 9.0  # where the best rate is not
-    fits = jg.curve_fit_many(decay, T, np.tile(data(), (4, 1)), boxes, p0=boxes[..., 1], progress=False)
-    for i, box in enumerate(boxes):
-        one = jg.curve_fit(decay, T, data(), [tuple(side) for side in box], progress=False)
-        assert np.isclose(fits.fun[i], one.fun, rtol=1e-2 * tol)
-        np.testing.assert_allclose(fits.perr[i], one.perr, rtol=10 * tol)
-    assert fits.popt[0, 0] == fits.popt.dtype.type(boxes[0, 0, 0])
-    assert fits.perr[0, 0] == 0 and fits.success.all()
-    for wrong, message in [({"bounds_axis": 1}, "bounds_axis"), ({"p0": np.zeros((4, 3)) - 2}, "`p0` must lie inside")]:
-        with pytest.raises(ValueError, match=message):
-            jg.curve_fit_many(decay, T, np.tile(data(), (4, 1)), boxes, **wrong)
-
-
-def test_many_fits_can_be_indexed():
-    t = np.linspace(0, 4, 12)
-    y = np.array([1.0, 2.0, 3.0])[:, None] * np.exp(-t)
-    box = jg.Box({"a": 0.0, "k": 0.0}, {"a": 10.0, "k": 5.0})
-    fits = jg.curve_fit_many(lambda t, p: p["a"] * jnp.exp(-p["k"] * t), t, y, box, progress=False)
-    one = fits[-1]
-    popt, pcov = one
-    np.testing.assert_allclose([popt["a"], popt["k"]], [3, 1], rtol=1e-3)
-    assert np.array_equal(pcov, fits.pcov[2]) and np.array_equal(one.perr, fits.perr[2])
-    assert (one.fun, one.success, one.nfev) == (fits.fun[2], bool(fits.success[2]), fits.nfev[2])
-    assert type(one.fun) is float and type(one.success) is bool and type(one.nfev) is int
-    for index in (slice(1, 3), [1, 2], np.array([False, True, True])):
-        part = fits[index]
-        assert len(part) == 2 and np.array_equal(part.popt["a"], fits.popt["a"][1:])
-        assert np.array_equal(part.pcov, fits.pcov[1:]) and part.time == fits.time
-    assert [np.round(popt["a"]) for popt, _ in fits] == [1, 2, 3]
-    with pytest.raises(IndexError, match="`index` must be in"):
-        fits[3]
-    with pytest.raises(TypeError, match="`index` must be a whole number"):
-        fits["a"]

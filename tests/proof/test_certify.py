@@ -1,37 +1,15 @@
 """certify: what it proves, what would have fooled it, its limits, and what it says about wrong arguments."""
 
-import os
-import signal
-import threading
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import float64_only
+from proving import check, prove
 
 import jaxglobal as jg
-from jaxglobal.problem.linear_algebra import one_at_a_time
-from jaxglobal.proof import branch, crew, kept
-from jaxglobal.proof.lower import model_of
 
 pytestmark = float64_only
-
-
-def prove(fun, bounds, *args, **options):
-    options = {"max_time": 30, "progress": False} | options
-    return jg.certify(fun, bounds, *args, **options)
-
-
-def check(certificate, fmin, minimizers=None, n=None):
-    """The bounds hold the known minimum, and the boxes its places."""
-    assert certificate.lower <= fmin <= certificate.upper, certificate
-    for place in minimizers or []:
-        place = np.atleast_1d(np.asarray(place, float))
-        held = [np.all(m.lower - 1e-3 <= place) and np.all(place <= m.upper + 1e-3) for m in certificate.minimizers]
-        left = certificate.undecided
-        held += list(np.all((left.lower <= place) & (place <= left.upper), axis=1))
-        assert any(held), (place, certificate)
 
 
 @pytest.mark.parametrize("problem", jg.problems.classic, ids=lambda p: p.name)
@@ -52,9 +30,6 @@ def test_searches_first_without_a_result():
     result = jg.minimize(jg.problems.himmelblau, [(-5, 5)] * 2, progress=False)
     again = prove(jg.problems.himmelblau, [(-5, 5)] * 2, result=result)
     assert again.proven and len(again.minimizers) == 4
-
-
-# ------------------------------------------------------------------ what would give a false proof
 
 
 @jax.custom_jvp
@@ -224,164 +199,6 @@ def test_a_search_that_missed_the_minimum_is_found_out():
     assert certificate.proven and certificate.upper < -0.6 and abs(certificate.x[0] - 3.7) < 1e-3
 
 
-@pytest.mark.parametrize("n", [5, 300])
-def test_sums_of_functions_of_one_variable(n):
-    weights = np.arange(1.0, n + 1) / n
-
-    def fun(x):
-        return 2 - jnp.sum(x * jnp.sin(jnp.sqrt(jnp.abs(x)))) - jnp.sum(weights * x) / 9
-
-    certificate = prove(fun, [(-500, 500)] * n, result=np.full(n, 420.0))
-    assert certificate.proven and certificate.complete and certificate.nboxes == 1 and certificate.minimizers[0].unique
-    grid = np.linspace(380, 460, 800_001)
-    alone = [np.min(-grid * np.sin(np.sqrt(grid)) - w * grid / 9) for w in weights[:: max(n // 5, 1)]]
-    if n == 5:
-        assert abs(2 + sum(alone) - certificate.upper) < 1e-5 and certificate.lower <= 2 + sum(alone)
-    assert fun(jnp.asarray(certificate.x)) <= certificate.upper + 1e-9 * n
-    ties = prove(lambda x: jnp.sum((x**2 - 1) ** 2), [(-2, 3)] * 5, result=np.ones(5))  # 32 minimisers
-    assert ties.proven and ties.lower <= 0 <= ties.upper
-
-
-SHIFT = np.array([0.0, 0.3, 2.0, 2.2])
-EASY = {  # what a rule for each operation alone does not bound, or only in a hundred thousand boxes
-    "x log x": lambda x: jnp.sum(jax.scipy.special.xlogy(x, x)) + (x[0] - x[1]) ** 2,
-    "sin x / x": lambda x: jnp.sin(x[0] - 1) / (x[0] - 1) + jnp.sinc(x[1] - 1),
-    "expm1 x / x": lambda x: (jnp.exp(x[0] - 1) - 1) / (x[0] - 1) + (x[0] - 1) ** 2 + (x[1] - 1) ** 2,
-    "logsumexp": lambda x: jax.nn.logsumexp(x) + jnp.sum(x**2),
-    "logaddexp": lambda x: jnp.logaddexp(x[0], x[1]) + jnp.sum((x - 1) ** 2),
-    "mixture": lambda x: -jnp.sum(jnp.logaddexp(-((x[0] - SHIFT) ** 2), -((x[1] - SHIFT) ** 2))),
-    "gamma functions": lambda x: jnp.sum(jax.scipy.special.gammaln(x + 1) + (x - 1) ** 2 / 9) - jnp.prod(x + 1) ** 0.5,
-    "cumlogsumexp": lambda x: jax.lax.cumlogsumexp(2 * x) @ jnp.array([1.0, -0.5]) + jnp.sum((x - 1) ** 2),
-    "shares": lambda x: jax.nn.softmax(3 * x)[0] - jax.nn.log_softmax(x)[0] + jnp.sum((x - 1) ** 2) / 5,
-}
-
-
-@pytest.mark.parametrize("name", EASY)
-def test_operations_that_say_more_together(name):
-    fun = EASY[name]
-    certificate = prove(fun, [(0, 3.3)] * 2, result=np.full(2, 0.7), max_boxes=3000)
-    points = jnp.asarray(np.random.default_rng(0).uniform(0, 3.3, (4000, 2)))
-    assert certificate.proven and certificate.complete and all(m.unique for m in certificate.minimizers)
-    assert certificate.lower <= np.min(one_at_a_time(jax.vmap(fun), "cpu")(points)) < certificate.upper + 0.1
-
-
-T = np.linspace(-2, 3, 16)
-
-
-@pytest.mark.parametrize(
-    ("fun", "fmin"),
-    [
-        (lambda x: jnp.sum((jnp.convolve(jnp.array([1.0, 2, -1]), x) - jnp.array([1.0, 1, 0, 1])) ** 2), 1.5),
-        (lambda x: jnp.sum(jnp.linalg.solve(2 * jnp.eye(2) + jnp.outer(x, x), x)), -0.5),
-        (lambda x: -jax.scipy.stats.multivariate_normal.logpdf(x, jnp.zeros(2), jnp.eye(2) * (1 + x[0] ** 2)), None),
-        (lambda x: jnp.linalg.det(3 * jnp.eye(4) + jnp.outer(jnp.append(x, x), jnp.arange(4.0))) + 9 * x @ x, None),
-        (
-            lambda x: (
-                jnp.linalg.slogdet(jnp.exp(-(x[0] ** 2) * (T - T[:, None]) ** 2)[:8, :8] + 2 * jnp.eye(8))[1] + x @ x
-            ),
-            None,
-        ),
-        (lambda x: jnp.sum(jnp.abs(jnp.fft.rfft(jnp.exp(-((T - x[0]) ** 2)) * x[1])[1:4]) ** 2) - x[1], None),
-        (lambda x: x[1] ** 2 - jnp.abs(jnp.sum(jnp.sin(2.2 * T) * jnp.exp(-1j * x[0] * T))) ** 2, None),
-        (lambda x: jnp.median(jnp.concatenate([x, 2 * x])) + jnp.sum(x**2), None),
-    ],
-)
-def test_operations_on_arrays(fun, fmin):
-    certificate = prove(fun, [(-2, 3)] * 2, max_boxes=5000)
-    check(certificate, float(certificate.upper) if fmin is None else fmin)
-    points = jnp.asarray(np.random.default_rng(0).uniform(-2, 3, (2000, 2)))
-    values = one_at_a_time(jax.vmap(fun), "cpu")(points)  # a batch of factorisations may stand for ever
-    assert certificate.gap < 1e-3 and certificate.lower <= np.min(values)
-
-
-@pytest.mark.parametrize(
-    ("fun", "unique"),
-    [
-        (lambda x: jnp.sort(x) @ jnp.array([3.0, 2.0]) + jnp.sum(x**2), True),
-        (lambda x: jnp.sum(jnp.sort((np.sin(9 * T) + T - x[0] - x[1] * T) ** 2)[:11]), True),
-        (lambda x: jnp.percentile(jnp.abs(np.sin(9 * T) - x[0] - x[1] * T), 80.0), False),  # least at a tie
-    ],
-)
-def test_what_is_sorted(fun, unique):
-    certificate = prove(fun, [(-2, 3)] * 2, max_boxes=10_000)
-    points = jax.vmap(fun)(jnp.asarray(np.random.default_rng(0).uniform(-2, 3, (2000, 2))))
-    assert certificate.proven and certificate.lower <= np.min(points)
-    assert not unique or all(m.unique for m in certificate.minimizers)
-
-
-TABLE = np.array([3.0, 1.0, 2.0, 5.0, 0.5])
-
-
-@pytest.mark.parametrize(
-    ("fun", "fmin"),
-    [
-        (lambda n, y: jnp.asarray(TABLE)[n.astype(int)] * (y - n / 4) ** 2 + y, -1 / 12),
-        (lambda n, y: jnp.where(n.astype(int) % 2 == 0, y**2 + 1, 2 * (y - 1) ** 2 + 0.5) - 0.01 * n, 0.47),
-        (lambda n, y: jax.lax.switch(n.astype(int) // 2, [lambda v: v**2 + 1, jnp.sin, lambda v: 2 + v], y), -1.0),
-        (lambda n, y: jnp.sum(jnp.where(jnp.arange(4) < n, (y - 0.3 * jnp.arange(4)) ** 2, 0.5)), 0.45),
-    ],
-)
-def test_tables_of_whole_numbers(fun, fmin):
-    """A step in a whole number is no jump: the slopes in the other variables count on both of its sides."""
-    prob = lambda x: fun(x[0], x[1])  # noqa: E731
-    certificate = prove(prob, [(0, 4), (-2, 2)], result=np.zeros(2), integrality=[True, False], max_boxes=2000)
-    check(certificate, fmin)
-    assert certificate.proven and certificate.complete and all(m.unique for m in certificate.minimizers)
-
-
-NODES = np.linspace(-1, 4, 26)
-SPECTRUM = np.exp(-((NODES - 1.3) ** 2) / 0.3) + 0.5 * np.exp(-((NODES - 2.7) ** 2) / 0.2) + 0.05 * np.sin(5 * NODES)
-TIMES = np.linspace(0, 2.4, 20)
-SEEN = 1.7 * np.interp(0.9 * TIMES + 0.4, NODES, SPECTRUM) + 0.02 * np.cos(7 * np.arange(20))
-
-
-def smooth_curve(v):
-    """By cubics whose values and slopes meet at the nodes, found by `searchsorted`."""
-    i = jnp.clip(jnp.searchsorted(NODES, v, side="right") - 1, 0, len(NODES) - 2)
-    x, y, slope = map(jnp.asarray, (NODES, SPECTRUM, np.gradient(SPECTRUM, NODES)))
-    h = x[i + 1] - x[i]
-    t = (v - x[i]) / h
-    low, high = (1 + 2 * t) * (1 - t) ** 2 * y[i], t**2 * (3 - 2 * t) * y[i + 1]
-    return low + high + h * t * (1 - t) * ((1 - t) * slope[i] - t * slope[i + 1])
-
-
-@pytest.mark.parametrize(
-    ("fun", "bounds", "unique"),
-    [
-        (lambda x: -jnp.interp(x[0], NODES, SPECTRUM), [(-2, 5)], False),  # least at a node
-        (lambda x: -jnp.interp(x[0], jnp.linspace(-1.0, 4.0, 26), SPECTRUM), [(-2, 5)], False),
-        (lambda x: jnp.sum((x[2] * jnp.interp(x[0] * TIMES + x[1], NODES, SPECTRUM) - SEEN) ** 2),
-         [(0.5, 1.5), (0, 1), (1, 3)], True),
-        (lambda x: jnp.sum((jnp.interp(TIMES, jnp.linspace(0.0, 2.4, 4), x) - SEEN) ** 2), [(-2, 3)] * 4, True),
-        (lambda x: jnp.sum((jax.vmap(smooth_curve)(x[0] * TIMES + x[1]) - SEEN / 1.7) ** 2),
-         [(0.5, 1.5), (0, 1)], True),
-        (lambda x: -smooth_curve(x[0]) + x[1] ** 2, [(-1, 4), (-1, 1)], True),
-    ],
-)  # fmt: skip
-def test_tables_with_nodes(fun, bounds, unique):
-    certificate = prove(fun, bounds, max_boxes=2000)
-    assert certificate.proven and certificate.complete
-    assert not unique or [m.unique for m in certificate.minimizers] == [True]
-    points = np.random.default_rng(0).uniform(*np.array(bounds).T, (2000, len(bounds)))
-    assert certificate.lower <= np.min(jax.lax.map(fun, jnp.asarray(points), batch_size=100))
-
-
-def test_functions_that_switch_without_a_jump():
-    t = np.linspace(0, 4, 40)
-    y = 3 * np.exp(-1.3 * t) + 0.7 + 0.1 * np.random.default_rng(1).standard_normal(40) + 3.0 * (np.arange(40) % 9 == 0)
-
-    def huber(p):
-        r = p[0] * jnp.exp(-p[1] * t) + p[2] - y
-        a = jnp.abs(r)
-        return jnp.sum(jnp.where(a < 0.3, 0.5 * r * r, 0.3 * (a - 0.15)))
-
-    certificate = prove(huber, [(0, 10), (0, 5), (-5, 5)], result=np.array([3.03, 1.35, 0.74]))
-    assert certificate.proven and certificate.nboxes < 30_000 and certificate.minimizers[0].unique
-
-
-# ------------------------------------------------------------------ what goes in, limits, what comes out
-
-
 def test_a_fit():
     def decay(t, a, k, c):
         return a * jnp.exp(-k * t) + c
@@ -409,85 +226,6 @@ def test_structures_args_and_precision():
     assert single.proven and single.x.dtype == np.float64
     rough = prove(lambda x: jnp.sum(x.astype(jnp.float32) ** 2) * 1.0, [(-1, 1)])
     assert "float64" in rough.message and rough.lower <= 0
-
-
-def ripples(x):
-    q = np.linalg.qr(np.random.default_rng(0).standard_normal((x.size, x.size)))[0]
-    y = q @ (x - 0.3)
-    return jnp.sum(y * y - 9.5 * jnp.cos(2 * jnp.pi * y)) + jnp.sum(y[1:] * jnp.sin(3 * x[:-1]))
-
-
-def test_limits_keep_a_bound_that_holds():
-    point = np.full(8, 0.3)
-    low = -np.inf
-    for boxes in (1, 300, 3000):
-        certificate = prove(ripples, [(-5, 5)] * 8, result=point, max_boxes=boxes)
-        assert not certificate.complete and "max_boxes" in certificate.message and certificate.lower >= low
-        low = certificate.lower
-        assert certificate.lower <= certificate.upper and len(certificate.undecided.bound) > 0
-        assert np.min(certificate.undecided.bound) >= certificate.lower
-    certificate = prove(ripples, [(-5, 5)] * 8, result=point, max_time=0.2)
-    assert "max_time" in certificate.message and certificate.time < 5
-
-
-def test_without_any_time_the_whole_box_has_a_bound():
-    certificate = prove(lambda x: jnp.sinc(x[0]) + jnp.sum(x**2), [(0.5, 2)] * 2, max_time=0.0)
-    assert not certificate.proven and -1 < certificate.lower <= 0.5 <= certificate.upper
-    undefined = prove(lambda x: jnp.log(jnp.sum(x**2) - 7), [(0.5, 2)] * 2, result=np.ones(2), max_time=0.0)
-    assert not undefined.proven and undefined.upper == np.inf
-
-
-def test_ctrl_c_keeps_the_bound():
-    timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    certificate = prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3))
-    timer.join()
-    assert certificate.complete or "keyboard" in certificate.message
-
-
-def test_a_checkpoint_goes_on(tmp_path):
-    path, point = tmp_path / "proof.npz", np.full(4, 0.3)
-
-    whole = prove(ripples, [(-5, 5)] * 4, result=point)
-    part = prove(ripples, [(-5, 5)] * 4, result=point, max_boxes=50, checkpoint=path)
-    assert not part.complete and path.exists()
-    rest = prove(ripples, [(-5, 5)] * 4, result=point, checkpoint=path)
-    assert whole.complete and rest.complete and rest.nboxes >= part.nboxes
-    assert abs(rest.lower - whole.lower) < 1e-10 and abs(rest.upper - whole.upper) < 1e-10
-    with pytest.raises(ValueError, match="another function"):
-        prove(lambda x: jnp.sum(x**2), [(-5, 5)] * 4, result=point, checkpoint=path)
-
-
-def test_a_checkpoint_has_the_boxes_that_are_being_tested():
-    low, high = np.full(4, -5.0), np.full(4, 5.0)
-    model = model_of(jax.make_jaxpr(ripples)(low), low)
-    with np.errstate(all="ignore"):
-        search, again = (branch.Search(model, low, high, [np.full(4, 0.3)], 1e-8) for _ in range(2))
-        search.run(lambda: "enough" if search.boxes > 60 else "")
-        count = search.pool.count
-        search._given.append(search.pool.take(5))
-        kept.load(again, *kept.save(search))
-    assert again.pool.count == count > 5 and again.lower == search.lower and len(again.regions) == len(search.regions)
-
-
-def test_processes_help_and_change_nothing(monkeypatch):
-    monkeypatch.setattr(branch, "LONG", 1e3)
-    point = np.full(8, 0.3)
-    answers = []
-    for workers in (0, 1, 2):
-        monkeypatch.setattr("jaxglobal.proof.entry.cores", lambda workers=workers: workers or 1)
-        answers.append(prove(ripples, [(-5, 5)] * 8, result=point, max_boxes=6000))
-    a, *others = answers
-    for b in others:
-        assert (a.lower, a.upper, a.nboxes) == (b.lower, b.upper, b.nboxes)
-
-
-def test_a_process_that_dies_only_costs_time(monkeypatch):
-    monkeypatch.setattr(branch, "LONG", 1e3)
-    monkeypatch.setattr("jaxglobal.proof.entry.cores", lambda: 2)
-    monkeypatch.setattr(crew, "BEGIN", "import sys; sys.exit(1)  # {root} {proof}")
-    certificate = prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3), max_boxes=4000)
-    assert certificate.nboxes >= 4000 and certificate.lower <= certificate.upper
 
 
 def test_prints_for_a_person():
@@ -519,12 +257,6 @@ def test_picture():
     assert (ax.get_xlabel(), ax.get_ylabel(), strip.get_xlabel()) == ("a", "b[0]", "b[0]")
     assert strip.get_xlim() == (-1, 1) and len(strip.collections[0].get_paths()) > 0
     pyplot.close("all")
-
-
-def test_progress_in_a_log(capsys, monkeypatch):
-    monkeypatch.setattr("jaxglobal.search.progress.EVERY", 0.0)
-    prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3), max_boxes=3000, progress=True)
-    assert "boxes tested" in capsys.readouterr().err
 
 
 WRONG = [
@@ -559,18 +291,3 @@ def test_wrong_arguments(options, kind, words):
     with pytest.raises(kind) as caught:
         jg.certify(**given)
     assert words in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_an_entry_that_is_gathered_may_be_in_another_piece():
-    table = jnp.array([0.5])
-    certificate = prove(lambda x: -x[jnp.searchsorted(table, x)][1], [(0, 1), (0, 0.4)], max_boxes=2000)
-    check(certificate, -1.0)  # at (1, 0.2), whose places are 1 and 0: not at x[1] = 0.4
-
-
-def test_functions_of_the_user_with_the_names_of_jax():
-    @jax.jit
-    def det(a):
-        return jnp.sum(a * a) - 0.5
-
-    for fun in (lambda x: det(x[0]), lambda x: det(x), lambda x: det(jnp.outer(x, jnp.arange(1, 4)))):
-        check(prove(fun, [(-1, 1)] * 2), -0.5)
