@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
-from jaxglobal.constraints import exact, feasible, lagrangian, packing, saddle
+from jaxglobal.constraints import constrained_function, exact, feasible, lagrangian, saddle
+from jaxglobal.constraints.constrained_function import ConstrainedFunction
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.engine import devices
 from jaxglobal.engine.host import refuse
@@ -203,10 +204,10 @@ def make_plan(
     steps = [np.full(size, search.step(sequence.spacing(k, size, free))) for k, size in enumerate(sizes)]
     steps.append(np.full(len(points) - sum(sizes), search.step(sequence.spacing(0, sizes[0], free))))
     first_step = np.concatenate([np.full(guesses, search.step()), *steps])
-    value, program, packing = problem.closed.held, search.program, None
+    value, program, constrained = problem.closed.held, search.program, None
     numbers, dtype = search.numbers(n), problem.structure.dtype
     if rows is not None:
-        value, program, packing = under(problem, search, rows.m, feasible.tolerance(ctol, dtype))
+        value, program, constrained = under(problem, search, rows.m, feasible.tolerance(ctol, dtype))
         numbers += 5 * lagrangian.packed_size(n, rows.m)
     width = devices.read_lanes(lanes, numbers, dtype, problem.closed.cost)
     rules = search.rules(problem.structure.dtype, None)
@@ -223,20 +224,20 @@ def make_plan(
         problem.closed.jumps,
         problem.whole,
         hopping.plan(sum(sizes), seed) if hops else None,
-        packing,
+        constrained,
     )
 
 
 def under(
     problem: Objective, search: Local, m: int, most: float
-) -> tuple[Callable[..., jax.Array], Program, packing.Packing]:
+) -> tuple[Callable[..., jax.Array], Program, ConstrainedFunction]:
     """What the lanes search under m rows, how, and what becomes of that. most: the violation that counts as none."""
-    packing.check(problem.structure.n, m, search, "argmin")
+    constrained_function.check(problem.structure.n, m, search, "argmin")
     both = problem.closed.holding(exact.outputs(problem.closed, problem.structure.dtype))
     program: Any = AugmentedLagrangian(search.program, m)  # type: ignore[arg-type]
     lagrange = lagrangian.lagrangian(both, m)
     searched = lambda x, leaves: lagrange(x, [*leaves[:2], *leaves])  # noqa: E731
-    return searched, program, packing.Packing(both, m, most, problem.structure.dtype, problem.whole)
+    return searched, program, ConstrainedFunction(both, m, most, problem.structure.dtype, problem.whole)
 
 
 def solver(problem: Objective, plan: traced.Plan) -> Callable[..., traced.Answer]:
@@ -247,7 +248,7 @@ def solver(problem: Objective, plan: traced.Plan) -> Callable[..., traced.Answer
     numbers = tuple(None if rule is None else rule.item() for rule in plan.rules)
     moves = tuple(objective.is_traced(const) for const in problem.closed.constants)
     key = (plan.program, plan.platform, plan.lanes, numbers, arrays.digest(), moves)
-    key += () if plan.packing is None else (plan.packing.key,)
+    key += () if plan.constrained is None else (plan.constrained.key,)
     key += () if plan.hops is None else (plan.hops.seed, len(plan.hops.cover))
     programs = problem.closed.programs
     if key not in programs:
@@ -257,10 +258,10 @@ def solver(problem: Objective, plan: traced.Plan) -> Callable[..., traced.Answer
             return jax.tree.map(lambda leaf: leaf[0], batched(safe, plan, (False,) * len(operands))(*operands))
 
         safely = lambda run: safe(run, plan.platform)  # noqa: E731
-        if plan.packing is None:
+        if plan.constrained is None:
             programs[key] = jax.jit(implicit.differentiable(plan.value, plan.open, find, safely))
         else:
-            programs[key] = jax.jit(saddle.differentiable(plan.packing.outputs, find, safely))
+            programs[key] = jax.jit(saddle.differentiable(plan.constrained.outputs, find, safely))
     return programs[key]
 
 

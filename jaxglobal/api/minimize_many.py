@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.api import minimize
-from jaxglobal.constraints import lagrangian, packing, subjects
+from jaxglobal.constraints import constrained_function, lagrangian, subjects
 from jaxglobal.engine import devices as hardware
 from jaxglobal.engine import processes
 from jaxglobal.engine.host import Host
@@ -145,11 +145,11 @@ def minimize_many(
     if host is not None and group.count > 1:
         raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
     if under is not None:
-        packing.check(structure.n, under[1].packing.m, search, "minimize_many")
+        constrained_function.check(structure.n, under[1].constrained.m, search, "minimize_many")
         if group.count > 1:
             raise ValueError("`constraints` are searched under by one process; got several (see jaxglobal.processes).")
     numbers, cost, platform = search.numbers(structure.n), problems.closed.cost, given[0].platform
-    numbers += 0 if under is None else 5 * lagrangian.packed_size(structure.n, under[1].packing.m)
+    numbers += 0 if under is None else 5 * lagrangian.packed_size(structure.n, under[1].constrained.m)
     width = host.lanes(lanes) if host else hardware.read_lanes(lanes, numbers, structure.dtype, cost, platform)
     if checkpoint is not None and group.count > 1:
         raise ValueError("`checkpoint` must be None for many problems in several processes (see jaxglobal.processes).")

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxglobal.constraints import exact, feasible, finishing, lagrangian, penalties, semismooth
 from jaxglobal.constraints.constrained import STAGES, first_of, ranked, standing
-from jaxglobal.constraints.packing import UNSOUND, Sizes
+from jaxglobal.constraints.constrained_function import UNSOUND, Sizes
 from jaxglobal.constraints.penalties import Penalties
 from jaxglobal.constraints.subjects import ADDED, Subjects
 from jaxglobal.engine import processes
@@ -58,7 +58,7 @@ class ManyStreams(Streams):
         """
         super().__init__(engines, problems, lockstep, group)
         self._subjects, self._in_slots, self._scales, self._valueless = subjects, in_slots, scales, valueless
-        self._penalties = Penalties(subjects.packing.dtype)
+        self._penalties = Penalties(subjects.constrained.dtype)
         self._held: list[Ended] = []  # where no variable moves
         self._earlier: dict[tuple[int, int], int] = {}  # evaluations of searches that go on, by number and slot
 
@@ -70,7 +70,7 @@ class ManyStreams(Streams):
         if starts.shape[1] != self.engine.n:
             size = self._scales(np.broadcast_to(problem, len(starts))).size
             rho = self._penalties.of(starts, number, self._in_slots(np.broadcast_to(problem, len(starts))))
-            starts = self._subjects.packing.pack(starts, size, finishing.FIRST, np, rho)
+            starts = self._subjects.constrained.pack(starts, size, finishing.FIRST, np, rho)
         super().deal(starts, first_step, number, problem)
 
     @property
@@ -148,7 +148,7 @@ class ManyStreams(Streams):
 
     def _parts(self, packed: np.ndarray) -> lagrangian.Packed:
         """The parts of packed rows, each (k, ...)."""
-        parts = lagrangian.unpack(packed.T, self._subjects.packing.m)
+        parts = lagrangian.unpack(packed.T, self._subjects.constrained.m)
         return lagrangian.Packed(*(np.asarray(part).T for part in parts))
 
     def _counted(self, ended: Ended, more: Any = 0) -> Ended:
@@ -163,13 +163,13 @@ class ManyStreams(Streams):
             return self._none()
         x = self._parts(ended.x).x
         told = self._subjects.told(self._in_slots(ended.problem), x, self._scales(ended.problem))
-        dtype, most = self._subjects.packing.dtype, self._subjects.packing.most
+        dtype, most = self._subjects.constrained.dtype, self._subjects.constrained.most
         ranks = [feasible.ranked(float(f), float(v), most, dtype) for f, v in zip(told.f, told.relative, strict=True)]
         return self._counted(ended._replace(x=x.astype(dtype), f=np.array(ranks, dtype)), 1)
 
     def _none(self) -> Ended:
         """No end."""
-        whole, dtype = np.zeros(0, np.int64), self._subjects.packing.dtype
+        whole, dtype = np.zeros(0, np.int64), self._subjects.constrained.dtype
         n = self._subjects.box.shape[-1]
         return Ended(np.zeros((0, n), dtype), np.zeros(0, dtype), whole, whole, whole, whole)
 
@@ -177,7 +177,7 @@ class ManyStreams(Streams):
         """The ends of searches, (k, ...) packed, but of those that go on."""
         if not len(ended.f):
             return self._none()
-        subjects, dtype = self._subjects, self._subjects.packing.dtype
+        subjects, dtype = self._subjects, self._subjects.constrained.dtype
         problem, sizes = self._in_slots(ended.problem), self._scales(ended.problem)
         parts, again = self._parts(ended.x), ended.start >= STAGES
         x, rank, status = parts.x.copy(), np.full(len(ended.f), np.inf), ended.status.copy()

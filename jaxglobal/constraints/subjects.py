@@ -1,7 +1,7 @@
 """What many searches under constraints share: the rows of all problems, and the programs that finish their ends.
 
 A program takes a block of ends at a time, each with the args and bounds of its own problem, and is in float64 where the
-function can be traced so. See packing.py for one of them.
+function can be traced so. See constrained_function.py for one of them.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.constraints import exact, feasible, lagrangian
+from jaxglobal.constraints.constrained_function import ConstrainedFunction, Measured, Sizes
 from jaxglobal.constraints.kkt import Frame
-from jaxglobal.constraints.packing import Packing, Sizes, Told
 from jaxglobal.constraints.semismooth import End
 from jaxglobal.engine import compiling, devices, precise
 from jaxglobal.engine.streams import thread_pool
@@ -40,7 +40,7 @@ class Subjects:
         leaves: what it takes beside x: those of the args, (P, ...), and the constants.
         args: how many of the leaves are of the args.
         box: (2, n) or (P, 2, n), of the dtype of the programs.
-        packing: what becomes of one problem.
+        constrained: what becomes of one problem.
     """
 
     rows: Rows
@@ -48,13 +48,13 @@ class Subjects:
     leaves: list[Any]
     args: int
     box: np.ndarray
-    packing: Packing
+    constrained: ConstrainedFunction
 
     @property
     def still(self) -> bool:
         """Whether no variable moves in a search."""
         low, high = self.box[..., 0, :], self.box[..., 1, :]
-        return bool(np.all(self.packing.whole | (low == high)))
+        return bool(np.all(self.constrained.whole | (low == high)))
 
     @property
     def block(self) -> int:
@@ -90,11 +90,11 @@ class Subjects:
     def renewed(self, problem: np.ndarray, packed: np.ndarray, number: np.ndarray) -> np.ndarray:
         """Searches of these problems, (k, ...) packed, at fresh points of their boxes. number: (k,) of the searches."""
         box = self.box[problem] if self.box.ndim == 3 else self.box
-        return self.packing.renewed(packed, number, box[..., 0, :], box[..., 1, :], np)
+        return self.constrained.renewed(packed, number, box[..., 0, :], box[..., 1, :], np)
 
-    def told(self, problem: np.ndarray, x: np.ndarray, sizes: Sizes) -> Told:
+    def told(self, problem: np.ndarray, x: np.ndarray, sizes: Sizes) -> Measured:
         """What is measured at points of these problems, (k, n)."""
-        return Told(*self._call("told", problem, x, *sizes))
+        return Measured(*self._call("told", problem, x, *sizes))
 
     def frame(self, problem: int) -> Frame:
         """The box and the bounds of a problem, in float64."""
@@ -130,9 +130,9 @@ class Subjects:
         """The program, compiled at the first use."""
         shapes, dtype = tuple(np.shape(leaf)[1:] for leaf in self.leaves), self.box.dtype
         soon = len(self.rows.lower) <= FEW and devices.soon(self.closed.cost, jax.default_backend()) > 0
-        key = ("many", name, self.block, self.packing.key, self.box.ndim, shapes, soon)
+        key = ("many", name, self.block, self.constrained.key, self.box.ndim, shapes, soon)
         if key not in self.closed.programs:
-            n, m, size = self.box.shape[-1], self.packing.m, self.block
+            n, m, size = self.box.shape[-1], self.constrained.m, self.block
             of = lambda *shape: jax.ShapeDtypeStruct((size, *shape), dtype)  # noqa: E731
             scales = (of(1 + m), of(m), of(m))
             given = {
@@ -152,19 +152,19 @@ class Subjects:
         return self.closed.programs[key]
 
     def _sizes(self, frame: Frame, leaves: list[Any]) -> Any:
-        return tuple(self.packing.sizes(frame, leaves))
+        return tuple(self.constrained.sizes(frame, leaves))
 
     def _finish(self, frame: Frame, leaves: list[Any], packed: Any, *rest: Any) -> Any:
         *sizes, restorations = rest
-        return tuple(self.packing.finish(packed, Sizes(*sizes), frame, leaves, restorations))
+        return tuple(self.constrained.finish(packed, Sizes(*sizes), frame, leaves, restorations))
 
     def _ranks(self, frame: Frame, leaves: list[Any], x: Any, *scales: Any) -> Any:
-        return self.packing.ranked(x, Sizes(*scales), frame, leaves)
+        return self.constrained.ranked(x, Sizes(*scales), frame, leaves)
 
     def _told(self, frame: Frame, leaves: list[Any], x: Any, *scales: Any) -> Any:
         sizes = Sizes(*scales)
-        lam = self.packing.multipliers(x, sizes, frame, leaves)
-        return tuple(self.packing.told(x, lam, sizes, frame, leaves))
+        lam = self.constrained.multipliers(x, sizes, frame, leaves)
+        return tuple(self.constrained.told(x, lam, sizes, frame, leaves))
 
 
 def read(
@@ -201,7 +201,7 @@ def read(
                 outputs = exact.outputs(closed, wide)
     leaves = [np.asarray(leaf) for leaf in leaves]
     box = problems.box.astype(wide)
-    pack = Packing(outputs, m, feasible.tolerance(ctol, dtype), np.dtype(dtype), problems.whole)
+    pack = ConstrainedFunction(outputs, m, feasible.tolerance(ctol, dtype), np.dtype(dtype), problems.whole)
     return problems, Subjects(rows, closed, [*leaves, *closed.constants], len(leaves), box, pack)
 
 

@@ -1,7 +1,7 @@
 """A traced search under constraints: what it does differently, to all its problems and ends, some at a time.
 
 Starts are packed for their lanes, and what ends there goes on to its last digits before ends are compared; see
-packing.py for one of them.
+constrained_function.py for one of them.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxglobal.constraints import lagrangian
+from jaxglobal.constraints.constrained_function import ConstrainedFunction, Measured, Sizes
 from jaxglobal.constraints.kkt import Frame
-from jaxglobal.constraints.packing import Packing, Sizes, Told
 from jaxglobal.engine import sweep
 from jaxglobal.status import LocalStatus
 
@@ -28,29 +28,31 @@ class Under:
     point was met at which the function has no value.
     """
 
-    def __init__(self, packing: Packing, own: tuple[bool, ...], lower: jax.Array, upper: jax.Array, leaves: Any):
+    def __init__(
+        self, constrained: ConstrainedFunction, own: tuple[bool, ...], lower: jax.Array, upper: jax.Array, leaves: Any
+    ):
         """own: which of lower, upper, each (n,), and the leaves have an axis of problems."""
-        self._packing, self._own, self._given = packing, own, (lower, upper, *leaves)
+        self._constrained, self._own, self._given = constrained, own, (lower, upper, *leaves)
         self._n = lower.shape[-1]
         self._every = max((len(leaf) for leaf, differs in zip(self._given, own, strict=True) if differs), default=1)
-        self._sizes = self._of(jnp.arange(self._every), lambda frame, leaves: packing.sizes(frame, leaves))
+        self._sizes = self._of(jnp.arange(self._every), lambda frame, leaves: constrained.sizes(frame, leaves))
 
     @property
     def length(self) -> int:
         """Of packed variables."""
-        return lagrangian.packed_size(self._n, self._packing.m)
+        return lagrangian.packed_size(self._n, self._constrained.m)
 
     def searched(self, problems: sweep.Problems) -> sweep.Problems:
         """The problems as the lanes see them."""
-        return problems._replace(region=lagrangian.inside(problems.region, self._packing.m))
+        return problems._replace(region=lagrangian.inside(problems.region, self._constrained.m))
 
     def pack(self, x: jax.Array, problem: jax.Array) -> jax.Array:
         """Starts from x, (k, n), of these problems, (k,)."""
-        return self._packing.pack(x, self._sizes.size[problem], STAGE)
+        return self._constrained.pack(x, self._sizes.size[problem], STAGE)
 
     def beside(self, x: jax.Array) -> jax.Array:
         """x, (..., n), with nothing beside it yet."""
-        return jnp.concatenate([x, jnp.zeros((*x.shape[:-1], self._packing.m + 1), x.dtype)], axis=-1)
+        return jnp.concatenate([x, jnp.zeros((*x.shape[:-1], self._constrained.m + 1), x.dtype)], axis=-1)
 
     def finish(self, results: jax.Array, problem: jax.Array, number: jax.Array) -> jax.Array:
         """Rows of the lanes, (k, ...), of these problems, as what has ended, rank, status and evaluations.
@@ -61,7 +63,7 @@ class Under:
         problem = jnp.clip(problem, 0, self._every - 1)
 
         def one(frame, leaves, packed, status, number, *sizes):
-            return self._packing.finish_whole(packed, status, number, Sizes(*sizes), frame, leaves)
+            return self._constrained.finish_whole(packed, status, number, Sizes(*sizes), frame, leaves)
 
         sizes = (part[problem] for part in self._sizes)
         end = self._of(problem, one, packed, status, jnp.maximum(number, 0), *sizes)
@@ -72,19 +74,19 @@ class Under:
 
     def valueless(self, ended: jax.Array) -> jax.Array:
         """(k,) Of what has ended, whether a feasible point was met at which the function has no value."""
-        return ended[:, self._n + self._packing.m] < 0
+        return ended[:, self._n + self._constrained.m] < 0
 
-    def told(self, ended: jax.Array) -> tuple[jax.Array, jax.Array, Told, jax.Array]:
+    def told(self, ended: jax.Array) -> tuple[jax.Array, jax.Array, Measured, jax.Array]:
         """x, whether it is sure, what is measured there, and whether it is feasible; of an end of each problem."""
         x, lam, sure = ended[:, : self._n], ended[:, self._n : -1], ended[:, -1] > 0
-        packing = self._packing
+        constrained = self._constrained
 
         def one(frame, leaves, x, lam, *sizes):
-            return packing.told(x, lam, Sizes(*sizes), frame, leaves)
+            return constrained.told(x, lam, Sizes(*sizes), frame, leaves)
 
         problem = jnp.minimum(jnp.arange(len(x)), self._every - 1)
         told = self._of(problem, one, x, lam, *(part[problem] for part in self._sizes))
-        return x, sure, told, (told.relative <= packing.most) & jnp.isfinite(told.f)
+        return x, sure, told, (told.relative <= constrained.most) & jnp.isfinite(told.f)
 
     def _of(self, problem: jax.Array, function: Callable[..., Any], *rows: jax.Array) -> Any:
         """function(frame, leaves, *row) for problems, (k,), and rows, (k, ...), some at a time."""

@@ -27,7 +27,7 @@ def finish(
     """The fit that a search has come to; given: the data in the units of the search. along: see `covariance.errors`."""
     own: Any = given.units
     flat = reg.structure.flatten(result.x) / own.p
-    y, J = look(reg, given, flat)
+    y, J = model_and_jacobian(reg, given, flat)
     r, weighted = regression.weigh(reg, given, y, J)
     jac = own.cost(np.where(reg.free, 2 * np.asarray(weighted.T @ r), 0)) / own.p
     with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
@@ -65,21 +65,21 @@ def whole_deviations(reg: Regression, data: Data, y: Any) -> float:
     return float(np.sum(np.abs(w @ r if reg.covariance else w * r)))
 
 
-def look(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
+def model_and_jacobian(reg: Regression, data: Data, p: Any) -> tuple[np.ndarray, np.ndarray]:
     """The model, (N,), and its Jacobian, (N, n), for one set of parameters, all in the units of the data."""
     own: Any = data.units
-    if reg.look is not None:
-        y, J = reg.look(data.x, p * own.p)
+    if reg.host is not None:
+        y, J = reg.host(data.x, p * own.p)
         return y / own.y, J * (own.p / own.y)
     if np.all(np.isnan(p)):  # nothing was found, perhaps since Ctrl-C came before anything was compiled
         return np.full(len(data.y), np.nan, p.dtype), np.full((len(data.y), len(p)), np.nan, p.dtype)
-    y, J = stepped.look(reg, data, p[None])
+    y, J = stepped.evaluate(reg, data, p[None])
     return y[0], J[0]
 
 
 def values(reg: Regression, data: Data, points: list[Any]) -> list[np.ndarray]:
     """The model, (N,), for several sets of parameters, all in the units of the data."""
-    if reg.look is None:
-        return list(stepped.look(reg, data, np.stack(points))[0]) if points else []
+    if reg.host is None:
+        return list(stepped.evaluate(reg, data, np.stack(points))[0]) if points else []
     own: Any = data.units
-    return [y / own.y for y in reg.look.values(data.x, [p * own.p for p in points])]
+    return [y / own.y for y in reg.host.values(data.x, [p * own.p for p in points])]

@@ -175,8 +175,8 @@ class Fit:
         p = self._regression.structure.flatten(self.popt)
         if xdata is None:
             y, J = map(np.asarray, self._seen)
-        elif self._regression.look is not None:
-            y, J = self._regression.look(x, p)
+        elif self._regression.host is not None:
+            y, J = self._regression.host(x, p)
         else:
             call = self._units.modelled(quotients.careful(self._call))
             seen = models.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
@@ -207,7 +207,7 @@ class Fit:
         """
         reg = self._regression
         self.check_unconstrained()
-        if reg.look is not None:
+        if reg.host is not None:
             raise TypeError("`fit` must be that of a JAX model; got a host function.")
 
         def cost(p, x, y, w, scale):
@@ -224,7 +224,7 @@ class Fit:
         """
         reg = self._regression
         self.check_unconstrained()
-        if reg.look is not None:
+        if reg.host is not None:
             raise ValueError("`model` must be a JAX function for its fit to be differentiated; got a host function.")
 
         def cost(p, x, y, w, scale):

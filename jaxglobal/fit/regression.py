@@ -40,7 +40,7 @@ class Regression:
         own_x: whether each fit of many has abscissae of its own.
         own_box: whether each has bounds of its own; lower and upper are those of a box around them.
         programs: where compiled programs are kept.
-        look: a model that is not JAX, called for its values and its Jacobian (`hostfit.Model`), else None.
+        host: a model that is not JAX, called for its values and its Jacobian (`hostfit.Model`), else None.
         safe: a program of this model as it is to be traced; see `closed.Closed`.
     """
 
@@ -53,7 +53,7 @@ class Regression:
     covariance: bool
     own_x: bool
     programs: dict[Any, Any]
-    look: Any = None
+    host: Any = None
     safe: Callable[[Callable[..., Any], str], Callable[..., Any]] = as_it_is
     own_box: bool = False
 

@@ -64,7 +64,7 @@ class Runs:
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """The model, (N,), at x, (n,)."""
-        return stepped.look(self.regression, self.data, x[None])[0][0]
+        return stepped.evaluate(self.regression, self.data, x[None])[0][0]
 
     def screen(self, points: np.ndarray, together: int) -> tuple[np.ndarray, np.ndarray]:
         """The starts, (k, n), with their linear parameters at their best, and the costs; together with so many."""

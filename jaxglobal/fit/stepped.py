@@ -32,7 +32,7 @@ def seeing(reg: Regression, data: Data) -> Program:
     return Program.of_model(reg, "see", see, p, data.of_model)
 
 
-def look(reg: Regression, data: Data, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def evaluate(reg: Regression, data: Data, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The model's values, (k, N), and slopes, (k, N, n), at these points, (k, n), in the units of the data."""
     data = data._replace(x=here(data.x), constants=here(data.constants))
     see = seeing(reg, data)

@@ -38,7 +38,7 @@ def check_fit(fit: Fit, fun: Any, bounds: Any, args: Any) -> Structure:
     if fit.result is None:
         raise TypeError("`fit` must be a finished one; got that of a traced program.")
     fit.check_unconstrained()
-    if fit._regression.look is not None or isinstance(fit._model, Host):
+    if fit._regression.host is not None or isinstance(fit._model, Host):
         raise TypeError("`fit` must be that of a JAX model; got a host function.")
     if fit.loss != "linear":
         raise ValueError(f"`fit` must be of loss='linear', which is a likelihood; got {fit.loss!r}.")

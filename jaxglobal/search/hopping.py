@@ -68,7 +68,7 @@ class Draws(NamedTuple):
     """(D, POOL) Normal: of the ends in a blend."""
 
 
-class Pool(NamedTuple):
+class EliteSets(NamedTuple):
     """The best distinct ends of each of P problems, in the unit box, and T of the round that is under way."""
 
     x: jax.Array
@@ -105,13 +105,13 @@ def draw(hopping: Hopping, n: int) -> Draws:
     )
 
 
-def empty(hopping: Hopping, count: int, n: int, dtype: np.dtype) -> Pool:
+def empty(hopping: Hopping, count: int, n: int, dtype: np.dtype) -> EliteSets:
     """No end yet, of so many problems."""
     size = POOL + min(hopping.round, TABLE)
-    return Pool(jnp.full((count, size, n), 0.5, dtype), jnp.full((count, size), jnp.inf, dtype))
+    return EliteSets(jnp.full((count, size, n), 0.5, dtype), jnp.full((count, size), jnp.inf, dtype))
 
 
-def note(pool: Pool, x: jax.Array, f: jax.Array, problem: jax.Array, start: jax.Array) -> Pool:
+def note(pool: EliteSets, x: jax.Array, f: jax.Array, problem: jax.Array, start: jax.Array) -> EliteSets:
     """The pool with ends at x, (k, n) in the unit box, of these starts; rows of `problem` beyond the last do not count.
 
     Of those that share a place in the table the lowest stays, and of equal ones that of the first start.
@@ -123,10 +123,10 @@ def note(pool: Pool, x: jax.Array, f: jax.Array, problem: jax.Array, start: jax.
     wins = (problem < count) & (f < pool.f[here, place]) & (f == lowest[here, place])
     first = jnp.full(pool.f.shape, 2**31 - 1).at[jnp.where(wins, problem, count), place].min(start, mode="drop")
     wins &= first[here, place] == start
-    return Pool(pool.x.at[jnp.where(wins, problem, count), place].set(jnp.clip(x, 0, 1), mode="drop"), lowest)
+    return EliteSets(pool.x.at[jnp.where(wins, problem, count), place].set(jnp.clip(x, 0, 1), mode="drop"), lowest)
 
 
-def renew(pool: Pool, same: float) -> Pool:
+def renew(pool: EliteSets, same: float) -> EliteSets:
     """The pool at the end of a round: the best ends first, one of each value, the table empty. same: relative."""
     earlier = np.tri(pool.f.shape[1], k=-1, dtype=bool)[None]
 
@@ -139,10 +139,10 @@ def renew(pool: Pool, same: float) -> Pool:
     chosen = rank[:, None, :] == np.arange(POOL)[None, :, None]
     x = jnp.sum(jnp.where(chosen[..., None], pool.x[:, None], 0), axis=2)
     f = jnp.min(jnp.where(chosen, f[:, None], jnp.inf), axis=2)
-    return Pool(pool.x.at[:, :POOL].set(x), jnp.full_like(pool.f, jnp.inf).at[:, :POOL].set(f))
+    return EliteSets(pool.x.at[:, :POOL].set(x), jnp.full_like(pool.f, jnp.inf).at[:, :POOL].set(f))
 
 
-def hop(pool: Pool, draws: Draws, problem: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
+def hop(pool: EliteSets, draws: Draws, problem: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(S, n) Where these starts of these problems hop to, in the unit box, and the first steps from there, (S,)."""
     dtype = pool.x.dtype
     kind, rank, pair, scale, normal, few, weight = (jnp.asarray(a)[start % len(draws.kind)] for a in draws)

@@ -15,9 +15,9 @@ import numpy as np
 
 from jaxglobal.constraints import feasible, kkt, lagrangian, subject
 from jaxglobal.constraints.binding import LIMITED, NEAR_BOUND
+from jaxglobal.constraints.constrained_function import Measured, Sizes
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.many_streams import ManyStreams, views
-from jaxglobal.constraints.packing import Sizes, Told
 from jaxglobal.constraints.subjects import ADDED
 from jaxglobal.engine import opening
 from jaxglobal.engine.streams import Streams, thread_pool
@@ -45,7 +45,7 @@ class Constrained(Many):
 
     def search(self) -> None:
         """See `Many`."""
-        self._least, self._spread = np.zeros((2, len(self._slots.problem), self.subjects.packing.m))
+        self._least, self._spread = np.zeros((2, len(self._slots.problem), self.subjects.constrained.m))
         self._valueless = np.zeros(self._problems.count, bool)  # where a feasible point was met that has no value
         began = time.perf_counter()
         self._wait = self.subjects.compile()
@@ -75,16 +75,16 @@ class Constrained(Many):
     def _in_slots(self) -> Problems:
         """See `Many`."""
         problems = super()._in_slots()
-        return problems._replace(region=lagrangian.inside(problems.region, self.subjects.packing.m))
+        return problems._replace(region=lagrangian.inside(problems.region, self.subjects.constrained.m))
 
     @property
     def _above(self) -> float:
         """See `Many`."""
-        return feasible.above(self.subjects.packing.dtype)
+        return feasible.above(self.subjects.constrained.dtype)
 
     def _opened(self, problems: Problems, compiling: Any) -> Streams:
         """See `Many`."""
-        m, dtype, n = self.subjects.packing.m, self.subjects.packing.dtype, self._problems.structure.n
+        m, dtype, n = self.subjects.constrained.m, self.subjects.constrained.dtype, self._problems.structure.n
         searched, looked = views(self._problems.closed, m, dtype)
         local: Any = AugmentedLagrangian(self._local.program, m)  # type: ignore[arg-type]
         needs, pool = self._needs, thread_pool(4)  # XLA compiles side by side
@@ -122,7 +122,7 @@ class Constrained(Many):
         sizes = subjects.sizes(every)
         told = subjects.told(every, x, sizes)
         lam, doubtful = self._multipliers(told, x, 1 / sizes.size[:, 0])
-        kept = (told.relative <= subjects.packing.most) & np.isfinite(told.f)
+        kept = (told.relative <= subjects.constrained.most) & np.isfinite(told.f)
         plain = super().results()
         status = plain.status.copy()
         settled = np.array([one not in LIMITED for one in status])
@@ -148,7 +148,7 @@ class Constrained(Many):
             active=rows.structured(told.active),
         )
 
-    def _multipliers(self, told: Told, x: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _multipliers(self, told: Measured, x: np.ndarray, usual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P, m) Multipliers of the signs that their bounds allow, and where that was not a matter of course, (P,).
 
         usual: (P,) slopes of f.

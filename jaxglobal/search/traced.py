@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from jaxglobal.constraints import subject
-from jaxglobal.constraints.packing import Packing
+from jaxglobal.constraints.constrained_function import ConstrainedFunction
 from jaxglobal.constraints.under import Under
 from jaxglobal.engine import sweep
 from jaxglobal.local import implicit
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     """(n,) Which variables are whole numbers; see lattice.py."""
     hops: Hopping | None = None
     """Which starts hop; None where all are those of the cover."""
-    packing: Packing | None = None
+    constrained: ConstrainedFunction | None = None
     """Under constraints, whose lower and upper bounds are then the first two leaves; the local search is of packed
     variables, see lagrangian.py."""
 
@@ -126,7 +126,11 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     region = within(lower, upper, plan.open, plan.whole)
     problems = sweep.Problems(region, list(leaves))
     differ = (own_box,) * len(region) + tuple(own_leaves)
-    under = None if plan.packing is None else Under(plan.packing, (own_box, own_box, *own_leaves), lower, upper, leaves)
+    under = (
+        None
+        if plan.constrained is None
+        else Under(plan.constrained, (own_box, own_box, *own_leaves), lower, upper, leaves)
+    )
     searched, packed = (problems, n) if under is None else (under.searched(problems), under.length)
     size = min(sweep.queue_size(packed, lanes), enough)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)

@@ -17,7 +17,7 @@ ALIKE = 2  # points of one value in the pool
 BLOCK = 2**20  # numbers of an array of differences, at most
 
 
-class Pool(NamedTuple):
+class EliteSet(NamedTuple):
     """The best distinct points so far, best first, newest first among equals; n free variables."""
 
     x: np.ndarray
@@ -34,13 +34,13 @@ class Pool(NamedTuple):
     """() Points that have entered, those that were dropped since too."""
 
 
-def empty(n: int) -> Pool:
+def empty(n: int) -> EliteSet:
     """No point yet."""
     zero = np.zeros((), np.int64)
-    return Pool(np.zeros((0, n)), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64), zero, zero)
+    return EliteSet(np.zeros((0, n)), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64), zero, zero)
 
 
-def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: float = SAME_VALUE) -> Pool:
+def enter(pool: EliteSet, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: float = SAME_VALUE) -> EliteSet:
     """The pool with the ends of more searches, (k, n) and (k,), in their order.
 
     sure: (k,) whether they converged. same: relative difference of values that are one.
@@ -67,7 +67,7 @@ def enter(pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: floa
     order = np.lexsort((-born, value))
     order = order[few_alike(value[order], same)][:POOL]
     distinct = np.asarray(pool.distinct + m - len(pool.f))
-    return Pool(x[order], value[order], sure[order], born[order], np.asarray(int(pool.seen) + len(f)), distinct)
+    return EliteSet(x[order], value[order], sure[order], born[order], np.asarray(int(pool.seen) + len(f)), distinct)
 
 
 def few_alike(f: np.ndarray, same: float) -> np.ndarray:
@@ -77,12 +77,12 @@ def few_alike(f: np.ndarray, same: float) -> np.ndarray:
     return place - np.maximum.accumulate(np.where(begins, place, 0)) < ALIKE
 
 
-def nearest_of(pool: Pool, x: np.ndarray) -> np.ndarray:
+def nearest_of(pool: EliteSet, x: np.ndarray) -> np.ndarray:
     """(k,) Which point of the pool is nearest to each of x, (k, n)."""
     blocks = np.array_split(x, -(-max(x.size, 1) * len(pool.f) // BLOCK))
     return np.concatenate([np.argmin(np.max(np.abs(block[:, None] - pool.x), axis=2), axis=1) for block in blocks])
 
 
-def lowest_of(pool: Pool) -> float:
+def lowest_of(pool: EliteSet) -> float:
     """The best value of the pool."""
     return float(pool.f[0]) if len(pool.f) else math.inf

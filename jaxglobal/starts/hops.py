@@ -34,7 +34,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.starts import elite
-from jaxglobal.starts.elite import Pool
+from jaxglobal.starts.elite import EliteSet
 
 KINDS = ("all", "few", "difference", "blend")
 SCALES = np.linspace(-6.0, -0.3, 13)  # decimal logarithms of the bins of the scale, in units of the box
@@ -94,13 +94,13 @@ def reflect(x: np.ndarray) -> np.ndarray:
     return 1 - np.abs(x % 2 - 1)
 
 
-def parents(pool: Pool, count: int, rng: np.random.Generator) -> np.ndarray:
+def parents(pool: EliteSet, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count,) The best point, or one of the few best."""
     rank = np.minimum(rng.exponential(RANK, count).astype(np.int64), len(pool.f) - 1)
     return np.where(rng.random(count) < FROM_BEST, 0, rank)
 
 
-def propose(pool: Pool, habits: Habits, count: int, rng: np.random.Generator) -> Hops:
+def propose(pool: EliteSet, habits: Habits, count: int, rng: np.random.Generator) -> Hops:
     """So many hops."""
     n = pool.x.shape[1]
     kind, bin, scale = draw(habits.gain / habits.cost, habits.scale_gain / habits.scale_cost, count, rng)
@@ -146,7 +146,7 @@ def few(count: int, n: int, rng: np.random.Generator) -> np.ndarray:
     return rank < np.where(rng.random(count) < 0.5, 1, 2)[:, None]
 
 
-def difference(pool: Pool, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def difference(pool: EliteSet, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Parents, (k, n), moved by differences of two of the best points; and how far the searches may look, (k,)."""
     k = len(parent)
     among = np.minimum(rng.choice([4, 8, 24], k), len(pool.f))
@@ -156,7 +156,7 @@ def difference(pool: Pool, parent: np.ndarray, rng: np.random.Generator) -> tupl
     return parent + move + 0.05 * reach[:, None] * rng.standard_normal(parent.shape), reach
 
 
-def blend(pool: Pool, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def blend(pool: EliteSet, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Samples with the mean and covariance of the best points, the better ones weighing more, as in [LL]."""
     k, n = parent.shape
     m = len(pool.f)
@@ -170,7 +170,7 @@ def blend(pool: Pool, parent: np.ndarray, rng: np.random.Generator) -> tuple[np.
 
 
 def exchanges(
-    pool: Pool, habits: Habits, proposed: np.ndarray, rng: np.random.Generator
+    pool: EliteSet, habits: Habits, proposed: np.ndarray, rng: np.random.Generator
 ) -> tuple[int, np.ndarray, np.ndarray]:
     """Points with one other coordinate: the place of their parent, (k, n), and which coordinate, (k,).
 
@@ -205,7 +205,7 @@ def moved(x: np.ndarray, axis: np.ndarray, value: np.ndarray) -> np.ndarray:
     return copies
 
 
-def combine(pool: Pool, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndarray) -> np.ndarray:
+def combine(pool: EliteSet, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndarray) -> np.ndarray:
     """All exchanges that lower f put together, and the best of them alone, (2, n); (0, n) where none does."""
     lowest = pool.x[parent].copy()
     better = np.flatnonzero(f < pool.f[parent])
@@ -215,7 +215,7 @@ def combine(pool: Pool, parent: int, x: np.ndarray, axis: np.ndarray, f: np.ndar
 
 
 def learn(
-    habits: Habits, pool: Pool, hop: tuple[np.ndarray, np.ndarray, np.ndarray], x: np.ndarray, f: np.ndarray,
+    habits: Habits, pool: EliteSet, hop: tuple[np.ndarray, np.ndarray, np.ndarray], x: np.ndarray, f: np.ndarray,
     nfev: np.ndarray, swept: bool, same: float = elite.SAME_VALUE,
 ) -> Habits:  # fmt: skip
     """The habits after a round.

@@ -12,7 +12,7 @@ from jaxglobal.problem import lattice
 from jaxglobal.starts import chains, cmaes, elite, hops, lastlook
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.candidates import COVER_STEP, Candidates, at_random
-from jaxglobal.starts.elite import Pool, lowest_of
+from jaxglobal.starts.elite import EliteSet, lowest_of
 from jaxglobal.starts.state import EVOLVE_NEXT, EXCHANGE, LOOK, SCAN, SCREEN, SEARCH, Block, State, begin
 
 MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
@@ -72,7 +72,9 @@ class Rounds:
         self.tried.add(x)
         self.state = self.state._replace(pool=pool, evidence=self._weigh(self.state, pool, x, f, sure, len(f)))
 
-    def _weigh(self, state: State, pool: Pool, x: np.ndarray, f: np.ndarray, sure: np.ndarray, fresh: int) -> Evidence:
+    def _weigh(
+        self, state: State, pool: EliteSet, x: np.ndarray, f: np.ndarray, sure: np.ndarray, fresh: int
+    ) -> Evidence:
         """The evidence with searches that ended at x and f, so many of them from fresh starts. pool: after them."""
         spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
         best = min(lowest_of(pool), float(state.evidence.f))

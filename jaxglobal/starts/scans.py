@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxglobal.starts import hops
-from jaxglobal.starts.elite import Pool
+from jaxglobal.starts.elite import EliteSet
 
 COARSEST = 48  # points of a line at first, the best point among them
 FINEST = 512
@@ -33,7 +33,7 @@ BELOW = 0.01  # a lower value is lower by so much, of what the median of a line 
 LOWEST = 4  # proposals for each line
 
 
-class Plan(NamedTuple):
+class Schedule(NamedTuple):
     """The next scan."""
 
     fine: np.ndarray
@@ -42,26 +42,26 @@ class Plan(NamedTuple):
     """() Rounds before it."""
 
 
-def fresh() -> Plan:
+def fresh() -> Schedule:
     """The first scan comes with the first round."""
-    return Plan(np.array(COARSEST), np.array(0))
+    return Schedule(np.array(COARSEST), np.array(0))
 
 
-def lines(pool: Pool, plan: Plan, rng: np.random.Generator) -> np.ndarray:
+def lines(pool: EliteSet, schedule: Schedule, rng: np.random.Generator) -> np.ndarray:
     """(k, n) The first points of the next scan, evenly spread in each line; none if it is not due."""
-    if plan.rest or not len(pool.f):
+    if schedule.rest or not len(pool.f):
         return pool.x[:0]
-    n, even = pool.x.shape[1], int(EVEN * plan.fine)
-    axis = hops.axes(n, min(n, max(hops.MOST_EXCHANGES // int(plan.fine), 1)), rng)
+    n, even = pool.x.shape[1], int(EVEN * schedule.fine)
+    axis = hops.axes(n, min(n, max(hops.MOST_EXCHANGES // int(schedule.fine), 1)), rng)
     places = (np.arange(even) + rng.random()) / even
     return hops.moved(pool.x[0], np.repeat(axis, even), np.tile(places, len(axis)))
 
 
-def closer(pool: Pool, plan: Plan, x: np.ndarray, f: np.ndarray) -> np.ndarray:
+def closer(pool: EliteSet, schedule: Schedule, x: np.ndarray, f: np.ndarray) -> np.ndarray:
     """(m, n) The next points of a scan, from those so far, (k, n), and their values, (k,); none if it is complete."""
     divided = []
     for axis, places, values in of_each(pool, x, f):
-        count = min(math.ceil(CLOSER * len(places)), int(plan.fine) - len(places))
+        count = min(math.ceil(CLOSER * len(places)), int(schedule.fine) - len(places))
         divided += [(axis, place) for place in easiest(places, values, count)] if count > 0 else []
     axis, place = np.array(divided, float).reshape(-1, 2).T
     return hops.moved(pool.x[0], axis.astype(np.int64), place)
@@ -83,14 +83,14 @@ def easiest(t: np.ndarray, v: np.ndarray, count: int) -> np.ndarray:
     return ((t[1:] + t[:-1]) / 2)[np.lexsort((-width, difficulty))[:count]]  # of equals the widest
 
 
-def proposals(pool: Pool, x: np.ndarray, f: np.ndarray) -> np.ndarray:
+def proposals(pool: EliteSet, x: np.ndarray, f: np.ndarray) -> np.ndarray:
     """Which variable, and which value of it, (m, 2), from the points of a scan, (k, n), and their values, (k,)."""
     lines = of_each(pool, x, f)
     proposed = [(axis, place) for axis, places, values in lines for place in lowest(places, values)]
     return np.array(proposed, float).reshape(-1, 2)
 
 
-def of_each(pool: Pool, x: np.ndarray, f: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def of_each(pool: EliteSet, x: np.ndarray, f: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Line by line of a scan: the variable, and its values with those of f, in ascending order, the best point too."""
     best = pool.x[0]
     of = np.argmax(x != best, axis=1)
@@ -120,11 +120,11 @@ def lowest(t: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (middle - slope / (2 * curvature))[order]
 
 
-def after(plan: Plan, scanned: bool, fruitful: bool) -> Plan:
-    """The plan after a round. scanned: whether there was a scan. fruitful: whether an exchange lowered f."""
+def after(schedule: Schedule, scanned: bool, fruitful: bool) -> Schedule:
+    """The schedule after a round. scanned: whether there was a scan. fruitful: whether an exchange lowered f."""
     if not scanned:
-        return plan._replace(rest=np.maximum(plan.rest - 1, 0))
+        return schedule._replace(rest=np.maximum(schedule.rest - 1, 0))
     if fruitful:
-        return plan
-    fine = np.minimum(2 * plan.fine, FINEST)
-    return Plan(fine, fine // COARSEST)
+        return schedule
+    fine = np.minimum(2 * schedule.fine, FINEST)
+    return Schedule(fine, fine // COARSEST)

@@ -9,9 +9,9 @@ from jaxglobal.evidence.confidence import Evidence
 from jaxglobal.starts import chains, cmaes, elite, hops, scans
 from jaxglobal.starts.chains import Chains
 from jaxglobal.starts.cmaes import Evolution
-from jaxglobal.starts.elite import Pool
+from jaxglobal.starts.elite import EliteSet
 from jaxglobal.starts.hops import Habits
-from jaxglobal.starts.scans import Plan
+from jaxglobal.starts.scans import Schedule
 
 SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, LOOK = range(6)  # what a round does next
 
@@ -30,14 +30,14 @@ class Block(NamedTuple):
 class State(NamedTuple):
     """Where the search stands: everything that decides its next starts. All leaves are arrays."""
 
-    pool: Pool
+    pool: EliteSet
     habits: Habits
     idle: np.ndarray
     """() Searches since the best value of the pool fell."""
     chains: Chains
     spent: np.ndarray
     """(2, 2) Local searches from the cover and their evaluations; the same of all others. Each is counted from 1."""
-    scanning: Plan
+    scanning: Schedule
     evolution: Evolution
     """Of size 0 where none is under way."""
     evolved: np.ndarray

@@ -11,20 +11,20 @@ def wells(x):
     return np.sum(2 - np.cos(12 * np.pi * (x - 7 / 12)) + 4 * (x - 7 / 12) ** 2, axis=-1)
 
 
-def scan(pool, plan, fun, rng):
+def scan(pool, schedule, fun, rng):
     """All points of a scan, with their values."""
-    x = scans.lines(pool, plan, rng)
-    while len(more := scans.closer(pool, plan, x, fun(x))):
+    x = scans.lines(pool, schedule, rng)
+    while len(more := scans.closer(pool, schedule, x, fun(x))):
         x = np.concatenate([x, more])
     return x, fun(x)
 
 
 @pytest.mark.parametrize("n", [1, 3, 200])
 def test_a_scan_finds_the_best_coordinate_of_every_line(n):
-    rng, plan = np.random.default_rng(0), scans.fresh()
+    rng, schedule = np.random.default_rng(0), scans.fresh()
     best = np.full((1, n), 1 / 12)
     pool = elite.enter(elite.empty(n), best, wells(best), np.ones(1, bool))
-    x, f = scan(pool, plan, wells, rng)
+    x, f = scan(pool, schedule, wells, rng)
     assert np.all((x >= 0) & (x <= 1)) and np.all(np.sum(x != best, axis=1) <= 1)
     lines = min(n, hops.MOST_EXCHANGES // scans.COARSEST)
     assert len(x) == lines * (scans.COARSEST - 1)  # the best point is on every line
@@ -43,12 +43,12 @@ def test_a_scan_is_dense_where_the_line_is_low():
     def wrinkled(x):
         return np.sum(1 - np.cos(58 * np.pi * (x - 0.63)) + 80 * (x - 0.63) ** 2, axis=-1)
 
-    plan = scans.fresh()
+    schedule = scans.fresh()
     for seed in range(20):
         rng = np.random.default_rng(seed)
         best = rng.random((1, 2))
         pool = elite.enter(elite.empty(2), best, wrinkled(best), np.ones(1, bool))
-        proposed = scans.proposals(pool, *scan(pool, plan, wrinkled, rng))
+        proposed = scans.proposals(pool, *scan(pool, schedule, wrinkled, rng))
         parent, exchanged, axes = hops.exchanges(pool, hops.fresh(), proposed, rng)
         together = hops.combine(pool, parent, exchanged, axes, wrinkled(exchanged))[0]
         assert np.all(np.abs(together - 0.63) < 1 / 58)
@@ -79,11 +79,13 @@ def test_a_wall_as_high_as_numbers_go_is_no_warning():
 
 
 def test_scans_that_find_nothing_are_finer_and_rarer():
-    plan = scans.fresh()
-    assert scans.after(plan, scanned=True, fruitful=True) == plan
+    schedule = scans.fresh()
+    assert scans.after(schedule, scanned=True, fruitful=True) == schedule
     for _ in range(9):
-        plan = scans.after(plan, scanned=True, fruitful=False)
-        assert plan.fine <= scans.FINEST and plan.rest == plan.fine // scans.COARSEST
-    assert plan.fine == scans.FINEST and scans.after(plan, scanned=False, fruitful=True).rest == plan.rest - 1
+        schedule = scans.after(schedule, scanned=True, fruitful=False)
+        assert schedule.fine <= scans.FINEST and schedule.rest == schedule.fine // scans.COARSEST
+    assert (
+        schedule.fine == scans.FINEST and scans.after(schedule, scanned=False, fruitful=True).rest == schedule.rest - 1
+    )
     pool = elite.enter(elite.empty(2), np.full((1, 2), 0.5), np.ones(1), np.ones(1, bool))
-    assert not len(scans.lines(pool, plan, np.random.default_rng(0)))
+    assert not len(scans.lines(pool, schedule, np.random.default_rng(0)))

@@ -54,7 +54,7 @@ class Sizes(NamedTuple):
     """(m,) What rows that depend on whole numbers alone change by, 0 of the others."""
 
 
-class Told(NamedTuple):
+class Measured(NamedTuple):
     """What the constraints say at a point, and how far it can be differentiated."""
 
     f: Any
@@ -79,7 +79,7 @@ class Told(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Packing:
+class ConstrainedFunction:
     """The functions of a problem under constraints.
 
     Attributes:
@@ -230,7 +230,7 @@ class Packing:
         rank = feasible.rank_of(f, violation, self.most, self.dtype)
         return rank, (violation <= self.most) & ~jnp.isfinite(f)
 
-    def told(self, x: jax.Array, lam: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> Told:
+    def told(self, x: jax.Array, lam: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> Measured:
         """What is measured at x, (n,), with these multipliers, (m,)."""
         frame = self._held(x, sizes, frame)
         both, box = self.both(leaves), (frame.low, frame.high)
@@ -243,7 +243,7 @@ class Packing:
         H = semismooth.curvature(both, product, x, lam, frame)
         doubts = _doubts(x, lam, c, g, J, H, active, away, frame)
         largest, most = (jnp.max(part, initial=0.0) for part in (over, relative))
-        return Told(f, g, c, J, largest, most, active, lam, *doubts)
+        return Measured(f, g, c, J, largest, most, active, lam, *doubts)
 
 
 def _doubts(
