@@ -32,6 +32,24 @@ class Told:
         """What has been told at x: the value, the rows, and the slopes of both."""
         self.known[key_of(x)] = told
 
+    def suppose(self, x: np.ndarray, told: np.ndarray) -> None:
+        """What has been told at x, (1 + m,), or (1 + m + (1 + m) n,) with slopes, unless more is known there."""
+        m, slopes = self._m, told[1 + self._m :]
+        slopes = slopes.reshape(1 + m, self._n) if len(slopes) else np.full((1 + m, self._n), np.nan)
+        self.known.setdefault(key_of(x), (told[0], told[1 : 1 + m], slopes[0], slopes[1:]))
+
+    def complete(self, points: np.ndarray, other: "Told") -> None:
+        """Takes what another knows of these points, (k, n), of which not all is known here."""
+        for key in map(key_of, points):
+            known = key in self.known and all(np.all(np.isfinite(part)) for part in self.known[key])
+            if key in other.known and not known:
+                self.known[key] = other.known[key]
+
+    def keep(self, points: np.ndarray) -> None:
+        """Forgets all but these points, (k, n)."""
+        kept = {key_of(x) for x in points}
+        self.known = {x: told for x, told in self.known.items() if x in kept}
+
     def save(self) -> dict[str, np.ndarray]:
         """What is known, as arrays."""
         x = np.array([np.frombuffer(key) for key in self.known]).reshape(-1, self._n)

@@ -9,13 +9,12 @@ what is said of an end is what was told there.
 import math
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxglobal.constraints import feasible, finishing, lagrangian, told_endings, told_whole
+from jaxglobal.constraints import feasible, finishing, lagrangian, told_endings, told_values, told_whole
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.penalties import Penalties
-from jaxglobal.constraints.subject import Subject, spreads
+from jaxglobal.constraints.subject import Subject
 from jaxglobal.constraints.told import Told, key_of
 from jaxglobal.constraints.told_endings import Ending, Seen
 from jaxglobal.engine.asked import Asked, AskedLanes
@@ -26,8 +25,6 @@ from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.problem.region import Region
 from jaxglobal.status import LocalStatus
 
-LEAST_SLOPE = 1e-12  # of which a scale is made
-
 
 class ToldLanes(AskedLanes):
     """Lanes under constraints that are told; starts and ends are those of x, with ranks."""
@@ -37,7 +34,7 @@ class ToldLanes(AskedLanes):
         m, told = subject.rows.m, subject.exact
         local: Any = AugmentedLagrangian(program, m)
         super().__init__(*first, region=lagrangian.inside(region, m), program=local)
-        self._subject, self._plain, self.moves = subject, region, np.asarray(region.width) > 0
+        self._subject, self._m, self._plain, self.moves = subject, m, region, np.asarray(region.width) > 0
         self._told_at: Any = told
         self._seen = Told(m, len(subject.frame.low))  # at points on the way
         self._penalties = Penalties(self.dtype)
@@ -48,10 +45,6 @@ class ToldLanes(AskedLanes):
         self._pending: list[int] = []  # lanes whose endings do not know their last answer yet
         self._finished: list[int] = []  # lanes that have nothing left to ask
         self._before = np.zeros(self.lanes, np.int64)  # evaluations of a search before it was resumed
-
-    @property
-    def _m(self) -> int:
-        return self._subject.rows.m
 
     def _x(self, packed: np.ndarray) -> np.ndarray:
         """The variables of packed rows, (k, ...), or of one."""
@@ -85,25 +78,14 @@ class ToldLanes(AskedLanes):
 
     def _looked_at(self, looked: list[Look]) -> np.ndarray:
         """See `AskedLanes`: their ranks. What was told at the best of them is kept."""
-        m, subject = self._m, self._subject
-        told = np.array([look.told[: 1 + m] for look in looked])
+        subject = self._subject
+        told = np.array([look.told[: 1 + self._m] for look in looked])
         if not subject.measured:
-            size = spreads(told)
-            known = np.isfinite(size) & (size > LEAST_SLOPE)
-            if np.any(known) or self._whole:
-                subject.use(np.where(known, 1 / np.where(known, size, 1), 1.0))
-            if self._whole:
-                subject.frame = subject.frame._replace(spread=np.where(known, size, 0.0)[1:])
-        frame, dtype = subject.frame, self.dtype
-        with jax.enable_x64(dtype == np.float64), np.errstate(over="ignore"):
-            rows = [np.asarray(side, dtype) for side in (frame.lower, frame.upper, subject.size[1:])]
-            f, c = told[:, 0].astype(dtype), told[:, 1:].astype(dtype)
-            ranks, _ = feasible.told_apart(np.asarray(jax.vmap(lambda f, c: feasible.rank(f, c, *rows))(f, c)))
+            told_values.measure(subject, told, self._whole)
+        ranks = told_values.ranks(subject, told, self.dtype)
         subject.note(told[:, 0], told[:, 1:])
         best = looked[np.lexsort((np.array([look.number for look in looked]), ranks))[0]]
-        n, slopes = len(frame.low), best.told[1 + m :]
-        slopes = slopes.reshape(1 + m, n) if len(slopes) else np.full((1 + m, n), np.nan)
-        self._told_at.known.setdefault(key_of(best.x), (best.told[0], best.told[1 : 1 + m], slopes[0], slopes[1:]))
+        self._told_at.suppose(best.x, np.asarray(best.told))
         return ranks
 
     @property
@@ -175,10 +157,7 @@ class ToldLanes(AskedLanes):
         first = self._release(np.array(self._finished, np.int64))
         none: Any = np.asarray(-math.inf, self.dtype)  # what a Lagrangian comes to says nothing
         others = super().run(rules._replace(target=none), drain, allowed, most_ticks)
-        lane, known = self.lane, self._seen.known
-        places = [*(self._x(np.asarray(part).T) for part in (lane.best_x, lane.trial))]
-        kept = {key_of(x) for x in np.concatenate(places)}
-        self._seen.known = {x: told for x, told in known.items() if x in kept}
+        self._seen.keep(np.concatenate([self._x(np.asarray(part).T) for part in (self.lane.best_x, self.lane.trial)]))
         return minima.join([first, others])
 
     def _release(self, lanes: np.ndarray) -> minima.Ended:
@@ -280,11 +259,8 @@ class ToldLanes(AskedLanes):
     def _ended(self, lanes: np.ndarray, status: LocalStatus | None = None) -> minima.Ended:
         """See `AskedLanes`: as ends of x, with their ranks; what is known of them is kept."""
         ended = super()._ended(lanes, status)
-        x, known = self._x(ended.x).copy(), self._told_at.known
-        for point in x:
-            key = key_of(point)
-            if key in self._seen.known and not (key in known and all(np.all(np.isfinite(part)) for part in known[key])):
-                known[key] = self._seen.known[key]
+        x = self._x(ended.x).copy()
+        self._told_at.complete(x, self._seen)
         f = self._subject.ranks(x).astype(self.dtype) if len(x) else ended.f
         self._penalties.count(ended.status, ended.problem)
         return ended._replace(x=x, f=f, nfev=ended.nfev + self._before[lanes])
@@ -308,7 +284,7 @@ class ToldLanes(AskedLanes):
         if self._whole:
             self._subject.frame = self._subject.frame._replace(spread=told_whole.flat(self._subject, slopes[1:]))
         if begins and not self._resumed[lane]:
-            trial[:, lane] = self._scaled(trial[:, lane], slopes)
+            trial[:, lane] = told_values.scaled(trial[:, lane], slopes, self._subject)
             if self._whole:
                 trial[:, lane] = told_whole.of_one_point(self._subject, trial[:, lane], seen.c, seen.J)
             self.lane = self.lane._replace(trial=trial)
@@ -316,26 +292,6 @@ class ToldLanes(AskedLanes):
                 steepest = feasible.steepest(lagrangian.unpack(trial[:, lane], self._m).size)
                 self._subject.frame = self._subject.frame._replace(steepest=steepest)
         told_endings.keep(self._paths.setdefault(lane, []), seen)
-        f, g = self._lagrangian(trial[:, lane], told, slopes)
+        f, g = told_values.lagrangian_at(trial[:, lane], told, slopes, self._subject)
         self.tell([ident], np.array([f]), g[None])
         self.best = None  # which is of ends alone: a point on the way may be lower by what the tolerance lets pass
-
-    def _scaled(self, packed: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-        """A packed start with the scales that its own slopes, (1 + m, n), give."""
-        length = np.linalg.norm(slopes * self._subject.frame.width, axis=1)
-        size = np.where(np.isfinite(length) & (length > LEAST_SLOPE), 1 / np.maximum(length, LEAST_SLOPE), 1.0)
-        parts = lagrangian.unpack(packed, self._m)
-        return lagrangian.pack(parts._replace(size=size[1:], f_size=size[:1]))
-
-    def _lagrangian(self, packed: np.ndarray, told: np.ndarray, slopes: np.ndarray) -> tuple[float, np.ndarray]:
-        """Value and gradient of the augmented Lagrangian in the packed variables; see lagrangian.py."""
-        parts, frame = lagrangian.unpack(packed, self._m), self._subject.frame
-        lam, size, f_size, rho = parts.lam, parts.size, float(parts.f_size[0]), float(parts.rho[0])
-        t = told[1:] * size + lam / rho
-        d = t - np.clip(t, frame.lower * size, frame.upper * size)
-        value = told[0] * f_size + rho / 2 * d @ d - lam @ lam / (2 * rho)
-        g = np.zeros(self.n)
-        with np.errstate(invalid="ignore"):  # a slope that is not finite makes a bad trial
-            g[: slopes.shape[1]] = f_size * slopes[0] + (rho * d * size) @ slopes[1:]
-        g[slopes.shape[1] : slopes.shape[1] + self._m] = d - lam / rho
-        return float(value), g
