@@ -1,6 +1,6 @@
 """The fits of many data sets: searched in rounds, until the searches of each agree on the lowest cost.
 
-All are screened at the same starts and searched from the best (searches.py); those whose searches do not agree
+All are screened at the same starts and searched from the best (many_searches.py); those whose searches do not agree
 (agreement.py) are searched from further starts, with the same numbers whatever the others need. Where someone listens,
 or a file is kept (journal.py), they are searched in groups, one after the other.
 """
@@ -20,9 +20,9 @@ from jaxglobal.fit.finish import CONVERGED
 from jaxglobal.fit.journal import Journal
 from jaxglobal.fit.limits import ASKED, Limits
 from jaxglobal.fit.lockstep import FIRST, FURTHER, Lockstep
+from jaxglobal.fit.many_searches import ManySearches
 from jaxglobal.fit.places import NEAR, both_ways
 from jaxglobal.fit.regression import Regression
-from jaxglobal.fit.searches import Searches
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.progress import Silent
 from jaxglobal.starts import designs as sequences
@@ -60,7 +60,7 @@ class Run:
         self._programs = Lockstep(reg, points, near, min(searches or SEARCHES, len(points)), own_w, first)
         self._journal = Journal(kept)
         self._blocks = Blocks(reg, data, own_w, boxes, most, self._programs.key, limits, self._journal, shown)
-        self._searches = Searches(reg, self._blocks, self._programs, limits, nfev)
+        self._searches = ManySearches(reg, self._blocks, self._programs, limits, nfev)
         self._group = len(data.y) if tell is None and kept is None else GROUP
 
     @property
@@ -157,7 +157,7 @@ class Run:
         self._end_step(group)
 
     def _begin_with(self, group: np.ndarray, screen: Any = None) -> None:
-        """Searches from the guesses of these data sets, and from the best of the screened starts."""
+        """ManySearches from the guesses of these data sets, and from the best of the screened starts."""
         rest = [self._guesses[group]]
         if screen is None:
             rest.append(self._searches.begin(group))
@@ -187,7 +187,7 @@ class Run:
         return through
 
     def _settle(self, group: np.ndarray) -> None:
-        """Searches on from further starts until the fits are believed, or give up.
+        """ManySearches on from further starts until the fits are believed, or give up.
 
         In one parameter the first screening is dense: that all its searches agree is enough. Each data set has the same
         searches whatever the others need.

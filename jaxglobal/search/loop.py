@@ -3,6 +3,9 @@
 Both take the same steps, and each says what a step is for it: one problem keeps a record of its levels, may change the
 lanes in between, and ends as a whole; many come into slots and leave them, each at an end of its own.
 
+A turn of it begins what is to begin, deals starts to the lanes, advances the local searches by a chunk, takes in those
+that have ended, looks at the limits, and ends the levels of which nothing is left. Any of these may end the whole.
+
 The words: a *level* is a set of *starts*, finer than the level before; from each start goes a *local search*; a *lane*
 is the place of one local search, and takes the next start when that has ended; a *chunk* of work advances all lanes for
 some tens of milliseconds. Who evaluates is behind `lanes.Lanes`: compiled lanes, a function of Python, or somebody who
@@ -22,7 +25,7 @@ class Searches(Protocol):
     """One problem or many, on the lanes that evaluate them."""
 
     def goes_on(self) -> bool:
-        """Whether there is more to search; between two levels the limits are looked at, and may end it."""
+        """Whether there is more to search; before a level begins, the limits are looked at, and may end the search."""
         ...
 
     def prepare(self) -> Iterator[None]:
@@ -47,11 +50,11 @@ class Searches(Protocol):
         ...
 
     def observe(self) -> None:
-        """Looks at limits, shows the progress, tells the callback, writes the checkpoint if it is due."""
+        """Looks at the limits, shows the progress, tells of problems that have ended, writes the checkpoint if due."""
         ...
 
     def end_levels(self) -> Iterator[Level]:
-        """Ends the levels of which nothing is left, or all that a limit has cut."""
+        """Ends the levels of which nothing is left, or all where a limit has ended the search; yields their records."""
         ...
 
     def retry(self, error: Exception) -> None:
@@ -59,7 +62,7 @@ class Searches(Protocol):
         ...
 
     def end(self) -> None:
-        """Polishes what was found, and writes the last checkpoint; once, before the last level is told."""
+        """Polishes what was found, and writes the last checkpoint, unless the last level that ended has done it."""
         ...
 
 
@@ -68,9 +71,9 @@ def search(searches: Searches) -> Iterator[Level | None]:
     while searches.goes_on():
         try:
             yield from searches.prepare()
-            if searches.goes_on():  # the evidence, a limit or who waits may have ended it meanwhile
+            if searches.goes_on():  # else the evidence, a limit or Ctrl-C has ended it before anything is dealt
                 searches.deal()
-                if searches.busy:
+                if searches.busy:  # not where a level had nothing left to deal
                     searches.take(searches.run())
                 searches.observe()
                 yield None

@@ -13,7 +13,7 @@ import jaxglobal as jg
 from jaxglobal.fit import descent, fused, leastsquares, runs
 from jaxglobal.fit.blocks import Blocks
 from jaxglobal.fit.limits import Limits
-from jaxglobal.fit.searches import Searches
+from jaxglobal.fit.many_searches import ManySearches
 from jaxglobal.search.interrupt import Interrupt
 
 T = np.linspace(0, 1, 2000)
@@ -172,14 +172,14 @@ class InThisThread:
 
 
 def test_ctrl_c_in_many_fits_keeps_the_screening(monkeypatch):
-    to_the_end = Searches._to_the_end
+    to_the_end = ManySearches._to_the_end
 
     def pressed(self, which, ends):
         signal.raise_signal(signal.SIGINT)
         self._limits._interrupt.asked = True
         return to_the_end(self, which, ends)
 
-    monkeypatch.setattr(Searches, "_to_the_end", pressed)
+    monkeypatch.setattr(ManySearches, "_to_the_end", pressed)
     y = 1.5 * np.sin(np.linspace(5, 55, 40)[:, None] * TIMES + 1)
     fits = jg.curve_fit_many(
         lambda t, a, w, p: a * jnp.sin(w * t + p), TIMES, y, BOX[:3], levels=2, searches=1, progress=False

@@ -19,7 +19,7 @@ from jaxglobal.status import LocalStatus
 SHORT = 16  # evaluations after which searches that have not ended go on among themselves
 
 
-class Searches:
+class ManySearches:
     """The searches of P data sets.
 
     Attributes:
