@@ -157,7 +157,7 @@ class Run:
         self._end_step(group)
 
     def _begin_with(self, group: np.ndarray, screen: Any = None) -> None:
-        """ManySearches from the guesses of these data sets, and from the best of the screened starts."""
+        """Searches from the guesses of these data sets, and from the best of the screened starts."""
         rest = [self._guesses[group]]
         if screen is None:
             rest.append(self._searches.begin(group))
@@ -187,7 +187,7 @@ class Run:
         return through
 
     def _settle(self, group: np.ndarray) -> None:
-        """ManySearches on from further starts until the fits are believed, or give up.
+        """Searches on from further starts until the fits are believed, or give up.
 
         In one parameter the first screening is dense: that all its searches agree is enough. Each data set has the same
         searches whatever the others need.
