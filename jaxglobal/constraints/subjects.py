@@ -24,6 +24,7 @@ from jaxglobal.problem.closed import Closed
 from jaxglobal.problem.constraint import Rows
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.objective import Objective
+from jaxglobal.problem.powers import power_above
 
 BLOCK = 256  # ends of a call
 FEW = 128  # problems up to which programs are rather there soon than fast
@@ -59,7 +60,7 @@ class Subjects:
     @property
     def block(self) -> int:
         """Ends of a call."""
-        return min(BLOCK, max(16, 1 << (4 * len(self.rows.lower) - 1).bit_length()))
+        return min(BLOCK, max(16, power_above(4 * len(self.rows.lower))))
 
     def compile(self) -> Callable[[], None]:
         """Compiles the programs of a search, side by side: that of the scales now; waits for the others when called."""
@@ -120,7 +121,7 @@ class Subjects:
 
         def run(i: int) -> Any:
             here = index[i * size : (i + 1) * size]
-            with jax.enable_x64(dtype == np.float64), jax.disable_jit(False), jax.debug_nans(False):
+            with compiling.called(dtype == np.float64):
                 return jax.device_get(program(*self._given(problem[here]), *(part[here] for part in rows)))
 
         parts = list(thread_pool(2).map(run, range(blocks))) if blocks > 1 else [run(0)]

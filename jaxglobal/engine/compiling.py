@@ -7,8 +7,9 @@ evaluations of a cheap function hardly feels. And the first few thousand need no
 begins in the first tier, and goes on in the next after so many evaluations, see `devices.tiers`.
 """
 
+import contextlib
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -39,6 +40,13 @@ fifth of the processor's time less), and takes 60 memory maps for 165 (`python b
 
 PLAIN: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
 """Likewise: for a program of loops over small matrices, which take longer to compile with them and run no faster."""
+
+
+@contextlib.contextmanager
+def called(precise: bool) -> Iterator[None]:
+    """Where a compiled program is called: it stays one, a value that is NaN is no error, x may be in float64."""
+    with jax.enable_x64(precise), jax.disable_jit(False), jax.debug_nans(False):
+        yield
 
 
 def for_few(run: Callable[..., Any], *args: Any) -> jax.stages.Compiled:

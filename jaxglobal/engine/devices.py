@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
+from jaxglobal.problem.powers import power_below
+
 CPU_CACHE = 2**18  # bytes of lanes that stay in the second-level cache beside the objective's own arrays
 CPU_TICK = 1e6  # multiplications in a tick (about 0.3 ms): more lanes would only make the tail of a level longer
 CPU_ALONE = 1e6  # multiplications of one evaluation from which idle lanes cost more than the lanes gain
@@ -89,7 +91,7 @@ def fewer_lanes(lanes: int, needed: float, memory: float) -> int:
     """So many lanes that a program fits into the memory, if with these it needs that much."""
     if needed <= memory or lanes == 1:
         return lanes
-    return min(lanes // 2, 1 << int(np.log2(max(lanes * memory / needed, 1))))
+    return min(lanes // 2, power_below(lanes * memory / needed))
 
 
 def read_devices(given: Any) -> list[Any]:
@@ -174,4 +176,4 @@ def machine_memory() -> float:
 
 
 def _power_of_two(number: float) -> int:
-    return max(16, 1 << int(np.log2(max(number, 1))))
+    return max(16, power_below(number))

@@ -18,6 +18,7 @@ import numpy as np
 from jaxglobal.engine import devices
 from jaxglobal.engine.differences import NEEDED
 from jaxglobal.engine.workers import Crew, Inline, Pool, Shift
+from jaxglobal.problem.powers import power_above
 
 LANES_A_WORKER = 4  # so that no worker waits while the last calls of a gradient end
 FEWEST_LANES = 16
@@ -157,7 +158,7 @@ class Host:
     def lanes(self, given: int | str) -> int:
         """The number of lanes for `lanes=`."""
         if given == "auto":
-            return max(FEWEST_LANES, 1 << (LANES_A_WORKER * self.workers - 1).bit_length())
+            return max(FEWEST_LANES, power_above(LANES_A_WORKER * self.workers))
         return devices.read_lanes(given, 1, np.dtype(float), 0.0)
 
     def hint(self, value: Any) -> None:

@@ -9,7 +9,6 @@ counts fewer than 1,000 operations, of a loop those of one turn (`cheap_computat
 thirty values of a cheap function take 15 microseconds so, and 55 to 110 in one block.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from jaxglobal.engine.sweep import Problems
 from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem import modes
 from jaxglobal.problem.closed import Closed, x64
+from jaxglobal.problem.powers import power_below
 from jaxglobal.status import LocalStatus
 
 CPU_CALL = 1e5  # multiplications of a call (about 30 microseconds), of which the points of a small block need few
@@ -41,7 +41,7 @@ Then = Callable[[np.ndarray], None]
 
 def width(lanes: int, cost: float, platform: str) -> int:
     """Points of a call where a local search can have so many lanes. cost: see `closed.Closed`."""
-    points = max(1 << int(math.log2(max(CPU_CALL / max(cost, 1), 1))), FEWEST)
+    points = max(power_below(CPU_CALL / max(cost, 1)), FEWEST)
     return min(lanes, points if platform == "cpu" else ACCELERATOR_POINTS)
 
 

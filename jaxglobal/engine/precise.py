@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglobal.engine import compiling
 from jaxglobal.local.polish import Evaluate
 from jaxglobal.problem import keys, lattice, modes, objective
 from jaxglobal.problem.closed import Closed, close
@@ -72,7 +73,7 @@ class Precise:
         def evaluate(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             blocks = -(-len(points) // rows)
             padded = np.concatenate([points, np.repeat(points[-1:], blocks * rows - len(points), axis=0)])
-            with jax.enable_x64(True), jax.disable_jit(False), jax.debug_nans(False):  # a bad trial is no error
+            with compiling.called(True):
                 parts = [program(block, leaves) for block in np.split(padded, blocks)]
             spend(len(points), len(padded))
             f, g = (np.concatenate(fields)[: len(points)] for fields in zip(*parts, strict=True))

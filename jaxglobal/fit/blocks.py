@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.engine import devices
+from jaxglobal.engine import compiling, devices
 from jaxglobal.engine.streams import thread_pool
 from jaxglobal.fit.compiled import Program, device, here, layout
 from jaxglobal.fit.data import Data
@@ -18,6 +18,7 @@ from jaxglobal.fit.outlying import Far
 from jaxglobal.fit.regression import Regression
 from jaxglobal.problem.closed import x64
 from jaxglobal.problem.linear_algebra import one_at_a_time
+from jaxglobal.problem.powers import power_above, power_below
 from jaxglobal.search.progress import Silent
 
 BLOCK_MEMORY = 2**20  # bytes of the Jacobians of the data sets side by side
@@ -45,8 +46,8 @@ class Blocks:
         self._limits, self._shown = limits, shown
         self.data = data._replace(x=data.x if reg.own_x else here(data.x), constants=here(data.constants))
         each = (reg.structure.n + 3) * data.y.shape[1] * reg.structure.dtype.itemsize
-        lanes = min(max(1 << int(np.log2(max(BLOCK_MEMORY / each, 1))), FEWEST), MOST)
-        self.lanes = int(min(lanes, most or 1 << (len(data.y) - 1).bit_length()))
+        lanes = min(max(power_below(BLOCK_MEMORY / each), FEWEST), MOST)
+        self.lanes = min(lanes, most or power_above(len(data.y)))
         self.journal, self.done, self.compile_time, self.cut = journal, 0, 0.0, False
         self._precise, self._compiling = x64(), dict[Any, Future[Any]]()
 
@@ -98,11 +99,7 @@ class Blocks:
         def run(block):
             if self._limits.asked() or compiled is None:
                 return None
-            with (
-                jax.enable_x64(self._precise),
-                jax.disable_jit(False),
-                jax.debug_nans(False),
-            ):  # a bad trial is no error
+            with compiling.called(self._precise):
                 return [np.asarray(leaf)[: len(block)] for leaf in compiled(*self._block(which, block, p), *more)]
 
         pool = thread_pool(devices.side_by_side())

@@ -11,6 +11,7 @@ from jaxglobal.fit.data import Data
 from jaxglobal.fit.regression import Regression
 from jaxglobal.local import levenberg
 from jaxglobal.local.levenberg import ROUNDING
+from jaxglobal.problem.powers import power_below
 from jaxglobal.problem.region import Region
 from jaxglobal.status import LocalStatus
 
@@ -74,4 +75,4 @@ def lanes(regression: Regression, N: int) -> int:
     """Searches side by side: a power of two whose Jacobians stay in the cache."""
     memory, fewest, most = BESIDE["cpu" if jax.default_backend() == "cpu" else "any"]
     each = (regression.structure.n + 3) * N * regression.structure.dtype.itemsize
-    return int(min(max(1 << int(np.log2(max(memory / each, 1))), fewest), most))
+    return min(max(power_below(memory / each), fewest), most)

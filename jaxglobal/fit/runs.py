@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.engine import devices
+from jaxglobal.engine import compiling, devices
 from jaxglobal.engine.streams import thread_pool
 from jaxglobal.evidence import minima
 from jaxglobal.evidence.minima import Ended
@@ -126,7 +126,7 @@ class Runs:
         precise = self._precise
 
         def run(part: Any) -> Any:
-            with jax.enable_x64(precise), jax.disable_jit(False), jax.debug_nans(False):  # a bad trial is no error
+            with compiling.called(precise):
                 return work(part)
 
         return list(thread_pool(devices.side_by_side()).map(run, parts)) if len(parts) > 1 else [run(parts[0])]

@@ -14,6 +14,7 @@ from jaxglobal.problem.bounds import read_bounds
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.constraint import Rows
 from jaxglobal.problem.objective import read_args
+from jaxglobal.problem.powers import power_above
 
 AtPoints = Callable[[np.ndarray], np.ndarray]
 
@@ -55,7 +56,7 @@ def evaluators(
         batched = jax.jit(jax.vmap(one))
 
         def at(points: np.ndarray) -> np.ndarray:
-            more = (1 << max(len(points) - 1, 0).bit_length()) - len(points)  # few sizes, which are compiled for
+            more = power_above(max(len(points), 1)) - len(points)  # few sizes, which are compiled for
             padded = np.concatenate([points, np.repeat(points[:1], more, axis=0)]) if len(points) else points
             return np.asarray(batched(jnp.asarray(padded, structure.dtype)), float)[: len(points)]
 

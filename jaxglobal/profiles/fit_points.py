@@ -23,6 +23,7 @@ from jaxglobal.fit.places import both_ways, screened
 from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.rounds import Run
 from jaxglobal.problem.linear_algebra import one_at_a_time
+from jaxglobal.problem.powers import power_above
 from jaxglobal.profiles.held import Held
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.search.progress import Silent
@@ -130,7 +131,7 @@ class FitPoints:
     def costs(self, x: np.ndarray) -> np.ndarray:
         """The costs at these points."""
         own, dtype = self._own, self._reg.structure.dtype
-        padded = np.resize(x, (1 << (len(x) - 1).bit_length(), x.shape[1]))  # few shapes to compile
+        padded = np.resize(x, (power_above(len(x)), x.shape[1]))  # few shapes to compile
         f = self._data.cost(self._cost((padded / own.p).astype(dtype), self._data))[: len(x)]
         return np.where(np.isfinite(f), f, np.inf)
 

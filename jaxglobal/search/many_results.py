@@ -12,12 +12,12 @@ from jaxglobal.engine import sweep
 from jaxglobal.engine.lanes import Lanes
 from jaxglobal.local.implicit import Polished
 from jaxglobal.problem.family import Family
+from jaxglobal.problem.powers import power_above
 from jaxglobal.problem.region import within
 from jaxglobal.results import Results
 from jaxglobal.search import traced
 from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import PAUSES, STATUSES
-from jaxglobal.search.slots import power_above
 from jaxglobal.status import Status
 
 POLISHED = 2**12  # problems polished in one call

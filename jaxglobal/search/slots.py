@@ -9,17 +9,13 @@ import numpy as np
 
 from jaxglobal.engine.sweep import Problems
 from jaxglobal.problem.family import Family
+from jaxglobal.problem.powers import power_above
 from jaxglobal.problem.region import Region, within
 from jaxglobal.search.incumbents import Incumbents
 
 SLOTS = 2**14  # problems in the lanes and in line at a time
 SLOTS_MEMORY = 2**26  # bytes of their args
 FEWEST_SLOTS = 64
-
-
-def power_above(count: int) -> int:
-    """The least power of two that is at least `count`."""
-    return 1 << (count - 1).bit_length()
 
 
 class Slots:

@@ -21,6 +21,7 @@ from jaxglobal.local import implicit
 from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem import modes
+from jaxglobal.problem.powers import power_above
 from jaxglobal.problem.region import Region, within
 from jaxglobal.search import hopping
 from jaxglobal.search.hopping import Hopping
@@ -119,7 +120,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     if count * total >= 2**31 - 2**20:
         raise ValueError(f"one program takes fewer than 2^31 local searches; got {count} problems of {total} starts.")
     first, more = (len(plan.unit), total) if plan.hops is None else (plan.hops.first, plan.hops.round)
-    enough, busy = (1 << (count * starts - 1).bit_length() for starts in (max(K + first, more), more))
+    enough, busy = (power_above(count * starts) for starts in (max(K + first, more), more))
     lanes = min(plan.lanes, busy)  # of all rounds but the first
     lower, upper = box[..., 0, :], box[..., 1, :]
     lower = jnp.where(lower <= upper, lower, jnp.nan)  # a box that is upside down has no minimum
