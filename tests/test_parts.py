@@ -5,6 +5,7 @@ import io
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 import jax
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import jaxglobal as jg
 from jaxglobal.evidence import minima, stopping
 from jaxglobal.printing import duration
+from jaxglobal.problem.closed import Closed
 from jaxglobal.search import progress
 from jaxglobal.starts import designs as sequences
 from jaxglobal.status import LocalStatus, Status
@@ -256,6 +258,32 @@ def test_imports_go_one_way(folder):
             name = name if name in place else name.rpartition(".")[0]
             assert place[name] < own, f"{path.relative_to(PACKAGE)} imports {name}"
         assert "jax._src" not in path.read_text()
+
+
+def test_few_modules_hand_on_the_users_function():
+    """From the call to the compiled loop, itself or as what was made of it."""
+
+    def fun(x):
+        return jnp.sum((x**2 - 1.25) ** 2 + 0.1 * x)
+
+    handed = {}
+
+    def watch(frame, event, _):
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(str(PACKAGE)):
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            if any(frame.f_locals[name] is fun or isinstance(frame.f_locals[name], Closed) for name in names):
+                handed[code.co_filename] = None
+
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+    try:
+        jg.minimize(fun, [(-3, 3)] * 2, progress=False)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    modules = [pathlib.Path(name).relative_to(PACKAGE).as_posix() for name in handed]
+    assert modules[:2] == ["api/minimize.py", "api/engines.py"] and len(modules) <= 10, modules
 
 
 def run(code: str, timeout: float = 120) -> str:

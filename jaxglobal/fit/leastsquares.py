@@ -28,12 +28,12 @@ from jaxglobal.history import History, Step
 from jaxglobal.result import Level, Minimum, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search.interrupt import Interrupt
+from jaxglobal.search.limits import PAUSES
 from jaxglobal.search.progress import Silent
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import LocalStatus, Status
 
 PATIENCE = 2  # times the equal levels, after which a cost on which searches do not agree is the best there is
-PAUSES = (Status.MAX_TIME, Status.INTERRUPTED, Status.CALLBACK)  # a checkpoint goes on after these, level by level
 COUNTS = ("_screened", "_searched")
 
 
