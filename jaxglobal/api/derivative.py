@@ -20,7 +20,7 @@ from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.region import within
 from jaxglobal.result import Result
 from jaxglobal.results import Results
-from jaxglobal.search import traced
+from jaxglobal.search import polish_many, traced
 
 
 class Derivative(NamedTuple):
@@ -221,7 +221,7 @@ def for_each(one: Callable[..., Any], own: tuple[bool, ...], x: jax.Array, *oper
         left = iter(case[1:])
         return one(case[0], *(next(left) if differs else op for op, differs in zip(operands, own, strict=True)))
 
-    return lax.map(call, (x, *mine), batch_size=traced.POLISHED_AT_ONCE)
+    return lax.map(call, (x, *mine), batch_size=polish_many.POLISHED_AT_ONCE)
 
 
 def sides(arrange: Callable[[Any], Any], flat: Any) -> Box:

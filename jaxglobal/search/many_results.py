@@ -15,7 +15,7 @@ from jaxglobal.problem.family import Family
 from jaxglobal.problem.powers import power_above
 from jaxglobal.problem.region import within
 from jaxglobal.results import Results
-from jaxglobal.search import traced
+from jaxglobal.search import polish_many
 from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import PAUSES, STATUSES
 from jaxglobal.status import Status
@@ -56,7 +56,7 @@ def last_digits(
 
         def polish(x, f, box, leaves):
             region = within(box[..., 0, :], box[..., 1, :], open, whole)
-            polished = traced.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
+            polished = polish_many.polish_all(value, x, f, sweep.Problems(region, leaves), own, jumps)
             axes = [0 if differs else None for differs in differ]
             return polished, jax.vmap(closed.auxiliary, (0, axes))(polished.x, leaves) if has_aux else None
 

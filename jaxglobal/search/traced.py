@@ -17,19 +17,16 @@ from jaxglobal.constraints import subject
 from jaxglobal.constraints.constrained_function import ConstrainedFunction
 from jaxglobal.constraints.under import Under
 from jaxglobal.engine import sweep
-from jaxglobal.local import implicit
 from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
-from jaxglobal.problem import modes
 from jaxglobal.problem.powers import power_above
-from jaxglobal.problem.region import Region, within
-from jaxglobal.search import hopping
+from jaxglobal.problem.region import within
+from jaxglobal.search import hopping, polish_many
 from jaxglobal.search.hopping import Hopping
 from jaxglobal.status import LocalStatus
 
 SAME = 1e-8  # two values are equal within this times 1 + abs(f), as the default fatol and frtol
 APART = 1e-3  # two minimisers are different from so much of the box on
-POLISHED_AT_ONCE = 256  # problems
 
 
 class Plan(NamedTuple):
@@ -127,11 +124,9 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     region = within(lower, upper, plan.open, plan.whole)
     problems = sweep.Problems(region, list(leaves))
     differ = (own_box,) * len(region) + tuple(own_leaves)
-    under = (
-        None
-        if plan.constrained is None
-        else Under(plan.constrained, (own_box, own_box, *own_leaves), lower, upper, leaves)
-    )
+    under = None
+    if plan.constrained is not None:
+        under = Under(plan.constrained, (own_box, own_box, *own_leaves), lower, upper, leaves)
     searched, packed = (problems, n) if under is None else (under.searched(problems), under.length)
     size = min(sweep.queue_size(packed, lanes), enough)
     unit, first_step = jnp.asarray(plan.unit, dtype), jnp.asarray(plan.first_step, dtype)
@@ -218,7 +213,7 @@ def search(plan: Plan, own: tuple[bool, ...], box: jax.Array, guesses: jax.Array
     _, _, best, nfev, valueless, *_ = lax.while_loop(goes_on, block, carry)
     if under is not None:
         return answer(under, best, nfev, valueless)
-    polished = polish_all(plan.value, best.x, best.f, problems, differ, plan.jumps)
+    polished = polish_many.polish_all(plan.value, best.x, best.f, problems, differ, plan.jumps)
     return Answer(polished.x, polished.f, best.status, nfev, polished.singular, polished.touching, best.tied)
 
 
@@ -262,44 +257,3 @@ def better(best: Best, results: jax.Array, problem: jax.Array, start: jax.Array,
         status=best.status.at[winner].set(status, mode="drop"),
         tied=tied.at[jnp.where(ties, problem, count)].set(True, mode="drop"),
     )
-
-
-def polish_all(
-    value: Callable[..., jax.Array], x: jax.Array, f: jax.Array, problems: sweep.Problems, own: tuple[bool, ...],
-    jumps: bool,
-) -> implicit.Polished:  # fmt: skip
-    """The minimisers of P problems, (P, n), to their last digits; where f may jump, with the values of single calls."""
-    leaves, treedef = jax.tree.flatten(problems)
-    of_each = tuple(leaf for leaf, differs in zip(leaves, own, strict=True) if differs)
-
-    def problem(own_leaves):
-        left = iter(own_leaves)
-        return jax.tree.unflatten(
-            treedef, [next(left) if differs else leaf for leaf, differs in zip(leaves, own, strict=True)]
-        )
-
-    def polish(case):
-        x, f, own_leaves = case
-        region, args = problem(own_leaves)
-        here = lambda x: value(x, args)  # noqa: E731
-        polished = implicit.kept(here, x, f, implicit.polish(here, x, f, Region(*region)))
-        return polished, modes.grad(here)(x) if jumps else polished.g
-
-    if len(x) == 1:
-        case = jax.tree.map(lambda leaf: leaf[0], (x, f, of_each))
-        polished, g = jax.tree.map(lambda leaf: leaf[None], polish(case))
-    else:
-        polished, g = lax.map(polish, (x, f, of_each), batch_size=min(POLISHED_AT_ONCE, len(x)))
-    if not jumps:
-        return polished
-
-    def alone(case):
-        points, own_leaves = case
-        return lax.map(lambda point: value(point, problem(own_leaves).args), points)
-
-    # At a jump the values of many points at once may be those of its other side.
-    told = lax.map(alone, (jnp.stack([polished.x, x], axis=1), of_each))
-    told = jnp.where(jnp.isfinite(told), told, jnp.inf)
-    back = told[:, 1] < told[:, 0]
-    x, g = (jnp.where(back[:, None], a, b) for a, b in ((x, polished.x), (g, polished.g)))
-    return polished._replace(x=x, g=g, f=jnp.where(jnp.isfinite(polished.f), jnp.min(told, axis=1), polished.f))
