@@ -58,7 +58,7 @@ class Blocks:
         """
         starts = range(0, len(which), self.lanes)
         blocks = [np.arange(first, min(first + self.lanes, len(which))) for first in starts]
-        there, fields = self.journal.known() or (np.zeros(len(which), bool), [])
+        there, fields = self.journal.noted() or (np.zeros(len(which), bool), [])
         if not np.all(there):
             missing = [block for block in blocks if not there[block[0]]]
             self._run_missing(which, missing, there, fields, make, p, *more)

@@ -23,13 +23,13 @@ class Program:
     Attributes:
         run: the function.
         takes: its arguments, or their shapes.
-        known: where it is kept.
+        kept: where it is kept.
         key: by which, beside the shapes of what it takes.
     """
 
     run: Callable[..., Any]
     takes: tuple[Any, ...]
-    known: dict[Any, Any]
+    kept: dict[Any, Any]
     key: tuple[Any, ...]
 
     @classmethod
@@ -40,13 +40,13 @@ class Program:
     @classmethod
     def of_all(cls, reg: Regression, name: str, run: Callable[..., Any], *takes: Any, packed: Any = ()) -> "Program":
         """One that knows no model; packed: what the arguments are packed of."""
-        known = programs.known(("fits", x64(), device(), reg.key))
-        return cls(run, takes, known, (name, layout(packed), layout(takes)))
+        kept = programs.of(("fits", x64(), device(), reg.key))
+        return cls(run, takes, kept, (name, layout(packed), layout(takes)))
 
     @property
     def compiled(self) -> Any:
         """The program; None before it is compiled."""
-        return self.known.get(self.key)
+        return self.kept.get(self.key)
 
     def begin(self) -> Future[Any]:
         """Begins to compile it, in a thread of its own."""
@@ -58,7 +58,7 @@ class Program:
         while not aside.ended(begun):
             if asked():
                 return False
-        self.known[self.key] = begun.result()
+        self.kept[self.key] = begun.result()
         return True
 
 

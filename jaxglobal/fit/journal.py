@@ -45,7 +45,7 @@ class Journal:
         if self._kept.due:
             self.write()
 
-    def known(self) -> tuple[np.ndarray, list[np.ndarray]] | None:
+    def noted(self) -> tuple[np.ndarray, list[np.ndarray]] | None:
         """Of the next program of the step, which data sets the file has, and what was returned for them."""
         return self._parts[self._turn] if self._turn < len(self._parts) else None
 

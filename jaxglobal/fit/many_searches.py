@@ -25,7 +25,7 @@ class ManySearches:
     Attributes:
         best: of each the parameters, costs, triangular factors of the Jacobians, evaluations and statuses; None before
             the first search.
-        known: what the searches say of the lowest costs.
+        agreement: what the searches say of the lowest costs.
     """
 
     def __init__(self, reg: Regression, blocks: Blocks, programs: Lockstep, limits: Limits, nfev: int):
@@ -33,7 +33,7 @@ class ManySearches:
         self._reg, self._blocks, self._programs, self._limits, self._nfev = reg, blocks, programs, limits, nfev
         self._count = len(blocks.data.y)
         self.best: Any = None
-        self.known = agreement.nothing(self._count)
+        self.agreement = agreement.nothing(self._count)
         self._noise = noise(reg, blocks.data)
 
     def nearer(self, by: np.ndarray) -> None:
@@ -43,7 +43,7 @@ class ManySearches:
 
     def forget(self, which: np.ndarray) -> None:
         """Nothing is known of the lowest costs of these data sets."""
-        for field, news in zip(self.known, agreement.nothing(len(which)), strict=True):
+        for field, news in zip(self.agreement, agreement.nothing(len(which)), strict=True):
             field[which] = news
 
     def begin(self, which: np.ndarray) -> np.ndarray:
@@ -94,9 +94,9 @@ class ManySearches:
         return done
 
     def _learn(self, which: np.ndarray, f: np.ndarray) -> Agreement:
-        """Takes in the costs of more searches of these data sets, (U, S); what is known of them now."""
-        told = agreement.learn(Agreement(*(field[which] for field in self.known)), f, self._noise[which])
-        for field, news in zip(self.known, told, strict=True):
+        """Takes in the costs of more searches of these data sets, (U, S); what these say now."""
+        told = agreement.learn(Agreement(*(field[which] for field in self.agreement)), f, self._noise[which])
+        for field, news in zip(self.agreement, told, strict=True):
             field[which] = news
         return told
 

@@ -76,7 +76,7 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
     layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(x))
     key = ("regression", x64(), layout, one_by_one, N, canonical.key(jaxpr))
     made = _of_jaxpr(jaxpr, N, structure.dtype)
-    return made._replace(constants=read_constants(jaxpr, "model"), programs=programs.known(key))
+    return made._replace(constants=read_constants(jaxpr, "model"), programs=programs.of(key))
 
 
 def _of_jaxpr(jaxpr: ClosedJaxpr, N: int, dtype: np.dtype) -> Model:

@@ -93,7 +93,7 @@ class Run:
         self._journal.write()
         p, f, R, nfev, status = self._searches.best
         why = self._limits.why(f, self._done & np.isin(status, CONVERGED))
-        return p, f, self._covariances(f, R, absolute_sigma), nfev, why, self._searches.known
+        return p, f, self._covariances(f, R, absolute_sigma), nfev, why, self._searches.agreement
 
     def _covariances(self, f: np.ndarray, R: np.ndarray, absolute_sigma: bool) -> np.ndarray:
         """(P, n, n) Those of the parameters, from the costs and the triangular factors of the Jacobians."""
@@ -123,7 +123,7 @@ class Run:
             return
         state, arrays = read
         self._first, self._screenings = state["first"], state["screenings"]
-        self._searches.known = Agreement(*(arrays[f"known_{name}"] for name in Agreement._fields))
+        self._searches.agreement = Agreement(*(arrays[f"known_{name}"] for name in Agreement._fields))
         self._limits.cut_off, self._done, self._told = (arrays[name] for name in ("cut_off", "done", "told"))
         if self.data.far is not None:
             self._searches.nearer(arrays["far"])
@@ -133,7 +133,7 @@ class Run:
 
     def _commit(self) -> None:
         """The state is one from which the same call goes on."""
-        arrays = {f"known_{name}": field for name, field in self._searches.known._asdict().items()}
+        arrays = {f"known_{name}": field for name, field in self._searches.agreement._asdict().items()}
         arrays |= {f"best_{i}": field for i, field in enumerate(self._searches.best or [])}
         arrays |= dict(cut_off=self._limits.cut_off, done=self._done, told=self._told)
         arrays |= {} if self.data.far is None else {"far": self.data.far.by}
@@ -142,7 +142,7 @@ class Run:
     @property
     def _over(self) -> np.ndarray:
         """(P,) Which data sets are not searched on: their fits are believed, or a limit is reached."""
-        return self._done | (self._limits.cut_off != 0) | (self._searches.known.made >= self._most)
+        return self._done | (self._limits.cut_off != 0) | (self._searches.agreement.made >= self._most)
 
     def _open(self, group: np.ndarray, screen: Any) -> None:
         """The first searches of these data sets, (U,). screen: see `fit`."""
@@ -150,7 +150,7 @@ class Run:
         through = group if self.data.far is not None and screen is None else group[:0]
         while len(through := self._gone_through(through)):
             self._begin_with(through)
-        m, known = len(self._reg.searched), Agreement(*(field[group] for field in self._searches.known))
+        m, known = len(self._reg.searched), Agreement(*(field[group] for field in self._searches.agreement))
         seen = (m <= self._dense) & (known.hits == known.made) & (known.made > 0)
         self._done[group] = agreement.reached(known, m) | seen
         self._screenings = 0 if screen is None else MOST_SCREENINGS
@@ -231,5 +231,5 @@ class Run:
         empty = np.zeros((len(which), 0), dtype)
         more = points, places.astype(dtype), np.asarray(reach, dtype)
         starts = self._blocks.run(which, self._programs.further, empty, *more)[0]
-        left = np.arange(FURTHER) < (self._most - self._searches.known.made[which])[:, None]
+        left = np.arange(FURTHER) < (self._most - self._searches.agreement.made[which])[:, None]
         return np.where(left[:, :, None], starts, np.asarray(np.nan, dtype))

@@ -172,7 +172,7 @@ def close(fun: Callable[..., Any], structure: Structure, args: tuple[Any, ...], 
     layout = (structure.treedef, structure.shapes, structure.dtype, structure.choices, jax.tree.structure(args))
     key = (x64(), layout, has_aux, jax.tree.structure(output), canonical.key(jaxpr))
     made = _of_jaxpr(jaxpr, structure, len(jax.tree.leaves(args)), output, has_aux)
-    return made._replace(constants=constants, programs=programs.known(key))
+    return made._replace(constants=constants, programs=programs.of(key))
 
 
 def _of_jaxpr(jaxpr: ClosedJaxpr, structure: Structure, n_args: int, output: Any, has_aux: bool) -> Closed:

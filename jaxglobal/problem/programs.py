@@ -12,14 +12,14 @@ from typing import Any
 KEPT = 64  # functions, each with its layout of x and args, whose programs are kept
 
 _lock = threading.Lock()
-_known: collections.OrderedDict[Hashable, dict[Any, Any]] = collections.OrderedDict()
+_kept: collections.OrderedDict[Hashable, dict[Any, Any]] = collections.OrderedDict()
 
 
-def known(key: Hashable) -> dict[Any, Any]:
+def of(key: Hashable) -> dict[Any, Any]:
     """Where the programs of the function with this key are kept: empty if none is."""
     with _lock:
-        kept = _known.setdefault(key, {})
-        _known.move_to_end(key)
-        while len(_known) > KEPT:
-            _known.popitem(last=False)
-    return kept
+        programs = _kept.setdefault(key, {})
+        _kept.move_to_end(key)
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return programs

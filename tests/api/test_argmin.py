@@ -250,10 +250,10 @@ def test_one_trace_a_call_and_one_compilation():
         return jnp.sum((x - a) ** 2)
 
     jg.argmin(fun, BOX, 0.5)
-    known = list(programs._known)
+    known = list(programs._kept)
     jg.argmin(fun, [(-2, 2)] * 2, 0.7)
     jg.argmin(fun, BOX, 0.5, levels=2)
-    assert len(traces) == 3 and list(programs._known) == known  # each call looks at the function
+    assert len(traces) == 3 and list(programs._kept) == known  # each call looks at the function
     family = jax.jit(jax.vmap(lambda a: jg.argmin(fun, BOX, a).x))
     family(jnp.arange(3.0))
     first = len(traces)

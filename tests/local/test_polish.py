@@ -48,9 +48,9 @@ def test_one_more_trace_and_no_program_later(x64):
     fun = make(traces)
     first = jg.minimize(fun, FLOAT32, (1.0,), progress=False)
     assert traces == [jnp.float32, jnp.float64]  # before the search, so that both are of the same function
-    known = set(programs._known)
+    known = set(programs._kept)
     again = jg.minimize(fun, FLOAT32, (1.5,), progress=False)
-    assert traces == 2 * [jnp.float32, jnp.float64] and set(programs._known) == known
+    assert traces == 2 * [jnp.float32, jnp.float64] and set(programs._kept) == known
     assert again.nfev > 0 and first.success
     if x64:  # a search in float64 has one trace
         traces.clear()

@@ -26,14 +26,14 @@ def test_new_numbers_compile_nothing():
         jg.argmin(a_loss(at), BOX, levels=1)
         jg.minimize_many(lambda x, a: a_loss(at)(x) + a, BOX, np.zeros(3), max_levels=2, progress=False)
         jg.curve_fit(lambda t, a, k: a * jnp.exp(-k * t) + jnp.sum(at), T, np.exp(-T) + 1, BOX, progress=False)
-        return set(programs._known)
+        return set(programs._kept)
 
     first = solve(np.array([0.1, 0.2]))
-    held = {key: set(programs._known[key]) for key in first}
+    held = {key: set(programs._kept[key]) for key in first}
     again = solve(np.array([-0.3, 0.4]))
     assert again == first
     for key, kept in held.items():
-        new = set(programs._known[key]) - kept
+        new = set(programs._kept[key]) - kept
         assert all(name[0] == "linear" for name in new)  # a look at the model, of which nothing is compiled for keeps
 
 
@@ -173,10 +173,10 @@ def test_an_array_in_another_precision_is_named():
 
 
 def test_programs_not_used_lately_are_dropped():
-    before = list(programs._known)
+    before = list(programs._kept)
     for i in range(programs.KEPT + 3):
-        programs.known(("a test", i))
-    assert len(programs._known) == programs.KEPT and not set(before) & set(programs._known)
-    assert ("a test", 0) not in programs._known and ("a test", programs.KEPT + 2) in programs._known
+        programs.of(("a test", i))
+    assert len(programs._kept) == programs.KEPT and not set(before) & set(programs._kept)
+    assert ("a test", 0) not in programs._kept and ("a test", programs.KEPT + 2) in programs._kept
     for i in range(programs.KEPT + 3):
-        programs._known.pop(("a test", i), None)
+        programs._kept.pop(("a test", i), None)

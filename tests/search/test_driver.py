@@ -255,9 +255,9 @@ def test_a_method_is_compiled_once():
 
     model = Model(0.25)
     jg.minimize(model.loss, [(-1, 1)], progress=False)
-    known = list(programs._known)
+    known = list(programs._kept)
     result = jg.minimize(model.loss, [(-1, 1)], progress=False)
-    assert sorted(map(id, known)) == sorted(map(id, programs._known)) and abs(result.x[0] - 0.25) < 1e-3
+    assert sorted(map(id, known)) == sorted(map(id, programs._kept)) and abs(result.x[0] - 0.25) < 1e-3
     assert abs(jg.minimize(Model(0.75).loss, [(-1, 1)], progress=False).x[0] - 0.75) < 1e-3
 
 

@@ -89,10 +89,10 @@ def test_each_call_looks_at_the_function_once():
         return jnp.sum((x - a) ** 2)
 
     many(fun)
-    known = list(programs._known)
+    known = list(programs._kept)
     many(fun, args=np.linspace(0, 1, 40), bounds=[(-1, 1)] * 2, same=2, lanes=16)
     many(fun, args=np.linspace(0, 1, 40), lanes=16)
-    assert len(traces) == 3 and list(programs._known) == known
+    assert len(traces) == 3 and list(programs._kept) == known
 
 
 def test_bounds_and_guesses_of_each_problem():
