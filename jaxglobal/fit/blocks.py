@@ -41,7 +41,7 @@ class Blocks:
         self, reg: Regression, data: Data, own_w: bool, boxes: np.ndarray | None, most: int | None, key: Any,
         limits: Limits, journal: Journal, shown: Silent,
     ):  # fmt: skip
-        """own_w, boxes, most: see `rounds.Run`. key: of the programs, beside their names and shapes."""
+        """own_w, boxes, most: see `rounds.ManyFits`. key: of the programs, beside their names and shapes."""
         self._reg, self._own_w, self._boxes, self._key = reg, own_w, boxes, key
         self._limits, self._shown = limits, shown
         self.data = data._replace(x=data.x if reg.own_x else here(data.x), constants=here(data.constants))

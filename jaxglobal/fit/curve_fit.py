@@ -34,6 +34,7 @@ from jaxglobal.problem.objective import is_tracing, refuse_tracing
 from jaxglobal.problem.region import Region
 from jaxglobal.result import Level, Result
 from jaxglobal.search import checkpoint as checkpoints
+from jaxglobal.search import loop
 from jaxglobal.search import progress as display
 from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.starts import designs as sequences
@@ -181,12 +182,13 @@ def curve_fit(
     kept = checkpoints.keep(checkpoint, told, (x, y, weights, data.scale), (lower, upper), guesses, rules, options)
     with Interrupt() as interrupt, one_thread(reg.factorises):
         inner, own = reg.within(of_search), guesses / of_search.p
-        search = leastsquares.Search(inner, given, own, sequence, rules, shown, began, interrupt, callback, kept)
+        search = leastsquares.OneFit(inner, given, own, sequence, rules, shown, began, interrupt, callback, kept)
         try:
-            status, found = search.run()
+            for _ in loop.search(search):
+                pass
         finally:
             shown.close()
-        return finish(reg, data, search.data, bounds, search.result(status, found), absolute_sigma, called, model)
+        return finish(reg, data, search.data, bounds, search.result(), absolute_sigma, called, model)
 
 
 def whole(

@@ -32,7 +32,7 @@ from jaxglobal.fit.host_fits import one_by_one
 from jaxglobal.fit.limits import Limits
 from jaxglobal.fit.places import on_sheets, screened
 from jaxglobal.fit.regression import Regression
-from jaxglobal.fit.rounds import SEARCHES, Run
+from jaxglobal.fit.rounds import SEARCHES, ManyFits
 from jaxglobal.nearest import helps
 from jaxglobal.problem import choice, objective
 from jaxglobal.problem.closed import is_traced
@@ -251,7 +251,7 @@ def curve_fit_many(
 
     try:
         with Interrupt() as interrupt, one_thread():
-            run = Run(
+            run = ManyFits(
                 reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown,
                 Limits(count, interrupt, until, max_evals), boxes, tell=None if callback is None else tell, kept=kept,
                 dense=len(unit) >= len(screened(sequence, len(reg.searched), None)[0]),

@@ -3,11 +3,12 @@
 Starts fill the box of the parameters in which the model is not linear; the others are at their best at every start
 (separable.py). The best starts of a level are searched from (sample.py). It ends when the best cost has been the same
 in as many levels as the rules say, or the next level would be too large, and is believed if enough searches agree on it
-(agreement.py).
+(agreement.py). The order of the steps is that of every search (search/loop.py).
 """
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,39 @@ PATIENCE = 2  # times the equal levels, after which a cost on which searches do 
 COUNTS = ("_screened", "_searched")
 
 
-class Search:
-    """A search under way: its levels, and the archive of minima."""
+@dataclasses.dataclass
+class Underway:
+    """A level that has begun.
+
+    Attributes:
+        index: of the level.
+        began: when.
+        before: evaluations before it.
+        size: starts of the level.
+        spacing: of them.
+        starts: (k, n) those to search from that are left.
+        reached: the limit that cuts it short, if any.
+        dealt: (k, n) those that are searched from now.
+        ends: of searches.
+    """
+
+    index: int
+    began: float
+    before: int
+    size: int
+    spacing: float
+    starts: np.ndarray
+    reached: Status | None
+    dealt: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0)))
+    ends: list[Ended] = dataclasses.field(default_factory=list)
+
+
+class OneFit:
+    """The search of one fit; see `loop.Searches`.
+
+    Attributes:
+        status: why it ended.
+    """
 
     def __init__(
         self, regression: Regression, data: Data, guesses: np.ndarray, sequence: Starts, rules: stopping.Rules,
@@ -63,30 +95,98 @@ class Search:
         self._screened = self._searched = 0
         self._interrupt, self._callback, self._kept = interrupt, callback, kept
         self._runs = Runs(regression, data, interrupt, shown, self._limit, rules.max_evals)
+        self._level: Underway | None = None
+        self.status, self._minima = Status.RUNNING, list[Minimum]()
+        self._load()
 
     @property
     def data(self) -> Data:
         """As they are searched in the end."""
         return self._runs.data
 
-    def run(self) -> tuple[Status, list[Minimum]]:
-        """Searches level by level; why it ended, and the distinct minima, best first.
+    def goes_on(self) -> bool:
+        """See `loop.Searches`; level 0 begins whatever the limits."""
+        if self.status is Status.RUNNING and self._level is None and self._levels:
+            size = self._sequence.size(len(self._levels), len(self._regression.searched))
+            reached = stopping.before_level(self._rules, len(self._levels), self._screened, size) or self._limit()
+            if reached is Status.TOO_LARGE and self._rules.same is None and self._agreed:
+                reached = Status.SAME
+            self.status = reached or Status.RUNNING
+            if self.status not in (Status.RUNNING, *PAUSES):
+                self._save()
+        return self.status is Status.RUNNING
 
-        Minima come to their last digits, as far as the limits and Ctrl-C leave room for that.
-        """
-        status = self._load()
-        while status is None:
-            index = len(self._levels)
+    def prepare(self) -> Iterator[None]:
+        """See `loop.Searches`: chooses what is searched from among the starts of the level."""
+        if self._level is None:
+            began, before, index = time.perf_counter(), self._runs.nfev, len(self._levels)
             sample = Sample(self._runs, self._sequence, index, self._guesses[: None if index == 0 else 0])
-            if index:
-                status = stopping.before_level(self._rules, index, self._screened, sample.size) or self._limit()
-                if status is Status.TOO_LARGE and self._rules.same is None and self._agreed:
-                    status = Status.SAME
-            if status is None:
-                status = self._level(index, sample)
-            if status not in PAUSES:
-                self._save(status)
-        return status, self._minima()
+            self._shown.begin(index, sample.searched)
+            starts, reached = sample.draw()
+            self._screened += sample.size
+            self._level = Underway(index, began, before, sample.size, sample.spacing, starts, reached)
+        return iter(())
+
+    def deal(self) -> None:
+        """See `loop.Searches`."""
+        level: Any = self._level
+        together = max(SEARCHED, lanes(self._regression, len(self.data.y)) * devices.side_by_side())
+        level.dealt, level.starts = level.starts[:together], level.starts[together:]
+        if self._cut:
+            level.dealt = level.dealt[:0]
+
+    @property
+    def _cut(self) -> bool:
+        """Whether a limit ends the level; not before there is something to return."""
+        level: Any = self._level
+        return level.reached is not None and bool(level.ends or len(self._archive.f))
+
+    @property
+    def busy(self) -> bool:
+        """See `loop.Searches`."""
+        level: Any = self._level
+        return bool(len(level.dealt))
+
+    def run(self) -> Ended:
+        """See `loop.Searches`; after a limit one evaluation of each."""
+        level: Any = self._level
+        return self._runs.descend(level.dealt, TOL, MAX_NFEV)
+
+    def take(self, ended: Ended) -> None:
+        """See `loop.Searches`."""
+        level: Any = self._level
+        level.ends.append(ended)
+
+    def observe(self) -> None:
+        """See `loop.Searches`."""
+        level: Any = self._level
+        if self.busy:
+            lowest = self._cost(min(np.min(end.f) for end in level.ends))
+            self._history.note(self._runs.nfev, time.perf_counter() - self._began, lowest)
+            self._shown.update(sum(len(end.f) for end in level.ends), lowest)
+            level.reached = level.reached or self._limit()
+
+    def end_levels(self) -> Iterator[Level]:
+        """See `loop.Searches`."""
+        level = self._level
+        if level is None or (len(level.starts) and not self._cut):
+            return
+        self.status, self._level = self._record(level) or Status.RUNNING, None
+        if self.status not in PAUSES:
+            self._save()
+        yield self._levels[-1]
+
+    def retry(self, error: Exception) -> None:
+        """See `loop.Searches`: its lanes are as few as can be."""
+        raise error
+
+    def end(self) -> None:
+        """See `loop.Searches`: the distinct minima, the best to their last digits unless a limit is reached."""
+        best = polished(self._runs, self._archive, self._equal)
+        fields = zip(best.x, best.f, best.searches, best.status, strict=True)
+        self._minima = [
+            Minimum(self._parameters(x), self._cost(f), int(n), LocalStatus(int(s))) for x, f, n, s in fields
+        ]
 
     @property
     def _agreed(self) -> bool:
@@ -99,27 +199,9 @@ class Search:
             return Status.INTERRUPTED
         return stopping.within_level(self._rules, 0, self._runs.nfev, time.perf_counter() - self._began)
 
-    def _level(self, index: int, sample: Sample) -> Status | None:
-        """Screens and searches a level, records it, and asks the stopping rule."""
-        began, before = time.perf_counter(), self._runs.nfev
-        self._shown.begin(index, sample.searched)
-        starts, status = sample.draw()
-        self._screened += sample.size
-        ends, together = [], max(SEARCHED, lanes(self._regression, len(self.data.y)) * devices.side_by_side())
-        for first in range(0, len(starts), together):
-            if status is not None and (ends or len(self._archive.f)):  # else one evaluation of each, to have a fit
-                break
-            ends.append(self._runs.descend(starts[first : first + together], TOL, MAX_NFEV))
-            lowest = self._cost(min(np.min(end.f) for end in ends))
-            self._history.note(self._runs.nfev, time.perf_counter() - self._began, lowest)
-            self._shown.update(sum(len(end.f) for end in ends), lowest)
-            status = status or self._limit()
-        return self._record(index, minima.join(ends) if ends else None, sample, began, before, status)
-
-    def _record(
-        self, index: int, ended: Ended | None, sample: Sample, began: float, before: int, status: Status | None
-    ) -> Status | None:
-        """Takes in the ends of a level."""
+    def _record(self, level: Underway) -> Status | None:
+        """Takes in the ends of a level, and asks the stopping rule."""
+        ended = minima.join(level.ends) if level.ends else None
         statuses: dict[LocalStatus, int] = {}
         if ended is not None:
             self._known = agreement.learn(self._known, ended.f[None], np.array([self._equal.least]))
@@ -132,18 +214,18 @@ class Search:
         self._searched += searched
         found = bool(len(self._archive.f))
         best = int(np.argmin(self._archive.f)) if found else 0
-        seconds, m = time.perf_counter() - began, len(self._regression.searched)
+        seconds, m = time.perf_counter() - level.began, len(self._regression.searched)
         self._levels.append(
             Level(
-                index=index,
+                index=level.index,
                 x=self._parameters(self._archive.x[best]) if found else None,
                 fun=self._cost(self._archive.f[best]) if found else float("nan"),
                 nstarts=searched,
-                nfev=self._runs.nfev - before,
+                nfev=self._runs.nfev - level.before,
                 time=seconds,
-                next_time=seconds * min(self._sequence.size(index + 1, m), 10**100) / sample.size,
-                spacing=sample.spacing,
-                complete=status is None,
+                next_time=seconds * min(self._sequence.size(level.index + 1, m), 10**100) / level.size,
+                spacing=level.spacing,
+                complete=level.reached is None,
                 statuses=statuses,
             )
         )
@@ -152,13 +234,13 @@ class Search:
         if self.data.far is not None and found:
             self._go_through(self._archive.x[best])
         rules = dataclasses.replace(self._rules, fatol=self._equal.near(self._best[-1]))
-        status = status or self._settled(rules)
+        status = level.reached or self._settled(rules)
         if self._callback is not None:
             try:
                 self._callback(self._levels[-1])
             except StopIteration:
                 if status is None:
-                    self._save(None)  # from which the same call goes on
+                    self._save()  # from which the same call goes on
                 return status or Status.CALLBACK
         return status
 
@@ -189,7 +271,7 @@ class Search:
         self._runs.data = self.data.nearer(by, self._regression.loss)
         self._floor = float(self._regression.floor(self.data))
 
-    def _save(self, status: Status | None) -> None:
+    def _save(self) -> None:
         """Writes the checkpoint, if there is one, between two levels, or at the end."""
         if self._kept is None:
             return
@@ -199,14 +281,14 @@ class Search:
         arrays |= {} if self.data.far is None else {"far": np.asarray(self.data.far.by)}
         counts = {name: int(getattr(self, name)) for name in COUNTS}
         counts |= {"nfev": self._runs.nfev, "made": self._runs.made}
-        ended = None if status is None else status.name
+        ended = None if self.status is Status.RUNNING else self.status.name
         state = dict(levels=levels, best=self._best, counts=counts, steps=self._history.steps, status=ended)
         self._kept.write(state, arrays)
 
-    def _load(self) -> Status | None:
-        """Goes on from the checkpoint, if there is one; how the search has ended, if it has."""
+    def _load(self) -> None:
+        """Goes on from the checkpoint, if there is one; if that search had ended, so has this one."""
         if self._kept is None or (read := self._kept.read()) is None:
-            return None
+            return
         state, arrays = read
         self._levels = checkpoints.unpack_levels(state["levels"], arrays, self._regression.structure)
         self._archive = Archive(*(arrays[f"archive_{name}"] for name in Archive._fields))
@@ -218,7 +300,7 @@ class Search:
         self._runs.nfev, self._runs.made = state["counts"]["nfev"], state["counts"]["made"]
         if self.data.far is not None:
             self._load_data(arrays["far"])
-        return None if state["status"] is None else Status[state["status"]]
+        self.status = Status.RUNNING if state["status"] is None else Status[state["status"]]
 
     def _parameters(self, p: np.ndarray) -> Any:
         """Those of the user: in the user's units and structure."""
@@ -233,20 +315,14 @@ class Search:
         """When two costs are the same."""
         return Equal(self._rules.fatol, self._rules.frtol, self._floor, self._regression.power)
 
-    def _minima(self) -> list[Minimum]:
-        """The distinct minima, the best to their last digits, unless a limit is reached."""
-        best = polished(self._runs, self._archive, self._equal)
-        fields = zip(best.x, best.f, best.searches, best.status, strict=True)
-        return [Minimum(self._parameters(x), self._cost(f), int(n), LocalStatus(int(s))) for x, f, n, s in fields]
-
     def _message(self, status: Status) -> str:
         """Why the search ended, by what evidence where it decided."""
         return agreement.words(self._known, 0) if status is Status.SAME and self._rules.same is None else status.value
 
-    def result(self, status: Status, found: list[Minimum]) -> Result:
-        """The record of the search."""
-        finite = bool(found)
-        status = status if finite or status is Status.INTERRUPTED else Status.NO_FINITE_VALUE
+    def result(self) -> Result:
+        """The record of the search, once it has ended."""
+        found, finite = self._minima, bool(self._minima)
+        status = self.status if finite or self.status is Status.INTERRUPTED else Status.NO_FINITE_VALUE
         nan = self._regression.structure.unflatten(np.full(self._regression.structure.n, np.nan))
         elapsed = time.perf_counter() - self._began
         return Result(

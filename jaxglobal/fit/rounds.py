@@ -6,7 +6,7 @@ or a file is kept (journal.py), they are searched in groups, one after the other
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ from jaxglobal.fit.lockstep import FIRST, FURTHER, Lockstep
 from jaxglobal.fit.many_searches import ManySearches
 from jaxglobal.fit.places import NEAR, both_ways
 from jaxglobal.fit.regression import Regression
+from jaxglobal.result import Level
+from jaxglobal.search import loop
 from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.progress import Silent
 from jaxglobal.starts import designs as sequences
@@ -34,8 +36,8 @@ MOST_SCREENINGS = 64  # after which a fit is not believed
 GROUP = 4096  # data sets that are searched to their end before others begin, where someone listens to what has ended
 
 
-class Run:
-    """The data sets, group by group."""
+class ManyFits:
+    """The data sets, group by group; see `loop.Searches`."""
 
     def __init__(
         self, reg: Regression, data: Data, own_w: bool, points: np.ndarray, near: np.ndarray, guesses: np.ndarray,
@@ -61,7 +63,11 @@ class Run:
         self._journal = Journal(kept)
         self._blocks = Blocks(reg, data, own_w, boxes, most, self._programs.key, limits, self._journal, shown)
         self._searches = ManySearches(reg, self._blocks, self._programs, limits, nfev)
-        self._group = len(data.y) if tell is None and kept is None else GROUP
+        self._count = len(data.y)
+        self._together = self._count if tell is None and kept is None else GROUP
+        self._screen: Any = None
+        self._dealt: tuple[np.ndarray, np.ndarray, int] | None = None
+        self._begin()
 
     @property
     def data(self) -> Data:
@@ -79,21 +85,66 @@ class Run:
         screen: None for the starts of `points`; else points, places and reach (see `Lockstep.further`) of those from
         which the starts beside the guesses are chosen, or () where the guesses are all.
         """
-        count = len(self.data.y)
-        self._begin(count)
-        while self._first < count:
-            group = np.arange(self._first, min(self._first + self._group, count))
-            self._blocks.done = self._first
-            if self._first and self._limits.asked():
-                self._limits.cut_off[self._first :] = ASKED
-                break
-            if self._screenings < 0:
-                self._open(group, screen)
-            self._settle(group)
-        self._journal.write()
+        self._screen = screen
+        for _ in loop.search(self):
+            pass
         p, f, R, nfev, status = self._searches.best
         why = self._limits.why(f, self._done & np.isin(status, CONVERGED))
         return p, f, self._covariances(f, R, absolute_sigma), nfev, why, self._searches.agreement
+
+    def goes_on(self) -> bool:
+        """See `loop.Searches`; the first group begins whatever the limits."""
+        opens = self._screenings < 0
+        if opens and self._first and self._limits.asked():
+            self._limits.cut_off[self._first :] = ASKED
+            return False
+        return self._first < self._count
+
+    def prepare(self) -> Iterator[None]:
+        """See `loop.Searches`: programs are compiled as they are run."""
+        self._group = np.arange(self._first, min(self._first + self._together, self._count))
+        self._blocks.done = self._first
+        return iter(())
+
+    def deal(self) -> None:
+        """See `loop.Searches`: further starts of those data sets of the group whose searches do not agree."""
+        self._dealt = None if self._screenings < 0 or self._group_over else self._further_starts()
+
+    @property
+    def busy(self) -> bool:
+        """See `loop.Searches`."""
+        return self._screenings < 0 or self._dealt is not None
+
+    def run(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """See `loop.Searches`: which data sets were searched, whether their fits are believed, screenings by then."""
+        if self._dealt is None:
+            return self._group, self._open(self._group), 0 if self._screen is None else MOST_SCREENINGS
+        which, starts, screenings = self._dealt
+        return which, self._searches.search(which, starts, len(self._reg.searched)), screenings
+
+    def take(self, ended: tuple[np.ndarray, np.ndarray, int]) -> None:
+        """See `loop.Searches`."""
+        which, believed, self._screenings = ended
+        self._done[which] = believed
+
+    def observe(self) -> None:
+        """See `loop.Searches`."""
+        self._end_step(self._group[self._over[self._group]])
+
+    def end_levels(self) -> Iterator[Level]:
+        """See `loop.Searches`: ends a group; its data sets have no levels of their own."""
+        if self._group_over:
+            self._first, self._screenings = int(self._group[-1]) + 1, -1
+            self._end_step(self._group)
+        return iter(())
+
+    def retry(self, error: Exception) -> None:
+        """See `loop.Searches`: its lanes are as few as can be."""
+        raise error
+
+    def end(self) -> None:
+        """See `loop.Searches`."""
+        self._journal.write()
 
     def _covariances(self, f: np.ndarray, R: np.ndarray, absolute_sigma: bool) -> np.ndarray:
         """(P, n, n) Those of the parameters, from the costs and the triangular factors of the Jacobians."""
@@ -113,9 +164,9 @@ class Run:
             pcov[which] = covariances(R[which], size[which], one, tolerance)
         return pcov
 
-    def _begin(self, count: int) -> None:
+    def _begin(self) -> None:
         """Before the first search, or where the file stands."""
-        self._done, self._told = np.zeros(count, bool), np.zeros(count, bool)
+        self._done, self._told = np.zeros(self._count, bool), np.zeros(self._count, bool)
         self._first, self._screenings = 0, -1
         read = self._journal.load()
         if read is None:
@@ -144,21 +195,27 @@ class Run:
         """(P,) Which data sets are not searched on: their fits are believed, or a limit is reached."""
         return self._done | (self._limits.cut_off != 0) | (self._searches.agreement.made >= self._most)
 
-    def _open(self, group: np.ndarray, screen: Any) -> None:
-        """The first searches of these data sets, (U,). screen: see `fit`."""
-        self._begin_with(group, screen)
-        through = group if self.data.far is not None and screen is None else group[:0]
+    @property
+    def _group_over(self) -> bool:
+        """Whether no data set of the group is searched on; they give up after so many screenings."""
+        return self._screenings >= MOST_SCREENINGS or bool(np.all(self._over[self._group]))
+
+    def _open(self, group: np.ndarray) -> np.ndarray:
+        """The first searches of these data sets, (U,); whether their fits are believed.
+
+        In one parameter the first screening is dense: that all its searches agree is enough.
+        """
+        self._begin_with(group)
+        through = group if self.data.far is not None and self._screen is None else group[:0]
         while len(through := self._gone_through(through)):
             self._begin_with(through)
         m, known = len(self._reg.searched), Agreement(*(field[group] for field in self._searches.agreement))
         seen = (m <= self._dense) & (known.hits == known.made) & (known.made > 0)
-        self._done[group] = agreement.reached(known, m) | seen
-        self._screenings = 0 if screen is None else MOST_SCREENINGS
-        self._end_step(group)
+        return agreement.reached(known, m) | seen
 
-    def _begin_with(self, group: np.ndarray, screen: Any = None) -> None:
+    def _begin_with(self, group: np.ndarray) -> None:
         """Searches from the guesses of these data sets, and from the best of the screened starts."""
-        rest = [self._guesses[group]]
+        rest, screen = [self._guesses[group]], self._screen
         if screen is None:
             rest.append(self._searches.begin(group))
         else:
@@ -186,31 +243,23 @@ class Run:
         self._searches.forget(through)
         return through
 
-    def _settle(self, group: np.ndarray) -> None:
-        """Searches on from further starts until the fits are believed, or give up.
+    def _further_starts(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Which data sets are searched on, their starts, (U, S, n), and the screenings by then.
 
-        In one parameter the first screening is dense: that all its searches agree is enough. Each data set has the same
-        searches whatever the others need.
+        Each data set has the same searches whatever the others need.
         """
-        m = len(self._reg.searched)
-        one_by_one = self._limits.max_evals is not None or self._few is not None  # none may be for nothing then
-        while self._screenings < MOST_SCREENINGS and not np.all(self._over[group]):
-            which = group[~self._over[group]]
-            together = self._blocks.lanes // (FURTHER * len(which))  # some are for nothing, but lanes would be idle
-            together = min(max(together, 1), max(self._screenings, 1), MOST_SCREENINGS - self._screenings)
-            together = 1 if one_by_one else together
-            starts = [self._further(which, self._screenings + k) for k in range(together)]
-            self._done[which] = self._searches.search(which, np.concatenate(starts, axis=1), m)
-            self._screenings += together
-            self._end_step(group)
-        self._first, self._screenings = int(group[-1]) + 1, -1
-        self._end_step(group, True)
+        which = self._group[~self._over[self._group]]
+        together = self._blocks.lanes // (FURTHER * len(which))  # some are for nothing, but lanes would be idle
+        together = min(max(together, 1), max(self._screenings, 1), MOST_SCREENINGS - self._screenings)
+        if self._limits.max_evals is not None or self._few is not None:  # none may be for nothing then
+            together = 1
+        starts = [self._further(which, self._screenings + k) for k in range(together)]
+        return which, np.concatenate(starts, axis=1), self._screenings + together
 
-    def _end_step(self, group: np.ndarray, last: bool = False) -> None:
-        """Tells which data sets have ended, and keeps the state. last: none of the group is searched again."""
+    def _end_step(self, ended: np.ndarray) -> None:
+        """Tells which data sets have ended, of these that are not searched again, and keeps the state."""
         if self._blocks.cut:
             return
-        ended = group if last else group[self._over[group]]
         news = ended[~self._told[ended]]
         self._told[news] = True
         if self._tell is not None and len(news):

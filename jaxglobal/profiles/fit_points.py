@@ -21,7 +21,7 @@ from jaxglobal.fit.limits import Limits
 from jaxglobal.fit.outlying import Far
 from jaxglobal.fit.places import both_ways, screened
 from jaxglobal.fit.regression import Regression
-from jaxglobal.fit.rounds import Run
+from jaxglobal.fit.rounds import ManyFits
 from jaxglobal.problem.linear_algebra import one_at_a_time
 from jaxglobal.problem.powers import power_above
 from jaxglobal.profiles.held import Held
@@ -105,7 +105,7 @@ class FitPoints:
         data = self._data._replace(y=y, far=far)
         none = np.zeros((0, reg.structure.n), dtype)
         limits = Limits(len(boxes), self._interrupt)
-        run = Run(reg, data, False, none, none, guesses, self._each, 0, self._shown, limits, boxes, LANES, LONGEST)
+        run = ManyFits(reg, data, False, none, none, guesses, self._each, 0, self._shown, limits, boxes, LANES, LONGEST)
         p, f, pcov, _, _, known = run.fit(True, self._starts if wide else ())
         self.searches += int(np.sum(known.made))
         pcov = pcov * own.outer

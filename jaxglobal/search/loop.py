@@ -1,7 +1,9 @@
-"""The loop of every search of a function: over one problem (one.py) or many (many.py).
+"""The loop of every search: of one problem (one.py), of many (many.py), of one fit (fit/leastsquares.py), of many fits
+(fit/rounds.py).
 
-Both take the same steps, and each says what a step is for it: one problem keeps a record of its levels, may change the
-lanes in between, and ends as a whole; many come into slots and leave them, each at an end of its own.
+All take the same steps, and each says what a step is for it: one problem keeps a record of its levels, may change the
+lanes in between, and ends as a whole; many come into slots and leave them, each at an end of its own; a step of many
+fits is one of a whole group of them.
 
 A turn of it begins what is to begin, deals starts to the lanes, advances the local searches by a chunk, takes in those
 that have ended, looks at the limits, and ends the levels of which nothing is left. Any of these may end the whole.
@@ -13,11 +15,10 @@ is asked.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 
-from jaxglobal.evidence.minima import Ended
 from jaxglobal.result import Level
 
 
@@ -41,11 +42,11 @@ class Searches(Protocol):
         """Whether anything is under way."""
         ...
 
-    def run(self) -> Ended:
+    def run(self) -> Any:
         """Advances the local searches for some tens of milliseconds; those that ended."""
         ...
 
-    def take(self, ended: Ended) -> None:
+    def take(self, ended: Any) -> None:
         """Learns from what has ended."""
         ...
 

@@ -79,7 +79,7 @@ def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
 
     monkeypatch.setattr(fused, "ticks", lambda *_: 1)
     monkeypatch.setattr(runs.Runs, "descend", counted)
-    monkeypatch.setattr(leastsquares.Search, "_limit", limit)
+    monkeypatch.setattr(leastsquares.OneFit, "_limit", limit)
     result = fit().result
     assert result.status is jg.Status.MAX_TIME and sum(made) <= 13 and np.isfinite(result.fun)
     assert result.levels[-1].statuses.get(jg.result.LocalStatus.CUT, 0) > 0 and not result.levels[-1].complete
@@ -87,7 +87,7 @@ def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
 
 def test_the_polish_ends_with_the_time(monkeypatch):
     polished = []
-    descend, record = runs.Runs.descend, leastsquares.Search._record
+    descend, record = runs.Runs.descend, leastsquares.OneFit._record
 
     def counted(self, starts, tol, max_nfev):
         if tol == descent.POLISH_TOL:
@@ -102,7 +102,7 @@ def test_the_polish_ends_with_the_time(monkeypatch):
     fit(max_levels=2)
     assert polished and not any(polished)
     polished.clear()
-    monkeypatch.setattr(leastsquares.Search, "_record", late)
+    monkeypatch.setattr(leastsquares.OneFit, "_record", late)
     result = fit(max_levels=1, max_time=0.3).result
     assert not polished and np.isfinite(result.fun)
 
