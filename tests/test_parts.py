@@ -52,7 +52,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "api": "engines minimize minimize_many argmin derivative ask_tell asynchronous __init__".split(),
     "fit": (
         "losses quotients outlying units separable arguments models data regression places descent covariance "
-        "agreement compiled stepped fused equal runs sample polishing leastsquares pure lockstep hostfit "
+        "agreement compiled stepped fused equal runs sample polishing found leastsquares pure lockstep hostfit "
         "constrained_fit whole_fit stored printed fitted finish curve_fit journal limits blocks many_searches rounds "
         "constrained_fits fits arguments_many host_fits curve_fit_many __init__"
     ).split(),

@@ -1,9 +1,8 @@
-"""The loop of every search: of one problem (one.py), of many (many.py), of one fit (fit/leastsquares.py), of many fits
-(fit/rounds.py).
+"""The loop of every search: of one problem or of many, of one fit or of many.
 
-All take the same steps, and each says what a step is for it: one problem keeps a record of its levels, may change the
-lanes in between, and ends as a whole; many come into slots and leave them, each at an end of its own; a step of many
-fits is one of a whole group of them.
+These are search/one.py, search/many.py, fit/leastsquares.py and fit/rounds.py. All take the same steps, and each says
+what a step is for it: one problem keeps a record of its levels, may change the lanes in between, and ends as a whole;
+many come into slots and leave them, each at an end of its own; a step of many fits is one of a group of them.
 
 A turn of it begins what is to begin, deals starts to the lanes, advances the local searches by a chunk, takes in those
 that have ended, looks at the limits, and ends the levels of which nothing is left. Any of these may end the whole.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
-from jaxglobal.fit import descent, fused, leastsquares, runs
+from jaxglobal.fit import descent, found, fused, leastsquares, runs
 from jaxglobal.fit.blocks import Blocks
 from jaxglobal.fit.limits import Limits
 from jaxglobal.fit.many_searches import ManySearches
@@ -87,7 +87,7 @@ def test_max_time_ends_the_searches_of_a_level_and_the_polish(monkeypatch):
 
 def test_the_polish_ends_with_the_time(monkeypatch):
     polished = []
-    descend, record = runs.Runs.descend, leastsquares.OneFit._record
+    descend, end_level = runs.Runs.descend, found.Found.end_level
 
     def counted(self, starts, tol, max_nfev):
         if tol == descent.POLISH_TOL:
@@ -96,13 +96,13 @@ def test_the_polish_ends_with_the_time(monkeypatch):
 
     def late(self, *args):
         time.sleep(0.3)
-        return record(self, *args)
+        return end_level(self, *args)
 
     monkeypatch.setattr(runs.Runs, "descend", counted)
     fit(max_levels=2)
     assert polished and not any(polished)
     polished.clear()
-    monkeypatch.setattr(leastsquares.OneFit, "_record", late)
+    monkeypatch.setattr(found.Found, "end_level", late)
     result = fit(max_levels=1, max_time=0.3).result
     assert not polished and np.isfinite(result.fun)
 
