@@ -27,7 +27,7 @@ PACKAGE = pathlib.Path(jg.__file__).parent
 FOLDERS = {  # each imports only those above it, and in it each module only those before it
     "": "history status calls printing result results nearest problems".split(),
     "problem": (
-        "powers canonical cost jumps sequential extremes linear_algebra programs keys out_of_range choice closed "
+        "powers canonical cost jumps sequential extremes linear_algebra programs keys out_of_range choice untraceable closed "
         "region modes lattice bounds objective constraint family __init__"
     ).split(),
     "local": (

@@ -12,9 +12,10 @@ from jax.extend.core import ClosedJaxpr
 from jaxglobal.fit import quotients, separable
 from jaxglobal.fit.units import Units
 from jaxglobal.problem import canonical, extremes, keys, modes, objective, programs
-from jaxglobal.problem.closed import NOT_JAX, Structure, check_precision, is_traced, read_constants, x64
+from jaxglobal.problem.closed import Structure, check_precision, is_traced, read_constants, x64
 from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time
 from jaxglobal.problem.sequential import factorises
+from jaxglobal.problem.untraceable import explained
 
 
 def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[Any, Any], Any]:
@@ -24,6 +25,8 @@ def as_called(model: Any, structure: Structure, one_by_one: bool) -> Callable[[A
 
     def call(x, parts):
         out = model(x, *parts) if one_by_one else model(x, structure.unflatten(jnp.stack(parts)))
+        if out is None or isinstance(out, str | dict):  # of which JAX would say that it is no array
+            raise TypeError(f"`model` must return as many real numbers as there are data; got {type(out).__name__}.")
         return jnp.ravel(jnp.asarray(out))
 
     return call
@@ -57,21 +60,12 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
     n = structure.n
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[:-1] if own_x else leaf.shape, leaf.dtype), x)
     number = jax.ShapeDtypeStruct((), structure.dtype)
-    try:
+    takes, returns = f"x and the {n} parameters of the bounds", f"{N} real numbers, as many as `ydata`"
+    with explained(model, "model", takes, returns, of="what it is given"):
         jaxpr = jax.make_jaxpr(as_called(model, structure, one_by_one))(shapes, [number] * n)
-    except NOT_JAX as error:
-        first = str(error).split("\n")[0]
-        raise TypeError(
-            "`model` must be a JAX function, but makes a Python or NumPy value of what it is given: use jax.numpy in "
-            f"it, or wrap it in jaxglobal.host(...) ({first})"
-        ) from error
-    except TypeError as error:
-        if "positional argument" not in str(error):
-            raise
-        raise TypeError(f"`model` must take x and the {n} parameters of the bounds; got: {error}.") from None
     out = jaxpr.out_avals[0]
     if out.shape not in ((N,), (1,)) or not jnp.issubdtype(out.dtype, jnp.floating):
-        raise ValueError(f"`model` must return {N} real numbers, as many as `ydata`; got {out.shape[0]}, {out.dtype}.")
+        raise ValueError(f"`model` must return {returns}; got {out.shape[0]}, {out.dtype}.")
     check_precision(jaxpr, "model")
     layout = (structure.treedef, structure.shapes, structure.dtype, jax.tree.structure(x))
     key = ("regression", x64(), layout, one_by_one, N, canonical.key(jaxpr))

@@ -25,6 +25,7 @@ from jaxglobal.problem.cost import jaxpr_cost
 from jaxglobal.problem.jumps import may_jump
 from jaxglobal.problem.linear_algebra import as_it_is, one_at_a_time
 from jaxglobal.problem.sequential import factorises
+from jaxglobal.problem.untraceable import explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +151,6 @@ def hold(constants: Sequence[Any], moves: Sequence[bool]) -> list[Any]:
     return [c if move else jax.lax.stop_gradient(c) for c, move in zip(constants, moves, strict=True)]
 
 
-NOT_JAX = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
-
-
 NO_FUNCTION = Closed(_none, _none, [], math.inf, False, as_it_is, {}, str)  # where somebody else evaluates
 
 
@@ -224,21 +222,12 @@ def traced(fun: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> tuple[Clos
     def now(*args):  # JAX would remember the trace of `fun` itself
         return fun(*args)
 
-    try:
+    takes, returns = (
+        f"x and the {len(args)} further arguments in `args`",
+        "a real number, and arrays or numbers beside it",
+    )
+    with explained(fun, "fun", takes, returns):
         return jax.make_jaxpr(now, return_shape=True)(x, *args)
-    except NOT_JAX as error:
-        first = str(error).split("\n")[0]
-        raise TypeError(
-            "`fun` must be a JAX function, but makes a Python or NumPy value of x: use jax.numpy in it, or wrap it in "
-            f"jaxglobal.host(...) ({first})"
-        ) from error
-    except TypeError as error:
-        if "not a valid JAX type" in str(error):
-            kind = str(error).partition("returned a value of type ")[2].partition(",")[0]
-            raise TypeError(f"`fun` must return a real number, and arrays or numbers beside it; got {kind}.") from error
-        if "positional argument" not in str(error):
-            raise
-        raise TypeError(f"`fun` must take x and the {len(args)} further arguments in `args`; got: {error}.") from error
 
 
 def check_precision(jaxpr: ClosedJaxpr, name: str) -> None:

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.problem.closed import NOT_JAX, Structure, is_traced
+from jaxglobal.problem.closed import Structure, is_traced
+from jaxglobal.problem.untraceable import explained
 
 ACCEPTED = (
     "`constraints` must be a jaxglobal.Constraint, a scipy.optimize.LinearConstraint or NonlinearConstraint, or a list "
@@ -217,27 +218,16 @@ def with_shape(
     def now(*args):  # JAX would remember the trace of `fun` itself
         return fun(*args)
 
-    try:
+    takes, returns = f"x and the {len(args)} further arguments in `args`", "a real floating-point number or array"
+    with explained(fun, f"fun` of `{name}", takes, returns, host=False):
         out = jax.eval_shape(now, x, *args)
-    except NOT_JAX as error:
-        first = str(error).split("\n")[0]
-        raise TypeError(
-            f"`fun` of `{name}` must be a JAX function, but makes a Python or NumPy value of x: use jax.numpy in it "
-            f"({first})"
-        ) from error
-    except TypeError as error:
-        if "positional argument" not in str(error):
-            raise
-        raise TypeError(
-            f"`fun` of `{name}` must take x and the {len(args)} further arguments in `args`; got: {error}."
-        ) from error
     shapes = {getattr(part, "shape", None) for part in out} if isinstance(out, list | tuple) else set()
     if len(shapes) == 1 and None not in shapes:
         return with_shape(lambda x, *args: jnp.stack([jnp.asarray(part) for part in fun(x, *args)]), x, args, name)
     shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
     if shape is None or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         got = f"{dtype}" if dtype is not None else type(out).__name__
-        raise TypeError(f"`fun` of `{name}` must return a real floating-point number or array; got {got}.")
+        raise TypeError(f"`fun` of `{name}` must return {returns}; got {got}.")
     return fun, tuple(shape)
 
 

@@ -68,6 +68,30 @@ def test_a_model_of_numpy(model):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda t, a: None, "return as many real numbers as there are data; got NoneType"),
+        (lambda t, a: "a", "return as many real numbers as there are data; got str"),
+        (lambda t, a: {"a": a}, "return as many real numbers as there are data; got dict"),
+        (
+            lambda t, a: [1.0, 2.0][a.astype(int)] * t,
+            "be a JAX function, but makes a Python or NumPy value of what it is",
+        ),
+        (float, "be a function that takes x and the 1 parameters of the bounds; got float: "),
+        (lambda t: t, "take x and the 1 parameters of the bounds; got: "),
+    ],
+)
+def test_what_is_no_model(model, says):
+    for call in (
+        lambda: jg.curve_fit(model, T, T, [(0, 3)], progress=False),
+        lambda: jg.curve_fit_many(model, T, T[None], [(0, 3)], progress=False),
+    ):
+        with pytest.raises(TypeError, match=f"`model` must {says}") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
 class Instrument:
     def signal(self, t, gain, offset=0.0):
         return gain * t + offset

@@ -1,6 +1,7 @@
 """What the user may pass, and the one sentence that says what was wrong, before anything compiles."""
 
 import functools
+import math
 import re
 from fractions import Fraction
 
@@ -113,6 +114,32 @@ WRONG = [
         dict(fun=lambda x: "a"),
         TypeError,
         "must return a real number, and arrays or numbers beside it; got <class 'str'>",
+    ),
+    *(
+        (dict(fun=fun), TypeError, "`fun` must be a JAX function, but makes a Python or NumPy value of x")
+        for fun in (
+            lambda x: float(x),
+            lambda x: [1.0, 2.0][x[0].astype(int)],
+            lambda x: jnp.sum(x[x > 0]),
+            lambda x: len(f"{x:.2f}"),
+            functools.lru_cache(jnp.sum),
+        )
+    ),
+    *(
+        (
+            dict(fun=fun),
+            TypeError,
+            f"`fun` must be a function that takes x and the 0 further arguments in `args`; got {fun.__name__}: ",
+        )
+        for fun in (int, dict, object, set, isinstance, math.sin)
+    ),
+    *(
+        (dict(constraints=jg.Constraint(fun, upper=0.0)), TypeError, f"`fun` of `constraints` must {says}")
+        for fun, says in (
+            (lambda x: "a", "return a real floating-point number or array; got <class 'str'>"),
+            (lambda x: float(x), "be a JAX function, but makes a Python or NumPy value of x"),
+            (int, "be a function that takes x and the 0 further arguments in `args`; got int: "),
+        )
     ),
     (dict(fun=lambda x: (jnp.sum(x), x)), TypeError, "has_aux=True takes a pair"),
     (dict(fun=jnp.sum, has_aux=True), TypeError, "`fun` must return a pair (value, aux) with has_aux=True"),
