@@ -21,6 +21,7 @@ from jaxglobal.problem import constraint, objective
 from jaxglobal.result import Level, Result
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
+from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.search.levels import Levels
 from jaxglobal.search.one import One
 from jaxglobal.starts import adaptive, designs
@@ -133,9 +134,10 @@ def minimize(
         (True, 'SAME')
     """
     search = levels(**locals())
-    for _ in search:
-        pass
-    return search.result
+    with Interrupt():  # between two levels, and while the result is put together
+        for _ in search:
+            pass
+        return search.result
 
 
 @helps

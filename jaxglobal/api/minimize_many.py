@@ -21,6 +21,7 @@ from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.results import Finished, Results
 from jaxglobal.search import checkpoint as checkpoints
 from jaxglobal.search import progress as display
+from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.search.many import Many
 from jaxglobal.search.many_constrained import Constrained
 from jaxglobal.starts import adaptive, designs
@@ -163,7 +164,7 @@ def minimize_many(
     )
     what = began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str)
     run = Many(*what, callback, kept) if under is None else Constrained(*what, callback, kept, under[1])
-    with one_thread():
+    with Interrupt(), one_thread():  # while the results are put together, too
         try:
             run.search()
         finally:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -147,7 +148,13 @@ class Crew:
     """
 
     def __init__(self, workers: int, timeout: float | None):
-        """The processes begin at once. They are spawned: a fork would copy JAX's threads in the midst of their work."""
+        """The processes begin at once. They are spawned: a fork would copy JAX's threads in the midst of their work.
+
+        Raises:
+            SystemExit: in a worker that imports a script without a guard, of which the process that began it tells.
+        """
+        if is_beginning():
+            raise SystemExit(1)  # in silence: multiprocessing would print the same lines in each worker
         self._timeout = timeout
         self._context = multiprocessing.get_context("spawn")
         self._lock = threading.Lock()
@@ -205,6 +212,12 @@ class Crew:
                 member.executor.shutdown(wait=True, cancel_futures=True)
             else:
                 kill(member)
+
+
+def is_beginning() -> bool:
+    """Whether this process is a worker that imports the user's script, and so cannot have workers of its own yet."""
+    importing = sys.modules.get("__mp_main__")  # under this name, and put in the place of __main__ when that is done
+    return importing is not None and importing is not sys.modules["__main__"]
 
 
 class Shift(Pool):

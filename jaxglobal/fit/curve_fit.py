@@ -157,7 +157,7 @@ def curve_fit(
     if isinstance(model, Host):
         refuse_tracing("curve_fit", "a JAX model")
         cost = hostfit.HostCost(model.fun, one_by_one, data, loss, covariance)
-        with hostfit.Model(model, cost, structure, lower, upper) as called:
+        with Interrupt(), hostfit.Model(model, cost, structure, lower, upper) as called:
             reg = hostfit.regression_of(called, structure, lower, upper)
             result = hostfit.search(began, called, reg, data, guesses, bounds, rules, starts, seed, observers)
             return finish(reg, data, given, bounds, result, absolute_sigma, reg.model, model)
@@ -168,9 +168,10 @@ def curve_fit(
     reg = Regression(read.call, structure, lower, upper, linear, loss, covariance, False, read.programs, safe=read.safe)
     if within is not None:
         rows = constrained_fit.read(within, reg)
-        result = constrained_fit.search(began, reg, given, guesses, rules, starts, seed, observers, within, ctol)
-        along = None if rows is None else constrained_fit.directions(rows, reg, result, of_search)
-        return finish(reg, data, given, bounds, result, absolute_sigma, called, model, along)
+        with Interrupt():
+            result = constrained_fit.search(began, reg, given, guesses, rules, starts, seed, observers, within, ctol)
+            along = None if rows is None else constrained_fit.directions(rows, reg, result, of_search)
+            return finish(reg, data, given, bounds, result, absolute_sigma, called, model, along)
     sequence = sequences.read(starts, len(reg.searched), seed)
     if is_traced((data, lower, upper, guesses)) or is_tracing():
         if callback is not None or checkpoint is not None:

@@ -228,7 +228,8 @@ def curve_fit_many(
             results.violation, found.multipliers, results.active,
         )  # fmt: skip
     sequence = sequences.read(starts, len(reg.searched), seed)
-    unit, reach = screened(sequence, len(reg.searched), levels)
+    with (interrupt := Interrupt()):  # many levels take a while to choose
+        unit, reach = screened(sequence, len(reg.searched), levels)
     edged = y if loss == "linear" else outlying.split(y, w, False, structure.dtype)[0]
     own = units.choose_each(own, boxes, edged, w, structure.dtype)
     if own.own:
@@ -236,7 +237,8 @@ def curve_fit_many(
         reg = dataclasses.replace(reg, lower=lower, upper=upper).within(own)
     each = own.p[:, None] if np.ndim(own.p) == 2 else own.p
     guesses = read_guesses(p0, structure, lower, upper, count, boxes) / each
-    points, near = on_sheets(reg, unit, reach)
+    with interrupt:
+        points, near = on_sheets(reg, unit, reach)
     fixed = SEARCHES if searches is None and levels is not None else searches
     boxes = None if boxes is None else boxes / each
     kept = checkpoints.keep(
@@ -250,7 +252,7 @@ def curve_fit_many(
             callback(Finished(which, structure.unflatten(p * own.of(which).p), costs, done, count))
 
     try:
-        with Interrupt() as interrupt, one_thread():
+        with interrupt, one_thread():
             run = ManyFits(
                 reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown,
                 Limits(count, interrupt, until, max_evals), boxes, tell=None if callback is None else tell, kept=kept,

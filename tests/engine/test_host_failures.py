@@ -139,8 +139,9 @@ def test_a_function_that_workers_cannot_import_is_said_once(before, error, tmp_p
     command = [str(tmp_path / "script.py")] if before else ["-c", code]
     ran = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 1 and error in ran.stderr.splitlines()[-1], ran.stderr
+    assert ran.stderr.count("Traceback") == 1 and "freeze_support" not in ran.stderr
     if not before:
-        assert ran.stderr.count("Traceback") == 1 and ran.stderr.splitlines()[-1].endswith(
+        assert ran.stderr.splitlines()[-1].endswith(
             "got AttributeError: Can't get attribute 'sim' on <module '__main__' (built-in)>."
         )
 

@@ -16,6 +16,9 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal.engine import aside, opening
+from jaxglobal.search import levels, many
+
+fits = sys.modules["jaxglobal.fit.curve_fit"]
 
 BOX = [(-3.0, 3.0)] * 2
 HERE = pathlib.Path(__file__).parent
@@ -236,3 +239,81 @@ def test_fits_end_while_their_program_compiles(many, monkeypatch):
     monkeypatch.undo()
     again = (jg.curve_fit_many if many else jg.curve_fit)(model, x, y, [(0, 5)], progress=False)
     np.testing.assert_allclose(np.ravel(again.popt), [1, 2] if many else [2], rtol=1e-3)
+
+
+def pressed(function):
+    """The function, with Ctrl-C at its beginning."""
+
+    def call(*args, **options):
+        signal.raise_signal(signal.SIGINT)
+        return function(*args, **options)
+
+    return call
+
+
+T = np.linspace(0, 1, 20)
+
+
+def decay(t, a, k):
+    return a * jnp.exp(-k * t)
+
+
+PUT_TOGETHER = {  # what is called when a search has ended, and a search
+    "minimize": (levels.Levels.result.fget, lambda: jg.minimize(bowl, BOX, max_levels=2, progress=False)),
+    "minimize_many": (
+        many.Many.results,
+        lambda: jg.minimize_many(lambda x, a: bowl(x) + a, BOX, np.ones(2), max_levels=2, progress=False),
+    ),
+    "a constrained fit": (
+        fits.finish,
+        lambda: jg.curve_fit(
+            decay, T, 2 * np.exp(-T), BOX, constraints=jg.Constraint(lambda p: p[0] - p[1], 0.5), max_levels=2,
+            progress=False,
+        ),
+    ),
+    "a fit of a host model": (
+        fits.finish,
+        lambda: jg.curve_fit(
+            jg.host(lambda t, a, k: a * np.exp(-k * t)), T, 2 * np.exp(-T), BOX, max_levels=2, progress=False
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUT_TOGETHER)
+def test_ctrl_c_while_the_result_is_put_together_loses_nothing(name, monkeypatch):
+    last, search = PUT_TOGETHER[name]
+    monkeypatch.setattr(
+        levels.Levels, "result", property(pressed(last)) if name == "minimize" else levels.Levels.result
+    )
+    monkeypatch.setattr(many.Many, "results", pressed(last) if name == "minimize_many" else many.Many.results)
+    monkeypatch.setattr(fits, "finish", pressed(last) if "fit" in name else fits.finish)
+    handler = signal.getsignal(signal.SIGINT)
+    found = search()
+    assert np.all(np.isfinite(found.fun)) and signal.getsignal(signal.SIGINT) is handler
+    if "fit" in name:
+        np.testing.assert_allclose(found.popt, [2, 1], rtol=1e-2)
+    else:
+        assert np.all(found.status == jg.Status.MAX_LEVELS) and np.all(found.x == pytest.approx(1, abs=1e-3))
+
+
+def test_ctrl_c_while_the_starts_of_many_fits_are_chosen(monkeypatch):
+    module = sys.modules["jaxglobal.fit.curve_fit_many"]
+    monkeypatch.setattr(module, "on_sheets", pressed(module.on_sheets))
+    found = jg.curve_fit_many(decay, T, 2 * np.exp(-T)[None], BOX, levels=3, progress=False)
+    assert found.status.tolist() == [jg.Status.INTERRUPTED] and not found.success.any()
+
+
+def test_ctrl_c_in_the_first_trace_raises_at_once():
+    """There is nothing to lose yet, and nobody knows how long it takes."""
+    handler, after = signal.getsignal(signal.SIGINT), []
+
+    def fun(x):
+        signal.raise_signal(signal.SIGINT)
+        after.append(1)
+        return jnp.sum(x**2)
+
+    with pytest.raises(KeyboardInterrupt):
+        jg.minimize(fun, BOX, progress=False)
+    assert not after and signal.getsignal(signal.SIGINT) is handler
+    assert jg.minimize(bowl, BOX, max_levels=2, progress=False).status is jg.Status.MAX_LEVELS
