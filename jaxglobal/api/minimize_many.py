@@ -15,7 +15,7 @@ from jaxglobal.evidence import stopping
 from jaxglobal.local import methods
 from jaxglobal.nearest import helps
 from jaxglobal.problem import constraint, family, lattice, objective
-from jaxglobal.problem.closed import NO_FUNCTION
+from jaxglobal.problem.closed import NO_FUNCTION, arrays_last
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.results import Finished, Results
@@ -164,7 +164,7 @@ def minimize_many(
     )
     what = began, problems, sequence, search, rules, width, shown, host, given, group, isinstance(lanes, str)
     run = Many(*what, callback, kept) if under is None else Constrained(*what, callback, kept, under[1])
-    with Interrupt(), one_thread():  # while the results are put together, too
+    with Interrupt(), one_thread(), arrays_last():  # while the results are put together, too
         try:
             run.search()
         finally:

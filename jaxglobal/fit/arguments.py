@@ -141,7 +141,7 @@ def read_numbers(name: str, array: Any, dtype: Any) -> Any:
     """An array of real numbers."""
     check_no_complex(name, array)
     try:
-        return xp_of(array).asarray(array, dtype)
+        return xp_of(array).array(array, dtype)  # a copy: nobody changes it during the search, or after it
     except (TypeError, ValueError):
         raise TypeError(f"`{name}` must be an array of real numbers; got {type(array).__name__}.") from None
 

@@ -27,7 +27,7 @@ def read_many(ydata: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     arguments.check_no_complex("ydata", ydata)
     there = ~np.ma.getmaskarray(ydata) if isinstance(ydata, np.ma.MaskedArray) else np.ones(np.shape(ydata), bool)
     try:
-        y = np.asarray(np.ma.filled(ydata, 0) if isinstance(ydata, np.ma.MaskedArray) else ydata, dtype)
+        y = np.array(np.ma.filled(ydata, 0) if isinstance(ydata, np.ma.MaskedArray) else ydata, dtype)
     except (TypeError, ValueError):
         raise TypeError(f"`ydata` must be an array (data sets, values); got {type(ydata).__name__}.") from None
     if y.ndim != 2 or 0 in y.shape:

@@ -28,7 +28,7 @@ from jaxglobal.fit.regression import Regression
 from jaxglobal.local import implicit
 from jaxglobal.nearest import helps
 from jaxglobal.problem.bounds import Box
-from jaxglobal.problem.closed import hold, is_traced
+from jaxglobal.problem.closed import arrays_last, hold, is_traced
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.problem.objective import is_tracing, refuse_tracing
 from jaxglobal.problem.region import Region
@@ -181,7 +181,7 @@ def curve_fit(
         rules = dataclasses.replace(rules, same=1)
     options, told = (sequence, loss, covariance), lambda: (read.text(), read.constants)
     kept = checkpoints.keep(checkpoint, told, (x, y, weights, data.scale), (lower, upper), guesses, rules, options)
-    with Interrupt() as interrupt, one_thread(reg.factorises):
+    with Interrupt() as interrupt, one_thread(reg.factorises), arrays_last():
         inner, own = reg.within(of_search), guesses / of_search.p
         search = leastsquares.OneFit(inner, given, own, sequence, rules, shown, began, interrupt, callback, kept)
         try:

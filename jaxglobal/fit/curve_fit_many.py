@@ -35,7 +35,7 @@ from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.rounds import SEARCHES, ManyFits
 from jaxglobal.nearest import helps
 from jaxglobal.problem import choice, objective
-from jaxglobal.problem.closed import is_traced
+from jaxglobal.problem.closed import arrays_last, is_traced
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.results import Finished
 from jaxglobal.search import checkpoint as checkpoints
@@ -252,7 +252,7 @@ def curve_fit_many(
             callback(Finished(which, structure.unflatten(p * own.of(which).p), costs, done, count))
 
     try:
-        with interrupt, one_thread():
+        with interrupt, one_thread(), arrays_last():
             run = ManyFits(
                 reg, data._replace(constants=read.constants), own_w, points, near, guesses, fixed, seed, shown,
                 Limits(count, interrupt, until, max_evals), boxes, tell=None if callback is None else tell, kept=kept,

@@ -7,11 +7,12 @@ its args; so traced ones can be batched and differentiated like these. The trace
 from which the number of lanes is chosen.
 """
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -214,6 +215,24 @@ def read_constants(jaxpr: ClosedJaxpr, name: str = "fun") -> list[Any]:
             )
         constants.append(keys.numbers(const))
     return constants
+
+
+@contextlib.contextmanager
+def arrays_last() -> Iterator[None]:
+    """Within, a search reads arrays of the user's: says in a sentence that one is there no longer.
+
+    Raises:
+        ValueError: one has been donated or deleted since the call.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if not any(words in str(error) for words in ("has been deleted", "deleted or donated")):
+            raise
+        raise ValueError(
+            "`args`, and arrays that functions close over, must be kept until the search ends; one was donated or "
+            "deleted in the middle of it."
+        ) from error
 
 
 def traced(fun: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> tuple[ClosedJaxpr, Any]:

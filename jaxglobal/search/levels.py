@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxglobal.problem.closed import arrays_last
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.result import Level, Result
 from jaxglobal.search import loop, one_result
@@ -31,7 +32,7 @@ class Levels(Iterator[Level]):
             StopIteration: the search has ended.
         """
         try:
-            with self._one.limits.interrupt, self._threads:
+            with self._one.limits.interrupt, self._threads, arrays_last():
                 for level in self._chunks:
                     if level is not None:
                         return level

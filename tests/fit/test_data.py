@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import jaxglobal as jg
+from jaxglobal.fit import arguments_many
 
 T = np.linspace(0, 4, 20)
 Y = 2 * np.exp(-T) + 0.01 * np.sin(40 * T)
@@ -140,6 +141,27 @@ def test_what_is_not_finite_has_its_place(bad):
 
 def many(x, y, sigma=None):
     return jg.curve_fit_many(decay, x, y, BOX, sigma, progress=False)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_data_that_are_changed_in_place_during_the_fit_or_after_it(dtype):
+    t = np.linspace(0, 1, 20).astype(dtype)
+    y = (2 * np.exp(-3 * t) + 0.01 * np.sin(50 * t)).astype(dtype)
+    given = [t.copy(), y.copy(), np.full(20, 0.1, dtype)]
+
+    def spoil(*_):
+        for array in given:
+            array[:] = 7
+
+    def fit(x, y, sigma, **options):
+        return jg.curve_fit(
+            lambda t, a, k: a * jnp.exp(-k * t), x, y, [(0, 5), (0, 9)], sigma, progress=False, **options
+        )
+
+    whole, spoilt = fit(*map(np.copy, given)), fit(*given, callback=spoil)
+    for name in ("popt", "pcov", "fun", "residuals"):
+        assert np.array_equal(getattr(whole, name), getattr(spoilt, name))
+    assert not np.shares_memory(arguments_many.read_many(y[None], y.dtype)[0], y)
 
 
 def test_whole_numbers_and_booleans():

@@ -131,6 +131,16 @@ def test_an_array_that_was_deleted_is_named():
         jg.minimize(fun, BOX, progress=False)
 
 
+def test_an_array_that_is_deleted_in_the_middle_of_a_search_is_named():
+    def solve(fun, args, at):
+        with pytest.raises(ValueError, match="must be kept until the search ends; one was donated or deleted"):
+            jg.minimize(fun, BOX, args, callback=lambda _: at.is_deleted() or at.delete(), progress=False)
+
+    for args in ((), (jnp.array([0.1, 0.2]),)):
+        at = args[0] if args else jnp.array([0.1, 0.2])
+        solve((lambda x, a: jnp.sum((x - a) ** 2)) if args else (lambda x, at=at: jnp.sum((x - at) ** 2)), args, at)
+
+
 def by_a_rule(x, at):
     rule = jax.custom_vjp(lambda x: jnp.sum((x - at) ** 2))
     rule.defvjp(lambda x: (jnp.sum((x - at) ** 2), x), lambda x, g: (2 * g * (x - at),))
