@@ -218,16 +218,14 @@ def test_a_model_is_never_called_outside_the_box():
 
 
 @pytest.mark.parametrize("bits", ["float64", "float32"])
-def test_the_best_linear_parameters_lie_inside_to_the_last_digit(bits, x64):
-    if bits == "float64" and not x64:
-        return
+def test_the_best_linear_parameters_lie_inside_to_the_last_digit(bits):
     rng = np.random.default_rng(0)
     lower, z = (rng.uniform(-1, 1, (1, 500)).astype(bits) for _ in range(2))
     upper, ones = np.maximum(lower, z) + 1, np.ones((1, 1, 500), bits)
-    z, residuals = jnp.asarray(np.maximum(lower, z)), jnp.full((1, 500), 99.0, bits)
-    with jax.numpy_rank_promotion("allow"):
+    with jax.enable_x64(bits == "float64"), jax.numpy_rank_promotion("allow"):
+        z, residuals = jnp.asarray(np.maximum(lower, z)), jnp.full((1, 500), 99.0, bits)
         best = separable.best_linear(jnp.asarray(ones), residuals, z, jnp.asarray(lower), jnp.asarray(upper))
-    assert np.all(best >= lower) and np.allclose(best, lower, atol=1e-5)
+    assert best.dtype == bits and np.all(best >= lower) and np.allclose(best, lower, atol=1e-5)
 
 
 def test_starts_of_both_sheets_are_screened_where_they_are_too_many(monkeypatch):
