@@ -3,7 +3,8 @@
 To first order in the errors, from the singular values of the Jacobian, with columns of norm one so that units do not
 matter. A direction in which the parameters change nothing at the data is not determined: the parameters with a part in
 it have an infinite variance, and so has a prediction that moves along it; the others have the variance that the data
-give them, from the pseudoinverse. (In a traced fit, whose shapes are fixed, all are determined or none.)
+give them, from the pseudoinverse. (In a traced fit, whose shapes are fixed, all are determined or none.) Nothing is
+what rounding errors hide, however far the parameters move within the box: the rate of a decay of height 1e-16.
 
 What is promised is for least squares: intervals and bands of normal errors of the stated sizes, of a model that is
 nearly linear within them and whose parameters are not on a bound. For robust losses the Jacobian is that which the loss
@@ -23,6 +24,7 @@ from jaxglobal.fit import arguments, regression
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.regression import Regression
 from jaxglobal.fit.units import Units
+from jaxglobal.local.levenberg import ROUNDING
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import own
 
@@ -123,9 +125,12 @@ def errors(
     norms = xp.sqrt(xp.sum(A**2, axis=0))
     scale = xp.where(norms > 0, norms, 1)
     tolerance = float(jnp.finfo(reg.structure.dtype).eps) * N
-    root, null = (traced_directions if xp is jnp else directions)(A / scale, tolerance)
+    width = (reg.upper - reg.lower)[free] / (1 if data.units is None else data.units.p[free])
+    hidden = noise(reg, reg.whiten(data.w, data.y))
+    reach = scale * width
+    root, null = (traced_directions if xp is jnp else directions)(A / scale, tolerance, reach, hidden)
+    touched = has_part(null.T, reach)
     root, null = root / scale[:, None], null / scale[:, None]
-    touched = xp.any(xp.abs(null * scale[:, None]) > TOUCHED, axis=1)
     unit = root @ root.T
     inner = xp.where(xp.isfinite(xp.asarray(size)), unit * xp.where(xp.isfinite(size), size, 1), np.inf)
     inner = xp.where(touched[:, None] | touched[None], np.inf, inner)
@@ -153,18 +158,49 @@ def _along(J: np.ndarray, along: np.ndarray, known: Errors, tolerance: float) ->
     return known._replace(pcov=pcov, root=root, null=null, touched=touched)
 
 
-def directions(A: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of the parameters, m of them: root (m, r) with root root' the pseudoinverse of A'A, and null (m, k)."""
+def noise(reg: Regression, y: Any) -> Any:
+    """The rounding errors of data in units of their errors, (N,) or (N, P): () or (P,)."""
+    xp: Any = jnp if is_traced(y) else np
+    eps = float(jnp.finfo(reg.structure.dtype).eps)
+    return ROUNDING * eps * xp.sqrt(xp.sum(xp.asarray(y) ** 2, axis=0))
+
+
+def directions(
+    A: np.ndarray, tolerance: float, reach: Any = np.inf, hidden: Any = 0.0
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Of the parameters, m of them: root (m, r) with root root' the pseudoinverse of A'A, and null (m, k).
+
+    reach: (m,) how far they can move. hidden: changes of the model that are no larger are none.
+    """
     if not np.all(np.isfinite(A)):
         return np.zeros((A.shape[1], 0)), np.eye(A.shape[1])
     _, s, Vt = np.linalg.svd(np.linalg.qr(A)[1], full_matrices=True)
     s = np.concatenate([s, np.zeros(len(Vt) - len(s))])
-    large = s > tolerance * np.max(s, initial=0.0)
+    large = (s > tolerance * np.max(s, initial=0.0)) & (s * farthest(Vt, np.broadcast_to(reach, len(Vt))) > hidden)
     return Vt[large].T / s[large], Vt[~large].T
 
 
-def covariances(R: np.ndarray, size: np.ndarray, free: np.ndarray, tolerance: float) -> np.ndarray:
-    """Those of many fits, (P, n, n), from the triangular factors of their Jacobians, (P, n, n); see `errors`."""
+def has_part(Vt: Any, reach: Any) -> Any:
+    """(..., m) Which parameters have a part in any of these directions, (..., r, m); reach: as in `farthest`."""
+    xp: Any = jnp if is_traced((Vt, reach)) else np
+    share = xp.abs(Vt) / xp.where(reach > 0, reach, 1)[..., None, :]  # along a direction to the end of the box
+    share = share / xp.maximum(xp.max(share, axis=-1, keepdims=True, initial=0), xp.finfo(share.dtype).tiny)
+    return xp.any((xp.abs(Vt) > TOUCHED) | (share > TOUCHED), axis=-2)
+
+
+def farthest(Vt: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """How far directions, (..., r, m), lead within a box in which the parameters can move so far, (..., m)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.min(reach[..., None, :] / np.abs(Vt), axis=-1, initial=np.inf)
+
+
+def covariances(
+    R: np.ndarray, size: np.ndarray, free: np.ndarray, tolerance: float, width: np.ndarray, hidden: np.ndarray
+) -> np.ndarray:
+    """Those of many fits, (P, n, n), from the triangular factors of their Jacobians, (P, n, n); see `errors`.
+
+    width: (P, n) of their boxes. hidden: (P,) changes of the model that are no larger are none.
+    """
     pcov = np.full(R.shape, np.inf)
     which = np.flatnonzero(np.isfinite(R).all(axis=(1, 2)) & np.isfinite(size))
     A = np.asarray(R, np.float64)[which][:, :, free]
@@ -172,8 +208,10 @@ def covariances(R: np.ndarray, size: np.ndarray, free: np.ndarray, tolerance: fl
     scale = np.where(norms > 0, norms, 1)
     _, s, Vt = np.linalg.svd(A / scale[:, None], full_matrices=False)
     large = s > tolerance * np.max(s, axis=1, keepdims=True, initial=0.0)
+    reach = scale * width[which][:, free]
+    large &= s * farthest(Vt, reach) > hidden[which, None]
     root = np.swapaxes(Vt * (large / np.where(large, s, 1))[:, :, None], 1, 2) / scale[:, :, None]
-    touched = np.any((np.abs(Vt) > TOUCHED) & ~large[:, :, None], axis=1)
+    touched = has_part(Vt * ~large[:, :, None], reach)
     inner = root @ np.swapaxes(root, 1, 2) * size[which, None, None]
     inner[touched[:, :, None] | touched[:, None]] = np.inf
     pcov[np.ix_(which, *2 * [np.flatnonzero(free)])] = inner
@@ -181,13 +219,14 @@ def covariances(R: np.ndarray, size: np.ndarray, free: np.ndarray, tolerance: fl
     return pcov
 
 
-def traced_directions(A: Any, tolerance: float) -> tuple[Any, Any]:
+def traced_directions(A: Any, tolerance: float, reach: Any, hidden: Any) -> tuple[Any, Any]:
     """Likewise, differentiable; all of them or none, as the shapes are fixed."""
     m = A.shape[1]
     if len(A) < m:
         return jnp.zeros((m, m), A.dtype), jnp.eye(m, dtype=A.dtype)
     R = own(jnp.linalg.qr)(A)[1]
-    determined = jnp.min(jnp.abs(jnp.diag(R)), initial=jnp.inf) > tolerance
+    own_part = jnp.abs(jnp.diag(R))  # of a column, beside what those before it have
+    determined = jnp.all((own_part > tolerance) & (own_part * reach > hidden))
     one = jnp.eye(m, dtype=A.dtype)
     return jnp.where(determined, own(jnp.linalg.inv)(jnp.where(determined, R, one)), 0), jnp.where(determined, 0, one)
 

@@ -108,7 +108,8 @@ def curve_fit(
 
     Returns:
         A `Fit`, which unpacks as popt, pcov. Inside jit, vmap and grad, with data or bounds that are traced, its popt,
-        pcov, fun and residuals are traced and differentiable; the search then has three levels.
+        pcov, fun and residuals are traced and differentiable; the search then has three levels, and where it meets
+        no finite cost they are NaN, and pcov is infinite.
 
     Raises:
         TypeError: an argument of the wrong kind, before anything compiles.
@@ -281,8 +282,10 @@ def traced(
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
     solve = implicit.differentiable(value, no, find, lambda run: reg.safe(run, jax.default_backend()))
     best = solve(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
+    found = jnp.isfinite(best.f)
+    best = best._replace(x=jnp.where(found, best.x, jnp.nan), f=jnp.where(found, best.f, jnp.nan))
     y, J = models.values_and_jacobian(reg.modelled(given.units), data.x, best.x, data.constants)
-    sure = errors(reg, given, best.f, y, J, absolute_sigma).out_of(of_search)
+    sure = errors(user, given, best.f, y, J, absolute_sigma).out_of(of_search)
     if reg.loss == "lad":  # without the bend, but with the derivatives
         best = best._replace(f=best.f + lax.stop_gradient(deviations(reg, given, y) - best.f))
     (y, J), p, f = of_search.seen(y, J), structure.unflatten(best.x * of_search.p), of_search.cost(best.f)

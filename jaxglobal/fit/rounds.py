@@ -89,6 +89,7 @@ class ManyFits:
         for _ in loop.search(self):
             pass
         p, f, R, nfev, status = self._searches.best
+        p = np.where(np.isfinite(f)[:, None], p, np.asarray(np.nan, p.dtype))
         why = self._limits.why(f, self._done & np.isin(status, CONVERGED))
         return p, f, self._covariances(f, R, absolute_sigma), nfev, why, self._searches.agreement
 
@@ -157,11 +158,14 @@ class ManyFits:
         variance = np.where(dof > 0, self.data.cost(f) / unit**2 / np.maximum(dof, 1), np.inf)
         size = np.full(count, 1 / unit**2) if absolute_sigma else variance
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * N
+        sides = np.stack([self._reg.lower, self._reg.upper])[None] if self._boxes is None else self._boxes
+        width = np.broadcast_to(sides[:, 1] - sides[:, 0], (count, R.shape[1]))
+        hidden = np.sqrt(descent.noise(self._reg, self.data) / descent.NOISE)
         pcov = np.empty(R.shape)
         kinds, kind = np.unique(np.atleast_2d(free), axis=0, return_inverse=True)
         for k, one in enumerate(kinds):
             which = np.broadcast_to(kind.reshape(-1) == k, count)
-            pcov[which] = covariances(R[which], size[which], one, tolerance)
+            pcov[which] = covariances(R[which], size[which], one, tolerance, width[which], hidden[which])
         return pcov
 
     def _begin(self) -> None:

@@ -3,6 +3,7 @@
 In least squares of a model that is nearly linear within its errors; with errors that differ, known or not.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -126,6 +127,40 @@ def test_errors_of_new_observations_are_asked_for_where_they_are_not_known():
         fit.predict(x[:3], new=True, sigma=[0.1, 0.2])
 
 
+def test_what_rounding_hides_is_not_determined():
+    """A decay of height 1e-14 on a constant: its rate changes the model by rounding errors in the whole of its box."""
+
+    def on_constant(x, a, k, c):
+        return a * jnp.exp(-k * x) + c
+
+    y = np.stack([np.full(len(T), 3.0), np.full(len(T), 0.1), np.asarray(on_constant(T, 2.0, 0.4, 3.0))])
+    box = [(-10, 10), (0, 2), (-10, 10)]
+    fits = jg.curve_fit_many(on_constant, T, y, box, progress=False)
+    assert np.isinf(fits.perr[:, 1]).tolist() == [True, True, False]
+    for row, determined in zip(y, (False, False, True), strict=True):
+        fit = jg.curve_fit(on_constant, T, row, box, progress=False)
+        assert ("k" in fit.undetermined) != determined and np.isinf(fit.perr[1]) != determined
+        pcov = jax.jit(lambda row: jg.curve_fit(on_constant, T, row, box).pcov)(row)
+        assert np.isinf(pcov[1, 1]) != determined
+
+
+def test_a_fit_without_a_finite_cost_is_nan():
+    """Inside jit, alone and of many."""
+
+    def undefined(x, a, k):
+        return jnp.where(a > -1, jnp.nan, a * jnp.exp(-k * x))
+
+    def traced(row):
+        fit = jg.curve_fit(undefined, T, row, BOX)
+        return fit.popt, fit.fun, fit.pcov
+
+    popt, fun, pcov = jax.jit(traced)(T)
+    assert np.all(np.isnan(popt)) and np.isnan(fun) and np.all(np.isinf(pcov))
+    assert np.all(np.isnan(jg.curve_fit(undefined, T, T, BOX, progress=False).popt))
+    fits = jg.curve_fit_many(undefined, T, T[None], BOX, progress=False)
+    assert np.all(np.isnan(fits.popt)) and np.all(np.isnan(fits.fun)) and not fits.success[0]
+
+
 def test_directions():
     """Of columns of which the third is the sum of the others, only these three are not determined."""
     rng = np.random.default_rng(0)
@@ -135,6 +170,6 @@ def test_directions():
     assert root.shape == (4, 3) and null.shape == (4, 1) and abs(null[3, 0]) < 1e-12
     np.testing.assert_allclose(root @ root.T, np.linalg.pinv(A.T @ A, rcond=1e-10), atol=1e-10)
     free = np.ones(4, bool)
-    pcov = covariance.covariances(np.linalg.qr(A)[1][None], np.ones(1), free, 1e-12)[0]
+    pcov = covariance.covariances(np.linalg.qr(A)[1][None], np.ones(1), free, 1e-12, np.ones((1, 4)), np.zeros(1))[0]
     assert np.isinf(np.diag(pcov)).tolist() == [True, True, True, False]
     np.testing.assert_allclose(pcov[3, 3], (root @ root.T)[3, 3])
