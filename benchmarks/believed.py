@@ -2,8 +2,8 @@
 
     python benchmarks/believed.py [--sets 100] [--families three four five ...]
 
-Spectra of three to five peaks, which have many minima, and other models of three to five parameters in which they are
-not linear. A fit is right where its cost is that of the search from the true parameters, or lower, to 1e-5 of it. The
+Spectra of three to five peaks, which have many minima, and other models of two to five parameters in which they are not
+linear. A fit is right where its cost is that of the search from the true parameters, or lower, to 1e-5 of it. The
 loop is timed over the first fits, without compilation.
 """
 
@@ -59,6 +59,18 @@ def tangled(t, a, b, c, d, e):
     return jnp.tanh(a * jnp.sin(b * t + c) + d * t**2 + jnp.exp(-e * t))
 
 
+def peak(x, a, m, s, c):
+    return a * jnp.exp(-0.5 * ((x - m) / s) ** 2) + c
+
+
+def two_narrow(x, a, m, b, q):
+    return a * jnp.exp(-((x - m) ** 2)) + b * jnp.exp(-((x - q) ** 2))
+
+
+def sine(t, a, w, phase):
+    return a * jnp.sin(w * t + phase)
+
+
 def network(x, a, b, c, d, e, f, g):
     return a * jnp.tanh(b * x + c) + d * jnp.tanh(e * x + f) + g
 
@@ -68,6 +80,9 @@ FAMILIES = {
     "four": spectrum(4),
     "five": spectrum(5),
     "uneven three": uneven(3),
+    "peak": uniform(peak, X, [(0, 20), (0, 100), (0.5, 10), (-5, 5)], 0.2, [(3, 12), (10, 90), (1, 6), (-2, 2)]),
+    "two narrow": uniform(two_narrow, X, [(0, 20), (0, 100)] * 2, 0.1, [(3, 10), (5, 95)] * 2),
+    "sine": uniform(sine, T / 2.5, [(0, 5), (0.1, 20), (0, 6.3)], 0.2, [(1, 3), (1, 15), (0, 6)]),
     "damped": uniform(damped, T, [(0, 5), (0, 2), (0.2, 15), (-3.2, 3.2)], 0.2, [(1, 4), (0, 0.5), (0.5, 12), (-3, 3)]),
     "tangled": uniform(tangled, T / 4, [(0, 3), (0.5, 6), (0, 6), (-1, 1), (0, 3)], 0.05),
     "network": uniform(network, T / 2 - 2, [(-5, 5)] * 7, 0.05),

@@ -1,9 +1,11 @@
 """When a fit is believed: enough local searches from starts of their own agree on the lowest cost.
 
-A model with more parameters in which it is not linear has more minima of about the same cost, and more searches that
-end in each of the wrong ones before the first ends in the best; so both the searches and those that agree have to be
-more. And the lowest cost has to be an old one: where searches still find lower ones, the next is likely not far. The
-constants were chosen and checked on families of simulated data: `python benchmarks/believed.py`.
+A basin that attracts half as many searches as that of the lowest cost has not been met by any with the probability
+exp(-H / 2) after H that ended there: so H counts, and six were too few. A model with more parameters in which it is not
+linear has more minima of about the same cost, and more searches that end in each of the wrong ones before the first
+ends in the best; so both the searches and those that agree have to be more. Fewer searches are enough where half of
+them agree. And the lowest cost has to be an old one: where searches still find lower ones, the next is likely not far.
+The constants were chosen and checked on families of simulated data: `python benchmarks/believed.py`.
 """
 
 from typing import NamedTuple
@@ -12,10 +14,11 @@ import numpy as np
 
 EACH = 8  # searches for each parameter in which the model is not linear, at least
 LEAST = 6  # such parameters are counted at least: two narrow peaks have many minima in two
+HITS = 10  # searches that agree, at least; one for each of more parameters
+MOST = 5  # for each parameter, and `HITS` at least, where they are half of all: then these are enough
 OLD = 2  # times the searches that had been made when the lowest cost was first met
 LONG, OLDER = 32, 4  # the same, where few agree
 FEW = 2
-SMALL, ALL = 2, 10  # in so many parameters so many searches are enough where all agree: the best of some hundred starts
 ALIKE = 1e-6  # two costs that differ by less of their size are the same
 DIGITS = 100  # ... in a precision that has no more, by so many eps
 
@@ -59,11 +62,10 @@ def reached(known: Agreement, m: int) -> np.ndarray:
     """(P,) Whether the fits are believed, of models that are not linear in m parameters."""
     if m == 0:
         return known.hits > 0
-    alike = (m <= SMALL) & (known.made >= ALL) & (known.hits == known.made)
-    m = max(m, LEAST)
-    many = (known.hits >= m) & (known.made >= np.maximum(EACH * m, OLD * known.met))
-    few = (known.hits >= FEW) & (known.made >= np.maximum(LONG * m, OLDER * known.met))
-    return many | few | alike
+    most = (known.hits >= max(MOST * m, HITS)) & (2 * known.hits >= known.made)
+    many = (known.hits >= max(m, HITS)) & (known.made >= EACH * max(m, LEAST))
+    few = (known.hits >= FEW) & (known.made >= np.maximum(LONG * max(m, LEAST), OLDER * known.met))
+    return (most | many) & (known.made >= OLD * known.met) | few
 
 
 def words(known: Agreement, k: int) -> str:

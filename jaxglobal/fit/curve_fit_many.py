@@ -94,7 +94,8 @@ def curve_fit_many(
         searches: local searches of each data set beside those from `p0`, at most: from its best starts that no near one
             beats, then from further ones; None: as many as it takes for enough to agree, or two where `levels` is
             given. Success asks for as many as without it: 48 at least, 8 for each of more than six parameters in which
-            the model is not linear; in one or two ten that all agree. Not of a host model, each fit of which is that of
+            the model is not linear, of which ten agree; or ten, five for each of more than two such parameters, that
+            agree and are half of all. Not of a host model, each fit of which is that of
             `curve_fit`.
         max_time: wall-clock seconds from the call; also while a program compiles, which is left to its end then.
         x_axis: 0 where each data set has abscissae of its own, None where they share them; "auto" sees it by the
