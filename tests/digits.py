@@ -105,6 +105,11 @@ def evaluate(nodes: list[Node], x: np.ndarray, wanted: list[int]) -> dict[int, n
             return out
         if node.op == "move":
             return moves.forward(node, [np.asarray(a, object)[..., None] for a in ins])[..., 0]
+        if node.op == "map":
+            M = node.params["matrix"]
+            if M.error is not None:
+                raise Unknown
+            return np.asarray(each(mp.mpf, M.middle) @ ins[0].reshape(-1), object).reshape(node.shape)
         if node.op == "sum":
             return np.asarray(np.sum(ins[0], axis=node.params["axes"]), object)
         if node.op == "select":

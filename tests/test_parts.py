@@ -60,10 +60,11 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "thresholds records bootstrap line held fit_points function_points study contours checks entry __init__"
     ).split(),
     "proof": (
-        "intervals functions node moves enclosure special verified elementary steps chosen enclose slopes patterns "
-        "simplify writing flat switched contract rows constant whole linear convolve refused exactly pieces agree "
-        "stacks tangents model writer complexes reductions matrices places arithmetic searches lower newton squares "
-        "batch binding disjunction bound region apart feasible weights crew pool incumbent leaves branch kept "
+        "intervals functions node moves enclosure special verified elementary steps chosen maps enclose slopes "
+        "patterns mapped simplify writing flat switched contract rows constant whole linear convolve refused exactly "
+        "pieces agree stacks terms tangents model writer complexes reductions matrices places arithmetic searches "
+        "lower newton squares batch binding disjunction bound region apart feasible weights crew pool incumbent "
+        "leaves branch kept "
         "stationary gather certificate picture problem entry __init__"
     ).split(),
     "plot": "axes searches evaluated infeasible landscapes places fits proofs solvers __init__".split(),

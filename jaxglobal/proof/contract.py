@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import functions, moves, switched
+from jaxglobal.proof import functions, maps, moves, switched
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.chosen import ranks
 from jaxglobal.proof.enclosure import Enclosure
@@ -251,6 +251,7 @@ BACK: dict[str, Any] = {
     "max": _max,
     "min": _min,
     "sum": _sum,
+    "map": maps.backward,
     "sort": _sort,
     "pick": _pick,
     "place": _place,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import chosen, elementary, functions, moves, special, steps, verified
+from jaxglobal.proof import chosen, elementary, functions, maps, moves, special, steps, verified
 from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.enclosure import Enclosure, carried, constant, either, filled, handed_on, perhaps
 from jaxglobal.proof.intervals import INF, Interval
@@ -125,6 +125,7 @@ RULES: dict[str, Any] = {
         moves.forward(node, [i.lo for i in ins]),
         moves.forward(node, [i.hi for i in ins]),
     ),
+    "map": maps.forward,
     "quadratic": lambda node, a: functions.quadratic(node.params["a"], node.params["b"], a),
     "reach": lambda node, a: (np.minimum(a.lo, 0.0), np.maximum(a.hi, 0.0)),
     "lse": lambda node, a: functions.log_sum_exp(a, node.params["axes"]),

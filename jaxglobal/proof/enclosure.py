@@ -89,7 +89,7 @@ def carried(node: Node, ins: list[Enclosure], masks: list[Any]) -> Any:
     for mask in masks:
         out = either(out, by_box(mask) if node.op == "unknown" else mask)
     if node.op in MIXES:
-        out = out.any((0, 1))
+        out = out.any(tuple(range(out.ndim - 1))) if out.ndim > 1 else out
     if node.op in ("sum", "lse"):
         return some(out.any(node.params["axes"]))
     if node.op == "ranked":

@@ -40,6 +40,10 @@ def evaluate(p: Program, i: int, known: dict[int, Any]) -> np.ndarray:
         ins = [known[k] for k in node.ins]
         if node.op == "move":
             out = moves.forward(node, ins)
+        elif node.op == "map":
+            M, own = node.params["matrix"], ins[0].reshape(-1)
+            rows = fraction(M.middle) @ own if M.error is None else np.full(len(M.middle), NAN, object)
+            out = rows.reshape(*node.shape, 1)
         elif node.op == "sum":
             out = np.sum(ins[0], axis=node.params["axes"])
         elif node.op == "ipow":

@@ -125,6 +125,7 @@ class Program(Writing):
         never = never or (op == "max" and any(node.never_negative for node in operands))
         never = never or (op == "pick" and operands[2].never_negative)
         never = never or (op == "select" and all(node.never_negative for node in operands[1:]))
+        never = never or (op == "map" and operands[0].never_negative and params["matrix"].interval.lo.min() >= 0)
         if op == "mul":
             params = {**params, "signs": tuple(node.never_negative for node in operands)}
         partial = (

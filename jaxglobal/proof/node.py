@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from jaxglobal.proof.intervals import Interval
 
-MIXES = {"inverse", "logdet"}  # each entry depends on all entries of the operand
+MIXES = {"inverse", "logdet", "map"}  # each entry depends on all entries of the operand
 
 
 class Node(NamedTuple):

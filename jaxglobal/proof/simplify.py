@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import patterns
+from jaxglobal.proof import mapped, patterns
 
 
 def simpler(p: Any, op: str, ins: tuple[int, ...], params: dict[str, Any]) -> int | None:
@@ -46,6 +46,8 @@ def simpler(p: Any, op: str, ins: tuple[int, ...], params: dict[str, Any]) -> in
             for i, j in ((a, b), (b, a)):
                 if p.nodes[j].op == "neg" and not p.is_const(i):
                     return p.emit("sub", (i, p.nodes[j].ins[0]))
+    if op == "sum" and p.nodes[ins[0]].op == "mul" and (known := mapped.found(p, ins[0], params["axes"])) is not None:
+        return known
     if op == "log" and (known := patterns.logarithm(p, ins[0])) is not None:
         return known
     if op in ("eq", "ne") and ins[0] == ins[1]:  # the test for NaN

@@ -18,6 +18,7 @@ from jaxglobal.proof.flat import Program
 from jaxglobal.proof.node import MIXES
 from jaxglobal.proof.slopes import slopes
 from jaxglobal.proof.stacks import Stack, Stacks
+from jaxglobal.proof.terms import Terms
 
 STEPS = {"floor", "ceil", "round", "trunc", "sign", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "xor", "not",
          "defined", "sign_hull", "const", "wrapped", "whole_quotient", "place", "within"}  # fmt: skip
@@ -33,6 +34,7 @@ class Tangents(Stacks):
         self._seed = seed
         self._along: dict[int, Tangents] = {}
         self._agree = Agreement(program)
+        self._terms = Terms(program, self.first, self._in)
 
     def first(self, i: int) -> Stack | None:
         """The gradient of a value; None where it is zero."""
@@ -41,6 +43,13 @@ class Tangents(Stacks):
     def second(self, i: int) -> Stack | None:
         """The Hessian of a value; None where it is zero."""
         return self._of(i, self._second, 2)
+
+    def _in(self, values: Sequence[int]) -> "Tangents":
+        """Derivatives in the directions of values, entry by entry."""
+        along = Tangents(self.p)
+        for k, i in enumerate(values):
+            along._first[i], along._second[i] = Stack((k,), self.p.const(np.ones((1, *self.p.shape(i))))), None
+        return along
 
     def _of(self, i: int, known: dict[int, Stack | None], order: int) -> Stack | None:
         was, self.p.deriving = self.p.deriving, True
@@ -71,6 +80,8 @@ class Tangents(Stacks):
             return None
         if op == "pick":
             return self._picked(i, order)
+        if op == "sum" and self._terms.holds(i):
+            return self._terms.derivative(i, order)
         parts = [self.first(j) if order == 1 else self.second(j) for j in ins]
         firsts = parts if order == 1 else [self.first(j) for j in ins]
         if all(part is None for part in firsts):
@@ -89,6 +100,9 @@ class Tangents(Stacks):
             return self._ratio(i, order)
         if op == "lse":
             return self._log_sum(i, order)
+        if op == "map":
+            sums = parts[0]
+            return None if sums is None else self._mapped(sums, node)
         if op in MIXES:
             return self._of_matrix(i, order)
         if op == "sum":
@@ -198,6 +212,13 @@ class Tangents(Stacks):
         keys = tuple((first.keys[u], first.keys[v]) for u, v in pairs)
         second = self.second(a)
         return self._sum(Stack(keys, twice), None if second is None else outer(second), node.shape)
+
+    def _mapped(self, part: Stack, node: Any) -> Stack:
+        """Each row through the same matrix."""
+        p, k, M = self.p, len(part.keys), node.params["matrix"]
+        rows = p.reshape(self._wide(part, p.shape(node.ins[0])).id, (k, 1, M.middle.shape[1]))
+        products = p.mul(p.const(M.interval), rows)
+        return Stack(part.keys, p.reshape(p.sum(products, (2,)), (k, *node.shape)))
 
     def _trace(self, rows: int, other: int) -> int:
         """Sums of products of the entries of matrices, (k, n, n)."""
