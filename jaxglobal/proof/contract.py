@@ -6,6 +6,7 @@ holds no such point. After the forward evaluation of enclose.py, in the reverse 
 [1] F. Benhamou, F. Goualard, L. Granvilliers and J.-F. Puget, Revising hull and box consistency, ICLP (1999).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def _sum(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list[Int
     def others(x: Any, sign: float) -> Any:
         bad = ~np.isfinite(x)
         y = np.where(bad, 0.0, x)
-        count = int(np.prod([x.shape[d] for d in axes], dtype=int))
+        count = math.prod(x.shape[d] for d in axes)
         s = y.sum(axes, keepdims=True)
         slack = abs(y).sum(axes, keepdims=True) * ((count + 8) * EPS) + count * TINY
         unbounded = bad.sum(axes, keepdims=True) - bad > 0

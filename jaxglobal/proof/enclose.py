@@ -36,6 +36,9 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
         lo = like if a.nan is False else np.where(a.nan, 0.0, like)
         hi = like if a.never is False else np.where(a.never, 0.0, like)
         return Enclosure(lo, hi, False, either(a.jump, perhaps(a)))
+    out = RULES[node.op](node, *(Interval(i.lo, i.hi) for i in ins))
+    if len(out) == 2 and all(plain(i) for i in ins):  # most are that
+        return Enclosure(np.maximum(out[0], 0.0) if node.never_negative else out[0], out[1])
     jump = edge = False
     for operand in ins:
         jump, edge = either(jump, operand.jump), either(edge, operand.edge)
@@ -44,7 +47,6 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
     never = carried(node, ins, handed_on(node, ins)) if passes else False
     if node.op not in ("and", "or", "xor", "not", "move"):  # a condition that is used as a number jumps
         jump, edge = either(jump, edge), False
-    out = RULES[node.op](node, *(Interval(i.lo, i.hi) for i in ins))
     if len(out) > 2:
         nan, jump = filled(node, either(nan, out[2])), jump if node.op in COMPARISONS else either(jump, out[3])
     if len(out) > 4 and passes:
@@ -63,6 +65,11 @@ def one(node: Node, ins: list[Enclosure]) -> Enclosure:
     if node.op == "sort" and nan is not False:  # NaN comes last
         lo, hi = np.where(nan, -INF, lo), np.where(nan, INF, hi)
     return Enclosure(lo, hi, nan, jump, edge, never)
+
+
+def plain(a: Enclosure) -> bool:
+    """Whether it is defined everywhere, and without a jump."""
+    return a.nan is False and a.never is False and a.jump is False and a.edge is False
 
 
 def both(a: Enclosure, b: Enclosure) -> Enclosure:

@@ -6,6 +6,7 @@ How far an end is moved outward rests on the accuracy that JAX publishes for its
 [1] JAX documentation, "Accuracy of elementary functions" (docs/accuracy.md).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ SMALL = -700.0  # exponents below which the exponential counts as zero, or as mo
 FAR = 1e6  # beyond, the way back through a wave says nothing
 
 
+@functools.cache
 def named(name: str) -> Callable[..., Any]:
     """The function in NumPy or SciPy."""
     if name in INVERSES:
@@ -58,7 +60,7 @@ def increasing(name: str, a: Interval) -> Interval:
     lo, hi = a
     if name in DOMAIN:
         low, high = DOMAIN[name]
-        lo, hi = np.clip(lo, low, high), np.clip(hi, low, high)
+        lo, hi = (np.minimum(np.maximum(end, low), high) for end in a)
     if name == "digamma":  # SciPy has NaN at the pole
         f, g = fun(np.where(lo > 0, lo, 1.0)), fun(np.where(hi > 0, hi, 1.0))
         f, g = np.where(lo > 0, f, -INF), np.where(hi > 0, g, -INF)
@@ -66,7 +68,7 @@ def increasing(name: str, a: Interval) -> Interval:
     below, above = iv.down(fun(lo), ulps), iv.up(fun(hi), ulps)
     if name in RANGE:
         least, greatest = RANGE[name]
-        below, above = np.clip(below, least, greatest), np.clip(above, least, greatest)
+        below, above = (np.minimum(np.maximum(end, least), greatest) for end in (below, above))
     return Interval(below, above)
 
 
@@ -165,9 +167,15 @@ def shares(a: Interval, axes: tuple[int, ...]) -> Interval:
     return Interval(np.where(known, np.maximum(lo - iv.TINY, 0.0), 0.0), np.where(known, np.minimum(hi, 1.0), 1.0))
 
 
+@functools.cache
+def per(period: float) -> Interval:
+    """1 / period, for a period that is rounded."""
+    return iv.reciprocal(Interval(np.asarray(period), np.asarray(period * (1 + EPS))))
+
+
 def turns(a: Interval, period: float) -> Interval:
     """A in units of a period that is itself rounded."""
-    t = iv.mul(a, iv.reciprocal(Interval(np.asarray(period), np.asarray(period * (1 + EPS)))))
+    t = iv.mul(a, per(period))
     return Interval(iv.down(t.lo, 2), iv.up(t.hi, 2))
 
 

@@ -8,6 +8,7 @@ end of a result is never +inf, the upper never -inf, and no end is NaN.
 [2] T. J. Dekker, A floating-point technique for extending the available precision, Numerische Mathematik 18 (1971).
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 EPS = 2.0**-52
 TINY = 2.3e-308  # above the smallest normal number: what a processor that flushes subnormal numbers may lose
 BLOCK = 128  # terms of a long sum that are added up at a time
+LONG = 4096  # numbers of which a further array costs more than a look whether it is needed
 MAX = float(np.finfo(float).max)
 INF = float("inf")
 
@@ -33,7 +35,8 @@ class Interval(NamedTuple):
 
 def down(x: Any, ulps: float = 1.0) -> Any:
     """Below x by at least so many units in its last place; an overflow becomes the largest number."""
-    x = np.minimum(x, MAX)
+    if np.size(x) < LONG or not np.maximum.reduce(x, None) < INF:
+        x = np.minimum(x, MAX)
     slack = np.abs(x)
     slack *= ulps * EPS
     slack += TINY
@@ -42,7 +45,8 @@ def down(x: Any, ulps: float = 1.0) -> Any:
 
 def up(x: Any, ulps: float = 1.0) -> Any:
     """Above x by at least so many units in its last place."""
-    x = np.maximum(x, -MAX)
+    if np.size(x) < LONG or not np.minimum.reduce(x, None) > -INF:
+        x = np.maximum(x, -MAX)
     slack = np.abs(x)
     slack *= ulps * EPS
     slack += TINY
@@ -90,10 +94,10 @@ def _mul(a: Interval, b: Interval, signs: tuple[bool, bool], product: Any) -> tu
         a, b, left, right = b, a, right, left
     if b.is_point:
         p, q = product(a.lo, b.lo), product(a.hi, b.hi)
-        if right or np.all(b.lo >= 0):
+        if right or b.lo.min(initial=0.0) >= 0:
             return p, q
-        return (q, p) if np.all(b.lo <= 0) else (np.minimum(p, q), np.maximum(p, q))
-    left, right = left or np.min(a.lo, initial=0.0) >= 0, right or np.min(b.lo, initial=0.0) >= 0
+        return (q, p) if b.lo.max(initial=0.0) <= 0 else (np.minimum(p, q), np.maximum(p, q))
+    left, right = left or a.lo.min(initial=0.0) >= 0, right or b.lo.min(initial=0.0) >= 0
     if left and right:
         return product(a.lo, b.lo), product(a.hi, b.hi)
     if right:
@@ -107,8 +111,17 @@ def _mul(a: Interval, b: Interval, signs: tuple[bool, bool], product: Any) -> tu
     return np.minimum(np.minimum(p, q), np.minimum(r, s)), np.maximum(np.maximum(p, q), np.maximum(r, s))
 
 
+def side(b: Interval) -> int:
+    """On which side of zero all of the intervals lie; 0 if they do not."""
+    return 1 if b.lo.min(initial=INF) > 0 else -1 if b.hi.max(initial=-INF) < 0 else 0
+
+
 def reciprocal(b: Interval) -> Interval:
     """1 / b: all real numbers where b has zero inside, one side where zero is an end."""
+    if side(b) > 0:
+        return Interval(np.maximum(down(1 / b.hi), 0.0), up(1 / b.lo))
+    if side(b) < 0:
+        return Interval(down(1 / b.hi), np.minimum(up(1 / b.lo), 0.0))
     right, left = (b.lo >= 0) & (b.hi > 0), (b.hi <= 0) & (b.lo < 0)
     over = np.where((b.hi == 0) | ~(right | left), 1.0, b.hi)
     under = np.where((b.lo == 0) | ~(right | left), 1.0, b.lo)
@@ -149,7 +162,7 @@ def total(a: Interval, axes: tuple[int, ...]) -> Interval:
 
 def _total(x: Any, axes: tuple[int, ...], sign: float) -> Any:
     """One end; sign: in which direction it is moved, 1 for down."""
-    count = int(np.prod([x.shape[i] for i in axes], dtype=int))
+    count = math.prod(x.shape[i] for i in axes)
     longest = count
     if len(axes) == 1 and count > 4 * BLOCK:  # by blocks, whose sums are then added
         cut = lambda k: x[(slice(None),) * axes[0] + (slice(k, k + BLOCK),)].sum(axes)  # noqa: E731
@@ -189,6 +202,8 @@ def meet(a: Interval, b: Interval) -> Interval:
 def quotient(z: Interval, b: Interval) -> Interval:
     """What a may be where a b = z: all real numbers where both may be zero."""
     q = div(z, b)
+    if side(b):
+        return q
     free = (b.lo <= 0) & (b.hi >= 0) & (z.lo <= 0) & (z.hi >= 0)
     return Interval(np.where(free, -INF, q.lo), np.where(free, INF, q.hi))
 
@@ -196,6 +211,8 @@ def quotient(z: Interval, b: Interval) -> Interval:
 def factor(a: Interval, z: Interval, b: Interval) -> Interval:
     """The part of a where a b = z: both branches of z / b where b has zero inside."""
     q = quotient(z, b)
+    if side(b):
+        return meet(a, q)
     split = (b.lo < 0) & (b.hi > 0) & ((z.lo > 0) | (z.hi < 0))
     near = np.where(z.lo > 0, z.lo, z.hi)  # |a| is at least |near / b|
     p, r = near / np.where(split, b.lo, -1.0), near / np.where(split, b.hi, 1.0)
@@ -219,7 +236,8 @@ def whole_power(x: Any, y: int) -> Any:
 
 def has_nan(x: Any) -> bool:
     """Whether an array has a NaN: a minimum passes it on."""
-    return bool(np.isnan(np.min(x, initial=0.0)))
+    least = x.min(initial=0.0)
+    return bool(least != least)
 
 
 def point(value: Any) -> Interval:
