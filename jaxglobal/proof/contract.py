@@ -237,7 +237,7 @@ BACK: dict[str, Any] = {
     "reciprocal": lambda node, a, z, of: [iv.quotient(Interval(np.ones(1), np.ones(1)), z)],
     "square": _square,
     "ipow": _ipow,
-    "quadratic": lambda node, a, z, of: [functions.unquadratic(node.params["a"], node.params["b"], a[0], z)],
+    "quadratic": lambda node, a, z, of: [functions.unquadratic(node.params["a"], node.params["vertex"], a[0], z)],
     "powc": _powc,
     "exp": lambda node, a, z, of: [functions.log(z)],
     "log": lambda node, a, z, of: _undefined_below(functions.exp(z), a[0], 0.0),

@@ -25,6 +25,7 @@ PI = Interval(np.asarray(np.pi), np.nextafter(np.asarray(np.pi), 4))  # the floa
 LEAST_GAMMA = 1.4616321449683623  # where lgamma is least, and
 LEAST_LGAMMA = -0.12148629053584962  # its value there
 SMALL = -700.0  # exponents below which the exponential counts as zero, or as more than it is
+PIECES = (1, 0, -1, 2)  # of a wave's inverse: the far ones, the near ones, which count if they reach the end, one more
 FAR = 1e6  # beyond, the way back through a wave says nothing
 
 
@@ -241,21 +242,15 @@ def unwave(name: str, a: Interval, z: Interval) -> Interval:
     p = Interval(np.maximum(p.lo, 0.0), p.hi)
     q = iv.sub(PI, p)
 
-    def piece(j: Any) -> Interval:
-        odd = j - 2 * np.floor(j / 2) == 1
-        at = iv.mul(Interval(j, j), PI)
-        return iv.add(at, Interval(np.where(odd, q.lo, p.lo), np.where(odd, q.hi, p.hi)))
-
     first, last = np.floor(x.lo / np.pi), np.floor(x.hi / np.pi)
+    j = np.stack([*(first + step for step in PIECES), *(last - step for step in PIECES)])
+    odd = j - 2 * np.floor(j / 2) == 1
+    piece = iv.add(iv.mul(Interval(j, j), PI), Interval(np.where(odd, q.lo, p.lo), np.where(odd, q.hi, p.hi)))
     lo, hi = np.full_like(first, INF), np.full_like(last, -INF)
-    for step in (1, 0, -1):  # from the far ones to the near ones, which count if they reach the end
-        ahead, behind = piece(first + step), piece(last - step)
-        lo = np.where(ahead.hi >= x.lo, np.maximum(ahead.lo, x.lo), lo)
-        hi = np.where(behind.lo <= x.hi, np.minimum(behind.hi, x.hi), hi)
-    two = piece(first + 2)
-    lo = np.where(lo == INF, two.lo, lo)
-    two = piece(last - 2)
-    hi = np.where(hi == -INF, two.hi, hi)
+    for k in range(3):
+        lo = np.where(piece.hi[k] >= x.lo, np.maximum(piece.lo[k], x.lo), lo)
+        hi = np.where(piece.lo[4 + k] <= x.hi, np.minimum(piece.hi[4 + k], x.hi), hi)
+    lo, hi = np.where(lo == INF, piece.lo[3], lo), np.where(hi == -INF, piece.hi[7], hi)
     new = Interval(lo, hi)
     if name == "sin":
         new = iv.add(new, quarter)
@@ -269,16 +264,16 @@ def vertex(a: Any, b: Any) -> tuple[Interval, Interval]:
     return iv.div(Interval(b, b), Interval(2 * a, 2 * a)), iv.div(square, Interval(4 * a, 4 * a))
 
 
-def quadratic(a: Any, b: Any, u: Interval) -> Interval:
-    """A u^2 + b u, as a complete square and as it stands: both hold."""
-    h, k = vertex(a, b)
+def quadratic(a: Any, b: Any, hk: tuple[Interval, Interval], u: Interval) -> Interval:
+    """A u^2 + b u, as a complete square and as it stands: both hold; hk: its vertex."""
+    h, k = hk
     whole = iv.sub(iv.mul(iv.square(iv.add(u, h)), Interval(a, a)), k)
     parts = iv.add(iv.mul(iv.square(u), Interval(a, a)), iv.mul(u, Interval(b, b)))
     return iv.meet(whole, parts)
 
 
-def unquadratic(a: Any, b: Any, u: Interval, z: Interval) -> Interval:
-    """The hull of the u with a u^2 + b u in z."""
-    h, k = vertex(a, b)
+def unquadratic(a: Any, hk: tuple[Interval, Interval], u: Interval, z: Interval) -> Interval:
+    """The hull of the u with a u^2 + b u in z; hk: its vertex."""
+    h, k = hk
     size = sqrt(positive(iv.div(iv.add(z, k), Interval(a, a))))
     return iv.sub(two_sided(iv.add(u, h), size), h)

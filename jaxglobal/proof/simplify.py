@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglobal.proof import mapped, patterns
+from jaxglobal.proof import functions, mapped, patterns
 
 
 def simpler(p: Any, op: str, ins: tuple[int, ...], params: dict[str, Any]) -> int | None:
@@ -115,4 +115,7 @@ def _quadratic(p: Any, i: int, j: int, minus: bool) -> int | None:
         (a, u), (b, v) = (b, v), (a, u)
     if p.nodes[u].op != "square" or p.nodes[u].ins[0] != v or p.is_const(v) or not np.all(a):
         return None
-    return p.emit("quadratic", (v,), p.shape(i), key=(a.tobytes(), a.shape, b.tobytes(), b.shape), a=a, b=b)
+    with np.errstate(all="ignore"):
+        vertex = functions.vertex(a, b)
+    key = (a.tobytes(), a.shape, b.tobytes(), b.shape)
+    return p.emit("quadratic", (v,), p.shape(i), key=key, a=a, b=b, vertex=vertex)
