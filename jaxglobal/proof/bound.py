@@ -52,21 +52,33 @@ class Bound:
         plan = model.program.needed([s.id for s in stacks if s is not None], known)
         return found, stacks, plan, squares.weights_of(found)
 
-    def __call__(self, lo: np.ndarray, hi: np.ndarray, cut: float, weights: np.ndarray | None = None) -> Outcome:
+    def __call__(
+        self, lo: np.ndarray, hi: np.ndarray, cut: float, weights: np.ndarray | None = None, curves: bool | None = None
+    ) -> Outcome:
         """The tests, of boxes with ends lo and hi, (n, B); cut: an upper bound of the minimum.
 
-        weights: (K, 1 + m) of fun and the constraints, see weights.py.
+        weights: (K, 1 + m) of fun and the constraints, see weights.py; curves: whether to ask the Hessian; None: where
+            that pays in a sample of the boxes.
         """
         with np.errstate(all="ignore"):
-            return _Tests(self, lo, hi, cut, weights).outcome()
+            return _Tests(self, lo, hi, cut, weights, curves).outcome()
 
 
 class _Tests(Binding):
     """The tests of one batch, in their order."""
 
-    def __init__(self, bound: Bound, lo: np.ndarray, hi: np.ndarray, cut: float, weights: np.ndarray | None):
+    def __init__(
+        self,
+        bound: Bound,
+        lo: np.ndarray,
+        hi: np.ndarray,
+        cut: float,
+        weights: np.ndarray | None,
+        curves: bool | None,
+    ):
         super().__init__(bound.model, bound.box, lo, hi, cut)
-        self.bound, self.weights = bound, weights
+        self.bound, self.weights, self.gain = bound, weights, None
+        self.curves = curves if bound.model.curves else False
 
     def outcome(self) -> Outcome:
         seen = self.propagated()
@@ -76,7 +88,7 @@ class _Tests(Binding):
             self.raise_low(seen.f.lo)
         if len(self.row) and self.model.derives:
             self.derived(seen)
-        return Outcome(self.X, self.low, self.score(), self.row, self.best)
+        return Outcome(self.X, self.low, self.score(), self.row, self.best, self.gain)
 
     def propagated(self) -> Values:
         """Forward evaluation and propagation of fun <= cut, in rounds while that narrows; the values of the last."""
@@ -134,7 +146,7 @@ class _Tests(Binding):
         for w in self.weights if self.weights is not None else ():
             if len(self.row):
                 self.weighted(w)
-        if len(self.row) and self.model.curves and (self.model.rows is None or self.more["loose"].any()):
+        if len(self.row) and self.curves is not False and (self.model.rows is None or self.more["loose"].any()):
             self.curved()
 
     def centre(self) -> np.ndarray:
@@ -189,16 +201,21 @@ class _Tests(Binding):
 
     def curved(self) -> None:
         """Tests by the Hessian, where a sample of the boxes gains by them."""
-        if len(self.row) > 2 * SAMPLE:
+        if self.curves is None and len(self.row) > 2 * SAMPLE:
             pick = np.linspace(0, len(self.row) - 1, SAMPLE).astype(int)
             lo, hi = self.X.lo[:, pick], self.X.hi[:, pick]
-            new, dead, low = self.hessian(Interval(lo, hi))
-            gained = dead | (low > self.cut) | ((np.fmin(new.hi, hi) - np.fmax(new.lo, lo)) < 0.5 * (hi - lo)).any(0)
-            if gained.mean() < WORTH:
+            self.gain = self.gained(Interval(lo, hi), *self.hessian(Interval(lo, hi)))
+            if self.gain < WORTH:
                 return
         new, dead, low = self.hessian(self.X)
+        self.gain = self.gained(self.X, new, dead, low)
         self.raise_low(low)
         self.narrow(new, dead)
+
+    def gained(self, X: Interval, new: Interval, dead: np.ndarray, low: np.ndarray) -> float:
+        """The share of boxes that were dropped, or narrowed to half a side."""
+        narrow = ((np.fmin(new.hi, X.hi) - np.fmax(new.lo, X.lo)) < 0.5 * (X.hi - X.lo)).any(0)
+        return float((dead | (low > self.cut) | narrow).mean())
 
     def hessian(self, X: Interval) -> tuple[Interval, np.ndarray, np.ndarray]:
         """Narrower boxes, which are dead, and lower bounds."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxglobal.proof import apart
 from jaxglobal.proof.batch import Outcome, drawn_in
-from jaxglobal.proof.bound import Bound
+from jaxglobal.proof.bound import WORTH, Bound
 from jaxglobal.proof.crew import Crew
 from jaxglobal.proof.incumbent import Incumbent
 from jaxglobal.proof.intervals import EPS, INF, Interval
@@ -22,6 +22,7 @@ from jaxglobal.proof.region import Region, polished
 LONG = 3e6  # operations on numbers from which processes help: half a second or so
 AHEAD = 6  # batches under way then
 LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
+LONGEST = 3  # batches in which the Hessian is not asked, at most
 TRIES = 16  # small boxes about which a region is looked for
 CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
 CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
@@ -48,6 +49,8 @@ class Search(Incumbent):
         self.tol, self.bound = tol, Bound(model, low, high, whole)
         self.pool, self.leaves, self.boxes = Pool(len(low)), [], 0
         self._pictured, self._tested, self._tries = history, [], TRIES
+        self._pause = self._paused = 0  # batches without the Hessian: in all, and those to come
+        self._paying = None  # whether it is asked without a sample
         self.valued = None  # boxes that had been tested when the value was proven
         self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
         self.batch = batch_of(model)
@@ -144,10 +147,14 @@ class Search(Incumbent):
             share = self.batch if crew.most == 1 else max(min(self.batch, self.pool.count // 2), 1)
             batch = self.pool.take(share)
             self._given.append(batch)
-            crew.give(batch[0], batch[1], self.cut, self.weights)
+            crew.give(batch[0], batch[1], self.cut, self.weights, False if self._paused else self._paying)
+            self._paused = max(self._paused - 1, 0)
         lo, hi, low = self._given[0]
         outcome, was = crew.take(), self.cut
         self._given.pop(0)
+        if outcome.gain is not None:  # asked less and less often while it does not pay
+            self._pause = min(2 * self._pause + 1, LONGEST) if outcome.gain < WORTH else 0
+            self._paused, self._paying = self._pause, True if outcome.gain > 2 * WORTH else None
         self.improve(outcome)
         self.after(low, outcome, lo, hi)
         self.boxes += len(low)
