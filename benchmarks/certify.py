@@ -1,4 +1,4 @@
-"""The table of proofs: python benchmarks/certify.py [NAMES] [--max-time 120] [--cores 1] [--markdown].
+"""The table of proofs: python benchmarks/certify.py [NAMES] [--max-time 120] [--cores 1] [--save] [--saved].
 
 For each problem: whether the bound is proven and all minimisers are found, the gap, boxes, and seconds from the traced
 function and the known minimum to the certificate; the search for the minimum and the trace come before. Names may be
@@ -18,10 +18,12 @@ jax.config.update("jax_enable_x64", True)
 import cec2006
 import jax.numpy as jnp
 import numpy as np
+from common import Ledger, code
 
 import jaxglobal as jg
-from jaxglobal.proof import entry
 from jaxglobal.proof.branch import Search
+from jaxglobal.proof.crew import cores
+from jaxglobal.proof.gather import minimizers
 from jaxglobal.proof.problem import Problem
 
 # ------------------------------------------------------------------ functions of any number of variables
@@ -289,41 +291,62 @@ def spent():
     return sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
+FORM = "| {:24} | {:>8} | {:>8} | {:>9} | {:>7} | {:>5} | {:>8} | {:>8} | {:>6} |"
+HEAD = ("problem", "proven", "gap", "boxes", "minima", "cores", "seconds", "cpu", "asked")
+
+
+def proof(fun, bounds, point, asked, constraints, max_time, workers):
+    """The row of one proof."""
+    points = [point]
+    if point is None:
+        found = jg.minimize(fun, bounds, max_time=30, progress=False)
+        points = [found.x, *(m.x for m in found.minima[:8] if m.fun < found.fun + 1e-6 * (1 + abs(found.fun)))]
+    problem = Problem.read(fun, bounds, (), *constraints)
+    began, before = time.perf_counter(), spent()
+    with np.errstate(all="ignore"):
+        search = Search(problem.model, problem.low, problem.high, points, 1e-8)
+        search.run(lambda: "max_time" if time.perf_counter() - began > max_time else "", workers if workers > 1 else 0)
+        seconds, cpu = time.perf_counter() - began, spent() - before
+        boxes = minimizers(search)
+    gap = search.cut - search.lower
+    return {
+        "proven": bool(gap <= 1e-8 * (1 + abs(search.cut))), "cut": not search.done, "gap": float(gap),
+        "boxes": search.boxes, "unique": sum(b.unique for b in boxes), "minima": len(boxes), "cores": workers,
+        "seconds": round(seconds, 3), "cpu": round(cpu, 3), "asked": asked,
+    }  # fmt: skip
+
+
+def line(name, row):
+    """A row of the table."""
+    state = ("yes" if row["proven"] else "no") + (", cut" if row["cut"] else "")
+    minima, times = f"{row['unique']} of {row['minima']}", (f"{row['seconds']:.2f}", f"{row['cpu']:.2f}")
+    return FORM.format(name, state, f"{row['gap']:.1e}", row["boxes"], minima, row["cores"], *times, row["asked"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", default=["*"])
     parser.add_argument("--max-time", type=float, default=120.0)
     parser.add_argument("--cores", type=int, default=None, help="by default all of this process")
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--save", action="store_true", help="in results/certify.json, beside the rows of other runs")
+    parser.add_argument("--saved", action="store_true", help="prints the saved rows")
     options = parser.parse_args()
-    workers = options.cores or entry.cores()
-    form = "| {:24} | {:>8} | {:>8} | {:>9} | {:>7} | {:>8} | {:>8} | {:>6} |"
-    print(form.format("problem", "proven", "gap", "boxes", "minima", "seconds", "cpu", "asked"))
+    print(FORM.format(*HEAD))
     if options.markdown:
-        print(form.format(*["---"] * 8))
+        print(FORM.format(*["---"] * len(HEAD)))
+    ledger, workers = Ledger("certify", ("problem", "cores")), options.cores or cores()
     for name, (fun, bounds, point, asked, *constraints) in problems().items():
         if not any(fnmatch.fnmatch(name, pattern) for pattern in options.names):
             continue
-        points = [point]
-        if point is None:
-            found = jg.minimize(fun, bounds, max_time=30, progress=False)
-            points = [found.x, *(m.x for m in found.minima[:8] if m.fun < found.fun + 1e-6 * (1 + abs(found.fun)))]
-        problem = Problem.read(fun, bounds, (), *constraints)
-        began, before = time.perf_counter(), spent()
-        with np.errstate(all="ignore"):
-            search = Search(problem.model, problem.low, problem.high, points, 1e-8)
-            until = lambda: "max_time" if time.perf_counter() - began > options.max_time else ""  # noqa: B023, E731
-            search.run(until, workers if workers > 1 else 0)
-            seconds, cpu = time.perf_counter() - began, spent() - before
-            boxes = entry.minimizers(search)
-        gap = search.cut - search.lower
-        proven = "yes" if gap <= 1e-8 * (1 + abs(search.cut)) else "no"
-        state = proven if search.done else f"{proven}, cut"
-        minima = f"{sum(b.unique for b in boxes)} of {len(boxes)}"
-        print(
-            form.format(name, state, f"{gap:.1e}", search.boxes, minima, f"{seconds:.2f}", f"{cpu:.2f}", asked),
-            flush=True,
-        )
+        if options.saved:
+            for row in (row for key, row in sorted(ledger.rows.items()) if key[0] == name):
+                print(line(name, row))
+            continue
+        row = proof(fun, bounds, point, asked, constraints, options.max_time, workers)
+        print(line(name, row), flush=True)
+        if options.save:
+            ledger.add(problem=name, **row, code=code())
 
 
 if __name__ == "__main__":
