@@ -15,6 +15,7 @@ many seconds at most. Solved is a value within 1e-6 (1 + abs(optimum)) of the pu
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,7 +28,7 @@ import integer_peers
 import jax.numpy as jnp
 import minlp
 import numpy as np
-from common import Ledger, code, save
+from common import RESULTS, Ledger, code, save
 
 import jaxglobal as jg
 
@@ -99,7 +100,7 @@ def row_of(
 def solve(problem: minlp.Problem, cap: float) -> dict[str, Any]:
     """What becomes of a problem of MINLPLib, the second time."""
     options = dict(constraints=problem.constraints or None, integrality=problem.whole, progress=False)
-    jg.minimize(problem.fun, problem.bounds, max_time=4 * cap, **options)
+    jg.minimize(problem.fun, problem.bounds, max_time=cap, **options)
     began = time.perf_counter()
     result = jg.minimize(problem.fun, problem.bounds, max_time=cap, **options)
     seconds = time.perf_counter() - began
@@ -117,19 +118,20 @@ def solve(problem: minlp.Problem, cap: float) -> dict[str, Any]:
 
 
 def library(names: list[str], cap: float) -> None:
-    """Solves these problems of MINLPLib, or all."""
-    rows = []
+    """Solves these problems of MINLPLib, or all, in place of their saved rows; tells of all that are saved."""
+    path = RESULTS / "minlplib.json"
+    saved = {row["problem"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
     for name in names or minlp.PROBLEMS:
-        row = {"problem": name, "best": minlp.PROBLEMS[name].best} | solve(minlp.PROBLEMS[name], cap)
-        rows.append(row)
-        print(row, flush=True)
+        saved[name] = {"problem": name, "best": minlp.PROBLEMS[name].best} | solve(minlp.PROBLEMS[name], cap)
+        print(saved[name], flush=True)
+        save("minlplib", [saved[name] for name in minlp.PROBLEMS if name in saved])
+    rows = [saved[name] for name in minlp.PROBLEMS if name in saved]
     solved, quick = sum(row["solved"] for row in rows), sum(row["solved"] and row["warm_s"] <= 2 for row in rows)
     found = sum(row["solved"] and row["found_s"] <= 2 for row in rows)
     wrong = [row["problem"] for row in rows if row["success"] and not row["solved"]]
     print(
         f"solved {solved} of {len(rows)}: {found} found within 2 s, {quick} ended within 2 s; wrong successes: {wrong}"
     )
-    save("minlplib", rows)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.constraints import feasible, finishing, lagrangian
@@ -48,7 +49,7 @@ def views(closed: Closed, m: int, dtype: np.dtype) -> tuple[Closed, Closed]:
 
     def looked(x, leaves):
         lower, upper, size, *rest = leaves
-        return feasible.rank(*both(x, rest), lower, upper, size)
+        return feasible.rank(*both(x, rest), lower, upper, *jnp.atleast_2d(size))
 
     lanes, looks = (closed.programs.setdefault(("constrained", name, m), {}) for name in ("lanes", "looks"))
     return closed._replace(value=searched, programs=lanes), closed._replace(value=looked, programs=looks)
@@ -87,7 +88,7 @@ class ConstrainedStreams(Streams):
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """See `Streams`; starts of x, or packed ones that go on."""
         if starts.shape[1] != self.engine.n:
-            self._scale()
+            starts = self._completed(starts)
             if self.subject.still:
                 self._held.append(standing(starts, number, problem))
                 return
@@ -98,8 +99,7 @@ class ConstrainedStreams(Streams):
 
     def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0, then: Then | None = None) -> None:
         """See `Streams`."""
-        self._scale()
-        super().look(points, number, problem, then)
+        super().look(self._completed(points), number, problem, then)
 
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS
@@ -166,9 +166,15 @@ class ConstrainedStreams(Streams):
         self._spend(self.subject.scale())
         if self._unscaled is not None:
             lower, upper, _, *rest = self._unscaled.args
-            size = self.subject.size[1:].astype(self.engine.dtype)
+            size = _sizes(self.subject).astype(self.engine.dtype)
             self.serve(Problems(self._unscaled.region, [lower, upper, size, *rest]))
             self._unscaled = None
+
+    def _completed(self, x: np.ndarray) -> np.ndarray:
+        """Points, (k, n), with the continuous variables where the rows want them, once the scales are known."""
+        self._scale()
+        self._spend(len(x) / 2 if self.subject.completion is not None else 0)
+        return self.subject.completed(x)
 
     def _stage(self, x: np.ndarray) -> tuple:
         """With what searches from x, (k, n), end: at once where no search can help, as rows of whole numbers say."""
@@ -197,6 +203,8 @@ class ConstrainedStreams(Streams):
             ended, self._held = first_of(ended, left)
             ranks = self.subject.ranks(ended.x)
             self._spend(len(ranks))
+            if not self.subject.still:  # any longer, and a limit has been reached
+                self._held = []
             return ranked(ended, ranks)
         ended = minima.Ended(*(field[np.argsort(ended.start % STAGES, kind="stable")] for field in ended))
         if not len(ended.f):
@@ -216,6 +224,12 @@ class ConstrainedStreams(Streams):
         low, high = (side.astype(dtype) for side in (subject.frame.low, subject.frame.high))
         x, rank = np.clip(batch.x[done].astype(dtype), low, high), batch.rank[done].astype(dtype)
         return minima.Ended(x, rank, number[done], batch.status[done], ended.nfev[done], ended.problem[done])
+
+
+def _sizes(subject: Subject) -> np.ndarray:
+    """(m,) What looks scale the rows by; (2, m) with what is no excess but rounding, where rows tell variables."""
+    size = subject.size[1:]
+    return size if subject.completion is None else np.stack([size, subject.least])
 
 
 def standing(starts: np.ndarray, number: np.ndarray, problem: Any) -> minima.Ended:
@@ -243,10 +257,11 @@ def compiled(
 ) -> Callable[[int, int, Tier], ConstrainedStreams]:  # fmt: skip
     """Opens so many lanes of a problem with constraints; see `engines.compiled`."""
     m, dtype = subject.rows.m, problem.structure.dtype
+    subject.starting(problem)  # looks have to know
     searched, looked = views(problem.closed, m, dtype)
     local: Any = AugmentedLagrangian(program, m)  # type: ignore[arg-type]
     plain = sweep.one_problem(problem)
-    bounds = (side.astype(dtype) for side in (subject.rows.lower, subject.rows.upper, np.ones(m)))
+    bounds = (side.astype(dtype) for side in (subject.rows.lower, subject.rows.upper, _sizes(subject)))
     args = [*bounds, *plain.args]
     packed, unpacked = Problems(lagrangian.inside(plain.region, m), args), Problems(plain.region, args)
 

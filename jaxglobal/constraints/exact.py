@@ -20,6 +20,7 @@ from jaxglobal.problem.modes import FAILURES
 from jaxglobal.problem.objective import Objective
 
 ROWS = 8  # points of a call
+WIDE = 64  # of one of values alone
 WITHIN = 1e-12  # of the box, from its bounds
 LARGEST = 500  # variables and rows up to which a Hessian is formed
 
@@ -68,6 +69,11 @@ class Exact:
         """Of points, (k, n)."""
         return Slopes(*self._call("slopes", points))
 
+    def values(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """f, (k,), and the rows, (k, m), of points, (k, n)."""
+        f, c = self._call("values", points)
+        return f, c
+
     def curved(self, points: np.ndarray, lam: np.ndarray) -> tuple[Slopes, np.ndarray]:
         """The same, and the Hessians, (k, n, n), of f + lam @ c for multipliers (k, m)."""
         *slopes, H = self._call("curved", points, lam)
@@ -81,16 +87,16 @@ class Exact:
         """The inverse of `save`."""
 
     def _call(self, name: str, *given: np.ndarray) -> list[np.ndarray]:
-        program, k = self._program(name), len(given[0])
-        blocks = -(-k // ROWS)
+        program, k, rows = self._program(name), len(given[0]), _rows(name)
+        blocks = -(-k // rows)
         padded = [
-            np.concatenate([part, np.repeat(part[-1:], blocks * ROWS - k, axis=0)]).astype(self.lower.dtype)
+            np.concatenate([part, np.repeat(part[-1:], blocks * rows - k, axis=0)]).astype(self.lower.dtype)
             for part in given
         ]
         box, parts = (self.lower, self.upper), []
         with jax.enable_x64(self.lower.dtype == np.float64), jax.disable_jit(False), jax.debug_nans(False):
             for i in range(blocks):
-                block = [part[i * ROWS : (i + 1) * ROWS] for part in padded]
+                block = [part[i * rows : (i + 1) * rows] for part in padded]
                 parts.append(jax.device_get(program(*block, box, self.leaves)))
         return [np.concatenate(fields)[:k] for fields in zip(*parts, strict=True)]
 
@@ -102,7 +108,7 @@ class Exact:
             n, dtype = len(self.lower), self.lower.dtype
             with jax.enable_x64(self.lower.dtype == np.float64):
                 of = lambda *shape: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
-                given = [of(ROWS, n), *([of(ROWS, self.m)] if name == "curved" else [])]
+                given = [of(_rows(name), n), *([of(ROWS, self.m)] if name == "curved" else [])]
                 run = self.closed.safe(getattr(self, f"_{name}"), jax.default_backend())
                 soon = devices.soon(self.closed.cost, jax.default_backend()) > 0
                 try:
@@ -113,6 +119,9 @@ class Exact:
                         raise
                     self.closed.programs[key] = None
         return self.closed.programs[key]
+
+    def _values(self, points, box, leaves):
+        return jax.vmap(lambda x: outputs(self.closed, self.lower.dtype)(x, leaves))(points)
 
     def _slopes(self, points, box, leaves):
         return jax.vmap(lambda x: self._first(x, box, leaves))(points)
@@ -130,6 +139,11 @@ class Exact:
 
     def _first(self, x, box, leaves):
         return slopes_at(lambda x: self._both(x, leaves), self.m, x, box)
+
+
+def _rows(name: str) -> int:
+    """Points of a call of this program."""
+    return WIDE if name == "values" else ROWS
 
 
 def within(x: jax.Array, box: tuple[jax.Array, jax.Array]) -> jax.Array:

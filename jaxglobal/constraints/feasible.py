@@ -41,13 +41,16 @@ def told_apart(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(nowhere, np.inf, ranks).astype(ranks.dtype), nowhere
 
 
-def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any) -> Any:
+def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any, least: Any = None) -> Any:
     """The rank, (), of a point whose slopes are not known. size: (m,) one over the usual slopes of the rows.
+
+    least: (m,) an excess that is none but rounding; none is where it is not given.
 
     As the slopes at hand may be far greater there, it counts as feasible only where no bound is exceeded at all; see
     `valueless` for one of those where f is not finite.
     """
     over = jnp.maximum(c - upper, 0) + jnp.maximum(lower - c, 0)
+    over = over if least is None else jnp.where(over > least, over, 0)
     violation = jnp.sum(jnp.minimum(over * size, WORST))
     kept = jnp.all(over == 0)
     rank = jnp.where(kept, jnp.minimum(f, above(f.dtype)), above(f.dtype) * (1 + violation))

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.constraints import feasible, kkt, lagrangian
+from jaxglobal.constraints.completion import Completion, completion
 from jaxglobal.constraints.exact import Exact
 from jaxglobal.constraints.kkt import Frame
 from jaxglobal.constraints.lagrangian import Packed
 from jaxglobal.problem import lattice
+from jaxglobal.problem.closed import NO_FUNCTION
 from jaxglobal.problem.constraint import Rows
 from jaxglobal.problem.objective import Objective
 from jaxglobal.starts import lastlook
@@ -38,6 +40,7 @@ class Subject:
         least: (m,) an excess of each row that is none but rounding.
         barren: (k, n) of whole numbers, zeros beside: where a search has been led to no feasible point, once each time.
         known: (k, n), (k,) and (k,) polished minima, their scaled values and their ranks, best first.
+        completion: how continuous variables are found from the rows, if they are; see there.
         valueless: whether a feasible point was met at which the objective has no value.
     """
 
@@ -52,7 +55,9 @@ class Subject:
     least: np.ndarray = dataclasses.field(init=False)
     barren: np.ndarray = dataclasses.field(init=False)
     known: tuple[np.ndarray, np.ndarray, np.ndarray] = dataclasses.field(init=False)
+    completion: Completion | None = None
     valueless: bool = False
+    _owed: int = 0
 
     def __post_init__(self):
         """Nothing is known."""
@@ -60,10 +65,23 @@ class Subject:
         self.known = np.zeros((0, len(self.frame.low))), np.zeros(0), np.zeros(0)
         self.barren = np.zeros((0, len(self.frame.low)))
 
+    def starting(self, problem: Objective) -> Objective:
+        """The problem whose starts are dealt: of its whole numbers alone, where the rows tell the other variables.
+
+        Then the scales have been measured.
+        """
+        tied = np.any(self.whole & problem.free) and np.any(self.whole < problem.free) and np.any(self.frame.equal)
+        if not tied or problem.closed is NO_FUNCTION:
+            return problem
+        if not self.measured:
+            self._owed = self.scale()
+        return dataclasses.replace(problem, free=problem.free & self.whole) if self.still else problem
+
     def scale(self) -> int:
-        """Measures the scales, if they are not known; how many evaluations that took."""
+        """Measures the scales, if they are not known; how many evaluations that took which nobody has counted."""
         if self.measured:
-            return 0
+            owed, self._owed = self._owed, 0
+            return owed
         frame = self.frame
         unit = lastlook.points(SAMPLE, len(frame.low), np.random.default_rng(0))
         unit = lattice.snapped(unit, lattice.values(frame.low, frame.high, self.whole))
@@ -80,6 +98,8 @@ class Subject:
         lowest[some] = np.nanmin(slopes[:, some], axis=0)
         self.least = feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:]
         self.use(self.size)
+        eps = float(np.finfo(self.exact.lower.dtype).eps)
+        self.completion = completion(seen.g, seen.J, self.frame, self.whole, eps)
         self.note(seen.f, seen.c)
         return SAMPLE
 
@@ -98,6 +118,8 @@ class Subject:
     @property
     def still(self) -> bool:
         """Whether no variable moves in a search."""
+        if self.completion is not None and self.completion.determined:
+            return True
         return bool(np.any(self.whole)) and not np.any(~self.whole & (self.frame.width > 0))
 
     def hopeless(self, x: np.ndarray) -> np.ndarray:
@@ -124,6 +146,12 @@ class Subject:
         """The largest of a point, in the rows' own scales."""
         return float(np.max(feasible.violations(c, J, self.frame, self.least), initial=0.0))
 
+    def completed(self, x: np.ndarray) -> np.ndarray:
+        """Points, (k, n), at the best places for their whole numbers, see `completion.py`; one value each."""
+        if self.completion is None or not len(x):
+            return x
+        return self.completion.moved(x.astype(np.float64), *self.exact.values(x), self.frame).astype(x.dtype)
+
     def note(self, f: np.ndarray, c: np.ndarray) -> None:
         """Notes whether f, (k,), has no value at a feasible one of some points, whose rows are c, (k, m)."""
         over = np.maximum(c - self.frame.upper, 0) + np.maximum(self.frame.lower - c, 0)
@@ -134,6 +162,8 @@ class Subject:
         """(k,) The ranks of points, (k, n), as they are."""
         seen = self.exact.slopes(x.astype(self.dtype))
         self.note(seen.f, seen.c)
+        if self.completion is not None and not self.completion.holds(seen.g, seen.J, self.frame):
+            self.completion = self.completion._replace(determined=False)
         told = zip(seen.f, seen.c, seen.J, strict=True)
         return np.array(
             [feasible.ranked(float(f), self.violation(c, J), self.most, self.dtype) for f, c, J in told], float
@@ -168,14 +198,19 @@ class Subject:
         kept = {
             "barren": self.barren, "measured": np.array(self.measured), "valueless": np.array(self.valueless)
         }  # fmt: skip
-        return known | sizes | kept | self.exact.save()
+        found = {} if self.completion is None else self.completion._asdict()
+        named = {f"completion_{name}": np.asarray(part) for name, part in found.items()}
+        return known | sizes | kept | named | self.exact.save()
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
+        self._owed = 0
         self.known = arrays["known_x"], arrays["known_f"], arrays["known_rank"]
         self.size, self.least, self.measured = arrays["sizes"], arrays["least"], bool(arrays["measured"])
         self.frame = self.frame._replace(spread=arrays["spread"], steepest=arrays["steepest"])
         self.barren, self.valueless = arrays["barren"], bool(arrays["valueless"])
+        if "completion_moving" in arrays:
+            self.completion = Completion(*(arrays[f"completion_{name}"] for name in Completion._fields))
         self.exact.load(arrays)
 
 

@@ -66,7 +66,8 @@ class One:
         self._problem, self._rules, self._search = problem, rules, search
         self._callback, self.display = callback, shown
         above = math.inf if subject is None else feasible.above(subject.dtype)
-        self.source = source_of(problem, guesses, sequence, search, rules, above, opening.noise, opening.tiers)
+        starting = problem if subject is None else subject.starting(problem)
+        self.source = source_of(starting, guesses, sequence, search, rules, above, opening.noise, opening.tiers)
         self.state = SearchState(problem, rules, subject, incumbent.nothing(problem))
         self._level_over = False  # nothing is left to deal, and nothing runs
         self.paused = False

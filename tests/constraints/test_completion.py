@@ -1,0 +1,109 @@
+"""Whole numbers whose continuous variables the rows tell: slacks, and variables that equalities define."""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxglobal as jg
+from jaxglobal.constraints.completion import completion
+from jaxglobal.constraints.kkt import Frame
+
+
+def deviations(x):
+    """Two numbers made of three whole ones, that are to be near given ones."""
+    i, j, k = x[..., 0], x[..., 1], x[..., 2]
+    return 1e3 * i * j / (k + 7.0) - 5141.3, i * i - 3 * j * k + 211.7
+
+
+SLACKS = [(0, 40)] * 3, [(0.0, 1e5)] * 4  # above and below each
+EACH = np.array(list(itertools.product(range(41), repeat=3)), float)
+
+
+def test_slacks_of_many_assignments_are_solved_for():
+    """One point of 68,921 is the best; without slacks solved for none of its neighbours says so."""
+    rows = jg.Constraint(lambda x: jnp.stack(deviations(x)) - x[3:5] + x[5:7], 0.0, 0.0)
+    result = jg.minimize(
+        lambda x: x[3] + x[5] + 2 * (x[4] + x[6]), [*SLACKS[0], *SLACKS[1]], constraints=rows,
+        integrality=[True] * 3 + [False] * 4, max_evals=60_000, progress=False,
+    )  # fmt: skip
+    first, second = deviations(EACH)
+    best = np.min(np.abs(first) + 2 * np.abs(second))
+    assert result.fun == pytest.approx(best, rel=1e-4 if result.x.dtype == np.float32 else 1e-9)
+    assert result.violation <= 1e-2 if result.x.dtype == np.float32 else 1e-6
+    assert np.all(np.asarray(result.x[:3]) == np.rint(result.x[:3]))
+
+
+def test_variables_that_equalities_define_bound_whole_numbers():
+    """y = h(i) in its bounds: the lowest whole numbers for which that holds, out of 10^8."""
+
+    def defined(x):
+        a, b, c, d, y, z = x
+        return jnp.stack([y - 0.03 * a * b - 0.02 * c * d, 2 * z - a - 0.5 * b * d + c])
+
+    whole = [True] * 4 + [False] * 2
+    result = jg.minimize(
+        lambda x: x[0] ** 2 + 3 * x[1] + x[2] + 0.1 * x[3], [(0, 99)] * 4 + [(40.0, 60.0), (10.0, 30.0)],
+        constraints=jg.Constraint(defined, 0.0, 0.0), integrality=whole, max_evals=100_000, progress=False,
+    )  # fmt: skip
+    a, b, c, d = EACH_OF_FOUR
+    y, z = 0.03 * a * b + 0.02 * c * d, (a + 0.5 * b * d - c) / 2
+    fits = (40 <= y) & (y <= 60) & (10 <= z) & (z <= 30)
+    best = np.min((a**2 + 3 * b + c + 0.1 * d)[fits])
+    assert result.fun == pytest.approx(best, rel=1e-6)
+
+
+EACH_OF_FOUR = np.meshgrid(np.arange(6.0), np.arange(100.0), np.arange(100.0), np.arange(100.0), sparse=True)
+
+
+def test_slopes_that_change_elsewhere_are_searched():
+    """The row bends in a part of the box that the first points do not meet; its variable is searched for there."""
+
+    def bent(x):
+        i, y, z = x
+        inside = (i == 17) & (jnp.abs(z - 0.5) < 0.2)
+        return jnp.stack([y + z - i / 10 - jnp.where(inside, (z - 0.5) ** 2, 0.0)])
+
+    result = jg.minimize(
+        lambda x: (x[0] - 17) ** 2 + 0.1 * x[1], [(0, 40), (0.0, 10.0), (0.0, 1.0)], integrality=[True, False, False],
+        constraints=jg.Constraint(bent, 0.0, 0.0), max_evals=30_000, progress=False,
+    )  # fmt: skip
+    assert result.fun == pytest.approx(0.07, abs=1e-5) and result.x[0] == 17
+
+
+def frame(n: int, equal: list[bool]) -> Frame:
+    upper = np.where(equal, 0.0, np.inf)
+    return Frame(np.zeros(n), np.ones(n), np.zeros(len(equal)), upper)
+
+
+def test_nothing_is_told_where_slopes_change_or_nothing_is_whole():
+    rng, whole = np.random.default_rng(0), np.array([True, False, False])
+    J = np.repeat(rng.normal(size=(1, 2, 3)), 4, axis=0)
+    g = np.repeat(rng.normal(size=(1, 3)), 4, axis=0)
+    told = completion(g, J, frame(3, [True, False]), whole, 1e-16)
+    assert told is not None and told.held.shape[1] == 2
+    assert completion(g, J, frame(3, [False, False]), whole, 1e-16) is None
+    assert completion(g, J, frame(3, [True, False]), np.zeros(3, bool), 1e-16) is None
+    J[1, 1, 2] += 1e-6
+    assert completion(g, J, frame(3, [True, False]), whole, 1e-16) is None
+    assert not told.holds(g, J, frame(3, [True, False]))
+
+
+def test_the_lowest_vertex_is_chosen():
+    """Against SciPy's linear programs."""
+    from scipy.optimize import linprog
+
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        J, g = rng.normal(size=(1, 3, 4)), rng.normal(size=(1, 4))
+        J, g = np.repeat(J, 2, axis=0), np.repeat(g, 2, axis=0)
+        box = frame(4, [True, False, False])
+        told = completion(g, J, box, np.array([True, False, False, False]), 1e-16)
+        x = rng.uniform(size=4)
+        point = np.concatenate([[0.0], rng.uniform(size=3)])
+        shift = -J[0] @ point + np.array([0, 0.1, 0.1])  # feasible at one place
+        moved = told.moved(x[None], g[0] @ x[None].T, (J[0] @ (x - [x[0], 0, 0, 0]) + shift)[None], box)[0]
+        known = linprog(g[0][1:], A_ub=-J[0][1:, 1:], b_ub=shift[1:], A_eq=J[0][:1, 1:], b_eq=-shift[:1],
+                        bounds=[(0, 1)] * 3)  # fmt: skip
+        assert g[0][1:] @ moved[1:] == pytest.approx(known.fun, abs=1e-9)
