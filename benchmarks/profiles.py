@@ -35,7 +35,7 @@ from jaxglobal.profiles.thresholds import Rule
 CONFIDENCE = 0.95
 CLOSE = 1e-3  # of the width: ends that differ by more are looked into
 SETS, CHECKED, SINES = 5000, 100, 1000
-SAVED = 100  # sets of a sine
+SAVED = 50  # sets of a sine
 REPEATS = 7
 
 
@@ -199,15 +199,15 @@ def several(sets: int) -> dict:
         fit = jg.curve_fit(sine, TIMES, y, SINE_BOX, progress=False)
         curve = jg.profile(fit, parameters=["w"], progress=False)["w"]
         wide += len(curve.intervals) > 1
-        hits[kinds[0]] += any(a <= truth <= b for a, b in curve.intervals)
-        hits[kinds[1]] += any(a <= truth <= b and a <= curve.best <= b for a, b in curve.intervals)
+        hits[kinds[0]] += any(bool(a <= truth <= b) for a, b in curve.intervals)
+        hits[kinds[1]] += any(bool(a <= truth <= b and a <= curve.best <= b) for a, b in curve.intervals)
         theirs, _ = lmfit_intervals(peer, TIMES, y, ["a", "w", "p"], fit.popt)
         of_lmfit = theirs.get("w") if isinstance(theirs, dict) else None
         for kind, ends in ((kinds[2], minos(y, fit.popt, curve.threshold - fit.fun)), (kinds[3], of_lmfit)):
             if ends is None or not np.all(np.isfinite(ends)):
                 none[kind] += 1
             else:
-                hits[kind] += ends[0] <= truth <= ends[1]
+                hits[kind] += bool(ends[0] <= truth <= ends[1])
         if done % SAVED == 0 or done == sets:  # so that a run which is cut short has a table
             row = {"sets": done, "several": wide, "hits": hits, "none": none}
             save("profiles_sine", row)

@@ -1,5 +1,6 @@
 """Pictures of a fit, with its bands, and of profiles, with their intervals and contours."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxglobal.profiles import Contour, Curve, Profile
 CURVE = 800  # points of a fitted curve
 MANY = 400  # data, from which on they are drawn small and under the curve
 HIGH = 2.6  # thresholds: the top of the picture of a profile
+BETWEEN = 16  # pieces of a profile between two of its points
 WIDE = 0.7  # of the width of a set: how far beside it a profile is drawn
 
 
@@ -44,7 +46,8 @@ def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
     line = np.linspace(np.min(x), np.max(x), CURVE)
     if ax.get_xscale() == "log" and np.any(x > 0):
         line = np.geomspace(np.min(x[x > 0]), np.max(x), CURVE)
-    if fit.on_grid(line):
+    smooth = fit.on_grid(line)
+    if smooth:
         mean, new = fit.predict(line, level), fit.predict(line, level, new=True)
     else:  # a model that is made for its abscissae
         line = x[order]
@@ -60,8 +63,11 @@ def fit(fit: Fit, level: float = 0.95, ax: Any = None) -> Any:
     ax.plot(line, mean.y, color=ORANGE, lw=2, label=f"best fit{cost}", zorder=4)
     if len(fit.fits) > 1:
         second = fit.fits[1]
+        at, told = x[order], (y - second.residuals)[order]
+        if smooth:
+            at, told = line, dataclasses.replace(fit, popt=second.popt).predict(line).y
         ax.plot(
-            x[order], (y - second.residuals)[order], color=GREEN, lw=1.2, ls="--", zorder=3,
+            at, told, color=GREEN, lw=1.2, ls="--", zorder=3,
             label=f"next local fit, cost {second.fun:.3g}",
         )  # fmt: skip
     size, alpha = (2.5, max(0.15, 200 / len(x))) if many else (5, 0.75)
@@ -116,13 +122,23 @@ def curve(part: Curve, ax: Any) -> None:
     if np.isfinite(part.error) and part.error > 0:
         at = np.linspace(low, high, 200)
         ax.plot(at, (part.quadratic(at) - lowest) / rise, color=GREEN, ls="--", lw=1.2, label="quadratic")
-    ax.plot(part.values, (part.fun - lowest) / rise, color=BLUE, lw=1.6, marker=".", ms=4, label="profile")
+    height = (part.fun - lowest) / rise
+    shape = {"color": BLUE, "lw": 1.6, "ms": 4, "label": "profile"}
+    ax.plot(*between(part.values, height), marker=".", markevery=BETWEEN, **shape)
     ax.axhline(1, color=axes.ink(ax), lw=0.8, ls=":", label="threshold")
     ax.plot(part.best, 0, "D", color=ORANGE, mec=axes.ink(ax), mew=0.6, ms=7, clip_on=False, zorder=5)
     margin = 0.02 * (high - low)
     ax.set(xlabel=part.name, ylabel="rise of the cost", xlim=(low - margin, high + margin), ylim=(0, HIGH))
     ax.set_title("\n".join(shown(part)), fontsize="small")
     axes.tidy(ax)
+
+
+def between(values: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A profile with points between its own: the root of a rise is nearly straight, the rise is not."""
+    root = np.sqrt(np.maximum(height, 0))
+    share = np.arange((len(values) - 1) * BETWEEN + 1) / BETWEEN
+    with np.errstate(invalid="ignore"):
+        return np.interp(share, np.arange(len(values)), values), np.interp(share, np.arange(len(root)), root) ** 2
 
 
 def shown(part: Curve) -> list[str]:

@@ -67,8 +67,11 @@ class FitPoints:
         points, places = both_ways(self._reg, unit)
         self._starts = points, places.astype(dtype), np.asarray(reach, dtype)
         self._each = min(m + SEARCHES[0], SEARCHES[1])
-        cost = jax.vmap(self._reg.cost, in_axes=(0, None))
-        self._cost = jax.jit(one_at_a_time(cost, jax.default_backend()))
+        key = "profile costs", jax.default_backend(), self._reg.key  # else every profile would compile them anew
+        if key not in reg.programs:
+            cost = jax.vmap(self._reg.cost, in_axes=(0, None))
+            reg.programs[key] = jax.jit(one_at_a_time(cost, jax.default_backend()))
+        self._cost = reg.programs[key]
         if self._data.far is not None:
             flat = (reg.structure.flatten(self._fit.popt) / own.p).astype(dtype)
             left = np.asarray(self._reg.residuals(self._data, list(flat[:, None])))[:, 0]

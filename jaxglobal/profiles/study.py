@@ -116,10 +116,10 @@ class Study:
         if not len(minima):
             return []
         widths = self.points.reach(minima) * np.sqrt(self.rise)
-        wanted = []
+        wanted, costs = [], self.points.costs(minima)
         for k, line in enumerate(self.lines):
             v, begun = self.points.values(line.index, minima), []
-            line.add(v, v, self.points.costs(minima), minima)
+            line.add(v, v, costs, minima)
             for value, width in zip(v, widths[:, k], strict=True):
                 width = width if np.isfinite(width) and width > 0 else (line.high - line.low) / 8
                 if any(abs(value - other) < BESIDE * width for other in begun):

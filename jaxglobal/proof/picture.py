@@ -58,9 +58,8 @@ def draw(certificate: Certificate, ax: Any, ink: Any, variables: Sequence[int], 
     bar.ax.set_yticklabels(["first", "last"])
     bar.set_label("dropped")
     kind = "proven" if certificate.proven else "not proven"
-    ax.set_title(
-        f"{kind}: {certificate.lower:.6g} to {certificate.upper:.6g}, {certificate.nboxes:,} boxes", fontsize="medium"
-    )
+    boxes = f"{certificate.nboxes:,} box{'es' * (certificate.nboxes != 1)}"
+    ax.set_title(f"{kind}: {certificate.lower:.6g} to {certificate.upper:.6g}, {boxes}", fontsize="medium")
 
 
 def flat(x: Any) -> np.ndarray:

@@ -425,3 +425,27 @@ def test_a_landscape_of_whole_numbers_has_a_cell_for_each():
     line = np.concatenate([path.vertices for path in drawn_by(ax, "equality")[0].get_paths()])
     np.testing.assert_allclose(line[:, 1], 1 - np.rint(line[:, 0]), atol=1e-3)
     plt.close("all")
+
+
+def test_the_next_local_fit_is_a_curve_too(pictures):
+    """Few data: lines from one to the next would be no curve of the model."""
+    fit = pictures["fit"]
+    assert len(fit.fits) > 1
+    ax = jg.plot.fit(fit)
+    drawn = next(line for line in ax.lines if str(line.get_label()).startswith("next local fit"))
+    assert len(drawn.get_xdata()) > 4 * len(fit.data.x)
+    known = line_and_wave(jnp.asarray(drawn.get_xdata()), *fit.fits[1].popt)
+    assert np.max(np.abs(drawn.get_ydata() - known)) < 1e-3
+
+
+def test_a_profile_is_smooth_between_its_points():
+    """That of a linear model is a parabola, in the picture too."""
+    t = np.linspace(0, 1, 20)
+    fit = jg.curve_fit(lambda t, a: a * t, t, 2 * t + 0.1 * np.cos(40 * t), [(0, 5)], progress=False)
+    curve = jg.profile(fit, progress=False)["a"]
+    (ax,) = jg.plot.profile(curve)
+    drawn = next(line for line in ax.lines if line.get_label() == "profile")
+    x, height = drawn.get_xdata(), drawn.get_ydata()
+    seen = height < 2.6
+    known = (curve.quadratic(x) - np.min(curve.fun)) / (curve.threshold - np.min(curve.fun))
+    assert np.sum(seen) > 50 and np.max(np.abs(height - known)[seen]) < 0.02

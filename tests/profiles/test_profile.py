@@ -292,3 +292,18 @@ def test_a_bootstrap_has_the_errors_of_the_fit(fit):
         fit.bootstrap(1)
     with pytest.raises(ValueError, match="residuals that hang together"):
         dataclasses.replace(fit, data=fit.data._replace(w=np.eye(40))).bootstrap(2)
+
+
+def test_a_second_profile_compiles_nothing(fit):
+    compiled, noting = [], [False]
+
+    def note(event, seconds, **_):
+        if noting[0] and "backend_compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    jg.profile(fit, progress=False)
+    noting[0] = True
+    jg.profile(fit, progress=False)
+    noting[0] = False
+    assert not compiled
