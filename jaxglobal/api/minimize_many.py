@@ -104,7 +104,8 @@ def minimize_many(
         checkpoint: as for `minimize`, for one process, and without constraints.
         constraints: as for `minimize`, functions of the args of one problem. Bounds of a `jaxglobal.Constraint` with
             one axis more than what its function returns are those of each problem, along a leading axis of P. What
-            finishes a search counts as evaluations too, beyond `max_evals`. At most 256 variables and constraints.
+            finishes a search counts as evaluations too, beyond `max_evals`. At most 256 variables and constraints, and
+            none beside a host function, which `minimize` searches under them.
         ctol: as for `minimize`.
         unseen: as for `minimize`, for each problem, of which up to 1,024 minima are kept, fewer where there are many
             problems; one that has more ends by the evidence, with `Status.FULL`.
@@ -134,7 +135,7 @@ def minimize_many(
     given_args = fun, bounds, args, x0, open, has_aux, bounds_axis, integrality
     under, host = None, fun if isinstance(fun, Host) else None
     if host is not None:
-        constraint.refuse(constraints, "a host function", "add what violates them to its value")
+        constraint.refuse(constraints, "minimize_many of a host function", "call minimize for each of its problems")
     elif callable(fun) and constraints is not None:
         under = subjects.read(*given_args, constraints, ctol)
     problems = family.check(*given_args, host=host is not None) if under is None else under[0]
