@@ -94,7 +94,7 @@ class Exact:
             for part in given
         ]
         box, parts = (self.lower, self.upper), []
-        with jax.enable_x64(self.lower.dtype == np.float64), jax.disable_jit(False), jax.debug_nans(False):
+        with compiling.called(self.lower.dtype == np.float64):
             for i in range(blocks):
                 block = [part[i * rows : (i + 1) * rows] for part in padded]
                 parts.append(jax.device_get(program(*block, box, self.leaves)))

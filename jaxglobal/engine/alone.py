@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxglobal.problem.objective import Objective
+from jaxglobal.problem.programs import undisturbed
 
 
 def auxiliary(objective: Objective, x: Any) -> Any:
@@ -21,5 +22,5 @@ def single(objective: Objective, x: np.ndarray) -> float:
     closed, leaves = objective.closed, objective.leaves
     if "single" not in closed.programs:
         closed.programs["single"] = jax.jit(closed.safe(closed.value, jax.default_backend()))
-    with jax.disable_jit(False), jax.debug_nans(False):  # a compiled program stays one, and NaN is no error
+    with undisturbed():
         return float(closed.programs["single"](x, leaves))

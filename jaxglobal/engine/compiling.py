@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+from jaxglobal.problem.programs import undisturbed
+
 
 class Tier(enum.IntEnum):
     """What a search's evaluations are made with."""
@@ -44,8 +46,8 @@ PLAIN: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
 
 @contextlib.contextmanager
 def called(precise: bool) -> Iterator[None]:
-    """Where a compiled program is called: it stays one, a value that is NaN is no error, x may be in float64."""
-    with jax.enable_x64(precise), jax.disable_jit(False), jax.debug_nans(False):
+    """Where a compiled program is called, of x in float64 or not."""
+    with jax.enable_x64(precise), undisturbed():
         yield
 
 

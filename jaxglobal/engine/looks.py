@@ -25,6 +25,7 @@ from jaxglobal.evidence.minima import Ended
 from jaxglobal.problem import modes
 from jaxglobal.problem.closed import Closed, x64
 from jaxglobal.problem.powers import power_below
+from jaxglobal.problem.programs import undisturbed
 from jaxglobal.status import LocalStatus
 
 CPU_CALL = 1e5  # multiplications of a call (about 30 microseconds), of which the points of a small block need few
@@ -117,7 +118,7 @@ class Pairs(NamedTuple):
         k = len(points)
         blocks = -(-k // self.width)
         padded = np.concatenate([points, np.repeat(points[-1:], blocks * self.width - k, axis=0)])
-        with jax.disable_jit(False), jax.debug_nans(False):  # a compiled program stays one, and NaN is no error
+        with undisturbed():
             parts = [self.program(block, problems.args) for block in np.split(padded.T, blocks, axis=1)]
         f, g = (np.concatenate(fields, axis=-1)[..., :k] for fields in zip(*parts, strict=True))
         finite, free = np.isfinite(f) & np.all(np.isfinite(g), axis=0), np.asarray(problems.region.width) > 0
@@ -193,7 +194,7 @@ class Looks:
             dealt, precise = [parts[i::used] for i in range(used)], x64()
 
             def on_thread(stream: int, mine: list[slice]) -> list[np.ndarray]:  # which has settings of its own
-                with jax.enable_x64(precise), jax.disable_jit(False):
+                with compiling.called(precise):
                     return look(stream, mine)
 
             values: list[Any] = [None] * len(parts)

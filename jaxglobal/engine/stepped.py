@@ -25,6 +25,7 @@ from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.local.first_order import Steps
 from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.problem.closed import Closed
+from jaxglobal.problem.programs import undisturbed
 from jaxglobal.problem.region import Region
 
 
@@ -147,7 +148,7 @@ def run(
 ) -> Chunk:
     """What a chunk does, by one call a tick for the function, and one for the lanes."""
     given, args = own.given.pack((queue, problems.region, rules), np), problems.args
-    with jax.debug_nans(False):  # a value that is NaN is no error
+    with undisturbed():  # a value that is NaN is no error
         carry, results, trial, goes_on, given = own.begin(own.state.pack(state, np), given)
         while np.asarray(goes_on):  # a tenth of the time of bool(...)
             f, g = evaluate(trial, args)

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.engine import processes
+from jaxglobal.engine import compiling, processes
 from jaxglobal.engine.counts import MOST_TICKS, Tally, ticks
 from jaxglobal.engine.evaluating import Evaluating, out_of_memory, thread_pool
 from jaxglobal.engine.fused import Engine
@@ -31,6 +31,7 @@ from jaxglobal.evidence import minima
 from jaxglobal.local import basins
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.closed import x64
+from jaxglobal.problem.programs import undisturbed
 
 CHUNK_TIME = 0.05  # seconds of a program between two looks at the clock: what is done in between takes 2 to 4 ms
 TOGETHER = 3  # times as many between two messages of several processes
@@ -85,7 +86,7 @@ class Streams(Evaluating):
         """Values for about the time of a chunk, if so many evaluations may still be made, and those asked for then."""
         until = time.perf_counter() + CHUNK_TIME
         most = None if allowed is None else self.spent.nfev + allowed
-        with jax.disable_jit(False):  # a compiled program stays one
+        with undisturbed():
             told = [self._look_once(allowed)]
             while self._values.tell(told[-1]) and len(self._values.points) and time.perf_counter() < until:
                 left = None if most is None else most - self.spent.nfev
@@ -134,7 +135,7 @@ class Streams(Evaluating):
         precise = x64()
 
         def run(i: int) -> Any:
-            with jax.enable_x64(precise), jax.disable_jit(False):  # a compiled program stays one
+            with compiling.called(precise):
                 return self.streams[i].run(self.engines[i], self._problems[i], rules, max_ticks, drain, self._minima)
 
         try:

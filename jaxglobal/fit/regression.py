@@ -254,7 +254,7 @@ def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        with jax.numpy_rank_promotion("allow"), jax.debug_nans(False):
+        with jax.numpy_rank_promotion("allow"), jax.debug_nans(False), jax.debug_infs(False):
             return function(*args, **kwargs)
 
     return call

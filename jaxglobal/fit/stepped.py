@@ -19,6 +19,7 @@ from jaxglobal.fit.data import Data
 from jaxglobal.fit.descent import Ends, lanes, region
 from jaxglobal.fit.regression import Regression
 from jaxglobal.local import levenberg
+from jaxglobal.problem.programs import undisturbed
 from jaxglobal.status import LocalStatus
 
 
@@ -38,7 +39,7 @@ def evaluate(reg: Regression, data: Data, points: np.ndarray) -> tuple[np.ndarra
     see = seeing(reg, data)
     if see.compiled is None:
         compile([see], lambda: False)
-    with jax.disable_jit(False):
+    with undisturbed():
         run: Any = see.compiled
         parts = [run(block, data.of_model) for block in blocks(points, lanes(reg, len(data.y)))]
     y, J = (np.concatenate([np.asarray(part[i]) for part in parts], axis=-1)[..., : len(points)] for i in (0, 1))

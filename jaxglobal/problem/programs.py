@@ -5,14 +5,24 @@ them is kept. One that was dropped is compiled again when its function comes bac
 """
 
 import collections
+import contextlib
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
+
+import jax
 
 KEPT = 64  # functions, each with its layout of x and args, whose programs are kept
 
 _lock = threading.Lock()
 _kept: collections.OrderedDict[Hashable, dict[Any, Any]] = collections.OrderedDict()
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within, a compiled program stays one, and NaN and infinities are no errors, whatever JAX is set to."""
+    with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
+        yield
 
 
 def of(key: Hashable) -> dict[Any, Any]:

@@ -10,6 +10,7 @@ import jaxglobal as jg
 T = np.linspace(0, 4, 20)
 BOX = [(-1, 1)] * 2
 STRICT, NANS = (lambda: jax.numpy_dtype_promotion("strict")), (lambda: jax.debug_nans(True))
+INFS = lambda: jax.debug_infs(True)  # noqa: E731
 
 
 def calls():
@@ -34,7 +35,7 @@ def calls():
     }
 
 
-@pytest.mark.parametrize("setting", [STRICT, NANS], ids=["strict", "nans"])
+@pytest.mark.parametrize("setting", [STRICT, NANS, INFS], ids=["strict", "nans", "infs"])
 @pytest.mark.parametrize("call", calls())
 def test_settings(setting, call):
     with setting(), np.errstate(invalid="ignore"):
