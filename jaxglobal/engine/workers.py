@@ -46,7 +46,7 @@ class Inline:
         """Makes the call."""
         try:
             self._outcomes.append(Outcome(key, call(*args)))
-        except Exception:
+        except (Exception, SystemExit):  # as in a process, where an exit is the failure of that call alone
             self._outcomes.append(Outcome(key, None, "failed", traceback.format_exc()))
 
     def outcomes(self, wait: float) -> list[Outcome]:

@@ -98,6 +98,16 @@ def test_a_function_that_always_raises_is_told_by_its_exception():
     assert NAMED in repr(many) and many.calls.failed == many.calls.made > 0
 
 
+def test_an_exit_is_the_failure_of_that_call_alone():
+    def sim(x):
+        if x[0] > 3:
+            sys.exit("no licence")
+        return simulators.himmelblau(x)
+
+    result = solve(jg.host(sim))
+    assert np.isfinite(result.fun) and result.calls.failed > 0 and result.calls.first == "SystemExit: no licence"
+
+
 def test_what_is_said_of_calls_that_return_nothing():
     calls = jg.calls.Calls(made=4)
     say = jg.calls.message
