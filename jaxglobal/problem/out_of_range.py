@@ -158,7 +158,9 @@ def refuse(index: np.ndarray, shape: tuple[int, ...], axis: int, clamped: bool) 
     """Raises unless all of these are indices of the axis."""
     outside = index[(index < 0) | (index >= shape[axis])]
     if len(outside):
-        i, of = int(outside[0]), f"of {shape[axis]}" + (f" along axis {axis}" if len(shape) > 1 else "")
+        i = int(outside[0])
+        i -= shape[axis] if i < 0 else 0  # as it was written: JAX counts from the front
+        of = f"of {shape[axis]}" + (f" along axis {axis}" if len(shape) > 1 else "")
         raise ValueError(
             f"`bounds` must have as many variables as `fun` reads; got an index {i} of an x {of} in fun, which JAX "
             f"{'clamps to another variable' if clamped else 'drops'} without a word (x.at[i].get(mode='clip') says "

@@ -225,6 +225,7 @@ def test_the_best_linear_parameters_lie_inside_to_the_last_digit(bits):
     with jax.enable_x64(bits == "float64"), jax.numpy_rank_promotion("allow"):
         z, residuals = jnp.asarray(np.maximum(lower, z)), jnp.full((1, 500), 99.0, bits)
         best = separable.best_linear(jnp.asarray(ones), residuals, z, jnp.asarray(lower), jnp.asarray(upper))
+        best = np.asarray(best)
     assert best.dtype == bits and np.all(best >= lower) and np.allclose(best, lower, atol=1e-5)
 
 

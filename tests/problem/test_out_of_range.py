@@ -84,6 +84,12 @@ def test_a_matrix_of_variables():
         look(lambda x: x[1, 3], (2, 3))
 
 
+def test_an_index_from_the_end_is_named_as_it_was_written():
+    for fun in (lambda x: x[-3], lambda x: jnp.sum(x[np.array([1, -3])])):
+        with pytest.raises(ValueError, match="got an index -3 of an x of 2"):
+            look(fun)
+
+
 def test_other_constants_are_no_matter():
     """Overflowing hashes, keys, large arrays."""
     look(
