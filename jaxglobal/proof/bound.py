@@ -91,21 +91,30 @@ class _Tests(Binding):
         return Outcome(self.X, self.low, self.score(), self.row, self.best, self.gain)
 
     def propagated(self) -> Values:
-        """Forward evaluation and propagation of fun <= cut, in rounds while that narrows; the values of the last."""
+        """Forward evaluation and propagation of fun <= cut, in rounds while that narrows; the values of the last.
+
+        In long programs the next round begins with what values are where fun <= cut: states that data hold in place do
+        not drift apart. What it tells of fun is true of such points alone, which is enough for a bound up to the cut.
+        """
         few = self.X.lo.shape[1] <= FEW
         rounds = ROUNDS if not few else MORE if self.model.derives else MOST
-        for _ in range(rounds):
-            seen = self.model.value(self.X)
+        deep, held = bool(self.model.way), enclose.NOTHING
+        for k in range(rounds):
+            seen = self.model.value(self.X, held)
             self.raise_low(seen.f.lo)
             was = self.X.hi - self.X.lo
-            new, empty = self.model.narrowed(seen, self.cut)
+            new, empty, pinned = self.model.pinned(seen, self.cut)
             alive = self.narrow(new, empty)
             if not len(self.row):
                 return seen
+            if deep:
+                held = {i: Interval(z.lo[..., alive], z.hi[..., alive]) for i, z in pinned.items()}
             shrunk = (self.X.hi - self.X.lo < 0.9 * was[:, alive]).any(0)
-            if alive.all() and not shrunk.any():
+            if alive.all() and not shrunk.any() and not (deep and k == 0):
+                if deep:
+                    break
                 return seen
-            if np.mean(shrunk) < 0.3:
+            if np.mean(shrunk) < 0.3 and not (deep and k == 0):
                 break
         return self.model.value(self.X)
 
@@ -131,14 +140,24 @@ class _Tests(Binding):
 
     def derived(self, seen: Values) -> None:
         """The tests by derivatives."""
-        self.G, kept = self.model.slope(seen)[0], np.arange(len(self.row))
-        c = self.snapped(self.centre() if self.bound.squares is None else newton.middle(self.X))
-        f = self.at(c)
+        kept, way, none = np.arange(len(self.row)), self.model.way, np.zeros(len(self.row), bool)
+        if way:
+            c = self.snapped(newton.middle(self.X))
+            f = self.at(c)
+            seen = self.model.centred(self.X, c, self.points)
+            self.raise_low(seen.f.lo)
+        self.G = self.model.slope(seen)[0]
+        if not way:
+            c = self.snapped(self.centre() if self.bound.squares is None else newton.middle(self.X))
+            f = self.at(c)
+        new, empty = self.model.narrowed(seen, self.cut) if way else (self.X, none)
         if self.model.rows is not None:
             self.constrained(seen, c, f, self.weights is not None and len(self.weights) > 0)
         if self.bound.squares is not None:
             kept = kept[self.relaxed(seen, c)]
         kept = kept[self.monotone(self.G)]
+        if way and len(kept):
+            kept = kept[self.narrow(Interval(new.lo[:, kept], new.hi[:, kept]), empty[kept])]
         if not len(kept):
             return
         f, c = Interval(f.lo[kept], f.hi[kept]), c[:, kept]
@@ -221,10 +240,10 @@ class _Tests(Binding):
         """Narrower boxes, which are dead, and lower bounds."""
         model, low, high = self.model, self.box.low, self.box.high
         c = newton.middle(X)
-        seen = model.value(X)
+        at = model.value(Interval(c, c))
+        seen = model.centred(X, c, at) if model.way else model.value(X)
         _, kinked = model.slope(seen)
         H, usable = model.curvature(seen, kinked)
-        at = model.value(Interval(c, c))
         g, _ = model.slope(at)
         f = Interval(np.where(at.safe, at.f.lo, -INF), np.where(at.safe, at.f.hi, INF))
         free, d = (X.lo < X.hi) & (X.lo > low) & (X.hi < high), np.arange(model.n)

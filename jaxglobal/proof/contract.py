@@ -25,8 +25,8 @@ def backward(
     values: dict[int, Enclosure],
     targets: dict[int, Interval],
     x: int,
-) -> tuple[Interval, Any]:
-    """The narrowed boxes, and which of them hold no point where the targets hold.
+) -> tuple[Interval, Any, dict[int, Interval]]:
+    """The narrowed boxes, which of them hold no point where the targets hold, and what values are where they hold.
 
     plan: the operations of the forward evaluation, in order; values: what it gave; targets: intervals in which some of
     the values have to be; x: the number of the variables.
@@ -55,7 +55,7 @@ def backward(
             news = BACK[node.op](node, [held[j] for j in node.ins], held[i], [nodes[j] for j in node.ins])
             for j, new in zip(node.ins, news, strict=False):
                 put(j, new)
-    return held[x], empty
+    return held[x], empty, {i: held[i] for i in touched}
 
 
 def folded(new: Interval, shape: tuple[int, ...]) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglobal.proof import contract, enclose
+from jaxglobal.proof import intervals as iv
 from jaxglobal.proof.enclosure import Enclosure, by_box, constant, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import INF, Interval
@@ -19,6 +20,7 @@ from jaxglobal.proof.tangents import Tangents
 
 DERIVED = 64  # variables, at most, of a function whose gradient is used
 CURVED = 24  # and of one whose Hessian is
+DEEP = 16  # operations one after the other in which variables meet again, from which mean value forms are used
 LONGEST = 60_000  # operations with which a Hessian is still made
 
 
@@ -115,7 +117,43 @@ class Model:
         """The function in boxes, (n, B); forced: what else is known of some values, see disjunction.py."""
         values = {self.program.x: Enclosure(*X)}
         enclose.run(self.program.nodes, self.plan, values, forced)
-        out, batch = values[self.f], X.lo.shape[-1]
+        return self._values(values, X.lo.shape[-1])
+
+    def centred(self, X: Interval, c: np.ndarray, at: Values) -> Values:
+        """The same, narrower: mean value forms about c bound what is made on the way; at: the values at c."""
+        nodes, D = self.program.nodes, iv.sub(X, Interval(c, c))
+        values = {self.program.x: Enclosure(*X)}
+        for i, stack, plan in self.way:
+            enclose.run(nodes, [i], values)
+            if stack is not None:
+                enclose.run(nodes, plan, values)
+                values[i] = narrower(values[i], values[stack.id], stack.keys, D, at.all[i])
+        return self._values(values, X.lo.shape[-1])
+
+    @functools.cached_property
+    def way(self) -> list[tuple[int, Stack | None, list[int]]]:
+        """Operations in order; those in which variables meet again with their slopes, and what these need.
+
+        Empty where no such operations follow on each other often: the natural extension is as good there.
+        """
+        nodes, known, out = self.program.nodes, {self.program.x, *self.plan}, []
+        depth: dict[int, int] = {}
+        for i in self.plan if self.derives else ():
+            ins, stack, plan = nodes[i].ins, None, []
+            depth[i] = max((depth.get(j, 0) for j in ins), default=0)
+            keys = [set(s.keys) for j in ins if (s := self.tangents.first(j)) is not None]
+            if nodes[i].op in ("add", "sub", "mul") and len(keys) == 2 and keys[0] & keys[1]:
+                stack = self.tangents.first(i)
+                stack = None if stack is None or self.program.is_const(stack.id) else stack
+            if stack is not None:
+                depth[i] += 1
+                plan = self.program.needed([stack.id], known)
+                known.update(plan)
+            out.append((i, stack, plan))
+        return out if max(depth.values(), default=0) >= DEEP else []
+
+    def _values(self, values: dict[int, Enclosure], batch: int) -> Values:
+        out = values[self.f]
         f = Interval(*(np.broadcast_to(end, batch) for end in out.interval))
         safe = np.broadcast_to(True if out.nan is False else ~out.nan, batch)
         rough = either(out.jump, out.edge)
@@ -127,15 +165,21 @@ class Model:
         self, seen: Values, cut: Any, forced: Mapping[int, Interval] = enclose.NOTHING
     ) -> tuple[Interval, Any]:
         """The part of each box where fun is defined, fun <= cut and the rows may hold; in which boxes there is none."""
+        return self.pinned(seen, cut, forced)[:2]
+
+    def pinned(
+        self, seen: Values, cut: Any, forced: Mapping[int, Interval] = enclose.NOTHING
+    ) -> tuple[Interval, Any, dict[int, Interval]]:
+        """The same, and what the values of the program are in that part."""
         batch = seen.f.lo.shape[-1]
         targets = {**forced, self.f: Interval(np.full(batch, -INF), np.full(batch, 1.0) * cut)}
         if self.rows is None or seen.rows is None:
-            new, empty = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
-            return new, either(empty, seen.never)
+            new, empty, held = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
+            return new, either(empty, seen.never), held
         sides = (np.repeat(side[:, None], batch, 1) for side in (self.rows.lower, self.rows.upper))
         targets[self.rows.id] = Interval(*sides)
-        new, empty = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
-        return new, either(empty | seen.rows.none, seen.never)
+        new, empty, held = contract.backward(self.program.nodes, self.plan, seen.all, targets, self.program.x)
+        return new, either(empty | seen.rows.none, seen.never), held
 
     def slope(
         self,
@@ -148,7 +192,7 @@ class Model:
             zero = np.zeros((self.n, batch))
             none = np.zeros(batch, bool)
             return self._unless(seen.smooth, Interval(zero, zero)), none
-        enclose.run(self.program.nodes, self.gradient_plan, seen.all)
+        enclose.run(self.program.nodes, [i for i in self.gradient_plan if i not in seen.all], seen.all)
         out = self._of(seen.all, stack.id)
         nan = by_box(np.isnan(out.lo) | np.isnan(out.hi))
         bad = either(either(out.nans, nan), ~seen.smooth)
@@ -234,3 +278,16 @@ class Model:
 
     def _unless(self, good: Any, rows: Interval) -> Interval:
         return Interval(np.where(good, rows.lo, -INF), np.where(good, rows.hi, INF))
+
+
+def narrower(a: Enclosure, slopes: Enclosure, keys: Any, D: Interval, at: Enclosure) -> Enclosure:
+    """A value in the mean value form, at + slopes (x - c), where that holds; D: x - c, (n, B)."""
+    G = Interval(slopes.lo, slopes.hi)
+    like = (len(keys), *(1,) * (G.lo.ndim - 2), -1)
+    d = Interval(*(end[list(keys)].reshape(like) for end in D))
+    form = iv.add(at.interval, iv.total(iv.mul(G, d), (0,)))
+    bad = either(either(a.nans, at.nans), either(slopes.nans, either(a.jump, a.edge)))
+    lo, hi = np.fmax(a.lo, form.lo), np.fmin(a.hi, form.hi)
+    if bad is not False:
+        lo, hi = np.where(bad, a.lo, lo), np.where(bad, a.hi, hi)
+    return a._replace(lo=lo, hi=hi)
