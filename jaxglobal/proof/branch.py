@@ -19,7 +19,7 @@ from jaxglobal.proof.model import Model
 from jaxglobal.proof.pool import Pool
 from jaxglobal.proof.region import Region, polished
 
-LONG = 1e6  # operations on numbers from which processes help: a quarter of a second or so
+LONG = 3e6  # operations on numbers from which processes help: half a second or so
 AHEAD = 6  # batches under way then
 LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
 LONGEST = 3  # batches in which the Hessian is not asked, at most
