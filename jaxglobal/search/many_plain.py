@@ -158,9 +158,12 @@ class Plain:
         status = np.full(len(slots), STATUSES.index(too_far or Status.RUNNING))
         if self._rules.max_evals is not None:
             status[nfev >= self._rules.max_evals] = STATUSES.index(Status.MAX_EVALS)
-        if self._rules.same is None and np.any(self._problems.whole):
-            settled[settled] = nfev[settled] >= self._least_evaluations(level, slots[settled])
         moves = np.any(self._problems.free & ~self._problems.whole)
+        if self._rules.same is None and np.any(self._problems.whole):
+            least = self._least_evaluations(level, slots)
+            settled &= nfev >= least
+            if not moves and self._rules.unseen is None:
+                settled |= least == 0  # no further start is at a point that was not evaluated
         if self._rules.same is None and moves and self._problems.closed is not NO_FUNCTION:
             settled[settled] = stopping.believed(nfev[settled], found.hits(problem[settled]), self._free)
         settled &= full | (self._rules.same is not None or self._rules.unseen is None)

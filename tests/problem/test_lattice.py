@@ -400,3 +400,15 @@ def test_points_of_the_unit_box():
     assert len(rest) == 3 and not tried.all
     tried.add(rest)
     assert tried.all == 6 and len(tried.rest(x[0], 10)) == 0
+
+
+def test_many_problems_with_plain_starts_end_at_all_points():
+    """Each of 32 points has been looked at by level 5 of the grid: no further level says more."""
+    shift = np.linspace(0, 1, 3)
+    many = jg.minimize_many(
+        lambda x, s: jnp.sum((x - s) ** 2), [(0, 1)] * 5, (shift,), integrality=True, starts=jg.Grid(), progress=False
+    )
+    one = jg.minimize(
+        lambda x: jnp.sum((x - 0.5) ** 2), [(0, 1)] * 5, integrality=True, starts=jg.Grid(), progress=False
+    )
+    assert np.all(many.success) and np.all(many.nfev <= one.nfev) and np.all(many.nit == one.nit)
