@@ -128,7 +128,7 @@ class ConstrainedFunction:
         spread = jnp.where(flat, jnp.nan_to_num(slopes[0]), 0)[1:]
         slopes = jnp.where(jnp.isfinite(slopes) & (slopes > subject.LEAST_SLOPE), slopes, jnp.nan)
         some = jnp.any(jnp.isfinite(slopes), axis=0)
-        size = jnp.where(some, 1 / jnp.nanmedian(slopes, axis=0), 1)
+        size = jnp.where(some, 1 / subject.usual(slopes, subject.away(c, frame, jnp), jnp), 1)
         lowest = jnp.where(some, jnp.nanmin(slopes, axis=0), 0)
         return Sizes(size, feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:], spread)
 

@@ -93,7 +93,7 @@ class Subject:
             self.frame = frame._replace(spread=np.where(flat, np.nan_to_num(slopes[0]), 0.0)[1:])
         slopes = np.where(np.isfinite(slopes) & (slopes > LEAST_SLOPE), slopes, np.nan)
         some = np.any(np.isfinite(slopes), axis=0)
-        self.size[some] = 1 / np.nanmedian(slopes[:, some], axis=0)
+        self.size[some] = 1 / usual(slopes[:, some], away(seen.c, frame)[:, some])
         lowest = np.zeros(len(some))
         lowest[some] = np.nanmin(slopes[:, some], axis=0)
         self.least = feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:]
@@ -229,6 +229,24 @@ def spreads(values: Any, xp: Any = np) -> Any:
     some = xp.any(xp.isfinite(values), axis=0)
     values = xp.where(some[None], xp.where(xp.isfinite(values), values, xp.nan), 0)
     return xp.where(some, xp.nanmedian(xp.abs(values - xp.nanmedian(values, axis=0, keepdims=True)), axis=0), xp.nan)
+
+
+def away(c: Any, frame: Frame, xp: Any = np) -> Any:
+    """(k, 1 + m) How far the rows, (k, m), are from their bounds; 0 for f, and infinite where that is not known."""
+    own = frame._replace(lower=xp.broadcast_to(frame.lower, c.shape), upper=xp.broadcast_to(frame.upper, c.shape))
+    over = xp.nan_to_num(xp.abs(kkt.excess(c, own, xp)), nan=xp.inf, posinf=xp.inf)
+    return xp.concatenate([xp.zeros_like(over[:, :1]), over], axis=1)
+
+
+def usual(slopes: Any, away: Any, xp: Any = np) -> Any:
+    """The usual slopes of some, (k, ...), NaN where there are none: the median.
+
+    That of exp(x) is by far steeper than any slope at which a bound of it is kept: beyond `STEEPEST` times these, or
+    that of the point nearest to the bound, they count instead.
+    """
+    middle, away = xp.nanmedian(slopes, axis=0), xp.where(xp.isnan(slopes), xp.inf, away)
+    near = xp.nanmedian(xp.where(away <= xp.min(away, axis=0, keepdims=True), slopes, xp.nan), axis=0)
+    return xp.where(middle > feasible.STEEPEST * near, near, middle)
 
 
 def lengths(g: np.ndarray, J: np.ndarray, frame: Frame) -> np.ndarray:

@@ -384,3 +384,26 @@ def test_entry_points_that_do_not_take_constraints_say_so():
     for call in calls:
         with pytest.raises(TypeError, match="no `constraints`: |constraints` .*yet"):
             call()
+
+
+def steep(x):
+    """Where it is kept, slopes are a share of 1e-40 of the usual ones in the box."""
+    return jnp.stack([x[1] - jnp.exp(x[0]), x[2] - jnp.exp(x[1])])
+
+
+@pytest.mark.skipif(not X64, reason="exp(100) is infinite in float32")
+@pytest.mark.parametrize("entry", ["minimize", "minimize_many", "argmin"])
+def test_rows_that_are_steeper_by_far_where_they_are_violated(entry):
+    """HS34 of Hock and Schittkowski; with the usual slopes for scales every point nearby was feasible."""
+    box, rows = [(0, 100), (0, 100), (0, 10)], jg.Constraint(lambda x, *_: steep(x), lower=0.0)
+    if entry == "minimize":
+        found = jg.minimize(lambda x: -x[0], box, constraints=rows, progress=False)
+        value, x, sure = found.fun, found.x, found.success
+    elif entry == "minimize_many":
+        many = jg.minimize_many(lambda x, a: -x[0] + 0 * a, box, np.zeros(2), constraints=rows, progress=False)
+        value, x, sure = many.fun[0], many.x[0], many.success[0]
+    else:
+        told = jg.argmin(lambda x, a: -x[0] + 0 * a, box, 0.0, 3, constraints=rows)
+        value, x, sure = told.fun, told.x, np.isfinite(told.fun)
+    assert sure and np.isclose(value, -np.log(np.log(10)), atol=1e-8)
+    assert np.min(steep(x)) >= -1e-6
