@@ -11,6 +11,7 @@ import sys
 
 import jax
 import pytest
+from halves import pytest_configure  # noqa: F401
 
 # Read by XLA before its first program.
 if os.environ.get("JAXGLOBAL_OPTIMISED", "1" if "timing" in sys.argv else "0") == "0":
