@@ -45,6 +45,7 @@ def test_known_minima(problem):
         check_inside(x, low, high)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n", [1, 3, 10])
 def test_any_number_of_variables(n):
     for fun, at in ((jg.problems.rosenbrock, 1.0), (jg.problems.styblinski_tang, -2.903534)):

@@ -326,6 +326,7 @@ assert str(result.x.dtype) == 'float32' and result.fun < 1e-4, result
     run(code)
 
 
+@pytest.mark.long
 def test_the_example_of_the_readme(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an example writes a checkpoint
     text = (PACKAGE.parent / "README.md").read_text()
@@ -342,6 +343,7 @@ def undefined_on_the_left(x):
     return jnp.sum(jnp.sqrt(x - 0.5)) + jnp.sum((x - 1) ** 2)
 
 
+@pytest.mark.long
 def test_with_debug_nans():
     with jax.debug_nans(True):
         assert jg.minimize(lambda x: jnp.sum((x - 0.5) ** 2), [(0, 1)], progress=False).fun < 1e-9
@@ -353,6 +355,7 @@ def test_with_jit_disabled():
         assert jg.minimize(undefined_on_the_left, [(0, 3)] * 2, max_levels=4, progress=False).fun < 0.51
 
 
+@pytest.mark.long
 def test_x64_in_a_context_holds_on_all_threads():
     code = """
 import jax, jaxglobal as jg

@@ -113,6 +113,7 @@ def test_derivatives_against_differences_of_the_search(solve):
     assert not (best.tied | best.touching | best.singular)
 
 
+@pytest.mark.long
 @float64_only
 def test_a_singular_hessian_gives_the_least_norm_answer():
     # The width of the box must not weigh: the norm is that of the user's coordinates.
@@ -126,6 +127,7 @@ def test_a_singular_hessian_gives_the_least_norm_answer():
     assert best.singular and jg.argmin(lambda x: (x @ slope - 1.7) ** 2, box).singular
 
 
+@pytest.mark.long
 @float64_only
 def test_hessian_of_the_value():
     value = lambda t: tilted_rastrigin(t).fun  # noqa: E731
@@ -135,6 +137,7 @@ def test_hessian_of_the_value():
     np.testing.assert_allclose(jax.hessian(value)(t), apart, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.long
 @float64_only
 def test_second_derivative_of_the_minimiser():
     x = lambda a: jg.argmin(lambda x: (x[0] - a**3) ** 2 + 0.1 * x[0] ** 4, [(-3, 3)]).x[0]  # noqa: E731
@@ -160,6 +163,7 @@ def wells(x, a):
 BOX = [(-3, 3)] * 2
 
 
+@pytest.mark.long
 def test_inside_jit_vmap_and_scan_as_outside():
     values = jnp.array([[1.0, 1.5], [2.0, 2.5]])
     alone = np.array([[jg.argmin(wells, BOX, a).x for a in row] for row in values])
@@ -176,6 +180,7 @@ def test_inside_jit_vmap_and_scan_as_outside():
         np.testing.assert_allclose(found, alone, rtol=0, atol=tolerance)
 
 
+@pytest.mark.long
 def test_vmap_of_bounds_and_of_closures():
     tops, targets = jnp.array([0.5, 1.0, 9.0]), jnp.array([2.0, 3.0, 4.0])
 
@@ -242,6 +247,7 @@ def test_a_function_that_can_be_differentiated_only_once():
     np.testing.assert_allclose(jg.minimize(square, BOX, progress=False).x, 0.3, atol=precision()[1])
 
 
+@pytest.mark.long
 def test_one_trace_a_call_and_one_compilation():
     traces = []
 
@@ -323,6 +329,7 @@ def rotated_rastrigin(x, centre, turned):
     return jnp.sum(z**2 + 10 * (1 - jnp.cos(2 * jnp.pi * z)))
 
 
+@pytest.mark.long
 def test_later_starts_hop_from_what_was_found(x64):
     """A hundred thousand minima, and 1,057 starts: the cover alone meets the lowest of hardly any, hops of most."""
     rng, n = np.random.default_rng(0), 5
@@ -342,6 +349,7 @@ def test_later_starts_hop_from_what_was_found(x64):
     np.testing.assert_allclose(slope(centres[np.argmax(found)]), np.eye(n), atol=1e-5 if x64 else 1e-2)
 
 
+@pytest.mark.long
 def test_the_pool_keeps_the_best_of_each_value():
     plan = hopping.plan(128, 0)
     rng = np.random.default_rng(0)

@@ -97,6 +97,7 @@ class Instrument:
         return gain * t + offset
 
 
+@pytest.mark.long
 def test_names_of_parameters():
     def names(model, bounds=BOX):
         fit = jg.curve_fit(model, T, 1 + 2 * T, bounds, max_levels=1, progress=False)

@@ -71,6 +71,7 @@ def same_fit(fit, again, at_data_alone=False):
         assert again.on_grid(elsewhere)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", HOWS)
 def test_fits(how):
     tree = jg.Box({"amplitude": 0.0, "rates": np.zeros(1)}, {"amplitude": 5.0, "rates": np.full(1, 5.0)})

@@ -91,6 +91,7 @@ def test_new_bounds_compile_nothing():
     assert second.fun < first.fun
 
 
+@pytest.mark.long
 def test_scipy_and_lists():
     """SciPy's objects take x alone, may return a list; the structure of the answer is that of the constraints."""
     rows = [
@@ -178,6 +179,7 @@ def test_undefined_everywhere():
     assert "finite" in result.message and "nan" in result.message
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fun", [lambda x: jnp.nan * x[0], lambda x: jnp.where(x[0] > 0, jnp.inf, x[0])])
 def test_it_is_fun_that_has_no_value(fun):
     row = jg.Constraint(lambda x: x[0], lower=1.0)
@@ -281,6 +283,7 @@ def moving_rows(x, a, b):
     return jnp.stack([x[0] + b * x[1], jnp.sum(x**2)])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not X64, reason="differences need float64")
 def test_derivative_is_that_of_the_search():
     """In args, in bounds of the box and of the constraints; two rows, one variable at its bound."""

@@ -133,6 +133,7 @@ def test_traced_is_feasible(name):
     assert failures(name, by_argmin(name))[0] == 0
 
 
+@pytest.mark.long
 def test_one_of_each():
     """One that was called infeasible, searched alone and with others."""
     box, args, lower, upper, value = problems("cube")

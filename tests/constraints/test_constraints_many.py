@@ -27,6 +27,7 @@ def many(given, constraint, **options):
     return jg.minimize_many(squares, BOX, given, constraints=constraint, progress=False, **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()], ids=["learning", "grid"])
 def test_each_is_that_of_a_single_search(starts):
     """Bounds of each problem, of all kinds: values, multipliers, active; one cannot be kept, and says so."""
@@ -49,6 +50,7 @@ def test_each_is_that_of_a_single_search(starts):
     assert "violation: " in repr(results) and "violation=" in repr(results[0])
 
 
+@pytest.mark.long
 def test_lists_auxiliary_outputs_and_evaluations():
     """Several constraints, one of them SciPy's; the auxiliary output is the user's own; a limit; new bounds."""
     traces = []
@@ -87,6 +89,7 @@ def test_lanes_do_not_matter():
     assert np.allclose(narrow.x[:-2], wide.x[:-2], atol=TOLERANCE) and np.array_equal(narrow.nstarts, wide.nstarts)
 
 
+@pytest.mark.long
 def test_undefined_rows_and_dependent_ones():
     """A row that is NaN in half of the box; two that say the same; contradictory ones; a function that is NaN."""
 
@@ -145,6 +148,7 @@ def test_what_does_not_take_them_says_so():
         jg.derivative(plain, squares, BOX, np.zeros((2, 2)), constraints=rows)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not X64, reason="compared to the digits of float64")
 def test_is_that_of_argmin_with_a_box_of_each():
     """By another program, for random problems with boxes of their own."""

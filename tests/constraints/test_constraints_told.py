@@ -79,6 +79,7 @@ def test_answers_that_come_late_and_partly(usual):
     assert np.array_equal(asks.result().x, usual.x) and asks.result().nfev == usual.nfev
 
 
+@pytest.mark.long
 def test_failures_are_bad_trials():
     """Values, constraints and slopes that are not finite; a search of nothing else; where no point keeps the rows."""
     result, _ = told(search(jg.Constraint(None, [1.0, -NONE], [1.0, NONE])), fails=lambda x: x[0] > 1.2)
@@ -115,6 +116,7 @@ def test_a_search_goes_on_from_its_checkpoint(usual, tmp_path):
         search(jg.Constraint(None, [0.1, 0.3], [0.2, 0.3]), checkpoint=path, tag="chord")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fails", [lambda x: False, lambda x: x[0] > 0.9], ids=["", "fails"])
 def test_a_search_goes_on_from_everywhere(tmp_path, fails):
     """Saved after any answer, in the middle of an ending too, it asks and finds what it would have."""
@@ -140,6 +142,7 @@ def test_limits_bind_among_points_that_are_looked_at():
         assert len(asked) <= 120 + 16
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("error")
 def test_looks_in_float32():
     """Points that violate a row have ranks that float32 can tell apart."""

@@ -83,6 +83,7 @@ def nearest(a, lower, upper):
     return jg.argmin(squares, SQUARE, a, 2, constraints=[jg.Constraint(disc, lower, upper)], has_aux=True, lanes=16)
 
 
+@pytest.mark.long
 def test_is_that_of_minimize_and_says_what_is_infeasible():
     """Under jit, with traced bounds: a row at its upper bound, inside, at its lower one; and none that can be kept."""
     solve = jax.jit(nearest)
@@ -115,6 +116,7 @@ def test_a_bound_where_a_slope_is_infinite():
         assert np.isclose(found.multipliers, 1, atol=TOLERANCE) and found.active
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not X64, reason="what touches is judged to eight digits")
 def test_says_where_a_derivative_means_little():
     """The disc just touches the free minimum; two minima of equal value, where one row says the same as another."""
@@ -152,6 +154,7 @@ def test_too_many_rows():
         jg.argmin(lambda x: jnp.sum(x), SQUARE, constraints=many)
 
 
+@pytest.mark.long
 def test_equalities_that_leave_no_freedom(x64):
     """x is the one feasible point, whatever the objective says; its multipliers follow from the slope there."""
     held = np.array([1.25, 1.5])

@@ -17,6 +17,7 @@ def told(search, k):
     return search.result()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("starts", [jg.Grid(), "auto"], ids=["plain", "learning"])
 def test_ask_and_tell_in_any_order(starts):
     limits = {"max_levels": 4} if starts != "auto" else {"max_levels": None}

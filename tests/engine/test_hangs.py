@@ -24,6 +24,7 @@ def run(name: str, x64: bool) -> None:
     assert out.returncode == 0 and out.stdout.endswith("checked\n"), out.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["one", "spectrum", "fits"])
 def test_a_search_ends(name, x64):
     run(name, x64)

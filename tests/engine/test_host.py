@@ -242,6 +242,7 @@ def test_starts_that_learn():
     assert search.result().nfev == sum(map(len, seen)) - values + (values + 1) // 2
 
 
+@pytest.mark.long
 def test_many_simulators_learn():
     """Each is searched as it would be alone, with few lanes for many problems too."""
 

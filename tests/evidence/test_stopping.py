@@ -100,6 +100,7 @@ def test_plain_starts_do_not_call_four_early_levels_evidence():
     assert line.success and stopping.SPENT <= line.nfev < 3 * stopping.SPENT
 
 
+@pytest.mark.long
 def test_many_problems_of_plain_starts_neither():
     results = jg.minimize_many(holes, [(-10, 10)] * 2, PLACES, starts=jg.Grid(), progress=False)
     assert results.success.all() and np.max(np.linalg.norm(results.x - PLACES, axis=1)) < 0.1

@@ -105,6 +105,7 @@ DEPTHS = np.linspace(1, 1.5, 3)
 KINDS = {"plain": jg.Grid(), "learning": jg.Adaptive(jg.Grid())}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_of_many_problems_goes_on_until_it_has_seen_all(kind, tmp_path):
     options = dict(starts=KINDS[kind], unseen=0.05, progress=False)

@@ -95,6 +95,7 @@ def tangled(t, a, b, c, d, e):
     return jnp.tanh(a * jnp.sin(b * t + c) + d * t**2 + jnp.exp(-e * t))
 
 
+@pytest.mark.long
 def test_a_fit_of_which_the_next_level_would_be_too_large_is_believed_where_searches_agree():
     t = np.linspace(0, 3, 60)
     true = np.array([1.5, 2.0, 1.0, 0.3, 1.0])

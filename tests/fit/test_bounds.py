@@ -86,6 +86,7 @@ def test_lows_and_highs_wherever_bounds_are_read():
     np.testing.assert_allclose(traced, 1)
 
 
+@pytest.mark.long
 def test_starts_of_whole_numbers_and_a_number_for_one_variable():
     t, wide = np.linspace(0, 4, 9), [(-9, 9)]
 

@@ -28,6 +28,7 @@ def fit(y=None, constraints=SUM, **options):
     return jg.curve_fit(two, T, y, BOUNDS, constraints=constraints, progress=False, **options)
 
 
+@pytest.mark.long
 def test_errors_are_those_of_the_model_that_has_the_constraint_built_in():
     """An equality takes a parameter away: popt, errors, degrees of freedom, bands; the other row does not bind."""
 

@@ -54,6 +54,7 @@ def check(one, alone):
     assert np.isclose(one.multipliers, alone.result.multipliers, rtol=100 * DIGITS, atol=1e-6 if X64 else 1e-3)
 
 
+@pytest.mark.long
 def test_each_is_the_fit_of_curve_fit(many):
     assert len(many) == COUNT and 2 <= np.sum(many.active) <= COUNT - 2 and many.multipliers.shape == (COUNT,)
     for i, y in enumerate(data()):

@@ -50,6 +50,7 @@ def test_intervals_of_many(model, sigma, absolute, x64):
     assert np.all((inside > 0.94) & (inside < 0.96)), inside
 
 
+@pytest.mark.long
 @MODELS
 @ERRORS
 def test_bands(model, sigma, absolute):
@@ -103,6 +104,7 @@ def test_bands_of_ten_thousand(model, sigma, absolute, x64):
     np.testing.assert_allclose(np.sqrt(variance[0]), fit.predict().error, rtol=1e-4 if x64 else 1e-2)
 
 
+@pytest.mark.long
 def test_bands_of_a_robust_loss_hold_what_the_residuals_do():
     rng = np.random.default_rng(0)
     x = np.linspace(0, 4, 200)

@@ -27,6 +27,7 @@ def masked(array, *where):
     return np.ma.masked_array(spoilt, mask)
 
 
+@pytest.mark.long
 def test_masked_points_are_left_out():
     kept = np.delete(np.arange(20), [3, 7])
     sigma = np.linspace(0.1, 0.2, 20)
@@ -76,6 +77,7 @@ def test_masked_points_of_several_abscissae():
         fit((T, masked(np.ones(3), 1)), Y)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [decay, jg.host(lambda t, a, k: a * np.exp(-k * t))], ids=["traced", "host"])
 def test_masked_points_of_many_data_sets_are_left_out(model):
     sets = np.ma.stack([masked(Y, 3, 7), masked(2 * Y, 0), np.ma.masked_array(Y)])

@@ -107,6 +107,7 @@ def test_pytrees_fixed_parameters_and_a_guess():
     assert np.isclose(fixed.popt[1], 1.3) and fixed.pcov[1, 1] == 0 and fixed.dof == 38
 
 
+@pytest.mark.long
 def test_undetermined_parameters_have_an_infinite_covariance():
     fit = jg.curve_fit(
         lambda t, a, b, k: a * b * jnp.exp(-k * t), T, data(), [(0.1, 10), (0.1, 10), (0, 5)], progress=False
@@ -124,6 +125,7 @@ def test_undetermined_parameters_have_an_infinite_covariance():
     np.testing.assert_allclose(band.error, same.error * np.sqrt(whole.dof / fit.dof), rtol=1e-2)
 
 
+@pytest.mark.long
 def test_a_parameter_on_its_bound(tol):
     """Exactly, alone, traced and among many; the cost is that of SciPy."""
     box, model = [(0, 10), (0, 1.1)], lambda t, a, k: a * jnp.exp(-k * t)

@@ -62,6 +62,7 @@ def deviations(inside):
     return jax.jit(fit) if inside else fit
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("inside", [True, False], ids=["traced", "host"])
 def test_cost_of_least_absolute_deviations_is_their_sum(inside, tol):
     y = 1 + 2 * T + np.random.default_rng(2).standard_cauchy(len(T))

@@ -36,6 +36,7 @@ def test_many_fits_are_counted_as_they_are_taken_in(monkeypatch):
     assert shown[:7] == [16, 32, 48, 64, 80, 96, 100]
 
 
+@pytest.mark.long
 def test_many_fits_in_boxes_of_their_own(tol):
     boxes = np.array([BOX] * 4)
     boxes[:, 0] = np.array([2.2, 2.4, 0, 0])[:, None] + np.array([0, 0, 10, 10])[:, None] * [0, 1]

@@ -78,6 +78,7 @@ def test_answers_do_not_depend_on_units(fit, y, x):
     compare(fit, y, x, TOL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("y", "x"), [(1e-18, 1e9), (1e18, 1e-9)] if X64 else [(1e-6, 1e9), (1e6, 1e-9)])
 def test_traced_fits_do_not_depend_on_units(y, x):
     """A traced cost is in the precision of the fit, where squares of 1e-18 times the data may not fit."""
@@ -112,6 +113,7 @@ def test_errors_and_losses_do_not_depend_on_units(options, y):
     compare(alone, y, 1.0, 10 * TOL if options.get("loss") == "lad" else TOL, **options)
 
 
+@pytest.mark.long
 def test_derivatives_in_the_data_do_not_depend_on_units():
     y = 1e-18 if X64 else 1e-6
 
@@ -235,6 +237,7 @@ def test_outliers_take_no_digits_of_the_others_in_many_fits():
     np.testing.assert_allclose(fits.fun, 0.2 * y[:, 20], rtol=1e-2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["lad", "huber"])
 def test_data_of_a_peak_are_no_outliers(loss):
     """It is fitted as far as the digits go, and so it is beside an outlier."""
@@ -257,6 +260,7 @@ def test_data_of_a_peak_are_no_outliers(loss):
 SIZES = np.array([1e-12, 1.0, 1e12])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", ["linear", "huber"])
 def test_data_sets_of_all_sizes_are_fitted_together(loss):
     """Each in a box of its size, with errors of its size."""

@@ -24,6 +24,7 @@ def one_by_one(y=Y, values=range(1, 7)):
     return min(fits, key=lambda fit: fit.fun)
 
 
+@pytest.mark.long
 def test_is_the_best_of_all_assignments(x64):
     fit, best = jg.curve_fit(wave, T, Y, BOX, integrality=THIRD, progress=False), one_by_one()
     assert fit.popt[2] == 3 and np.isclose(fit.fun, best.fun, rtol=1e-9 if x64 else 1e-4) and fit.success
@@ -88,6 +89,7 @@ def test_limits_and_callbacks_end_it_with_the_best_so_far():
     assert not fit.success and fit.result.status is jg.Status.MAX_EVALS and np.isfinite(fit.fun)
 
 
+@pytest.mark.long
 def test_many_fits_are_each_of_their_best_assignment(x64):
     y = np.stack([Y, 2 * np.exp(-0.5 * T) * np.cos(2 * T), 0.7 * np.exp(-0.2 * T) * np.cos(4 * T)])
     bounds = [*BOX[:2], jg.Choice([2.0, 3.0, 4.0])]

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from checks import check_counts, check_minimum
 
 import jaxglobal as jg
@@ -17,6 +18,7 @@ def statuses(result):
     return {status: sum(lv.statuses.get(status, 0) for lv in result.levels) for status in LocalStatus}
 
 
+@pytest.mark.long
 def test_the_same_minima_by_fewer_evaluations(x64):
     """On the whole: what each search does hangs on what those before it have found."""
     shares, options = [], dict(max_levels=6, same=99, progress=False)
@@ -37,6 +39,7 @@ def test_an_end_in_a_known_minimum_is_that_minimum(x64):
     assert len(values) == 4 if x64 else len(values) >= 4 and values[3] < 1e-6, values
 
 
+@pytest.mark.long
 def test_a_finer_structure_beside_a_known_minimum_is_searched(x64):
     """Wrinkles of a width of 2e-3 of the box, the lowest beside a minimum that level 0 finds."""
 
@@ -47,6 +50,7 @@ def test_a_finer_structure_beside_a_known_minimum_is_searched(x64):
     check_minimum(result, 0.0, [0.02, 0.02], atol=1e-9 if x64 else 1e-5)
 
 
+@pytest.mark.long
 def test_a_search_is_resumed_with_what_it_knew(tmp_path):
     options = dict(starts=STOP, max_levels=6, same=99, progress=False)
     plain = jg.minimize(jg.problems.rastrigin, BOX, **options)

@@ -80,6 +80,7 @@ def test_optimum_on_the_boundary(target, expected):
         assert np.any(np.abs(np.asarray(lane.best_x)) == 1.0)
 
 
+@pytest.mark.long
 @given(st.integers(1, 5), st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
 def test_never_leaves_the_box(n, seed):

@@ -140,6 +140,7 @@ def test_wrong_arguments(pictures):
         jg.plot.history({})
 
 
+@pytest.mark.long
 def test_says_what_to_install():
     code = """
 import sys

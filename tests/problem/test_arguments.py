@@ -271,6 +271,7 @@ def test_limits_hold_while_nothing_is_finite():
     assert 100 <= result.nfev <= 110
 
 
+@pytest.mark.long
 def test_nan_everywhere():
     result = solve(lambda x: jnp.sum(x) * jnp.nan)
     assert result.status is jg.Status.NO_FINITE_VALUE and np.isnan(result.fun) and not result.success
@@ -298,6 +299,7 @@ def test_a_limit_before_the_first_search_is_no_fault_of_the_gradient():
     assert results.status.tolist() == [jg.Status.MAX_EVALS] * 2 and np.all(np.isfinite(results.fun))
 
 
+@pytest.mark.long
 def test_a_finite_value_whose_gradient_is_nan_everywhere_is_searched_by_values():
     def fun(x):  # of the branch that is left out, the derivative is NaN
         return jnp.sum((x - 1.3) ** 2) + jnp.where(x[0] > 100, jnp.sqrt(x[0] - 100), 0.0)

@@ -36,6 +36,7 @@ def test_a_list_of_values():
     assert str(jg.Choice([2, True], 3)) == "Choice([1.0, 2.0], shape=(3,))"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, dict(x0=[0.25, 0.3]), dict(integrality=[False, False])])
 def test_minimize(options, x64):
     levels = []
@@ -74,6 +75,7 @@ def test_a_host_function_and_ask_and_tell():
     assert search.result().x[0] == 0.25
 
 
+@pytest.mark.long
 def test_many_problems(x64):
     a = np.array([0.1, 0.2, 0.9])
     options = dict(x0=np.tile([0.1, 0.0], (3, 1)), starts=jg.Grid(), progress=False)
@@ -99,6 +101,7 @@ def test_many_problems_tell_values_everywhere(x64):
     assert np.sum(np.isnan(results.minima.x[2, :, 0])) == 2
 
 
+@pytest.mark.long
 def test_argmin_and_its_derivative():
     def best(a, x0):
         return jg.argmin(fun, BOX, a, levels=2, x0=x0).x

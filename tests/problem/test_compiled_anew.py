@@ -18,6 +18,7 @@ def a_loss(at):
     return lambda x: jnp.sum(jnp.cosh(x - at))
 
 
+@pytest.mark.long
 def test_new_numbers_compile_nothing():
     """The programs of a function with an array are those of one with another."""
 

@@ -19,6 +19,7 @@ def centre(key):
     return np.asarray(0.3 * jax.random.normal(key, (2,)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", [KEY, jax.random.key(3, impl="rbg"), jax.random.PRNGKey(3)], ids=["key", "rbg", "old"])
 def test_one_key(key):
     found = jg.minimize(noisy, BOX, (key, jnp.ones(())), progress=False)
@@ -28,6 +29,7 @@ def test_one_key(key):
     assert moves.x[0] is None and moves.fun[0] is None and float(moves.fun[1]) == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_keys_of_many_problems():
     keys = jax.random.split(KEY, 3)
     expected = [centre(key) for key in keys]

@@ -58,6 +58,7 @@ def test_a_large_lattice_ends_by_its_evidence():
     assert result.success and result.fun == 0 and result.nfev < 200_000
 
 
+@pytest.mark.long
 def test_each_assignment_beside_continuous_variables(x64):
     rng = np.random.default_rng(0)
     worth, pull = rng.uniform(-1, 1, 6), rng.standard_normal((6, 2))
@@ -131,6 +132,7 @@ def test_ask_and_tell():
     assert search.result().status is not jg.Status.NO_FINITE_GRADIENT
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()])
 def test_many_problems(starts, x64):
     a = np.linspace(-3, 5, 7)
@@ -144,6 +146,7 @@ def test_many_problems(starts, x64):
     assert np.all(results.x[:, 0] <= own[:, 0, 1]) and np.all(results.x[:, 0] == np.rint(results.x[:, 0]))
 
 
+@pytest.mark.long
 def test_plain_starts_come_to_each_assignment_before_success(monkeypatch):
     def fun(x, a=2.2):
         return (x[0] - a) ** 2 + jnp.cos(9 * x[0])
@@ -161,6 +164,7 @@ def test_plain_starts_come_to_each_assignment_before_success(monkeypatch):
     assert np.max(results.nfev) < 200  # these have learnt
 
 
+@pytest.mark.long
 def test_argmin_and_its_derivative(x64):
     def best(a):
         return jg.argmin(pair, BOX, a, levels=4, integrality=[True, False])
@@ -229,6 +233,7 @@ BINARIES = dict(
 )
 
 
+@pytest.mark.long
 def test_under_constraints(x64, tmp_path):
     result = jg.minimize(synthesis, args=2.0, **BINARIES, progress=False)
     assert result.success and abs(result.fun - 7.66718007) < (1e-7 if x64 else 1e-4), result
@@ -280,6 +285,7 @@ def by_enumeration(a):
     return min(((y[k] - a * k / 4) ** 2 + 0.1 * (k - a) ** 2 + 0.3 * np.cos(5 * k), k, y[k]) for k in y)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()], ids=["learning", "grid"])
 def test_many_problems_under_constraints(starts, x64):
     options = dict(constraints=ROWS, integrality=[True, False], starts=starts, max_levels=5, progress=False)
@@ -293,6 +299,7 @@ def test_many_problems_under_constraints(starts, x64):
     assert not np.any(results.jac[:, 0])
 
 
+@pytest.mark.long
 def test_many_problems_of_whole_numbers_alone_under_constraints():
     weights = jnp.array([20.0, 12, 11, 7, 4])
     prices, bits = np.array([[42.0, 44, 45, 47, 47.5], [90, 44, 10, 47, 7]]), list(itertools.product((0, 1), repeat=5))
@@ -331,6 +338,7 @@ def test_a_point_of_whole_numbers_alone_takes_one_evaluation():
         assert not np.any(nothing.success) and "no feasible point gave a finite value" in alone.message
 
 
+@pytest.mark.long
 def test_argmin_under_constraints_and_its_derivative(x64):
     def best(a):
         return jg.argmin(pair, BOX, a, levels=2, integrality=[True, False], constraints=ROWS)
@@ -343,6 +351,7 @@ def test_argmin_under_constraints_and_its_derivative(x64):
         np.testing.assert_allclose(jax.jacfwd(lambda a: best(a).x)(a), [0, slope], atol=1e-4)
 
 
+@pytest.mark.long
 def test_a_choice_under_constraints():
     sizes = jg.Choice([0.3, 0.7, 1.1, 2.0])
     row = jg.Constraint(lambda x: x[0] * x[1], lower=1.0)

@@ -71,6 +71,7 @@ def cost(model):
     return lambda x, a: jnp.sum((model(x[0]) - jnp.exp(-a * RATE * T)) ** 2)
 
 
+@pytest.mark.long
 @model
 def test_minimize_and_its_derivative(model, x64):
     result = jg.minimize(cost(model), BOX, 1.0, max_levels=2, progress=False)

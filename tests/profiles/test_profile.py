@@ -79,6 +79,7 @@ def test_points_are_dense_where_the_set_ends(profile):
         assert curve.values[0] == BOX[["a", "k", "c"].index(curve.name)][0]  # the whole box is looked at
 
 
+@pytest.mark.long
 def test_a_function_of_the_parameters(fit, profile, x64):
     ((low, high),) = profile["k"].intervals
     of = jg.profile(fit, of=half_life, progress=False)
@@ -87,6 +88,7 @@ def test_a_function_of_the_parameters(fit, profile, x64):
     )
 
 
+@pytest.mark.long
 def test_a_function_that_ranges_over_many_orders_of_magnitude(fit, profile, x64):
     curve = jg.profile(fit, of=lambda p: jnp.exp(-20 * p[1]), progress=False)["of"]
     low, high = profile["k"].intervals[0]
@@ -115,6 +117,7 @@ def test_contours_reach_as_far_as_the_profiles_of_their_threshold(fit, profile):
     assert reach[0] < low and reach[-1] > high and not inside[0].any() and not inside[:, -1].any()
 
 
+@pytest.mark.long
 def test_a_lower_minimum_is_said_and_taken():
     def wave(t, a, w, p):
         return a * jnp.sin(w * t + p)

@@ -199,6 +199,7 @@ def test_a_search_that_missed_the_minimum_is_found_out():
     assert certificate.proven and certificate.upper < -0.6 and abs(certificate.x[0] - 3.7) < 1e-3
 
 
+@pytest.mark.long
 def test_a_fit():
     def decay(t, a, k, c):
         return a * jnp.exp(-k * t) + c
@@ -212,6 +213,7 @@ def test_a_fit():
         np.testing.assert_allclose(certificate.x, fit.popt, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_structures_args_and_precision():
     def fun(x, data, scale):
         return jnp.sum((x["a"] - data) ** 2) + scale * (x["b"] - 1) ** 2

@@ -257,6 +257,7 @@ def test_a_checkpoint_and_limits_under_constraints(tmp_path):
         prove(fun, [(-3, 3)] * 3, [1, 0, 0], checkpoint=path, constraints=row(rows.fun, 0.5, 2.0))
 
 
+@pytest.mark.long
 def test_processes_change_nothing(monkeypatch):
     monkeypatch.setattr(branch, "LONG", 1e3)
     rows, answers = row(lambda x: jnp.prod(x) + x[0] * x[4], 0.5, 0.5), []

@@ -76,6 +76,7 @@ def test_a_checkpoint_has_the_boxes_that_are_being_tested():
     assert again.pool.count == count > 5 and again.lower == search.lower and len(again.regions) == len(search.regions)
 
 
+@pytest.mark.long
 def test_processes_help_and_change_nothing(monkeypatch):
     monkeypatch.setattr(branch, "LONG", 1e3)
     point = np.full(8, 0.3)

@@ -154,6 +154,7 @@ def test_tables_with_nodes(fun, bounds, unique):
     assert certificate.lower <= np.min(jax.lax.map(fun, jnp.asarray(points), batch_size=100))
 
 
+@pytest.mark.long
 def test_functions_that_switch_without_a_jump():
     t = np.linspace(0, 4, 40)
     y = 3 * np.exp(-1.3 * t) + 0.7 + 0.1 * np.random.default_rng(1).standard_normal(40) + 3.0 * (np.arange(40) % 9 == 0)

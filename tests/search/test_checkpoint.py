@@ -79,6 +79,7 @@ def test_killed_again_and_again(problem, deadly, tmp_path):
     assert again.compile_time == 0
 
 
+@pytest.mark.long
 def test_own_starts_pytrees_and_limits(deadly, tmp_path):
     box = jg.Box({"u": jnp.zeros(2) - 3, "v": -1.0}, {"u": jnp.zeros(2) + 3, "v": 2.0})
     fun = lambda x, a: jnp.sum((x["u"] ** 2 - a) ** 2 + 0.3 * x["u"]) + (x["v"] - a) ** 2  # noqa: E731

@@ -36,6 +36,7 @@ def opened(monkeypatch):
     return seen
 
 
+@pytest.mark.long
 def test_a_search_changes_over_at_a_count_at_every_call(opened):
     first = jg.minimize(wavy, BOX, same=50, max_evals=4000, progress=False)
     again = jg.minimize(wavy, BOX, same=50, max_evals=4000, progress=False)
@@ -53,6 +54,7 @@ def test_wide_levels_run_fast_from_the_beginning(opened):
     assert opened == [Tier.FAST]
 
 
+@pytest.mark.long
 def test_a_checkpoint_goes_on_with_the_programs_that_it_was_written_with(opened, deadly, tmp_path):  # noqa: F811
     options = dict(same=50, max_evals=2500, progress=False)
     whole = jg.minimize(wavy, BOX, **options)

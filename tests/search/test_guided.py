@@ -25,6 +25,7 @@ def many(fun=rastrigin, args=CENTRES, bounds=BOX, **options):
     return jg.minimize_many(fun, bounds, args, **({"progress": False, "starts": LEARNS} | options))
 
 
+@pytest.mark.long
 def test_few_problems_learn_by_default_and_many_do_not():
     few, many_more = many(starts="auto"), many(args=np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2)
     assert np.array_equal(few.nfev, many().nfev) and set(many_more.nstarts) == {5}
@@ -45,6 +46,7 @@ def test_each_problem_is_searched_as_by_itself():
     assert abs(int(np.sum(results.nfev)) - sum(evaluations)) < 0.2 * sum(evaluations)
 
 
+@pytest.mark.long
 def test_it_does_not_matter_what_shares_the_lanes(monkeypatch):
     whole = many(lanes=16)
     backwards = many(args=CENTRES[::-1], lanes=16)
@@ -74,6 +76,7 @@ def test_other_limits():
     assert set(same.status) == {Status.SAME} and set(same.nit) == {4}
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_has_been_found():
     args = np.tile(CENTRES, (200, 1))
     many(args=args, max_levels=1)

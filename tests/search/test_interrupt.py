@@ -206,6 +206,7 @@ def test_many_problems_end_while_their_program_compiles(compiles, monkeypatch):
     assert results.x.shape == (3, 2) and np.all(results.nfev == 0) and "INTERRUPTED" in repr(results)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("many", [False, True])
 def test_fits_end_while_their_program_compiles(many, monkeypatch):
     compiled, begun = jax.stages.Lowered.compile, []

@@ -28,6 +28,7 @@ def many(fun=wells, bounds=BOX, args=None, **options):
     return jg.minimize_many(fun, bounds, args, **({"progress": False, "starts": jg.Grid()} | options))
 
 
+@pytest.mark.long
 def test_equals_a_loop_of_minimize():
     a = np.linspace(0.5, 3, 25)
     results = many(args=a)
@@ -42,6 +43,7 @@ def test_equals_a_loop_of_minimize():
     assert np.all(np.abs(results.jac) < 1e-2)
 
 
+@pytest.mark.long
 def test_bit_for_bit_whatever_shares_the_lanes(monkeypatch):
     a = np.linspace(0.5, 3, 200)
     whole = many(args=a, lanes=16)
@@ -54,6 +56,7 @@ def test_bit_for_bit_whatever_shares_the_lanes(monkeypatch):
             assert np.array_equal(getattr(whole, field), getattr(other, field)[order]), field
 
 
+@pytest.mark.long
 def test_each_problem_stops_by_its_own_rule():
     def fun(x, a, flat):
         return jnp.where(flat, 1.0, jnp.sum((x - a) ** 2 - jnp.cos(9 * x)))
@@ -71,6 +74,7 @@ def test_each_problem_stops_by_its_own_rule():
     assert set(many(args=a[:2], same=50, bounds=[(-3, 3)] * 5).status) == {Status.TOO_LARGE}
 
 
+@pytest.mark.long
 def test_lanes_are_busy_though_efforts_differ():
     def fun(x, a):
         return (1 - x[0]) ** 2 + a * (x[1] - x[0] ** 2) ** 2
@@ -81,6 +85,7 @@ def test_lanes_are_busy_though_efforts_differ():
     assert results.lane_efficiency <= 1
 
 
+@pytest.mark.long
 def test_each_call_looks_at_the_function_once():
     traces = []
 
@@ -95,6 +100,7 @@ def test_each_call_looks_at_the_function_once():
     assert len(traces) == 3 and list(programs._kept) == known
 
 
+@pytest.mark.long
 def test_bounds_and_guesses_of_each_problem():
     a = np.linspace(1, 3, 5)
     lower, upper = np.zeros((5, 2)), np.stack([a / 2, 2 * a], axis=1)
@@ -121,6 +127,7 @@ def test_bounds_and_guesses_of_each_problem():
     assert np.all(results.fun < -0.99) and set(results.nstarts) == {3}
 
 
+@pytest.mark.long
 def test_structures_auxiliary_output_fixed_and_open_variables():
     def fun(x, p):
         return (x["u"] - p["a"]) ** 2 + jnp.sum(x["v"] ** 2), {"twice": 2 * x["u"]}
@@ -135,6 +142,7 @@ def test_structures_auxiliary_output_fixed_and_open_variables():
     np.testing.assert_allclose(everywhere.x["u"], args[0]["a"], atol=precision()[1])
 
 
+@pytest.mark.long
 def test_bad_problems_do_not_poison_the_others():
     results = many(lambda x, a: jnp.sum(x**2) + jnp.log(a), args=np.array([1.0, -1.0, np.nan, 2.0]))
     assert results.success.tolist() == [True, False, False, True]
@@ -143,6 +151,7 @@ def test_bad_problems_do_not_poison_the_others():
     assert "2 successful" in repr(results) and "NO_FINITE_VALUE" in results._repr_html_()
 
 
+@pytest.mark.long
 def test_what_jumps_is_flagged():
     results = many(lambda x, a: jnp.sum((x**2 - 1) ** 2 + a * x), [(-2, 2.2)], np.array([0.0, 0.3]))
     assert results.tied.tolist() == [True, False]
@@ -220,6 +229,7 @@ def test_derivatives_of_a_finished_search():
         jg.derivative(1.0, wells, BOX, a)
 
 
+@pytest.mark.long
 def test_a_host_function():
     a = np.linspace(0.5, 3, 7)
     expected = many(args=a)

@@ -55,6 +55,7 @@ def test_max_evals_holds_where_problems_wait_for_a_slot(monkeypatch):
     assert results.nfev.min() >= 300 and results.nfev.max() < 300 + LANES * devices.side_by_side()
 
 
+@pytest.mark.long
 def test_a_problem_that_has_its_target_stops_in_the_middle_of_a_level():
     a = np.linspace(0.5, 3, 12)
     best = many(args=a).fun

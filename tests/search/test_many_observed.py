@@ -41,6 +41,7 @@ def the_same(results, others):
         np.testing.assert_array_equal(getattr(results.minima, name), getattr(others.minima, name), name)
 
 
+@pytest.mark.long
 def test_a_callback_hears_of_each_problem_once_and_ends_the_search(whole, tmp_path):
     kind, results = whole
     heard, calls = [], 0
@@ -61,6 +62,7 @@ def test_a_callback_hears_of_each_problem_once_and_ends_the_search(whole, tmp_pa
     the_same(many(kind, checkpoint=tmp_path / "many.npz"), results)  # has ended: at once
 
 
+@pytest.mark.long
 def test_a_search_of_many_goes_on_from_its_checkpoint(whole, tmp_path):
     kind, results = whole
     for _ in range(1000):

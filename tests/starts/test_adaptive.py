@@ -108,6 +108,7 @@ def test_rugged_functions_without_a_useful_slope():
     assert result.fun <= (1e-8 if result.x.dtype == np.float64 else 1e-3)
 
 
+@pytest.mark.long
 def test_fixed_and_open_variables_and_points_without_a_value():
     fixed = search(lambda x: jnp.sum((x - 0.25) ** 2), [(-1, 1), (0.5, 0.5), (-1, 1)])
     check_minimum(fixed, 0.0625)
