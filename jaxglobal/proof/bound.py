@@ -140,16 +140,15 @@ class _Tests(Binding):
 
     def derived(self, seen: Values) -> None:
         """The tests by derivatives."""
-        kept, way, none = np.arange(len(self.row)), self.model.way, np.zeros(len(self.row), bool)
+        kept, way, none = np.arange(len(self.row)), bool(self.model.way), np.zeros(len(self.row), bool)
+        if not way:
+            self.G = self.model.slope(seen)[0]
+        c = self.snapped(newton.middle(self.X) if way or self.bound.squares is not None else self.centre())
+        f = self.at(c)
         if way:
-            c = self.snapped(newton.middle(self.X))
-            f = self.at(c)
             seen = self.model.centred(self.X, c, self.points)
             self.raise_low(seen.f.lo)
-        self.G = self.model.slope(seen)[0]
-        if not way:
-            c = self.snapped(self.centre() if self.bound.squares is None else newton.middle(self.X))
-            f = self.at(c)
+            self.G = self.model.slope(seen)[0]
         new, empty = self.model.narrowed(seen, self.cut) if way else (self.X, none)
         if self.model.rows is not None:
             self.constrained(seen, c, f, self.weights is not None and len(self.weights) > 0)
