@@ -210,7 +210,8 @@ class Subject:
         self.frame = self.frame._replace(spread=arrays["spread"], steepest=arrays["steepest"])
         self.barren, self.valueless = arrays["barren"], bool(arrays["valueless"])
         if "completion_moving" in arrays:
-            self.completion = Completion(*(arrays[f"completion_{name}"] for name in Completion._fields))
+            *told, eps, determined = (arrays[f"completion_{name}"] for name in Completion._fields)
+            self.completion = Completion(*told, float(eps), bool(determined))
         self.exact.load(arrays)
 
 
