@@ -133,7 +133,7 @@ RULES: dict[str, Any] = {
         moves.forward(node, [i.hi for i in ins]),
     ),
     "map": maps.forward,
-    "quadratic": lambda node, a: functions.quadratic(*(node.params[k] for k in ("a", "b", "vertex")), a),
+    "quadratic": lambda node, a: functions.quadratic(node.params["a"], node.params["b"], node.params["vertex"], a),
     "reach": lambda node, a: (np.minimum(a.lo, 0.0), np.maximum(a.hi, 0.0)),
     "lse": lambda node, a: functions.log_sum_exp(a, node.params["axes"]),
     "softmax": lambda node, a: functions.shares(a, node.params["axes"]),
