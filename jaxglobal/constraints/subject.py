@@ -210,8 +210,9 @@ class Subject:
         self.frame = self.frame._replace(spread=arrays["spread"], steepest=arrays["steepest"])
         self.barren, self.valueless = arrays["barren"], bool(arrays["valueless"])
         if "completion_moving" in arrays:
-            *told, eps, determined = (arrays[f"completion_{name}"] for name in Completion._fields)
-            self.completion = Completion(*told, float(eps), bool(determined))
+            kept: dict[str, Any] = {name: arrays[f"completion_{name}"] for name in Completion._fields}
+            kept |= dict(eps=float(kept["eps"]), determined=bool(kept["determined"]))
+            self.completion = Completion(**kept)
         self.exact.load(arrays)
 
 
