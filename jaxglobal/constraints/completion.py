@@ -9,8 +9,8 @@ number changes. Then one value of the rows tells where they hold, in two cases:
    is at a vertex. Up to `VERTICES` are compared by what the slopes say of them: first by violation, then by value.
 
 So nothing is left to search for but the whole numbers. That slopes do not change is seen at the points that scale the
-rows, as `separable` sees it of models, and watched at all points that are searched from later: where they do change,
-searches move the continuous variables again, from such points. A point so found is one like any other, evaluated anew.
+rows, and then read from the program itself (constant_slopes.py), as samples would miss a small part of the box. A point
+so found is one like any other, evaluated anew.
 
 What was tried (`python benchmarks/integers.py --minlplib`; evaluations to the optimum, warm, on two cores):
 - nothing of this: nvs02, nvs14 (five whole numbers of 0 to 200, three equalities) and gear4 (slacks on both sides of
@@ -24,6 +24,7 @@ What was tried (`python benchmarks/integers.py --minlplib`; evaluations to the o
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,9 @@ TRIED = 4  # times as many choices of what holds may make them
 STEADY = 0.75  # power of eps: by so much of its size may a slope change that does not
 DEPENDENT = 1e-9  # beside the largest singular value: rows that say nothing new
 ALIKE = 1e-9  # violations, in units of the box, below which places are compared by value
+
+
+Constant = Callable[[np.ndarray], np.ndarray]
 
 
 class Completion(NamedTuple):
@@ -55,10 +59,6 @@ class Completion(NamedTuple):
     """(V, r) These values; those of variables in units of the box."""
     onto: np.ndarray
     """(V, k, r) The step by which one more of them is got."""
-    eps: float
-    """Of the slopes."""
-    determined: bool = True
-    """Whether all that was seen since agrees, so that nothing is left to search for."""
 
     def moved(self, x: np.ndarray, f: np.ndarray, c: np.ndarray, frame: Frame) -> np.ndarray:
         """Points, (N, n), at which f is (N,) and the rows c, (N, m): each at the best place for its whole numbers."""
@@ -75,16 +75,10 @@ class Completion(NamedTuple):
         value = np.where(over <= ALIKE, f[:, None] + change[..., 0], math.inf)
         best = np.lexsort((value.T, np.where(over <= ALIKE, 0, over).T), axis=0)[0]
         ends = low + width * places[np.arange(len(x)), best]
-        good = np.isfinite(f) & np.all(np.isfinite(c), axis=1) & np.all(np.isfinite(ends), axis=1)
+        good = np.all(np.isfinite(ends), axis=1)
         told = x.copy()
         told[:, self.moving] = np.where(good[:, None], ends, x[:, self.moving])
         return told
-
-    def holds(self, g: np.ndarray, J: np.ndarray, frame: Frame) -> bool:
-        """Whether slopes at points, g (N, n) and J (N, m, n), are those that do not change."""
-        both = np.concatenate([g[:, None], J], axis=1)[:, :, self.moving] * frame.width[self.moving]
-        same = np.abs(both - self.slopes) <= _room(both, self.eps)
-        return bool(np.all((same | ~np.isfinite(both))[:, self.steady]))
 
 
 def _room(slopes: np.ndarray, eps: float) -> np.ndarray:
@@ -92,8 +86,13 @@ def _room(slopes: np.ndarray, eps: float) -> np.ndarray:
     return eps**STEADY * np.max(np.abs(slopes), axis=2, keepdims=True)
 
 
-def completion(g: np.ndarray, J: np.ndarray, frame: Frame, whole: np.ndarray, eps: float) -> Completion | None:
-    """From slopes at some points, g (N, n) and J (N, m, n), with rounding eps; None where nothing can be told."""
+def completion(
+    g: np.ndarray, J: np.ndarray, frame: Frame, whole: np.ndarray, eps: float, constant: Constant
+) -> Completion | None:  # fmt: skip
+    """From slopes at some points, g (N, n) and J (N, m, n), with rounding eps; None where nothing can be told.
+
+    constant: of these variables, whether slopes of f and the rows, (1 + m,), are the same at all points.
+    """
     moving = np.flatnonzero(~whole & (frame.width > 0))
     if not np.any(whole & (frame.width > 0)) or not len(moving):
         return None
@@ -102,6 +101,9 @@ def completion(g: np.ndarray, J: np.ndarray, frame: Frame, whole: np.ndarray, ep
     if len(both) < 2:
         return None
     steady = np.all(np.abs(both - both[:1]) <= _room(both, eps), axis=(0, 2))
+    if not np.any(steady[1:] & frame.equal):
+        return None
+    steady &= constant(moving)
     slopes = np.where(steady[:, None], both[0], 0.0)
     tied = np.flatnonzero(steady[1:] & frame.equal & np.any(slopes[1:], axis=1))
     rows, k = slopes[1:], len(moving)
@@ -109,7 +111,7 @@ def completion(g: np.ndarray, J: np.ndarray, frame: Frame, whole: np.ndarray, ep
     if not len(tied) or (len(tied) < k and not np.all(steady)):
         return None
     found = _vertices(rows, tied, frame)
-    return None if found is None else Completion(moving, slopes, steady, *found, eps)
+    return None if found is None else Completion(moving, slopes, steady, *found)
 
 
 def _independent(rows: np.ndarray) -> np.ndarray:
@@ -132,13 +134,14 @@ def _vertices(rows: np.ndarray, tied: np.ndarray, frame: Frame) -> tuple[np.ndar
     free = k - len(tied)
     if math.comb(len(sides), free) > TRIED * VERTICES:
         return None
-    everything, found = np.concatenate([rows, np.eye(k)]), []
+    size = np.concatenate([np.linalg.norm(rows, axis=1), np.ones(k)])
+    unit, found = np.concatenate([rows, np.eye(k)]) / np.maximum(size, TINY)[:, None], []
     for chosen in itertools.combinations(sides, free):
         which = np.array([*tied, *(i for i, _ in chosen)], int)
-        sizes = np.linalg.svd(everything[which], compute_uv=False)
+        sizes = np.linalg.svd(unit[which], compute_uv=False)
         if sizes[-1] > DEPENDENT * sizes[0]:
             at = np.array([*frame.lower[tied], *(b for _, b in chosen)])
-            found.append((which, at, np.linalg.inv(everything[which])))
+            found.append((which, at, np.linalg.inv(unit[which]) / size[which]))
     if not found or len(found) > VERTICES:
         return None
     held, at, onto = (np.array(part) for part in zip(*found, strict=True))

@@ -201,10 +201,10 @@ class ConstrainedStreams(Streams):
         ended, self._held = minima.join(self._held), []
         if self.subject.still:
             ended, self._held = first_of(ended, left)
+            if not len(ended.f):
+                return self._no_ends()
             ranks = self.subject.ranks(ended.x)
             self._spend(len(ranks))
-            if not self.subject.still:  # any longer, and a limit has been reached
-                self._held = []
             return ranked(ended, ranks)
         ended = minima.Ended(*(field[np.argsort(ended.start % STAGES, kind="stable")] for field in ended))
         if not len(ended.f):

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglobal.constraints.constant_slopes import constant_slopes
 from jaxglobal.engine import compiling, devices, precise
 from jaxglobal.problem import modes
 from jaxglobal.problem.closed import Closed
@@ -78,6 +79,12 @@ class Exact:
         """The same, and the Hessians, (k, n, n), of f + lam @ c for multipliers (k, m)."""
         *slopes, H = self._call("curved", points, lam)
         return Slopes(*slopes), H
+
+    def constant(self, moving: np.ndarray) -> np.ndarray:
+        """(1 + m,) Whether f and the rows have the same slopes along these variables, (k,), at all points."""
+        with compiling.called(self.lower.dtype == np.float64):
+            both = outputs(self.closed, self.lower.dtype)
+            return constant_slopes(lambda x: both(x, self.leaves), self.lower, moving)
 
     def save(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps: nothing, as all is evaluated anew."""

@@ -99,7 +99,7 @@ class Subject:
         self.least = feasible.ROUNDING * float(np.finfo(self.dtype).eps) * lowest[1:]
         self.use(self.size)
         eps = float(np.finfo(self.exact.lower.dtype).eps)
-        self.completion = completion(seen.g, seen.J, self.frame, self.whole, eps)
+        self.completion = completion(seen.g, seen.J, self.frame, self.whole, eps, self.exact.constant)
         self.note(seen.f, seen.c)
         return SAMPLE
 
@@ -118,7 +118,7 @@ class Subject:
     @property
     def still(self) -> bool:
         """Whether no variable moves in a search."""
-        if self.completion is not None and self.completion.determined:
+        if self.completion is not None:
             return True
         return bool(np.any(self.whole)) and not np.any(~self.whole & (self.frame.width > 0))
 
@@ -162,8 +162,6 @@ class Subject:
         """(k,) The ranks of points, (k, n), as they are."""
         seen = self.exact.slopes(x.astype(self.dtype))
         self.note(seen.f, seen.c)
-        if self.completion is not None and not self.completion.holds(seen.g, seen.J, self.frame):
-            self.completion = self.completion._replace(determined=False)
         told = zip(seen.f, seen.c, seen.J, strict=True)
         return np.array(
             [feasible.ranked(float(f), self.violation(c, J), self.most, self.dtype) for f, c, J in told], float
@@ -210,9 +208,7 @@ class Subject:
         self.frame = self.frame._replace(spread=arrays["spread"], steepest=arrays["steepest"])
         self.barren, self.valueless = arrays["barren"], bool(arrays["valueless"])
         if "completion_moving" in arrays:
-            kept: dict[str, Any] = {name: arrays[f"completion_{name}"] for name in Completion._fields}
-            kept |= dict(eps=float(kept["eps"]), determined=bool(kept["determined"]))
-            self.completion = Completion(**kept)
+            self.completion = Completion(*(arrays[f"completion_{name}"] for name in Completion._fields))
         self.exact.load(arrays)
 
 

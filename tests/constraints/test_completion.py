@@ -8,6 +8,7 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal.constraints.completion import completion
+from jaxglobal.constraints.constant_slopes import constant_slopes
 from jaxglobal.constraints.kkt import Frame
 
 
@@ -57,19 +58,79 @@ def test_variables_that_equalities_define_bound_whole_numbers():
 EACH_OF_FOUR = np.meshgrid(np.arange(6.0), np.arange(100.0), np.arange(100.0), np.arange(100.0), sparse=True)
 
 
-def test_slopes_that_change_elsewhere_are_searched():
-    """The row bends in a part of the box that the first points do not meet; its variable is searched for there."""
+def tied(fun, box, *rows, **more):
+    return jg.minimize(
+        fun, box, constraints=[jg.Constraint(*row) for row in rows],
+        integrality=[True] + [False] * (len(box) - 1), max_evals=20_000, progress=False, **more,
+    )  # fmt: skip
 
+
+def test_a_row_that_bends_in_a_part_of_the_box_is_searched_for():
     def bent(x):
         i, y, z = x
         inside = (i == 17) & (jnp.abs(z - 0.5) < 0.2)
         return jnp.stack([y + z - i / 10 - jnp.where(inside, (z - 0.5) ** 2, 0.0)])
 
-    result = jg.minimize(
-        lambda x: (x[0] - 17) ** 2 + 0.1 * x[1], [(0, 40), (0.0, 10.0), (0.0, 1.0)], integrality=[True, False, False],
-        constraints=jg.Constraint(bent, 0.0, 0.0), max_evals=30_000, progress=False,
-    )  # fmt: skip
+    def steep(x):
+        return jnp.where((x[0] > 94) & (x[1] > 190), 2.0, 1.0) * x[2] - (x[0] + x[1]) / 300 * 1.9
+
+    result = tied(lambda x: (x[0] - 17) ** 2 + 0.1 * x[1], [(0, 40), (0.0, 10.0), (0.0, 1.0)], (bent, 0.0, 0.0))
     assert result.fun == pytest.approx(0.07, abs=1e-5) and result.x[0] == 17
+    result = jg.minimize(
+        lambda x: -x[0] - x[1], [(0, 100), (0, 200), (0.0, 1.0)], constraints=jg.Constraint(steep, 0.0, 0.0),
+        integrality=[True, True, False], max_evals=20_000, progress=False,
+    )  # fmt: skip
+    assert result.fun <= -157 and (result.fun == -300 or not result.success)
+
+
+def test_a_function_that_bends_for_one_whole_number_is_searched_for():
+    def fun(x):
+        return jnp.where(x[0] == 17, -1 + 0.3 * jnp.sin(20 * x[1]), 0.01 * x[0] + x[1])
+
+    result = tied(fun, [(0, 40), (0.0, 1.0), (0.0, 1.0)], (lambda x: x[1] + x[2] - 1, 0.0, 0.0))
+    assert result.fun == pytest.approx(-1.3, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fun, best", [(lambda x: jnp.where(abs(x[1] - 0.1 * x[0]) > 0.05, jnp.nan, -x[0]), -7.0),
+                  (lambda x: jnp.sqrt(x[1] - 0.6), 0.0)],
+)  # fmt: skip
+def test_a_function_that_has_values_along_the_row_alone(fun, best):
+    result = tied(fun, [(0, 7), (0.0, 1.0)], (lambda x: x[1] - 0.1 * x[0], 0.0, 0.0))
+    assert result.success and result.fun == pytest.approx(best, abs=1e-3)
+
+
+def test_another_row_has_no_value_where_the_search_begins():
+    rows = (lambda x: x[1] - 0.1 * x[0], 0.0, 0.0), (lambda x: jnp.sqrt(x[1] - 0.9), 0.0, 1.0)
+    result = tied(lambda x: -x[0], [(0, 10), (0.0, 1.0)], *rows)
+    assert result.success and result.fun == -10
+
+
+def test_rows_of_any_size_have_all_their_vertices():
+    rows = (lambda x: 1e10 * (x[1] + x[2] - 0.1 * x[0]), 0.0, 0.0), (lambda x: 1e10 * (x[1] - x[2]), -0.55e10, np.inf)
+    result = tied(lambda x: x[1], [(0, 10), (0.0, 1.0), (0.0, 1.0)], *rows)
+    assert result.fun == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("most", [1, 20, 32, 40])
+def test_a_limit_before_the_first_search(most):
+    result = jg.minimize(
+        lambda x: (x[0] - 2.2) ** 2 + x[1], [(0, 9), (0.0, 9.0)], integrality=[True, False],
+        constraints=jg.Constraint(lambda x: x[1] - x[0], 0.0, 0.0), max_evals=most, progress=False,
+    )  # fmt: skip
+    assert result.status is jg.Status.MAX_EVALS
+
+
+def test_slopes_that_are_the_same_at_all_points():
+    def both(x):
+        rows = [0.1 * x[2] - x[0] * x[1], x[3] - x[0] ** 3, jnp.where(x[0] > 3, 2, 1) * x[2], jnp.abs(x[3])]
+        return x[0] ** 2 + 3 * x[2], jnp.stack(rows)
+
+    known = constant_slopes(both, np.zeros(4), np.array([2, 3]))
+    assert known.tolist() == [True, True, True, False, False]
+    A = np.arange(12.0).reshape(3, 4)
+    known = constant_slopes(lambda x: (jnp.sum(x[2:]) * x[0], A @ x), np.zeros(4), np.array([2, 3]))
+    assert known.tolist() == [False, True, True, True]
 
 
 def frame(n: int, equal: list[bool]) -> Frame:
@@ -81,13 +142,13 @@ def test_nothing_is_told_where_slopes_change_or_nothing_is_whole():
     rng, whole = np.random.default_rng(0), np.array([True, False, False])
     J = np.repeat(rng.normal(size=(1, 2, 3)), 4, axis=0)
     g = np.repeat(rng.normal(size=(1, 3)), 4, axis=0)
-    told = completion(g, J, frame(3, [True, False]), whole, 1e-16)
+    constant = lambda moving: np.ones(3, bool)  # noqa: E731
+    told = completion(g, J, frame(3, [True, False]), whole, 1e-16, constant)
     assert told is not None and told.held.shape[1] == 2
-    assert completion(g, J, frame(3, [False, False]), whole, 1e-16) is None
-    assert completion(g, J, frame(3, [True, False]), np.zeros(3, bool), 1e-16) is None
+    assert completion(g, J, frame(3, [False, False]), whole, 1e-16, constant) is None
+    assert completion(g, J, frame(3, [True, False]), np.zeros(3, bool), 1e-16, constant) is None
     J[1, 1, 2] += 1e-6
-    assert completion(g, J, frame(3, [True, False]), whole, 1e-16) is None
-    assert not told.holds(g, J, frame(3, [True, False]))
+    assert completion(g, J, frame(3, [True, False]), whole, 1e-16, constant) is None
 
 
 def test_the_lowest_vertex_is_chosen():
@@ -99,7 +160,7 @@ def test_the_lowest_vertex_is_chosen():
         J, g = rng.normal(size=(1, 3, 4)), rng.normal(size=(1, 4))
         J, g = np.repeat(J, 2, axis=0), np.repeat(g, 2, axis=0)
         box = frame(4, [True, False, False])
-        told = completion(g, J, box, np.array([True, False, False, False]), 1e-16)
+        told = completion(g, J, box, np.array([True, False, False, False]), 1e-16, lambda moving: np.ones(4, bool))
         x = rng.uniform(size=4)
         point = np.concatenate([[0.0], rng.uniform(size=3)])
         shift = -J[0] @ point + np.array([0, 0.1, 0.1])  # feasible at one place
