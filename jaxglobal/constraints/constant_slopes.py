@@ -1,7 +1,9 @@
-"""Whether slopes are the same at all points, read from the program of the function: what samples cannot say.
+"""Whether a function is affine in some of its variables, with slopes that the others do not change: from its program.
 
-The derivatives along some variables are a jaxpr of x. It is followed entry by entry: an entry is known, with its value,
-or may change with x. Zero times what changes, or by it, is zero; else what is made of what changes may change.
+Samples cannot say it: they miss a small part of the box. Two programs are followed entry by entry. In that of the
+derivatives along these variables each entry is known, with its value, or may change with x: zero times what changes is
+zero, else what is made of what changes may change. And in that of the function nothing but smooth operations may take
+what depends on these variables: the derivative of floor(x) is zero, and says nothing of it.
 """
 
 from collections.abc import Callable
@@ -14,18 +16,18 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from jaxglobal.problem.canonical import within
 
-MOVES = {
-    "broadcast_in_dim",
-    "concatenate",
-    "expand_dims",
-    "reshape",
-    "rev",
-    "slice",
-    "squeeze",
-    "stack",
-    "transpose",
-}  # entries to other places, by positions that are not in the arguments
-EACH = {"add", "add_any", "convert_element_type", "copy", "neg", "sub"}  # entry by entry
+MOVES = {"broadcast_in_dim", "concatenate", "expand_dims", "reshape", "rev", "slice", "squeeze", "stack", "transpose"}
+"""Entries to other places, by positions that are not among the arguments."""
+EACH = {"add", "add_any", "convert_element_type", "copy", "neg", "sub"}
+"""Entry by entry."""
+SMOOTH = {
+    *MOVES, *EACH, "cos", "cosh", "div", "dot_general", "dynamic_slice", "exp", "exp2", "expm1", "gather",
+    "integer_pow", "log", "log1p", "logistic", "mul", "pow", "reduce_sum", "select_n", "sin", "sinh", "sqrt", "square",
+    "stop_gradient", "tan", "tanh",
+}  # fmt: skip
+STILL, SMOOTHLY, ANYHOW = 0, 1, 2  # how an entry depends on what is given
+
+Entries = tuple[Any, np.ndarray]  # values, None where they are not asked for; and how each depends on what is given
 
 
 def constant_slopes(both: Callable[[jax.Array], tuple[jax.Array, jax.Array]], x: Any, moving: np.ndarray) -> np.ndarray:
@@ -38,12 +40,11 @@ def constant_slopes(both: Callable[[jax.Array], tuple[jax.Array, jax.Array]], x:
     def slopes(x):
         return jax.vmap(lambda t: jax.jvp(both, (x,), (t,))[1])(jnp.asarray(along))
 
-    closed = jax.make_jaxpr(slopes)(x)
-    (_, of_f), (_, of_c) = _follow(closed, [(np.zeros(x.shape), np.ones(x.shape, bool))])
-    return np.concatenate([[not np.any(of_f)], ~np.any(of_c, axis=0)])
-
-
-Entries = tuple[Any, np.ndarray]  # values, and which of them may change
+    moves = np.where(np.isin(np.arange(len(x)), moving), SMOOTHLY, STILL)
+    smooth = [how < ANYHOW for _, how in _follow(jax.make_jaxpr(both)(x), [(None, moves)])]
+    same = [how == STILL for _, how in _follow(jax.make_jaxpr(slopes)(x), [(None, np.full(len(x), ANYHOW))])]
+    of_f, of_c = (np.all(part, axis=0) & kind for part, kind in zip(same, smooth, strict=True))
+    return np.append(of_f, of_c)
 
 
 def _follow(closed: ClosedJaxpr, given: list[Entries]) -> list[Entries]:
@@ -51,13 +52,11 @@ def _follow(closed: ClosedJaxpr, given: list[Entries]) -> list[Entries]:
     known: dict[Any, Entries] = {}
 
     def read(atom: Any) -> Entries:
-        return (atom.val, np.zeros(np.shape(atom.val), bool)) if isinstance(atom, Literal) else known[atom]
+        return (atom.val, np.zeros(np.shape(atom.val), int)) if isinstance(atom, Literal) else known[atom]
 
     jaxpr = closed.jaxpr
-    known |= {
-        var: (const, np.zeros(np.shape(const), bool)) for var, const in zip(jaxpr.constvars, closed.consts, strict=True)
-    }
-    known |= dict(zip(jaxpr.invars, given, strict=True))
+    consts = [(const, np.zeros(np.shape(const), int)) for const in closed.consts]
+    known |= dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *given], strict=True))
     for eqn in jaxpr.eqns:
         known |= dict(zip(eqn.outvars, _after(eqn, [read(atom) for atom in eqn.invars]), strict=True))
     return [read(atom) for atom in jaxpr.outvars]
@@ -65,28 +64,46 @@ def _follow(closed: ClosedJaxpr, given: list[Entries]) -> list[Entries]:
 
 def _after(eqn: Any, ins: list[Entries]) -> list[Entries]:
     """What an operation makes of its arguments."""
-    name, shapes = eqn.primitive.name, [var.aval.shape for var in eqn.outvars]
-    values, changes = zip(*ins, strict=True) if ins else ((), ())
-    inner = eqn.params.get("jaxpr")
+    name, shapes, inner = eqn.primitive.name, [var.aval.shape for var in eqn.outvars], eqn.params.get("jaxpr")
     if isinstance(inner, ClosedJaxpr) and name in ("jit", "pjit"):
         return _follow(inner, ins)
-    if not any(np.any(part) for part in changes) and not within(eqn):
+    values, depends = zip(*ins, strict=True) if ins else ((), ())
+    most = max((int(np.max(how, initial=STILL)) for how in depends), default=STILL)
+    if most == STILL:
+        if within(eqn) or any(value is None for value in values):
+            return [(None, np.zeros(shape, int)) for shape in shapes]
         out = eqn.primitive.bind(*values, **eqn.params)
-        return [(part, np.zeros(part.shape, bool)) for part in (out if eqn.primitive.multiple_results else [out])]
-    if name == "mul":
+        return [(part, np.zeros(part.shape, int)) for part in (out if eqn.primitive.multiple_results else [out])]
+    if name not in SMOOTH or not all(jnp.issubdtype(var.aval.dtype, jnp.inexact) for var in eqn.outvars):
+        return [(None, np.full(shape, ANYHOW)) for shape in shapes]
+    if name == "select_n" and not (values[0] is not None and np.all(depends[0] == STILL) and len(ins) == 3):
+        return [(None, np.full(shapes[0], ANYHOW))]
+    if name == "select_n":
+        how = np.where(values[0], depends[2], depends[1])
+    elif name == "stop_gradient":
+        how = np.where(depends[0], ANYHOW, STILL)
+    elif name == "mul":
         (a, of_a), (b, of_b) = ins
-        change = (of_a & (of_b | (np.asarray(b) != 0))) | (of_b & (of_a | (np.asarray(a) != 0)))
-        change = np.broadcast_to(change, shapes[0])
+        how = np.maximum(np.where(_zero(b, of_b), STILL, of_a), np.where(_zero(a, of_a), STILL, of_b))
     elif name == "div":
         (a, of_a), (_, of_b) = ins
-        change = np.broadcast_to(of_a | (of_b & (np.asarray(a) != 0)), shapes[0])
+        how = np.maximum(of_a, np.where(_zero(a, of_a), STILL, of_b))
     elif name in EACH:
-        change = np.broadcast_to(np.any(np.broadcast_arrays(*changes), axis=0), shapes[0])
+        how = np.max(np.broadcast_arrays(*depends), axis=0)
     elif name in MOVES:
-        change = np.asarray(eqn.primitive.bind(*(np.asarray(part) for part in changes), **eqn.params))
+        how = np.asarray(eqn.primitive.bind(*(np.asarray(part) for part in depends), **eqn.params))
     else:
-        return [(np.zeros(shape), np.ones(shape, bool)) for shape in shapes]
-    if np.all(change):
-        return [(np.zeros(shapes[0]), change)]
-    still = [np.where(moves, 1, value).astype(np.asarray(value).dtype) for value, moves in ins]
-    return [(eqn.primitive.bind(*still, **eqn.params), change)]
+        return [(None, np.full(shape, most)) for shape in shapes]
+    how = np.broadcast_to(how, shapes[0])
+    if np.all(how) or any(value is None and not np.all(part) for value, part in ins):
+        return [(None, how)]
+    still = [
+        np.ones(np.shape(part)) if value is None else np.where(part, 1, value) for value, part in ins
+    ]  # ones in place of what depends: 0 / 1 and 0 * 1 are known
+    typed = [part.astype(atom.aval.dtype) for part, atom in zip(still, eqn.invars, strict=True)]
+    return [(eqn.primitive.bind(*typed, **eqn.params), how)]
+
+
+def _zero(value: Any, depends: np.ndarray) -> np.ndarray:
+    """Which entries are known to be zero."""
+    return np.zeros(np.shape(depends), bool) if value is None else (depends == STILL) & (np.asarray(value) == 0)

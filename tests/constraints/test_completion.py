@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -128,6 +129,10 @@ def test_slopes_that_are_the_same_at_all_points():
 
     known = constant_slopes(both, np.zeros(4), np.array([2, 3]))
     assert known.tolist() == [True, True, True, False, False]
+    kinds = (jnp.floor, jnp.sign, jnp.round, jax.lax.stop_gradient, lambda y: (y > 0.5) * 1.0, lambda y: y.astype(int))
+    for kind in kinds:  # of which derivatives say nothing
+        known = constant_slopes(lambda x, k=kind: (k(x[2]) + x[3], jnp.stack([k(x[0]) + x[2]])), np.zeros(4), [2, 3])
+        assert known.tolist() == [False, True]
     A = np.arange(12.0).reshape(3, 4)
     known = constant_slopes(lambda x: (jnp.sum(x[2:]) * x[0], A @ x), np.zeros(4), np.array([2, 3]))
     assert known.tolist() == [False, True, True, True]
