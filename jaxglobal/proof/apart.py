@@ -15,7 +15,7 @@ from jaxglobal.proof.enclosure import Enclosure, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import EPS, INF, Interval
 from jaxglobal.proof.model import Model
-from jaxglobal.proof.node import MIXES
+from jaxglobal.proof.node import BY_ENTRY
 from jaxglobal.proof.region import Region
 from jaxglobal.proof.stacks import Stack
 from jaxglobal.proof.tangents import Tangents
@@ -52,7 +52,7 @@ def find(p: Program, f: int, n: int) -> Terms | None:
                 labels[i] = np.full(node.shape, -1)
             elif node.op == "move":
                 labels[i] = moves.forward(node, [label(j)[..., None] for j in node.ins])[..., 0]
-            elif node.op in {"sum", "sort", "lse", "softmax"} | MIXES:
+            elif node.op not in BY_ENTRY:
                 labels[i] = np.full(node.shape, MANY)
             else:
                 out = np.full(node.shape, -1)

@@ -10,7 +10,9 @@ import numpy as np
 
 from jaxglobal.proof import moves
 from jaxglobal.proof.intervals import Interval
-from jaxglobal.proof.node import MIXES, Node
+from jaxglobal.proof.node import BY_ENTRY, Node
+
+ALONG = {"sum", "lse", "ranked", "sort", "softmax"}  # operations that mix entries along some axes only
 
 
 class Enclosure(NamedTuple):
@@ -87,9 +89,7 @@ def carried(node: Node, ins: list[Enclosure], masks: list[Any]) -> Any:
         return some(moves.forward(node, [n if mask is False else mask for n, mask in zip(none, masks, strict=True)]))
     out: Any = False
     for mask in masks:
-        out = either(out, by_box(mask) if node.op == "unknown" else mask)
-    if node.op in MIXES:
-        out = out.any(tuple(range(out.ndim - 1))) if out.ndim > 1 else out
+        out = either(out, mask if node.op in BY_ENTRY or node.op in ALONG else by_box(mask))
     if node.op in ("sum", "lse"):
         return some(out.any(node.params["axes"]))
     if node.op == "ranked":

@@ -14,7 +14,7 @@ from jaxglobal.proof import moves, simplify
 from jaxglobal.proof.enclose import one
 from jaxglobal.proof.enclosure import constant, some
 from jaxglobal.proof.intervals import Interval
-from jaxglobal.proof.node import MIXES, Node
+from jaxglobal.proof.node import BY_ENTRY, Node
 from jaxglobal.proof.writing import Writing
 
 NEVER_NEGATIVE = {"abs", "square", "exp", "sqrt", "cosh", "logistic", "truth", "acos", "acosh", "erfc", "softmax",
@@ -150,8 +150,6 @@ class Program(Writing):
             return bool(masks) and masks[0]
         if node.op != "move" and all(isinstance(mask, bool) for mask in masks):
             return False
-        if node.op in MIXES:
-            return bool(np.all(masks[0]))
         wide = [np.broadcast_to(mask, (*self.shape(i), 1)) for i, mask in zip(ins, masks, strict=True)]
         if node.op == "move":
             return moves.forward(node, wide)
@@ -161,6 +159,8 @@ class Program(Writing):
             return np.broadcast_to(wide[0].all(node.params["axes"], keepdims=True), (*node.shape, 1))
         if node.op == "sort":
             return np.broadcast_to(wide[0].all(node.params["axis"], keepdims=True), (*node.shape, 1))
+        if node.op not in BY_ENTRY:
+            return all(np.all(mask) for mask in masks)
         return np.broadcast_to(np.logical_and.reduce(np.broadcast_arrays(*wide)), (*node.shape, 1))
 
     def _fold(self, node: Node) -> int:

@@ -5,6 +5,13 @@ from typing import Any, NamedTuple
 from jaxglobal.proof.intervals import Interval
 
 MIXES = {"inverse", "logdet", "map"}  # each entry depends on all entries of the operand
+BY_ENTRY = frozenset(  # each entry depends on one entry of each operand, as NumPy broadcasts them
+    "abs acos acosh add and anything asin asinh atan atan2 atanh bessel_i0 bessel_i0e bessel_i1 bessel_i1_slope "
+    "bessel_i1e bessel_i1e_over betainc both cbrt ceil cos cosh defined digamma eq erf erf_inv erfc exp expm1 "
+    "floor ge gt igamma igammac ipow le lgamma log log1p logistic lt max min mul ne neg not or pick place powc "
+    "quadratic reach reciprocal rem round select sign sign_hull sin sinh sqrt square sub tan tanh trigamma trunc "
+    "whole_quotient within wrapped xlogx xor".split()
+)
 
 
 class Node(NamedTuple):

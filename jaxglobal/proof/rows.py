@@ -11,6 +11,7 @@ from jaxglobal.proof import moves
 from jaxglobal.proof.enclosure import Enclosure, either
 from jaxglobal.proof.flat import Program
 from jaxglobal.proof.intervals import Interval
+from jaxglobal.proof.node import BY_ENTRY
 
 
 class Rows(NamedTuple):
@@ -77,10 +78,11 @@ def depends(p: Program, i: int, n: int) -> np.ndarray:
         ins = [known.get(k, np.zeros((*p.shape(k), n), bool)) for k in node.ins[: 1 if node.op == "pick" else None]]
         if node.op == "move":
             known[j] = moves.forward(node, ins)
-        elif node.op in ("sum", "lse", "softmax", "sort") or node.value is not None:
-            axes = node.params["axes"] if node.op in ("sum", "lse") else tuple(range(len(node.shape)))
-            some = ins[0].any(axes) if ins else np.zeros(n, bool)
-            known[j] = np.broadcast_to(some, (*node.shape, n))
+        elif node.op in ("sum", "lse"):
+            known[j] = ins[0].any(node.params["axes"])
+        elif node.op not in BY_ENTRY:
+            some = [part.reshape(-1, n).any(0) for part in ins]
+            known[j] = np.broadcast_to(np.logical_or.reduce([np.zeros(n, bool), *some]), (*node.shape, n))
         else:
             wide = [np.broadcast_to(part.reshape(*(1,) * (len(node.shape) + 1 - part.ndim), *part.shape),
                                     (*node.shape, n)) for part in ins]  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal.proof import branch, exactly, feasible, stationary
+from jaxglobal.proof import branch, enclose, exactly, feasible, node, stationary
 from jaxglobal.proof.lower import model_of
 from jaxglobal.proof.problem import Problem
 
@@ -307,6 +307,45 @@ def test_values_in_exact_arithmetic():
     known = [a * b - a, b**3 - abs(a - 2 * b), Fraction(1, 2), None, -a - 3 * a * a, -b - 3 * b * b]
     for value, want in zip(out, known, strict=True):
         assert value == want or want is None and value != value
+
+
+TURN = np.array([[0.6, 0.8], [-0.8, 0.6]])
+MIXED = {  # rows of which each depends on all variables, their upper bounds, fun, a point, and a bound of its least
+    "square": (lambda x: TURN @ x, [5.0, 0.2], lambda x: x[0] + 10 * x[1] ** 2, [0.9, 0.9], -0.2640625),
+    "in a sine": (lambda x: jnp.sin(TURN @ x), [5.0, np.sin(0.2)], lambda x: x[0] + 10 * x[1] ** 2, [0.9, 0.9], -0.264),
+    "tall": (
+        lambda x: np.array([[0.6, 0.8], [-0.8, 0.6], [1.0, 1.0]]) @ x, [5.0, 0.2, 3.0],
+        lambda x: x[0] + 10 * x[1] ** 2, [0.9, 0.9], -0.2640625,
+    ),
+    "wide": (
+        lambda x: np.array([[0.6, 0.8, 0.1], [-0.8, 0.6, 0.1]]) @ x, [5.0, 0.2],
+        lambda x: x[0] + 10 * x[1] ** 2 + x[2] ** 2, [0.9, 0.9, 0.0], -0.264,
+    ),
+    "a large inverse": (
+        lambda x: -jnp.linalg.inv(jnp.eye(4) + jnp.diag(jnp.ones(3), 1) / 2 + 0.3 + jnp.diag(
+            jnp.concatenate([x, x])))[0, :2],
+        [5.0, 5.0], lambda x: x[0] + 0.2 * x[1], [1.0, 1.0], -0.6,
+    ),
+    "an inverse": (
+        lambda x: -jnp.linalg.inv(jnp.array([[2.0, 1.0], [1.0, 3.0]]) + jnp.diag(x))[0], [5.0, 0.12],
+        lambda x: x[0] + 0.2 * x[1], [1.0, 1.0], 0.5336,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_rows_that_mix_variables_depend_on_all_of_them(name):
+    rows, upper, fun, point, least = MIXED[name]
+    bounds = [(-0.5 if "inverse" in name else -1.0, 1.0)] * len(point)
+    rows = row(rows, upper=np.array(upper))
+    model = Problem.read(fun, bounds, (), rows).model
+    assert model.rows is not None and model.rows.depends.all()
+    assert prove(fun, bounds, point, constraints=rows, max_time=2).lower <= least
+
+
+def test_operations_mix_entries_unless_they_are_known_not_to():
+    mixes = {"inverse", "logdet", "lse", "map", "move", "ranked", "softmax", "sort", "sum", "unknown"}
+    assert set(enclose.RULES) - node.BY_ENTRY == mixes
 
 
 WRONG = [
