@@ -36,7 +36,8 @@ def found(p: Any, product: int, axes: tuple[int, ...]) -> int | None:
         flat = lambda array: np.broadcast_to(array, shape).transpose(order).reshape(rows, -1)  # noqa: B023, E731
         place = np.arange(rows)[:, None] * size + flat(at)
         lo, hi = (flat(end[..., 0]) for end in value)
-        return mapping(p, i, gathered(lo, hi, place, rows, size), kept)
+        if (M := gathered(lo, hi, place, rows, size)).small:
+            return mapping(p, i, M, kept)
     return None
 
 
@@ -53,13 +54,13 @@ def gathered(lo: np.ndarray, hi: np.ndarray, place: np.ndarray, rows: int, size:
 
 
 def mapping(p: Any, i: int, M: Matrix, shape: tuple[int, ...]) -> int:
-    """A map of a value; of the value of another map, the product of both where that is no more work."""
+    """A map of a value; of the value of another map, the product of both where that is small and no more work."""
     node = p.nodes[i]
     if node.op == "map":
         inner = node.params["matrix"]
         (m, k), n = M.middle.shape, inner.middle.shape[1]
-        if m * n <= m * k + k * n:
-            return mapping(p, node.ins[0], product(M, inner), shape)
+        if m * n <= m * k + k * n and (both := product(M, inner)).small:
+            return mapping(p, node.ins[0], both, shape)
     return p.emit("map", (i,), shape, key=(M.key, shape), matrix=M)
 
 

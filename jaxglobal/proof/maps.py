@@ -36,6 +36,11 @@ class Matrix:
         self.middle, self.size, self.error = middle, abs(middle), error
 
     @functools.cached_property
+    def small(self) -> bool:
+        """Whether its products with small values are finite; false where it is not known."""
+        return inside(self.size) and (self.error is None or inside(self.error))
+
+    @functools.cached_property
     def shares(self) -> tuple[np.ndarray, np.ndarray]:
         """1 / |M| above and below zero, (2 m, k), for each sign of M; NaN where M is zero or has the other sign."""
         with np.errstate(all="ignore"):
@@ -83,7 +88,7 @@ def forward(node: Node, a: Interval) -> Any:
     M, batch = node.params["matrix"], max(a.lo.shape[-1], a.hi.shape[-1])
     k = M.middle.shape[1]
     lo, hi = (end.reshape(k, -1) for end in a)
-    if not (inside(lo) and inside(hi)):
+    if not (M.small and inside(lo) and inside(hi)):
         lo, hi = unbounded(M, lo, hi)
     else:
         _, _, middle, wide, off = spread(M, Interval(lo, hi))
@@ -92,13 +97,13 @@ def forward(node: Node, a: Interval) -> Any:
     return lo.reshape(*node.shape, batch), hi.reshape(*node.shape, batch)
 
 
-def inside(x: np.ndarray) -> bool:
-    """Whether all numbers are of a size of which products cannot overflow."""
-    return bool(np.maximum.reduce(abs(x), None, initial=0.0) < LARGE)
+def inside(x: np.ndarray, most: float = LARGE) -> bool:
+    """Whether all numbers are known and less than `most` in size: no product of two less than `LARGE` overflows."""
+    return bool(np.maximum.reduce(abs(x), None, initial=0.0) < most)
 
 
 def unbounded(M: Matrix, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The result where an entry is infinite or large, product by product."""
+    """The result where an entry or the matrix is infinite or large, product by product."""
     return iv.total(iv.mul(Interval(lo[None], hi[None]), M.interval), (1,))
 
 
@@ -109,7 +114,7 @@ def backward(node: Node, a: list[Interval], z: Interval, of: list[Node]) -> list
     batch = max(part.shape[-1] for part in (*a[0], *z))
     lo, hi = (np.broadcast_to(end, (*shape, batch)).reshape(k, batch) for end in a[0])
     below, above = (np.broadcast_to(end, (*node.shape, batch)).reshape(m, batch) for end in z)
-    if not (inside(lo) and inside(hi)):
+    if not (M.small and inside(lo) and inside(hi)):
         return [None]
     c, r, middle, wide, off = spread(M, Interval(lo, hi))
     rest = wide + off

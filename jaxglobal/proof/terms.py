@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.proof import intervals as iv
-from jaxglobal.proof import mapped
+from jaxglobal.proof import mapped, maps
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.slopes import slopes
 from jaxglobal.proof.stacks import Stack
@@ -37,14 +37,16 @@ class Terms:
             atoms = self._atoms(terms) if whole and not p.is_const(i) else None
             pairs = 0 if atoms is None else len(atoms) * (len(atoms) + 1) // 2
             few = 0 < pairs * math.prod(shape) * n * (n + 1) // 2 <= mapped.MOST and pairs < n
-            self._known[i] = (atoms, self._along(atoms)) if few else None
+            jacobians = [self._jacobian(k, shape) for k in atoms] if atoms is not None and few else []
+            few &= all(maps.inside(iv.size(J).hi, maps.LARGE**0.5) for J in jacobians)
+            self._known[i] = (jacobians, self._along(atoms)) if few else None
         return self._known[i] is not None
 
     def derivative(self, i: int, order: int) -> Stack | None:
         """Of sum i; None where it is zero."""
-        terms, (atoms, along) = self.p.nodes[i].ins[0], self._known[i]
+        terms, (jacobians, along) = self.p.nodes[i].ins[0], self._known[i]
         part = along.first(terms) if order == 1 else along.second(terms)
-        return None if part is None else self._mapped(part, atoms, self.p.shape(terms), order, self.p.shape(i))
+        return None if part is None else self._mapped(part, jacobians, self.p.shape(terms), order, self.p.shape(i))
 
     def _atoms(self, terms: int) -> list[int] | None:
         """The affine values of which the terms are made, entry by entry."""
@@ -73,18 +75,19 @@ class Terms:
             self._affine[j] = j == p.x or linear and all(of)
         return self._affine[i]
 
-    def _mapped(self, part: Stack, atoms: list[int], shape: Any, order: int, out: Any) -> Stack | None:
+    def _jacobian(self, i: int, shape: Any) -> Interval:
+        """That of an affine value, (n, terms)."""
+        n = self.p.shape(self.p.x)[0]
+        J, stack = np.zeros((2, n, *shape)), self._first(i)
+        if stack is not None:
+            for side, end in zip(J, self.p.nodes[stack.id].value, strict=True):
+                rows = end[..., 0].reshape(len(stack.keys), *(1,) * (len(shape) - end.ndim + 2), *end.shape[1:-1])
+                side[list(stack.keys)] = rows
+        return Interval(*J.reshape(2, n, -1))
+
+    def _mapped(self, part: Stack, jacobians: list[Interval], shape: Any, order: int, out: Any) -> Stack | None:
         """The partial derivatives through the map to those in x."""
         p, n = self.p, self.p.shape(self.p.x)[0]
-        jacobians = []
-        for i in atoms:
-            J, stack = np.zeros((2, n, *shape)), self._first(i)
-            if stack is not None:
-                value = p.nodes[stack.id].value
-                for side, end in zip(J, value, strict=True):
-                    rows = end[..., 0].reshape(len(stack.keys), *(1,) * (len(shape) - end.ndim + 2), *end.shape[1:-1])
-                    side[list(stack.keys)] = rows
-            jacobians.append(Interval(*J.reshape(2, n, -1)))
         if order == 1:
             keys: list[Any] = list(range(n))
             parts = [jacobians[k] for k in part.keys]

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -54,6 +55,41 @@ def test_a_map_narrows_as_each_row_alone_would():
     with np.errstate(all="ignore"):
         lo, hi = maps.forward(node, Interval(X.lo, X.hi * INF))
     assert lo[:, 0].tolist() == [-INF, pytest.approx(-2.0)] and hi[:, 0].tolist() == [INF, INF]
+
+
+def test_a_map_by_a_huge_matrix_is_a_sum_of_products():
+    node, operand = mapped(Matrix(np.array([[1e300, -1e300]]), None), 2)
+    X = Interval(np.array([[-1e9], [0.0]]), np.array([[1.0], [1.0]]))
+    with np.errstate(all="ignore"):
+        lo, hi = maps.forward(node, X)
+    assert lo[0, 0] == -INF and 1e300 <= hi[0, 0] < 1.1e300
+    assert maps.backward(node, [X], Interval(*2 * (np.zeros((1, 1)),)), [operand]) == [None]
+
+
+HUGE = {  # a function that is small somewhere, of products that are not: fun, the box, a point that is lower
+    "one map": (lambda x: jnp.exp((1e300 * PAIR @ x)[0] * 1e-307), (-1e9, 3e9), [-1e7, 0.0]),
+    "tanh": (lambda x: jnp.tanh((1e300 * PAIR @ x)[0] * 1e-305), (-1e9, 3e9), [-1e7, 0.0]),
+    "a difference": (lambda x: jnp.tanh(1e-50 * (1e-150 * (BELOW @ x))[1]), (-1e138, 2.0), [-1e10, 0.0]),
+    "a map of a map": (lambda x: jnp.tanh(1e-307 * (STEEP @ (STEEP @ x))[0]), (-1e35, 2.0), [-1e29, 0.0]),
+}  # fmt: skip
+PAIR = np.array([[1.0, 2.0], [1.0, -1.0]])
+STEEP = 1e139 * PAIR
+BELOW = np.array([[1e200, 0.0], [1e200, -1e200]])
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_products_that_overflow_prove_nothing(name):
+    fun, (low, high), lower = HUGE[name]
+    model = modelled(fun, np.full(2, low))
+    X = Interval(np.full((2, 1), low), np.full((2, 1), high))
+    with np.errstate(all="ignore"):
+        seen = model.value(X)
+        new, empty = model.narrowed(seen, float(fun(jnp.array(lower))) + 1e-9)
+        G = model.slope(seen)[0]
+    assert seen.f.lo[0] <= fun(jnp.array(lower)) <= seen.f.hi[0] and not np.any(empty)
+    assert np.all(new.lo[:, 0] <= lower) and np.all(lower <= new.hi[:, 0])
+    g = jax.grad(fun)(jnp.array(lower))
+    assert not np.any((g < G.lo[:, 0]) | (g > G.hi[:, 0]))
 
 
 def chained(u):
