@@ -68,6 +68,12 @@ def sub(a: Interval, b: Interval) -> Interval:
     return Interval(down(a.lo - b.hi), up(a.hi - b.lo))
 
 
+def known(a: Interval) -> Interval:
+    """The same, and all real numbers where an end is NaN."""
+    bad = np.isnan(a.lo) | np.isnan(a.hi)
+    return Interval(np.where(bad, -INF, a.lo), np.where(bad, INF, a.hi)) if bad.any() else a
+
+
 def neg(a: Interval) -> Interval:
     """-a, exactly."""
     return Interval(-a.hi, -a.lo)
@@ -84,7 +90,7 @@ def mul(a: Interval, b: Interval, signs: tuple[bool, bool] = (False, False)) -> 
     # An infinite end is rare, and a test for NaN costs less than one of every product.
     lo, hi = _mul(a, b, signs, np.multiply)
     if has_nan(lo) or has_nan(hi):
-        lo, hi = _mul(a, b, signs, product)
+        lo, hi = _mul(known(a), known(b), signs, product)
     return Interval(down(lo), up(hi))
 
 
@@ -112,8 +118,10 @@ def _mul(a: Interval, b: Interval, signs: tuple[bool, bool], product: Any) -> tu
 
 
 def side(b: Interval) -> int:
-    """On which side of zero all of the intervals lie; 0 if they do not."""
-    return 1 if b.lo.min(initial=INF) > 0 else -1 if b.hi.max(initial=-INF) < 0 else 0
+    """On which side of zero all of the intervals lie; 0 if they do not, or have an end that is NaN."""
+    if b.lo.min(initial=INF) > 0:
+        return 0 if has_nan(b.hi) else 1
+    return -1 if b.hi.max(initial=-INF) < 0 and not has_nan(b.lo) else 0
 
 
 def reciprocal(b: Interval) -> Interval:

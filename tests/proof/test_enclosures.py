@@ -231,6 +231,13 @@ def test_arithmetic_of_awkward_ends():
                     assert np.all((out.lo <= exact) & (exact <= out.hi) | ~finite | np.isinf(exact))
 
 
+def test_products_and_quotients_with_what_is_unknown_are_anything():
+    for lo, hi in ((1.0, np.nan), (np.nan, -1.0)):
+        b, one = Interval(np.array([lo]), np.array([hi])), iv.point([1.0])
+        for out in (iv.reciprocal(b), iv.mul(one, b), iv.mul(b, b), iv.div(one, b), iv.quotient(one, b)):
+            assert out.lo[0] == -np.inf and out.hi[0] == np.inf
+
+
 def test_sums_of_exponentials_of_awkward_ends():
     mp = pytest.importorskip("digits").mp
     rng = np.random.default_rng(0)

@@ -10,6 +10,7 @@ from test_enclosures import RULED, each, modelled, random_boxes
 
 from jaxglobal.proof import model as models
 from jaxglobal.proof.bound import Bound, _Tests
+from jaxglobal.proof.enclosure import Enclosure
 from jaxglobal.proof.intervals import Interval
 from jaxglobal.proof.newton import middle
 
@@ -35,6 +36,16 @@ def test_mean_value_forms_on_the_way_hold_values_and_slopes(name, monkeypatch):
         g = np.asarray(each(jax.grad(fun), P)).T
         inside, slack = seen.smooth & np.isfinite(g).all(0), 1e-9 * (1 + abs(g))
         assert not np.any(((g < G.lo - slack) | (g > G.hi + slack)) & inside)
+
+
+def test_slopes_that_are_unknown_narrow_nothing():
+    box = lambda lo, hi: Interval(np.array([lo]), np.array([hi]))  # noqa: E731
+    a, at = Enclosure(*box(-9.0, 9.0)), Enclosure(*box(0.0, 0.0))
+    known = models.narrower(a, Enclosure(*box([1.0], [1.0])), (0,), box([-1.0], [1.0]), at)
+    assert known.lo[0] == pytest.approx(-1.0) and known.hi[0] == pytest.approx(1.0)
+    for slopes in (box([np.nan], [1.0]), box([1.0], [np.nan])):
+        out = models.narrower(a, Enclosure(*slopes), (0,), box([-1.0], [1.0]), at)
+        assert out.lo[0] == -9.0 and out.hi[0] == 9.0
 
 
 def growth(p):
