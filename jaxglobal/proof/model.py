@@ -136,10 +136,11 @@ class Model:
 
         Empty where no such operations follow on each other often: the natural extension is as good there.
         """
-        nodes, known, out = self.program.nodes, {self.program.x, *self.plan}, []
+        nodes, known, out = self.program.nodes, {self.program.x}, []
         depth: dict[int, int] = {}
         for i in self.plan if self.derives else ():
             ins, stack, plan = nodes[i].ins, None, []
+            known.add(i)
             depth[i] = max((depth.get(j, 0) for j in ins), default=0)
             keys = [set(s.keys) for j in ins if (s := self.tangents.first(j)) is not None]
             if nodes[i].op in ("add", "sub", "mul") and len(keys) == 2 and keys[0] & keys[1]:

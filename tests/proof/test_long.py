@@ -48,6 +48,27 @@ def test_slopes_that_are_unknown_narrow_nothing():
         assert out.lo[0] == -9.0 and out.hi[0] == 9.0
 
 
+def test_slopes_may_need_an_operation_that_comes_later():
+    def fun(p):
+        def step(x, _):
+            x = p[0] * (jnp.sin(x) * x) - p[1] * (jnp.cos(x) * x) + 0.1 * x
+            return x, x
+
+        return jnp.sum(jax.lax.scan(step, p[2], None, length=20)[1] ** 2)
+
+    model = modelled(fun, np.full(3, 0.1))
+    at = {i: k for k, (i, _, _) in enumerate(model.way)}
+    assert any(at.get(j, -1) > k for k, (_, _, plan) in enumerate(model.way) for j in plan)
+    X, P = random_boxes(0.1, 0.9, 100, np.random.default_rng(0))
+    with np.errstate(all="ignore"):
+        c = middle(X)
+        seen = model.centred(X, c, model.value(Interval(c, c)))
+        plain = model.value(X)
+    f = np.asarray(each(fun, P))
+    assert not np.any((f < seen.f.lo - 1e-11) | (f > seen.f.hi + 1e-11))
+    assert np.all((seen.f.lo >= plain.f.lo) & (seen.f.hi <= plain.f.hi))
+
+
 def growth(p):
     """Logistic growth by twenty steps of Runge and Kutta."""
 
