@@ -158,6 +158,8 @@ def proven(model: Model, a: np.ndarray, b: np.ndarray, active: np.ndarray, free:
     if s is None or at is None:
         return None
     n, k = len(free), len(active)
+    if n + k == 0:  # a corner of the search, which no row can reach
+        return a, b
     weights = Interval(lam.lo[None, None], lam.hi[None, None])
     rows = lambda part: Interval(part.lo[..., active], part.hi[..., active])  # noqa: E731
     square = lambda part: Interval(part.lo[np.ix_(free, free)], part.hi[np.ix_(free, free)])  # noqa: E731

@@ -158,6 +158,13 @@ def test_a_maximum_where_a_row_binds_is_no_minimiser():
     assert about([1.0, 0.0]) is not None and about([-1.0, 0.0]) is None and about([0.6, 0.8]) is None
 
 
+def test_a_corner_that_no_row_reaches_is_the_only_minimiser_about_it():
+    low, high = np.zeros(2), np.ones(2)
+    model = model_of(jax.make_jaxpr(lambda x: (x[0] + x[1], (x @ x)[None]))(low), low, (-np.ones(1), np.full(1, 5.0)))
+    found = stationary.only_one(model, low, low + 1e-6, low, high, None)
+    assert found is not None and np.all(found.tiny[0] == 0) and np.all(found.tiny[1] == 0) and np.all(found.high > 0)
+
+
 @pytest.mark.parametrize("low", [9.0, 8.0 + 1e-9])
 def test_no_point_keeps_the_constraints(low):
     certificate = prove(total, SQUARE, [1, 1], constraints=row(size, low))
