@@ -4,7 +4,8 @@ To first order in the errors, from the singular values of the Jacobian, with col
 matter. A direction in which the parameters change nothing at the data is not determined: the parameters with a part in
 it have an infinite variance, and so has a prediction that moves along it; the others have the variance that the data
 give them, from the pseudoinverse. (In a traced fit, whose shapes are fixed, all are determined or none.) Nothing is
-what rounding errors hide, however far the parameters move within the box: the rate of a decay of height 1e-16.
+what rounding errors hide, however far the parameters move within the box: the rate of a decay of height 1e-16. How far
+is counted in widths of the box, so that a parameter that a narrow one pins does not hold the others.
 
 What is promised is for least squares: intervals and bands of normal errors of the stated sizes, of a model that is
 nearly linear within them and whose parameters are not on a bound. For robust losses the Jacobian is that which the loss
@@ -122,8 +123,8 @@ def errors(
         return _along(np.asarray(J, np.float64), along, Errors(None, None, None, None, size, r, dof, absolute_sigma,
                       reg.loss == "linear"), float(jnp.finfo(reg.structure.dtype).eps) * N)  # fmt: skip
     A = J[:, free] if xp is jnp else np.asarray(J, np.float64)[:, free]
-    norms = xp.sqrt(xp.sum(A**2, axis=0))
-    scale = xp.where(norms > 0, norms, 1)
+    squares = xp.sum(A**2, axis=0)
+    scale = xp.sqrt(xp.where(squares > 0, squares, 1))  # the root of zero has no slope
     tolerance = float(jnp.finfo(reg.structure.dtype).eps) * N
     width = (reg.upper - reg.lower)[free] / (1 if data.units is None else data.units.p[free])
     hidden = noise(reg, reg.whiten(data.w, data.y))
@@ -165,9 +166,7 @@ def noise(reg: Regression, y: Any) -> Any:
     return ROUNDING * eps * xp.sqrt(xp.sum(xp.asarray(y) ** 2, axis=0))
 
 
-def directions(
-    A: np.ndarray, tolerance: float, reach: Any = np.inf, hidden: Any = 0.0
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def directions(A: np.ndarray, tolerance: float, reach: Any = 1.0, hidden: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Of the parameters, m of them: root (m, r) with root root' the pseudoinverse of A'A, and null (m, k).
 
     reach: (m,) how far they can move. hidden: changes of the model that are no larger are none.
@@ -176,22 +175,23 @@ def directions(
         return np.zeros((A.shape[1], 0)), np.eye(A.shape[1])
     _, s, Vt = np.linalg.svd(np.linalg.qr(A)[1], full_matrices=True)
     s = np.concatenate([s, np.zeros(len(Vt) - len(s))])
-    large = (s > tolerance * np.max(s, initial=0.0)) & (s * farthest(Vt, np.broadcast_to(reach, len(Vt))) > hidden)
-    return Vt[large].T / s[large], Vt[~large].T
+    large = s > tolerance * np.max(s, initial=0.0)
+    root, null = Vt[large].T / s[large], Vt[~large].T
+    _, s, Wt = np.linalg.svd(s[large, None] * Vt[large] * reach, full_matrices=False)  # in widths of the box
+    seen = s > hidden
+    if np.all(seen):
+        return root, null
+    lost = np.where(np.abs(Wt[~seen]) > TOUCHED, Wt[~seen], 0) * reach
+    null = np.concatenate([null, (lost / np.linalg.norm(lost, axis=1, keepdims=True)).T], axis=1)
+    return (Wt[seen] * reach).T / s[seen], null
 
 
 def has_part(Vt: Any, reach: Any) -> Any:
-    """(..., m) Which parameters have a part in any of these directions, (..., r, m); reach: as in `farthest`."""
+    """(..., m) Which parameters have a part in any of these directions, (..., r, m); reach: as in `directions`."""
     xp: Any = jnp if is_traced((Vt, reach)) else np
     share = xp.abs(Vt) / xp.where(reach > 0, reach, 1)[..., None, :]  # along a direction to the end of the box
     share = share / xp.maximum(xp.max(share, axis=-1, keepdims=True, initial=0), xp.finfo(share.dtype).tiny)
     return xp.any((xp.abs(Vt) > TOUCHED) | (share > TOUCHED), axis=-2)
-
-
-def farthest(Vt: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """How far directions, (..., r, m), lead within a box in which the parameters can move so far, (..., m)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.min(reach[..., None, :] / np.abs(Vt), axis=-1, initial=np.inf)
 
 
 def covariances(
@@ -209,9 +209,14 @@ def covariances(
     _, s, Vt = np.linalg.svd(A / scale[:, None], full_matrices=False)
     large = s > tolerance * np.max(s, axis=1, keepdims=True, initial=0.0)
     reach = scale * width[which][:, free]
-    large &= s * farthest(Vt, reach) > hidden[which, None]
-    root = np.swapaxes(Vt * (large / np.where(large, s, 1))[:, :, None], 1, 2) / scale[:, :, None]
-    touched = has_part(Vt * ~large[:, :, None], reach)
+    parts, touched = Vt * (large / np.where(large, s, 1))[:, :, None], has_part(Vt * ~large[:, :, None], reach)
+    _, s, Wt = np.linalg.svd((s * large)[:, :, None] * Vt * reach[:, None])  # in widths of the box
+    held = np.arange(s.shape[1]) < np.sum(large, axis=1, keepdims=True)
+    seen = held & (s > hidden[which, None])
+    lost = np.any(held & ~seen, axis=1)
+    parts[lost] = (Wt * reach[:, None] * (seen / np.where(seen, s, 1))[:, :, None])[lost]
+    touched |= np.any((np.abs(Wt) > TOUCHED) & (held & ~seen)[:, :, None], axis=1)
+    root = np.swapaxes(parts, 1, 2) / scale[:, :, None]
     inner = root @ np.swapaxes(root, 1, 2) * size[which, None, None]
     inner[touched[:, :, None] | touched[:, None]] = np.inf
     pcov[np.ix_(which, *2 * [np.flatnonzero(free)])] = inner
@@ -220,15 +225,19 @@ def covariances(
 
 
 def traced_directions(A: Any, tolerance: float, reach: Any, hidden: Any) -> tuple[Any, Any]:
-    """Likewise, differentiable; all of them or none, as the shapes are fixed."""
+    """Likewise, differentiable; those whose whole column is not hidden all or none, as the shapes are fixed."""
     m = A.shape[1]
-    if len(A) < m:
-        return jnp.zeros((m, m), A.dtype), jnp.eye(m, dtype=A.dtype)
-    R = own(jnp.linalg.qr)(A)[1]
-    own_part = jnp.abs(jnp.diag(R))  # of a column, beside what those before it have
-    determined = jnp.all((own_part > tolerance) & (own_part * reach > hidden))
     one = jnp.eye(m, dtype=A.dtype)
-    return jnp.where(determined, own(jnp.linalg.inv)(jnp.where(determined, R, one)), 0), jnp.where(determined, 0, one)
+    if len(A) < m:
+        return jnp.zeros((m, m), A.dtype), one
+    aside = (reach <= hidden) | ~jnp.any(A, axis=0)
+    alone = one * aside  # with a row of its own, such a column has no part in the others
+    R = own(jnp.linalg.qr)(jnp.concatenate([jnp.where(aside, 0, A), alone]))[1]
+    own_part = jnp.abs(jnp.diag(R))  # of a column, beside what those before it have
+    determined = jnp.all(aside | ((own_part > tolerance) & (own_part * reach > hidden)))
+    return jnp.where(determined, own(jnp.linalg.inv)(jnp.where(determined, R, one)), 0), jnp.where(
+        determined, alone, one
+    )
 
 
 def density_at_zero(xp: Any, r: Any, dof: int) -> Any:

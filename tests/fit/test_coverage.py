@@ -146,6 +146,40 @@ def test_what_rounding_hides_is_not_determined():
         assert np.isinf(pcov[1, 1]) != determined
 
 
+def test_a_parameter_that_its_box_pins_hides_no_other(x64):
+    """The amplitude can change the model by less than the rounding of the data: the others are as if it were fixed."""
+
+    def on_constant(x, a, k, c):
+        return a * jnp.exp(-k * x) + c
+
+    x, offset, narrow = np.linspace(0, 1, 40), *((1e6, 1e-10) if x64 else (1e3, 1e-5))
+    y = offset + 2 * np.exp(-3 * x) + 0.05 * np.random.default_rng(0).standard_normal(40)
+
+    def errors(d):
+        box = [(2 - d, 2 + d), (0, 10), (offset - 10, offset + 10)]
+        traced = jax.jit(lambda y: jg.curve_fit(on_constant, x, y, box).pcov)(y)
+        fits = jg.curve_fit_many(on_constant, x, y[None], box, progress=False)
+        return jg.curve_fit(on_constant, x, y, box, progress=False).perr, fits.perr[0], np.sqrt(np.diag(traced))
+
+    for pinned, fixed in zip(errors(narrow), errors(0.0), strict=True):
+        assert np.isinf(pinned[0]) and fixed[0] == 0
+        np.testing.assert_allclose(pinned[1:], fixed[1:], rtol=0.15)
+
+
+def test_the_covariance_beside_a_column_of_zeros_is_differentiable():
+    """The model does not depend on b: the variance of a is that of the mean, s^2 / N."""
+
+    def variance(scale):
+        return jg.curve_fit(lambda x, a, b: a + 0 * b * x, T, scale * jnp.sin(T), [(-9, 9)] * 2).pcov
+
+    pcov = jax.jit(variance)(1.0)
+    assert np.isinf(pcov[1, 1])
+    expected = np.var(np.sin(T), ddof=1) / len(T)
+    slope = jax.jit(jax.grad(lambda scale: variance(scale)[0, 0]))(1.0)
+    np.testing.assert_allclose(pcov[0, 0], expected * (len(T) - 1) / (len(T) - 2), rtol=1e-3)
+    np.testing.assert_allclose(slope, 2 * pcov[0, 0], rtol=1e-3)
+
+
 def test_a_fit_without_a_finite_cost_is_nan():
     """Inside jit, alone and of many."""
 
