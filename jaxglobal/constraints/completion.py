@@ -15,7 +15,7 @@ so found is one like any other, evaluated anew.
 What was tried (`python benchmarks/integers.py --minlplib`; evaluations to the optimum, warm, on two cores):
 - nothing of this: nvs02, nvs14 (five whole numbers of 0 to 200, three equalities) and gear4 (slacks on both sides of
   one) are not solved in 6 s; ex1225 takes 4,600, st_e40 12,000;
-- this: nvs02 and nvs14 466,000 (1.4 s), gear4 27,000 (0.3 s), ex1225 160, st_e40 700;
+- this: nvs02 and nvs14 457,000 (1.4 s), gear4 5,100 (0.2 s), ex1225 160, st_e40 700;
 - the shortest way onto equalities that leave something to search for: ex1223 takes 189,600 for 1,700, and ex1226 ends
   after 291,600 for 8,000;
 - a step of Gauss and Newton before each look, with the slopes there: three values a look, and none of the three solved
