@@ -61,7 +61,8 @@ def read_model(model: Any, structure: Structure, one_by_one: bool, x: Any, N: in
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[:-1] if own_x else leaf.shape, leaf.dtype), x)
     number = jax.ShapeDtypeStruct((), structure.dtype)
     takes, returns = f"x and the {n} parameters of the bounds", f"{N} real numbers, as many as `ydata`"
-    with explained(model, "model", takes, returns, of="what it is given"):
+    count = 1 + n if one_by_one else 2
+    with explained(model, "model", takes, returns, count, of="what it is given"):
         jaxpr = jax.make_jaxpr(as_called(model, structure, one_by_one))(shapes, [number] * n)
     out = jaxpr.out_avals[0]
     if out.shape not in ((N,), (1,)) or not jnp.issubdtype(out.dtype, jnp.floating):

@@ -245,7 +245,8 @@ def traced(fun: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> tuple[Clos
         f"x and the {len(args)} further arguments in `args`",
         "a real number, and arrays or numbers beside it",
     )
-    with explained(fun, "fun", takes, returns):
+    of = "what it is given" if args else "x"
+    with explained(fun, "fun", takes, returns, 1 + len(args), of):
         return jax.make_jaxpr(now, return_shape=True)(x, *args)
 
 

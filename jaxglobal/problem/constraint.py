@@ -219,7 +219,7 @@ def with_shape(
         return fun(*args)
 
     takes, returns = f"x and the {len(args)} further arguments in `args`", "a real floating-point number or array"
-    with explained(fun, f"fun` of `{name}", takes, returns, host=False):
+    with explained(fun, f"fun` of `{name}", takes, returns, 1 + len(args), host=False):
         out = jax.eval_shape(now, x, *args)
     shapes = {getattr(part, "shape", None) for part in out} if isinstance(out, list | tuple) else set()
     if len(shapes) == 1 and None not in shapes:

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,15 +14,18 @@ NOT_JAX = (
     jax.errors.ConcretizationTypeError,
     jax.errors.NonConcreteBooleanIndexError,
 )
-OF_TRACERS = ("Tracer", "Only scalar arrays", "Only integer scalar arrays")  # in errors of Python's, and of JAX's
+OF_ARGUMENTS = re.compile("(positional|keyword-only) argument")
+OF_TRACERS = re.compile(r"\w+Tracer\b|Only (integer )?scalar arrays")  # in errors of Python's, and of JAX's
 
 
 @contextlib.contextmanager
-def explained(fun: Any, name: str, takes: str, returns: str, of: str = "x", host: bool = True) -> Iterator[None]:
+def explained(
+    fun: Any, name: str, takes: str, returns: str, count: int, of: str = "x", host: bool = True
+) -> Iterator[None]:  # fmt: skip
     """Within, `fun` is traced.
 
-    name: how the user knows it. takes, returns: what it is to take and to return. of: what it must make no Python value
-    of. host: whether a host function would do instead.
+    name: how the user knows it. takes, returns: what it is to take and to return. count: how many arguments it is
+    given. of: what it must make no Python value of. host: whether a host function would do instead.
 
     Raises:
         TypeError: it is no JAX function, does not take what it is given, or returns what no array is made of; other
@@ -34,17 +38,33 @@ def explained(fun: Any, name: str, takes: str, returns: str, of: str = "x", host
     except Exception as error:
         said = str(error)
         if isinstance(fun, type) or inspect.isbuiltin(fun):
-            raise TypeError(f"`{name}` must be a function that takes {takes}; got {fun.__name__}: {said}") from error
+            kind = "class" if isinstance(fun, type) else "builtin"
+            raise TypeError(
+                f"`{name}` must be a function that takes {takes}; got the {kind} {fun.__name__}."
+            ) from error
         if not isinstance(error, TypeError):
             raise
         if "not a valid JAX type" in said:
             kind = said.partition("returned a value of type ")[2].partition(",")[0]
             raise TypeError(f"`{name}` must return {returns}; got {kind}.") from error
-        if "positional argument" in said:
+        if OF_ARGUMENTS.search(said) and not _binds(fun, count, otherwise="positional" not in said):
             raise TypeError(f"`{name}` must take {takes}; got: {error}.") from error
-        if any(word in said for word in OF_TRACERS):
+        if OF_TRACERS.search(said):
             raise _of_python(name, of, host, error) from error
         raise
+
+
+def _binds(fun: Any, count: int, otherwise: bool) -> bool:
+    """Whether the function can be called with so many arguments; otherwise: where it does not say what it takes."""
+    try:
+        signature = inspect.signature(fun)
+    except (TypeError, ValueError):
+        return otherwise
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 def _of_python(name: str, of: str, host: bool, error: Exception) -> TypeError:

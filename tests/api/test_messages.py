@@ -78,7 +78,7 @@ def test_a_model_of_numpy(model):
             lambda t, a: [1.0, 2.0][a.astype(int)] * t,
             "be a JAX function, but makes a Python or NumPy value of what it is",
         ),
-        (float, "be a function that takes x and the 1 parameters of the bounds; got float: "),
+        (float, "be a function that takes x and the 1 parameters of the bounds; got the class float."),
         (lambda t: t, "take x and the 1 parameters of the bounds; got: "),
     ],
 )

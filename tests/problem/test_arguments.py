@@ -104,6 +104,12 @@ WRONG = [
     ({"fun": lambda x: float(np.sin(x[0]))}, TypeError, "wrap it in jaxglobal.host(...)"),
     ({"fun": lambda x: float(x[0])}, TypeError, "`fun` must be a JAX function, but makes a Python or NumPy value of x"),
     ({"fun": lambda x, a: a * x[0]}, TypeError, "`fun` must take x and the 0 further arguments in `args`; got: "),
+    ({"fun": lambda x, *, a: a * x[0]}, TypeError, "must take x and the 0 further arguments in `args`; got: "),
+    (
+        dict(fun=lambda x, a: x[0] * float(a), args=(1.0,)),
+        TypeError,
+        "`fun` must be a JAX function, but makes a Python or NumPy value of what it is given",
+    ),
     ({"starts": "grid"}, TypeError, '`starts` must be "auto", a jaxglobal.Adaptive, Grid, Halves or Sobol'),
     (dict(fun=3), TypeError, "`fun` must be a function fun(x, *args); got int."),
     (dict(fun=lambda x: x), TypeError, "`fun` must return a scalar; got shape (2,), float"),
@@ -129,16 +135,17 @@ WRONG = [
         (
             dict(fun=fun),
             TypeError,
-            f"`fun` must be a function that takes x and the 0 further arguments in `args`; got {fun.__name__}: ",
+            f"must be a function that takes x and the 0 further arguments in `args`; got the {kind} {fun.__name__}.",
         )
-        for fun in (int, dict, object, set, isinstance, math.sin)
+        for kind, funs in (("class", (int, dict, object, set)), ("builtin", (isinstance, math.sin)))
+        for fun in funs
     ),
     *(
         (dict(constraints=jg.Constraint(fun, upper=0.0)), TypeError, f"`fun` of `constraints` must {says}")
         for fun, says in (
             (lambda x: "a", "return a real floating-point number or array; got <class 'str'>"),
             (lambda x: float(x), "be a JAX function, but makes a Python or NumPy value of x"),
-            (int, "be a function that takes x and the 0 further arguments in `args`; got int: "),
+            (int, "be a function that takes x and the 0 further arguments in `args`; got the class int."),
         )
     ),
     (dict(fun=lambda x: (jnp.sum(x), x)), TypeError, "has_aux=True takes a pair"),
@@ -199,6 +206,22 @@ def test_wrong_arguments(wrong, error, message, monkeypatch):
     with pytest.raises(error, match=re.escape(message)) as caught:
         jg.minimize(**arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_a_type_error_of_the_user_is_left_as_it_is():
+    def takes_two(x, a):
+        return a * jnp.sum(x)
+
+    def refuses(x):
+        raise TypeError("a Tracer is no bullet")
+
+    for fun, says in ((lambda x: takes_two(x), "takes_two() missing 1"), (refuses, "a Tracer is no bullet")):
+        with pytest.raises(TypeError, match=re.escape(says)) as caught:
+            solve(fun)
+        assert "`fun`" not in str(caught.value)
+    with pytest.raises(TypeError, match="got the class int") as caught:
+        solve(int)
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_unknown_option():
