@@ -67,7 +67,7 @@ def _after(eqn: Any, ins: list[Entries]) -> list[Entries]:
     name, shapes, inner = eqn.primitive.name, [var.aval.shape for var in eqn.outvars], eqn.params.get("jaxpr")
     if isinstance(inner, ClosedJaxpr) and name in ("jit", "pjit"):
         return _follow(inner, ins)
-    values, depends = zip(*ins, strict=True) if ins else ((), ())
+    values, depends = [value for value, _ in ins], [how for _, how in ins]
     most = max((int(np.max(how, initial=STILL)) for how in depends), default=STILL)
     if most == STILL:
         if within(eqn) or any(value is None for value in values):
