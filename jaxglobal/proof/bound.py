@@ -110,11 +110,11 @@ class _Tests(Binding):
             if deep:
                 held = {i: Interval(z.lo[..., alive], z.hi[..., alive]) for i, z in pinned.items()}
             shrunk = (self.X.hi - self.X.lo < 0.9 * was[:, alive]).any(0)
-            if alive.all() and not shrunk.any() and not (deep and k == 0):
-                if deep:
-                    break
+            if deep and k == 0:
+                continue
+            if alive.all() and not shrunk.any() and not deep:
                 return seen
-            if np.mean(shrunk) < 0.3 and not (deep and k == 0):
+            if np.mean(shrunk) < 0.3:
                 break
         return self.model.value(self.X)
 
