@@ -307,14 +307,18 @@ def test_ctrl_c_while_the_starts_of_many_fits_are_chosen(monkeypatch):
 
 def test_ctrl_c_in_the_first_trace_raises_at_once():
     """There is nothing to lose yet, and nobody knows how long it takes."""
-    handler, after = signal.getsignal(signal.SIGINT), []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
+    after = []
 
     def fun(x):
         signal.raise_signal(signal.SIGINT)
         after.append(1)
         return jnp.sum(x**2)
 
-    with pytest.raises(KeyboardInterrupt):
-        jg.minimize(fun, BOX, progress=False)
-    assert not after and signal.getsignal(signal.SIGINT) is handler
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            jg.minimize(fun, BOX, progress=False)
+        assert not after and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert jg.minimize(bowl, BOX, max_levels=2, progress=False).status is jg.Status.MAX_LEVELS
