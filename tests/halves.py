@@ -2,8 +2,8 @@
 the compiler's, which keeps one core busy.
 
 One takes the modules from the first on, the other from the last on, until each has been taken. What the second has to
-say comes after the summary of the first, and the command fails where one of them does. With any argument there is one
-process.
+say comes after the summary of the first, and the command fails where one of them does. What `--lf` runs again are the
+failures of the first alone. There is one process with any argument, also one of PYTEST_ADDOPTS, and on a single core.
 """
 
 import os
@@ -24,6 +24,7 @@ class Half:
         """taken: a folder in which each module that a process has begun has a file."""
         self._taken, self._backwards = pathlib.Path(taken), backwards
         self._mine: dict[str, bool] = {}
+        self._parent = os.getppid()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -35,6 +36,8 @@ class Half:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        if self._backwards and os.getppid() != self._parent:
+            pytest.exit("the first half is gone")
         module = _module(item)
         if module not in self._mine:
             try:
@@ -54,7 +57,8 @@ class First(Half):
         super().__init__(self._folder.name, backwards=False)
         self._said = tempfile.TemporaryFile("w+")
         self._other = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "--quiet"], env=os.environ | {FOLDER: self._folder.name},
+            [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider"],
+            env=os.environ | {FOLDER: self._folder.name},
             stdout=self._said, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -81,8 +85,13 @@ def pytest_configure(config: pytest.Config) -> None:
     taken = os.environ.pop(FOLDER, None)  # no other pytest that a test begins is a half
     if taken:
         config.pluginmanager.register(Half(taken, backwards=True))
-    elif not config.invocation_params.args and (os.cpu_count() or 1) > 1:
+    elif not config.invocation_params.args and not os.environ.get("PYTEST_ADDOPTS") and _cores() > 1:
         config.pluginmanager.register(First())
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _module(item: pytest.Item) -> str:
