@@ -210,12 +210,14 @@ def covariances(
     large = s > tolerance * np.max(s, axis=1, keepdims=True, initial=0.0)
     reach = scale * width[which][:, free]
     parts, touched = Vt * (large / np.where(large, s, 1))[:, :, None], has_part(Vt * ~large[:, :, None], reach)
-    _, s, Wt = np.linalg.svd((s * large)[:, :, None] * Vt * reach[:, None])  # in widths of the box
-    held = np.arange(s.shape[1]) < np.sum(large, axis=1, keepdims=True)
-    seen = held & (s > hidden[which, None])
+    least = np.min(np.where(large, s, np.inf), axis=1, initial=np.inf) * np.min(reach, axis=1, initial=np.inf)
+    few = np.flatnonzero(least <= hidden[which])  # of the others no change is so small
+    _, widths, Wt = np.linalg.svd((s * large)[few, :, None] * Vt[few] * reach[few, None])  # in widths of the box
+    held = np.arange(s.shape[1]) < np.sum(large[few], axis=1, keepdims=True)
+    seen = held & (widths > hidden[which[few], None])
     lost = np.any(held & ~seen, axis=1)
-    parts[lost] = (Wt * reach[:, None] * (seen / np.where(seen, s, 1))[:, :, None])[lost]
-    touched |= np.any((np.abs(Wt) > TOUCHED) & (held & ~seen)[:, :, None], axis=1)
+    parts[few[lost]] = (Wt * reach[few, None] * (seen / np.where(seen, widths, 1))[:, :, None])[lost]
+    touched[few] |= np.any((np.abs(Wt) > TOUCHED) & (held & ~seen)[:, :, None], axis=1)
     root = np.swapaxes(parts, 1, 2) / scale[:, :, None]
     inner = root @ np.swapaxes(root, 1, 2) * size[which, None, None]
     inner[touched[:, :, None] | touched[:, None]] = np.inf
