@@ -84,7 +84,10 @@ class Exact:
         """(1 + m,) Whether f and the rows have the same slopes along these variables, (k,), at all points."""
         with compiling.called(self.lower.dtype == np.float64):
             both = outputs(self.closed, self.lower.dtype)
-            return constant_slopes(lambda x: both(x, self.leaves), self.lower, moving)
+            try:
+                return constant_slopes(lambda x: both(x, self.leaves), self.lower, moving)
+            except FAILURES:  # there is no forward mode
+                return np.zeros(1 + self.m, bool)
 
     def save(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps: nothing, as all is evaluated anew."""

@@ -107,6 +107,15 @@ def test_another_row_has_no_value_where_the_search_begins():
     assert result.success and result.fun == -10
 
 
+def test_a_row_without_a_forward_mode_is_searched_for():
+    @jax.custom_vjp
+    def row(x):
+        return x[1] - 0.1 * x[0]
+
+    row.defvjp(lambda x: (row(x), None), lambda _, g: (g * jnp.array([-0.1, 1.0]),))
+    assert tied(lambda x: -x[0], [(0, 10), (0.0, 1.0)], (row, 0.0, 0.0)).fun == -10
+
+
 def test_rows_of_any_size_have_all_their_vertices():
     rows = (lambda x: 1e10 * (x[1] + x[2] - 0.1 * x[0]), 0.0, 0.0), (lambda x: 1e10 * (x[1] - x[2]), -0.55e10, np.inf)
     result = tied(lambda x: x[1], [(0, 10), (0.0, 1.0), (0.0, 1.0)], *rows)
