@@ -60,34 +60,47 @@ class Distinct:
 
         even: (k,) whether the start of each is one of those that are spread evenly over the box, by default none.
         """
-        even = np.zeros(len(ended.f), bool) if even is None else even & np.isfinite(ended.f)
-        np.add.at(self.evenly, ended.problem[even], 1)
-        value, key = minima.lattice_value(ended.f, fatol), minima.cell_key(ended.x, lower, width)
-        order = np.argsort(ended.problem, kind="stable")
-        order = order[np.isfinite(ended.f[order])]
-        mine = ended.problem[order]
-        turn = np.arange(len(order)) - np.searchsorted(mine, mine)  # at most one search of each problem at a time
-        order = order[np.argsort(turn, kind="stable")]
-        for rows in np.split(order, np.cumsum(np.bincount(turn))[:-1]):
-            self._add(rows, ended, value[rows], key[rows], even[rows])
+        finite = np.isfinite(ended.f)
+        if even is not None:
+            np.add.at(self.evenly, ended.problem[even & finite], 1)
+        if not np.any(finite):
+            return
+        even = np.zeros(len(finite), bool) if even is None else even
+        x, f, start, problem, even = (field[finite] for field in (*ended[:3], ended.problem, even))
+        width, lower = (side[finite] if np.ndim(side) == 2 else side for side in (width, lower))
+        value, key = minima.lattice_value(f, fatol), minima.cell_key(x, lower, width)
+        # One entry a cell of each problem, and of these the first: thousands of searches of a problem may end at once.
+        chosen, order, first = minima.lowest_of_each(minima.mixed(key, value, problem), f, start)
+        searches, even = np.diff(np.append(first, len(f))), np.add.reduceat(even[order].astype(np.int64), first)
+        order = np.lexsort((key[chosen], value[chosen], problem[chosen]))
+        chosen, searches, even = chosen[order], searches[order], even[order]
+        mine = problem[chosen]
+        turn = np.arange(len(mine)) - np.searchsorted(mine, mine)  # one cell of each problem at a time
+        self.full[mine[turn >= len(self.f)]] = True
+        fields = mine, value[chosen], key[chosen], x[chosen], f[chosen], start[chosen], searches, even
+        for k in range(min(int(np.max(turn)) + 1, len(self.f))):
+            self._enter(*(field[turn == k] for field in fields))
 
-    def _add(self, rows: np.ndarray, ended: Ended, value: np.ndarray, key: np.ndarray, even: np.ndarray) -> None:
-        p, f, start = ended.problem[rows], ended.f[rows], ended.start[rows]
+    def _enter(
+        self, p: np.ndarray, value: np.ndarray, key: np.ndarray, x: np.ndarray, f: np.ndarray, start: np.ndarray,
+        searches: np.ndarray, even: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Takes in a cell of each of the problems p, (k,), of which no two are the same."""
         values, keys = self.value[:, p], self.key[:, p]
         same = (keys == key) & (values == value)
         known, last = np.any(same, axis=0), np.max(values, axis=0)
-        at_last = np.argmax(np.where(values == last, keys, 0), axis=0)
+        at_last = np.argmax(np.where(values == last, keys | np.uint64(1), 0), axis=0)  # the key of a corner is 0
         place = np.where(np.isinf(last), np.argmax(np.isinf(values), axis=0), at_last)  # that is free, or the last
         place = np.where(known, np.argmax(same, axis=0), place)
         new = ~known & ((value < last) | ((value == last) & (key < keys[place, np.arange(len(p))])))
         f_there, start_there = self.f[place, p], self.start[place, p]
         better = new | (known & ((f < f_there) | ((f == f_there) & (start < start_there))))
-        self.searches[place, p] = np.where(new, 1, self.searches[place, p] + known)
-        self.even[place, p] = np.where(new, even, self.even[place, p] + (known & even))
+        self.searches[place, p] = np.where(new, searches, self.searches[place, p] + known * searches)
+        self.even[place, p] = np.where(new, even, self.even[place, p] + known * even)
         self.full[p] |= ~known & np.isfinite(last)
         at = place[better], p[better]
         self.value[at], self.key[at], self.f[at], self.start[at] = value[better], key[better], f[better], start[better]
-        self.x[at] = ended.x[rows[better]]
+        self.x[at] = x[better]
 
     def unseen(self, problem: int, lower: np.ndarray, width: np.ndarray, fatol: float, frtol: float) -> Unseen | None:
         """What the minima of a problem say about those not yet seen; None where there are more than are kept.

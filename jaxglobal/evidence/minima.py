@@ -93,7 +93,7 @@ def add(archive: Archive, ended: Ended, lower, width, fatol: float, even: np.nda
         near = value <= archive.value[-1]
         fields, value = [field[near] for field in fields], value[near]
     x, f, start, status, evenly = fields
-    key = cell_key(x, lower, width) ^ (value.view(np.uint64) * _MIX)
+    key = mixed(cell_key(x, lower, width), value)
     ones = np.ones(len(f), np.int64)
     new = Archive(value, key, x, f, start, status, ones, evenly)
     return combine(Archive(*(np.concatenate(pair) for pair in zip(archive, new, strict=True))))
@@ -103,19 +103,27 @@ def combine(archive: Archive) -> Archive:
     """One entry a cell, and of these the lowest."""
     if not len(archive.key):
         return archive
-    order = np.argsort(archive.key)
-    key = archive.key[order]
-    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-    groups = np.diff(np.append(first, len(key)))
-    f, start = archive.f[order], archive.start[order]
-    best = f == np.repeat(np.minimum.reduceat(f, first), groups)
-    earliest = np.minimum.reduceat(np.where(best, start, np.iinfo(np.int64).max), first)
-    chosen = order[best & (start == np.repeat(earliest, groups))]
+    chosen, order, first = lowest_of_each(archive.key, archive.f, archive.start)
     merged = Archive(*(field[chosen] for field in archive))._replace(
         searches=np.add.reduceat(archive.searches[order], first), even=np.add.reduceat(archive.even[order], first)
     )
     lowest = np.lexsort((merged.key, merged.value))[: kept(merged.x.shape[1])]
     return Archive(*(field[lowest] for field in merged))
+
+
+def lowest_of_each(key: np.ndarray, f: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the ends in each cell the lowest, of equal values that of the lowest number; the ends are not empty.
+
+    key, f, start: (k,) cells, values and numbers. Returns (m,) the places of the lowest, by ascending cells; (k,) the
+    order of the ends by cells; (m,) where each cell begins in it.
+    """
+    order = np.argsort(key)
+    key, f, start = key[order], f[order], start[order]
+    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    groups = np.diff(np.append(first, len(key)))
+    best = f == np.repeat(np.minimum.reduceat(f, first), groups)
+    earliest = np.minimum.reduceat(np.where(best, start, np.iinfo(np.int64).max), first)
+    return order[best & (start == np.repeat(earliest, groups))], order, first
 
 
 def cell_side(eps: float) -> float:
@@ -163,6 +171,11 @@ def cell_key(x: np.ndarray, lower: np.ndarray, width: np.ndarray) -> np.ndarray:
         key = (key ^ cells[:, i]) * _MIX
         key ^= key >> np.uint64(29)
     return key
+
+
+def mixed(key: np.ndarray, value: np.ndarray, problem: Any = 0) -> np.ndarray:
+    """A hash of cells in (x, f): of their keys, their lattice values, and their problems."""
+    return key ^ (value.view(np.uint64) * _MIX) ^ (np.asarray(problem, np.uint64) * _MIX)
 
 
 def hits(best: Any, f: np.ndarray, searches: np.ndarray, fatol: float, frtol: float) -> Any:

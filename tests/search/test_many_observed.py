@@ -1,5 +1,7 @@
 """What `minimize_many` tells of its problems: the callback, the checkpoint that it goes on from, distinct minima."""
 
+import collections
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -122,6 +124,37 @@ def test_minima_are_kept_whatever_the_order_in_which_searches_end(monkeypatch):
     for blocks in (2, 17, k):
         other = kept(rng.permutation(k), blocks)
         assert np.array_equal(one.x, other.x) and np.array_equal(one.count, other.count)
+
+
+def test_the_lowest_cells_are_kept_with_their_searches_that_of_a_corner_too():
+    rng = np.random.default_rng(0)
+    k, most = 300, 3
+    x = rng.integers(0, 4, (k, 1)) / 3  # of four cells, those of the ends of the box among them
+    f = np.round(np.cos(7 * x[:, 0]) + rng.integers(0, 3, k) / 10, 6)
+    whole, problem = np.zeros(k, int), rng.integers(0, 2, k)
+    ended = Ended(x, f, np.arange(k), whole, whole + 1, problem)
+    found = distinct.Distinct(2, 1, np.dtype(float), most)
+    for rows in np.array_split(np.arange(k), 7):
+        found.add(Ended(*(field[rows] for field in ended)), np.zeros(1), np.ones(1), 0.0)
+    for p in range(2):
+        cells = collections.Counter(zip(f[problem == p].tolist(), x[problem == p, 0].tolist(), strict=True))
+        lowest = sorted(cells)[:most]
+        kept = sorted(
+            zip(found.f[:, p].tolist(), found.x[:, p, 0].tolist(), found.searches[:, p].tolist(), strict=True)
+        )
+        assert kept == [(*cell, cells[cell]) for cell in lowest] and found.full[p]
+
+
+def test_the_distinct_minima_cost_no_python_for_each_search(monkeypatch):
+    entered = []
+    enter = distinct.Distinct._enter
+    monkeypatch.setattr(distinct.Distinct, "_enter", lambda *args: entered.append(1) or enter(*args))
+    k = 5000
+    which = np.arange(k) % 20
+    ended = Ended(which[:, None] / 20, which / 20, np.arange(k), *np.zeros((3, k), int))
+    found = distinct.Distinct(1, 1, np.dtype(float))
+    found.add(ended, np.zeros(1), np.ones(1), 0.0)
+    assert len(entered) == distinct.MOST and np.all(found.searches == k / 20) and found.full.all()
 
 
 def test_a_problem_without_a_value_has_no_minima():
