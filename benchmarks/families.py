@@ -1,14 +1,20 @@
 """Hard families of functions: how many of their members `argmin` solves, and `minimize` at the same evaluations.
 
     python benchmarks/families.py [--variables 5] [--levels 3] [--seed 0] [--plain]
+    python benchmarks/families.py --many 200 [--variables 3] [--seed 0]
 
 Six functions, each 16 times with its minimum elsewhere in the box [-5.12, 5.12]^n (one of them turned too): solved is
 what comes within 1e-4 of its value, which is 0. `argmin` has all members of a family in one call; `minimize` has them
 one after the other, each with as many evaluations as `argmin` took in the mean. With --plain, `argmin` searches from
 the cover alone. Results go to benchmarks/results/families.json.
+
+With --many, `minimize_many` has so many members of each family, and of a sphere, in a call: by default, and from plain
+levels, each for at most `SECONDS` (then it says no success). Wrong is what says success and is not solved. Compilation
+is not counted. Results go to benchmarks/results/families_many.json.
 """
 
 import argparse
+import functools
 import time
 
 import jax
@@ -23,6 +29,7 @@ import jaxglobal as jg
 
 MEMBERS = 16
 SOLVED = 1e-4
+SECONDS = 60.0
 
 
 def rastrigin(z):
@@ -65,14 +72,38 @@ FAMILIES = {
 }
 
 
+def in_one_call(n: int, count: int, rng: np.random.Generator, seed: int) -> None:
+    """`minimize_many` of so many members of each family, with starts that learn and with plain ones."""
+    turned = np.stack([np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(count)])
+    centres, box, rows = rng.uniform(-2, 2, (count, n)), [(-5.12, 5.12)] * n, []
+    print(f"{'':>18}{'starts':>10}{'solved':>8}{'success':>9}{'wrong':>7}{'evaluations':>13}{'ms a problem':>14}")
+    for name, fun in {"sphere": shifted(lambda z: jnp.sum(z**2)), **FAMILIES}.items():
+        for kind, starts in {"by default": "auto", "plain": jg.Grid() if n <= 5 else jg.Sobol()}.items():
+            call = functools.partial(jg.minimize_many, fun, box, (centres, turned), starts=starts, progress=False)
+            call(max_levels=1)
+            began = time.perf_counter()
+            found = call(max_time=SECONDS)
+            each, solved = 1e3 * (time.perf_counter() - began) / count, found.fun < SOLVED
+            success, nfev = np.asarray(found.success), float(np.mean(found.nfev))
+            wrong = int(np.sum(success & ~solved))
+            row = {"solved": int(np.sum(solved)), "success": int(np.sum(success)), "wrong": wrong}
+            row |= {"nfev": nfev, "ms": each}
+            rows.append({"family": name, "starts": kind, **row})
+            print("{:>18}{:>10}{:>8}{:>9}{:>7}{:>13,.0f}{:>14.1f}".format(name, kind, *row.values()), flush=True)
+    save("families_many", rows, variables=n, problems=count, seed=seed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variables", type=int, default=5)
     parser.add_argument("--levels", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--many", type=int)
     options = parser.parse_args()
     n, rng = options.variables, np.random.default_rng(options.seed)
+    if options.many:
+        return in_one_call(n, options.many, rng, options.seed)
     turned = np.stack([np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(MEMBERS)])
     centres, box = rng.uniform(-2, 2, (MEMBERS, n)), [(-5.12, 5.12)] * n
     starts = (jg.Grid() if n <= 5 else jg.Sobol()) if options.plain else "auto"

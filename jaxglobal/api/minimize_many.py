@@ -28,10 +28,6 @@ from jaxglobal.starts import adaptive, designs
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.designs import Starts
 
-FEW = 128  # problems whose starts learn by default: each takes Python about a tenth of a second
-EVALUATIONS = 20  # of a local search, usually
-DEAR = 1e8  # multiplications: searches of a problem from plain starts that take as long
-
 
 @helps
 def minimize_many(
@@ -75,9 +71,9 @@ def minimize_many(
         args: further arguments of fun; every leaf has a leading axis of P problems. What all problems share is better
             closed over in fun.
         x0: a guess for each problem, leading axis P, or several, axes (P, K).
-        starts: as for `minimize`. "auto" learns from the finds of each problem where there are at most 128 problems, or
-            these are dear or have whole numbers, as that takes Python about a tenth of a second for each; else it is a
-            plain sequence, `Grid` or `Sobol`. A `jaxglobal.Adaptive` always learns.
+        starts: as for `minimize`: by default those of each problem learn from its own finds, which takes Python some 10
+            us an evaluation. A plain sequence, `Grid` or `Sobol`, takes none, and many more evaluations: for thousands
+            of cheap functions of few variables with few minima.
         local: as for `minimize`.
         same: as for `minimize`, for each problem; the evidence is looked at where starts learn, else it is four levels
             and what else `minimize` asks of starts that do not (of more than about two million numbers in all points,
@@ -174,16 +170,10 @@ def minimize_many(
 
 
 def read_starts(given: Any, problems: Family, seed: int) -> Starts:
-    """The sequence for `starts=`; by default one that learns where problems are few, dear, or of whole numbers."""
-    n, closed = int(np.sum(problems.free)), problems.closed
-    by_host, able = closed is NO_FUNCTION, n > 0  # a point has no start to learn
-    if isinstance(given, Adaptive) and able:
-        return adaptive.told(given, n, seed) if by_host else given
+    """The sequence for `starts=`, by default one that learns; a point, which has no start to learn, has a plain one."""
+    n = int(np.sum(problems.free))
+    if n > 0 and isinstance(given, Adaptive | str):
+        return (adaptive.told if problems.closed is NO_FUNCTION else adaptive.read)(given, n, seed)
     sequence = designs.read(given.cover if isinstance(given, Adaptive) else given, n, seed)
-    searches = sum(sequence.size(level, n) for level in range(stopping.LEVELS))
-    dear = EVALUATIONS * searches * closed.cost > DEAR
-    learns = by_host or problems.count <= FEW or dear or bool(np.any(problems.whole & problems.free))
-    if isinstance(given, str) and able and learns:
-        return adaptive.read(given, n, seed)
     values = np.atleast_2d(lattice.values(problems.box[..., 0, :], problems.box[..., 1, :], problems.whole))
     return designs.of_values(sequence, np.max(values, axis=0)[problems.free])
