@@ -2,16 +2,18 @@
 
     python benchmarks/many.py [--quick]
 
-1. 10,000 problems, two levels of starts: `minimize_many` against a warm Python loop of `minimize` over the first 500.
-2. 500 problems, three levels: against `vmap` of `optimistix.BFGS` over the same starts, at the loosest tolerance of
-   1e-3, 1e-4, ... whose best values agree with those of jaxglobal in as many problems.
-Also: lanes busy, new traces of a second call with new data, and whether loop, `vmap(argmin)` and `minimize_many` agree.
+1. 10,000 problems, two levels of starts, of a grid and, by default, that learn: `minimize_many` against a warm Python
+   loop of `minimize` over the first 500.
+2. 500 problems, three levels of a grid: against `vmap` of `optimistix.BFGS` over the same starts, at the loosest
+   tolerance of 1e-3, 1e-4, ... whose best values agree with those of jaxglobal in as many problems.
+Also: lanes busy, what a second call with new data compiles, and whether the loop and `vmap(argmin)` find the same.
 """
 
 import argparse
 import functools
 import time
 import warnings
+from typing import Any
 
 import jax
 
@@ -27,7 +29,6 @@ TIMES = np.linspace(0.0, 4.0, 50)
 BOUNDS = [(0.1, 4.0), (0.0, 3.0), (0.5, 8.0), (-3.2, 3.2)]
 LOOPED = 500
 MOST_STEPS = 1000
-traces = 0
 
 
 def model(p, t):
@@ -37,8 +38,6 @@ def model(p, t):
 
 def misfit(p, y):
     """Sum of squared residuals."""
-    global traces
-    traces += 1
     return jnp.sum((model(p, TIMES) - y) ** 2)
 
 
@@ -51,46 +50,45 @@ def data(count: int, seed: int) -> np.ndarray:
     return curves + 0.05 * rng.standard_normal(curves.shape)
 
 
-def against_the_loop(count: int) -> list[dict]:
+def against_the_loop(count: int, kind: str, starts: Any) -> dict:
+    """Two levels of these starts, in one call and one problem after the other."""
     y, more = data(count, 0), data(count, 1)
-    many = functools.partial(jg.minimize_many, misfit, BOUNDS, max_levels=2, progress=False)
-    one = functools.partial(jg.minimize, misfit, BOUNDS, max_levels=2, progress=False)
-    results = many(y)
-    before = traces
-    taken = [timed(lambda: many(y)), timed(lambda: many(more)), timed(lambda: many(y))]
-    new_traces, taken = traces - before, float(np.median(taken))
+    options = dict(max_levels=2, progress=False, starts=starts)
+    many = functools.partial(jg.minimize_many, misfit, BOUNDS, **options)
+    one = functools.partial(jg.minimize, misfit, BOUNDS, **options)
+    results, compiled = many(y), many(more).compile_time
+    taken = float(np.median([timed(lambda: many(y)) for _ in range(3)]))
     one(y[0])
     began = time.perf_counter()
     loop = [one(y[i]) for i in range(LOOPED)]
     looped = (time.perf_counter() - began) / LOOPED
-    best = jax.jit(jax.vmap(lambda y: jg.argmin(misfit, BOUNDS, y, levels=2).x))(y)
-    x = np.array([result.x for result in loop])
     # Fits whose minimiser is not unique (a vanishing amplitude's frequency) are compared by value.
     unique = ~(results.tied | results.singular)[:LOOPED]
-    apart = np.max(np.abs(results.x[:LOOPED] - x)[unique])
-    apart_vmap = np.max(np.abs(results.x - best)[~(results.tied | results.singular)])
+    apart = float(np.max(np.abs(results.x[:LOOPED] - np.array([result.x for result in loop]))[unique]))
+    row = {"what": "against the loop", "starts": kind, "problems": count, "us": 1e6 * taken / count,
+           "us_loop": 1e6 * looped, "ratio": looped * count / taken, "evaluations": float(np.mean(results.nfev)),
+           "busy": results.lane_efficiency, "compiled": compiled, "apart_loop": apart}  # fmt: skip
     print(
-        f"{count:,} problems, two levels: {taken:.2f} s, {1e6 * taken / count:.0f} us a problem; the loop of minimize "
-        f"{1e6 * looped:.0f} us a problem, {looped * count / taken:.1f} x (promised: 4 x); lanes busy "
-        f"{100 * results.lane_efficiency:.1f} % (promised: 95 %); {new_traces} new traces (promised: 0)\n"
-        f"    x against the loop: {apart:.1e}, against vmap(argmin): {apart_vmap:.1e} (promised: 1e-10); "
-        f"{np.sum(unique)} of {LOOPED} with a unique minimiser",
+        f"{count:,} problems, two levels {kind}: {taken:.2f} s, {row['us']:.0f} us a problem of "
+        f"{row['evaluations']:.0f} evaluations; the loop of minimize {row['us_loop']:.0f} us, {row['ratio']:.1f} x "
+        f"(promised: 4 x); lanes busy {100 * row['busy']:.0f} %; new data compile {compiled:.2g} s (promised: 0)\n"
+        f"    x against the loop: {apart:.1e} (promised: 1e-10); {np.sum(unique)} of {LOOPED} with a unique minimiser",
         flush=True,
     )
-    return [
-        {"what": "against the loop", "problems": count, "us": 1e6 * taken / count, "us_loop": 1e6 * looped,
-         "ratio": looped * count / taken, "busy": results.lane_efficiency, "new_traces": new_traces,
-         "apart_loop": apart, "apart_vmap": apart_vmap}
-    ]  # fmt: skip
+    if kind == "of a grid":
+        best = jax.jit(jax.vmap(lambda y: jg.argmin(misfit, BOUNDS, y, levels=2, starts=starts).x))(y)
+        row["apart_vmap"] = float(np.max(np.abs(results.x - best)[~(results.tied | results.singular)]))
+        print(f"    against vmap(argmin): {row['apart_vmap']:.1e} (promised: 1e-10)", flush=True)
+    return row
 
 
 def against_optimistix(count: int) -> list[dict]:
     import optimistix as optx
 
     y = data(count, 2)
-    many = functools.partial(jg.minimize_many, misfit, BOUNDS, y, max_levels=3, progress=False)
-    results = many()
     grid = jg.Grid()
+    many = functools.partial(jg.minimize_many, misfit, BOUNDS, y, max_levels=3, starts=grid, progress=False)
+    results = many()
     low, high = np.array(BOUNDS).T
     starts = np.concatenate([low + (high - low) * grid.points(k, 0, grid.size(k, 4), 4) for k in range(3)])
     rows = []
@@ -130,7 +128,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the problems")
     quick = parser.parse_args().quick
     warnings.filterwarnings("ignore")
-    rows = against_the_loop(1000 if quick else 10_000) + against_optimistix(50 if quick else 500)
+    count = 1000 if quick else 10_000
+    rows = [against_the_loop(count, *of) for of in (("of a grid", jg.Grid()), ("that learn", "auto"))]
+    rows += against_optimistix(count // 20)
     if not quick:
         save("many", rows)
 
