@@ -9,6 +9,10 @@ BLUNDERS = (  # of a program, whatever the point
     "NameError", "UnboundLocalError", "AttributeError", "TypeError", "ImportError", "ModuleNotFoundError",
     "SyntaxError",
 )  # fmt: skip
+MISSING = {
+    Status.NO_FINITE_VALUE: "no start gave a finite value",
+    Status.NO_FINITE_GRADIENT: "fun is finite, but its gradient at no start",
+}
 
 
 @dataclasses.dataclass
@@ -70,11 +74,11 @@ class Calls:
 
 
 def message(status: Status, calls: Calls | None) -> str:
-    """Why a search ended, as a sentence: without a value, that is what went wrong with its calls."""
-    if status is not Status.NO_FINITE_VALUE or calls is None or not calls.bad:
+    """Why a search ended, as a sentence: without a value or a gradient, that is what went wrong with its calls."""
+    if status not in MISSING or calls is None or not calls.bad:
         return status.value
     which = "every call" if calls.bad == calls.made else f"{calls.bad:,} of {calls.made:,} calls"
     what = ("raised", "timed out", "lost its worker" if calls.bad == calls.made else "lost their workers")
     happened = [verb for verb, count in zip(what, (calls.failed, calls.timed_out, calls.died), strict=True) if count]
     first = f"; the first: {calls.first}" if calls.first else ""
-    return f"no start gave a finite value: {which} {' or '.join(happened)}{first}"
+    return f"{MISSING[status]}: {which} {' or '.join(happened)}{first}"

@@ -20,7 +20,6 @@ from jaxglobal.constraints.constrained_function import ConstrainedFunction
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.engine import devices
 from jaxglobal.engine.host import refuse
-from jaxglobal.evidence import stopping
 from jaxglobal.local import implicit, methods
 from jaxglobal.local.descent import Local, Program
 from jaxglobal.nearest import helps
@@ -190,13 +189,7 @@ def make_plan(
     n, free = problem.structure.n, int(np.sum(problem.free))
     sequence = sequences.of_values(sequences.read(starts, free, seed), problem.values)
     search = methods.read(local, n)
-    sizes = [sequence.size(level, free) for level in range(levels)]
-    if sum(sizes) > stopping.AFFORDABLE:
-        fewer = int(np.searchsorted(np.cumsum(sizes), stopping.AFFORDABLE, side="right"))
-        raise ValueError(
-            f"`levels` must have at most {stopping.AFFORDABLE:,} starts in all, each of which is searched from; "
-            f"got {levels} of {sum(sizes):,}: give levels={max(fewer, 1)}, or starts=jaxglobal.Sobol(), which double."
-        )
+    sizes = sequences.sizes(sequence, free, levels)
     points = np.concatenate([sequence.points(k, 0, size, free) for k, size in enumerate(sizes)])
     points = lattice.completed(points, problem.values)
     unit = np.full((len(points), n), 0.5)

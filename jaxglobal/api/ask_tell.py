@@ -187,7 +187,10 @@ class Search:
         Raises:
             ValueError: the shapes do not fit, or a point was not asked for.
         """
-        single = np.ndim(f) == 0
+        try:
+            single = np.ndim(f) == 0
+        except ValueError:
+            raise ValueError("`f` must be real values, one a point; got lists of several lengths.") from None
         if self._lanes.untouched:
             self._go_on()  # reads the checkpoint, by which answers to an earlier process are known
         if ids is None:

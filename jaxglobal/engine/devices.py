@@ -27,6 +27,7 @@ STEPPED_NUMBERS = 3e6  # of its lanes in these, at most: a tick of large ones is
 LEAST_STEPPED = 1024  # evaluations: fewer are not worth a program of their own
 SOON_COST = 2e7  # multiplications in these, at most: some 0.04 s more than by the program that runs fast
 LEAST_SOON = 4096  # evaluations: fewer are not worth compiling twice, as many a search would go on beyond them
+INDICES = 2**31 - 1  # numbers that an array of lanes may hold: XLA counts them in 32 bits
 SHARE = 0.5  # of a device's memory that compiled programs may take
 UNKNOWN_MEMORY = 2**33  # bytes, where a machine does not tell
 
@@ -37,6 +38,8 @@ def read_lanes(given: Any, numbers: int, dtype: np.dtype, cost: float, platform:
         return choose_lanes(numbers, dtype, cost, platform)
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise ValueError(f'`lanes` must be "auto" or a whole number of at least 1; got {given!r}.')
+    if given * numbers > INDICES:
+        raise ValueError(f"`lanes` must be at most {INDICES // numbers:,}, of {numbers} numbers each; got {given}.")
     return int(given)
 
 

@@ -84,7 +84,10 @@ def read_x(xdata: Any) -> Any:
         return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
 
     if isinstance(xdata, list):
-        xdata = np.asarray(xdata)
+        try:
+            xdata = np.asarray(xdata)
+        except ValueError:
+            raise ValueError("`xdata` must be an array, or a tuple of arrays; got lists of several lengths.") from None
     x = jax.tree.map(as_array, xdata)
     for leaf in jax.tree.leaves(x):
         check_finite("xdata", leaf)
@@ -142,7 +145,7 @@ def read_numbers(name: str, array: Any, dtype: Any) -> Any:
     check_no_complex(name, array)
     try:
         return xp_of(array).array(array, dtype)  # a copy: nobody changes it during the search, or after it
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # 10**400 is no number of any dtype
         raise TypeError(f"`{name}` must be an array of real numbers; got {type(array).__name__}.") from None
 
 

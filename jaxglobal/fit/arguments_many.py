@@ -22,13 +22,24 @@ def refuse_masks(**data: Any) -> None:
             )
 
 
+def check_sets(ydata: Any) -> None:
+    """Raises unless these are real numbers, as many in each data set."""
+    try:
+        np.shape(ydata)
+    except ValueError:
+        raise ValueError(
+            "`ydata` must be an array (data sets, values); got sets of several lengths: mask what the shorter ones "
+            "lack, or give each data set to curve_fit."
+        ) from None
+    arguments.check_no_complex("ydata", ydata)
+
+
 def read_many(ydata: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """The ordinates, (P, N), zero where they are masked, and where they are not."""
-    arguments.check_no_complex("ydata", ydata)
     there = ~np.ma.getmaskarray(ydata) if isinstance(ydata, np.ma.MaskedArray) else np.ones(np.shape(ydata), bool)
     try:
         y = np.array(np.ma.filled(ydata, 0) if isinstance(ydata, np.ma.MaskedArray) else ydata, dtype)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"`ydata` must be an array (data sets, values); got {type(ydata).__name__}.") from None
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(f"`ydata` must be an array (data sets, values); got shape {y.shape}.")

@@ -260,7 +260,8 @@ def traced(
     reg, user = reg.within(of_search), reg
     m, structure = len(reg.searched), reg.structure
     levels = PURE_LEVELS if levels is None else levels
-    unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
+    sizes = sequences.sizes(sequence, m, levels, "max_levels")
+    unit = np.concatenate([sequence.points(k, 0, size, m) for k, size in enumerate(sizes)])
     leaves, treedef = jax.tree.flatten(given)
     no = np.zeros((2, structure.n), bool)
 

@@ -17,6 +17,7 @@ from jaxglobal.engine.host import Host
 from jaxglobal.evidence import stopping
 from jaxglobal.fit import arguments, constrained_fit, constrained_fits, models, outlying, regression, units, whole_fit
 from jaxglobal.fit.arguments_many import (
+    check_sets,
     has_axis,
     own_boxes,
     read_box,
@@ -154,6 +155,7 @@ def curve_fit_many(
     if is_traced((xdata, ydata, sigma, bounds)):
         raise TypeError("`ydata` must be concrete; got a traced array: use vmap and curve_fit inside jit and grad.")
     refuse_masks(xdata=xdata, sigma=sigma)
+    check_sets(ydata)
     chosen = choice.within(bounds)
     if (integrality is not None or chosen) and (bounds_axis == 0 if chosen else own_boxes(bounds, bounds_axis, ydata)):
         raise ValueError("`bounds` must be those of all data sets where parameters are whole; got some for each.")

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from jaxglobal.fit.regression import Regression
+from jaxglobal.starts import designs as sequences
 
 CROWDING = 4  # power by which starts are drawn towards zero
 APART = 10.0  # in units of the box, so that two starts are no neighbours
 COMPARED = 2048  # starts of a level that are compared with their neighbours: the best so many
+COMPARISONS = 2**24  # of starts with all others at once
 NEAR = 1.01  # times twice the spacing of the level: neighbours of a grid's cell
 STARTS = 63  # of the levels that are screened, at most
 
@@ -64,10 +66,11 @@ def choose(unit: np.ndarray, f: np.ndarray, spacing: float, count: int) -> np.nd
 def screened(sequence: Any, m: int, levels: int | None) -> tuple[np.ndarray, float]:
     """The starts of the first levels in the unit box, (k, m), and how far apart neighbours are."""
     if levels is None:
-        sizes = np.cumsum([sequence.size(k, m) for k in range(8)])
-        levels = max(int(np.searchsorted(sizes, STARTS, side="right")), 1) if m else 1
-    unit = np.concatenate([sequence.points(k, 0, sequence.size(k, m), m) for k in range(levels)])
-    return unit, 2 * NEAR * sequence.spacing(levels - 1, sequence.size(levels - 1, m), m)
+        made = np.cumsum([sequence.size(k, m) for k in range(8)])
+        levels = max(int(np.searchsorted(made, STARTS, side="right")), 1) if m else 1
+    each = sequences.sizes(sequence, m, levels)
+    unit = np.concatenate([sequence.points(k, 0, size, m) for k, size in enumerate(each)])
+    return unit, 2 * NEAR * sequence.spacing(levels - 1, each[-1], m)
 
 
 def both_ways(reg: Regression, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,20 +91,25 @@ def on_sheets(reg: Regression, unit: np.ndarray, reach: float) -> tuple[np.ndarr
     Neighbours are near as they are placed; those placed in different ways, if they are near in both. G stands for none.
     """
     points, places = both_ways(reg, unit)
-    near_even, near_crowded = (_near(place, reach) for place in np.split(places, 2, axis=1))
+    even, crowded = np.split(places, 2, axis=1)
     way = np.arange(len(points)) // len(unit)
-    same = way[:, None] == way[None]
-    near = np.where(same, np.where(way[:, None] > 0, near_crowded, near_even), near_even & near_crowded)
-    np.fill_diagonal(near, False)
-    neighbours = np.full((len(points), max(int(np.max(np.sum(near, axis=1))), 1)), len(points))
-    for i, row in enumerate(near):
-        neighbours[i, : np.sum(row)] = np.flatnonzero(row)
+    lists = []
+    for first in range(0, len(points), max(COMPARISONS // len(points), 1)):
+        rows = slice(first, first + max(COMPARISONS // len(points), 1))
+        near_even, near_crowded = (_near(place[rows], place, reach) for place in (even, crowded))
+        same = way[rows, None] == way[None]
+        near = np.where(same, np.where(way[rows, None] > 0, near_crowded, near_even), near_even & near_crowded)
+        np.fill_diagonal(near[:, rows], False)
+        lists += [np.flatnonzero(row) for row in near]
+    neighbours = np.full((len(points), max(1, *map(len, lists))), len(points))
+    for row, found in zip(neighbours, lists, strict=True):
+        row[: len(found)] = found
     return points, neighbours
 
 
-def _near(places: np.ndarray, reach: float) -> np.ndarray:
-    """(G, G) Which of the places, (G, k), differ by at most reach in every coordinate."""
-    near = np.ones((len(places), len(places)), bool)
-    for place in places.T:
-        near &= np.abs(place[:, None] - place[None]) <= reach
+def _near(some: np.ndarray, places: np.ndarray, reach: float) -> np.ndarray:
+    """(some, G) Which of the places, (G, k), differ from some of them by at most reach in every coordinate."""
+    near = np.ones((len(some), len(places)), bool)
+    for one, place in zip(some.T, places.T, strict=True):
+        near &= np.abs(one[:, None] - place[None]) <= reach
     return near

@@ -17,6 +17,7 @@ from jaxglobal.local.levenberg import ROUNDING, Seen
 from jaxglobal.problem import modes
 from jaxglobal.problem.closed import Structure, is_traced
 from jaxglobal.problem.linear_algebra import as_it_is
+from jaxglobal.problem.programs import undisturbed
 from jaxglobal.problem.region import Region
 
 LOOSE = 1e-4  # of the residuals: a bend of "lad" that is wider than this moves the fit
@@ -247,14 +248,14 @@ class Regression:
 
 
 def broadcasts(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, where a user forbids implicit rank promotion or a NaN too.
+    """The function, where a user forbids implicit rank promotion, a NaN or programs too.
 
     Lanes come last, and what has none broadcasts; a trial at which the model is NaN is no error.
     """
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        with jax.numpy_rank_promotion("allow"), jax.debug_nans(False), jax.debug_infs(False):
+        with jax.numpy_rank_promotion("allow"), undisturbed():
             return function(*args, **kwargs)
 
     return call

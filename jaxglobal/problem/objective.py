@@ -234,10 +234,11 @@ def is_tracing() -> bool:
     return isinstance(jnp.zeros(()), Tracer)
 
 
-def refuse_tracing(name: str, instead: str) -> None:
+def refuse_tracing(name: str, instead: str | None = None) -> None:
     """Raises inside jit and the like, where no search can be run."""
     if is_tracing():
+        use = "" if instead is None else f"use {instead} inside, or "
         raise TypeError(
-            f"`{name}` must be called outside jit and whatever else JAX traces, as its search runs at once: use "
-            f"{instead} inside, or call {name} before and close over its result."
+            f"`{name}` must be called outside jit and whatever else JAX traces, as its search runs at once: {use}"
+            f"call {name} before and close over its result."
         )

@@ -71,7 +71,8 @@ def _rewritten_equation(eqn: Any) -> Any:
         out = lax.map(lambda one: single.bind(*one, **eqn.params), flat)
         return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), out)
 
-    (call,) = jax.make_jaxpr(jax.jit(loop))(*(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)).eqns
+    with jax.disable_jit(False):  # the loop is one call, whatever JAX is set to
+        (call,) = jax.make_jaxpr(jax.jit(loop))(*(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)).eqns
     return eqn.replace(primitive=call.primitive, params=call.params)
 
 

@@ -95,7 +95,7 @@ def certify(
     """
     began = time.perf_counter()
     check_numbers(tol, max_time, max_boxes)
-    objective.refuse_tracing("certify", "it outside")
+    objective.refuse_tracing("certify")
     shown = display.show(progress)
     if isinstance(fun, Fit):
         if constraints is not None or integrality is not None:

@@ -13,6 +13,7 @@ from jaxglobal.engine.lanes import Lanes
 from jaxglobal.local.implicit import Polished
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.powers import power_above
+from jaxglobal.problem.programs import undisturbed
 from jaxglobal.problem.region import within
 from jaxglobal.results import Results
 from jaxglobal.search import polish_many
@@ -64,7 +65,8 @@ def last_digits(
         closed.programs[key] = compiled(closed.safe(polish, jax.default_backend()), *block(0))
         seconds = time.perf_counter() - began
 
-    parts = [closed.programs[key](*block(first)) for first in range(0, count, size)]
+    with undisturbed():
+        parts = [closed.programs[key](*block(first)) for first in range(0, count, size)]
     polished, aux = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
     return polished, aux, seconds
 

@@ -256,6 +256,25 @@ def affordable(n: int, seed: int) -> Starts:
     return grid if needed <= AFFORDABLE else Sobol(seed=seed)
 
 
+def sizes(sequence: Starts, n: int, levels: int, name: str = "levels") -> list[int]:
+    """The starts of each of the first levels, all of which are to be made.
+
+    Raises:
+        ValueError: they are too many.
+    """
+    each: list[int] = []
+    made = 0
+    for level in range(levels):
+        each.append(sequence.size(level, n))
+        made += each[-1]
+        if made > AFFORDABLE:
+            raise ValueError(
+                f"`{name}` must have at most {AFFORDABLE:,} starts in all; got {levels}, of which the first "
+                f"{level + 1} have {made:,}: give {name}={max(level, 1)}, or starts=jaxglobal.Sobol(), which double."
+            )
+    return each
+
+
 def cover(n: int, seed: int) -> Starts:
     """The cover of a sequence that learns: as `affordable`, but `Halves` where a whole level is too large a step."""
     sequence = affordable(n, seed)

@@ -302,6 +302,8 @@ def test_bilevel_regularisation_by_gradient_descent():
         (dict(levels=0), ValueError, "`levels` must be at least 1; got 0."),
         (dict(levels=2.5), TypeError, "`levels` must be a whole number; got 2.5."),
         (dict(levels=12), ValueError, "`levels` must have at most 131,072 starts"),
+        (dict(levels=10**9), ValueError, "of which the first 10 have 349,525: give levels=9"),
+        (dict(lanes=10**9), ValueError, "`lanes` must be at most "),
         (dict(lanes=0), ValueError, '`lanes` must be "auto" or a whole number of at least 1; got 0.'),
         (dict(bounds=[(1, 0)]), ValueError, "`upper` must be greater than or equal to `lower`"),
         (dict(bounds=jnp.ones((2, 3))), ValueError, "`bounds` must be pairs (low, high)"),

@@ -41,6 +41,11 @@ def test_a_search_inside_jit_says_what_to_use(instead):
         assert "\n" not in str(caught.value)
 
 
+def test_a_proof_inside_jit_says_what_to_do():
+    with pytest.raises(TypeError, match="as its search runs at once: call certify before and close over its result"):
+        jax.jit(lambda a: a + jg.certify(fun, [(-3, 3)]).lower)(1.0)
+
+
 def test_where_nothing_is_traced_a_search_runs_under_vmap_and_grad():
     call = CALLS["argmin"]
     assert jax.grad(lambda a: a * (1 + call()))(1.0) == pytest.approx(1, abs=1e-6)

@@ -11,6 +11,7 @@ T = np.linspace(0, 4, 20)
 BOX = [(-1, 1)] * 2
 STRICT, NANS = (lambda: jax.numpy_dtype_promotion("strict")), (lambda: jax.debug_nans(True))
 INFS = lambda: jax.debug_infs(True)  # noqa: E731
+NO_JIT = jax.disable_jit  # under which argmin takes its steps one by one
 
 
 def calls():
@@ -35,7 +36,9 @@ def calls():
     }
 
 
-@pytest.mark.parametrize("setting", [STRICT, NANS, INFS], ids=["strict", "nans", "infs"])
+@pytest.mark.parametrize(
+    "setting", [STRICT, NANS, INFS, pytest.param(NO_JIT, marks=pytest.mark.long)], ids=["strict", "nans", "infs", "jit"]
+)
 @pytest.mark.parametrize("call", calls())
 def test_settings(setting, call):
     with setting(), np.errstate(invalid="ignore"):

@@ -80,6 +80,8 @@ def test_wrong_answers():
         search.tell(1.0, np.zeros(2) * 1j, points.ids)
     with pytest.raises(ValueError, match="`f` must be 1 real values, one a point; got shape"):
         search.tell([1.0, 2.0], np.zeros((2, 2)), points.ids)
+    with pytest.raises(ValueError, match="`f` must be real values, one a point; got lists of several lengths"):
+        search.tell(points, [1.0], np.zeros((1, 2)))
     with pytest.raises(ValueError, match=re.escape("`g` must have the shapes [(2,)]; got [(3,)]")):
         search.tell(1.0, np.zeros(3), points.ids)
     with pytest.raises(ValueError, match="`ids` must be those of points that were asked; got 99"):

@@ -98,6 +98,12 @@ def test_a_function_that_always_raises_is_told_by_its_exception():
     assert NAMED in repr(many) and many.calls.failed == many.calls.made > 0
 
 
+def test_a_gradient_that_always_raises_is_told_by_its_exception():
+    result = solve(jg.host(simulators.himmelblau, jac=raises))
+    assert result.status is jg.Status.NO_FINITE_GRADIENT
+    assert "calls raised; the first: NameError: name 'undefined_name' is not defined" in result.message
+
+
 def test_an_exit_is_the_failure_of_that_call_alone():
     def sim(x):
         if x[0] > 3:

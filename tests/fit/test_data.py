@@ -145,6 +145,22 @@ def many(x, y, sigma=None):
     return jg.curve_fit_many(decay, x, y, BOX, sigma, progress=False)
 
 
+def test_lists_of_several_lengths_are_refused():
+    for call, what in (
+        (lambda: many(T, [Y, Y[1:]]), "`ydata` must be an array .* got sets of several lengths: mask what"),
+        (lambda: many([T, T[1:]], [Y, Y]), "`xdata` must be .* got lists of several lengths"),
+        (lambda: fit([T, T[1:]], Y), "`xdata` must be .* got lists of several lengths"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            call()
+
+
+def test_integers_that_no_float_holds_are_refused():
+    for call in (lambda: fit(T, [10**400, *Y[1:]]), lambda: many(T, [[10**400, *Y[1:]]])):
+        with pytest.raises(TypeError, match="`ydata` must be an array"):
+            call()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_data_that_are_changed_in_place_during_the_fit_or_after_it(dtype):
     t = np.linspace(0, 1, 20).astype(dtype)

@@ -1,11 +1,13 @@
 """Many fits: those of one by one, boxes of their own, and how they are counted and indexed."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from decays import BOX, T, data, decay
 
 import jaxglobal as jg
+from jaxglobal.fit import places
 from jaxglobal.search.progress import Silent
 
 
@@ -34,6 +36,29 @@ def test_many_fits_are_counted_as_they_are_taken_in(monkeypatch):
     y = np.stack([data(seed) for seed in range(100)])
     jg.curve_fit_many(decay, T, y, BOX, searches=1, progress=False)
     assert shown[:7] == [16, 32, 48, 64, 80, 96, 100]
+
+
+def test_levels_of_too_many_starts_are_refused():
+    levels = 10**9
+    with pytest.raises(ValueError, match="`levels` must have at most 131,072 starts .*: give levels=17, or starts="):
+        jg.curve_fit_many(decay, T, data()[None], BOX, levels=levels, progress=False)
+    with pytest.raises(ValueError, match="`max_levels` must have at most 131,072 starts .*: give max_levels=6, or"):
+        jax.jit(lambda y: jg.curve_fit(decay, T, y, BOX, max_levels=levels).popt)(data())
+
+
+def test_neighbours_are_the_same_a_few_starts_at_a_time(monkeypatch):
+    asked = []
+
+    def kept(*given):
+        asked.append((given, places.on_sheets(*given)))
+        return asked[-1][1]
+
+    monkeypatch.setattr("jaxglobal.fit.curve_fit_many.on_sheets", kept)
+    jg.curve_fit_many(decay, T, data()[None], BOX, levels=4, searches=1, max_evals=1, progress=False)
+    given, (points, neighbours) = asked[0]
+    assert neighbours.shape[1] > 5
+    monkeypatch.setattr(places, "COMPARISONS", 7 * len(points))
+    np.testing.assert_array_equal(places.on_sheets(*given)[1], neighbours)
 
 
 @pytest.mark.long

@@ -183,6 +183,7 @@ WRONG = [
     (dict(max_time="soon"), TypeError, "`max_time` must be a number; got 'soon'."),
     (dict(fatol=float("nan")), ValueError, "`fatol` must be a number; got nan."),
     (dict(lanes=0), ValueError, '`lanes` must be "auto" or a whole number of at least 1; got 0.'),
+    (dict(lanes=10**9), ValueError, "numbers each; got 1000000000."),
     (dict(local="bfgs"), TypeError, '`local` must be "auto", a jaxglobal.BFGS, '),
     (dict(starts="grid"), TypeError, '`starts` must be "auto", a jaxglobal.Adaptive, Grid'),
     (dict(starts=jg.Grid), TypeError, '`starts` must be "auto", a jaxglobal.Adaptive, Grid'),
