@@ -99,11 +99,14 @@ def linear_parameters(read: "Model", x: Any, lower: Any, upper: Any, units: Unit
     """
     if is_traced((x, lower, upper, read.constants)) or objective.is_tracing():
         return ()
-    given, known = [*jax.tree.leaves(x), lower, upper, *read.constants], read.programs
-    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in given))
+    known, given = read.programs, jax.tree.map(np.asarray, (x, read.constants, units.p))
+    digest = hashlib.sha256(b"".join(leaf.tobytes() for leaf in [lower, upper, *jax.tree.leaves(given[:2])]))
     key = ("linear", digest.digest())
     if key not in known:
-        own = units._replace(y=np.ones((), lower.dtype))  # other data are no reason to look again
-        call, box = own.modelled(read.call), (lower / units.p, upper / units.p)
-        known[key] = separable.linear(lambda p: call(x, list(p), read.constants), *box)
+
+        def call(p, x, constants, own):
+            of_search = units._replace(p=own, y=np.ones((), lower.dtype))  # other data are no reason to look again
+            return of_search.modelled(read.call)(x, list(p), constants)
+
+        known[key] = separable.linear(call, lower / units.p, upper / units.p, *given, kept=known)
     return known[key]

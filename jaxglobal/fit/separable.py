@@ -9,7 +9,9 @@ proportion.
      variables separate, SIAM J. Numer. Anal. 10 (1973).
 """
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +27,13 @@ MOST = 32  # parameters: second derivatives of more would cost much
 AGREES = 1e3  # eps by which a linear model may miss the model
 
 
-def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np.ndarray) -> tuple[int, ...]:
-    """A largest set of parameters in which the model, p (n,) -> (N,), is linear for any values of the others."""
+def linear(
+    model: Callable[..., jax.Array], lower: np.ndarray, upper: np.ndarray, *given: Any, kept: dict[Any, Any]
+) -> tuple[int, ...]:
+    """A largest set of parameters in which the model is linear for any values of the others.
+
+    model: (p, *given) -> (N,), p (n,). kept: where its programs are kept, for other numbers of the same shapes.
+    """
     n, width = len(lower), upper - lower
     if n > MOST:
         return ()
@@ -35,13 +42,22 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
     far = (unit + rng.uniform(0.25, 0.75, unit.shape)) % 1  # of the box from there, and inside
     # Rounding must not take a point out of the box, where the model may not be defined.
     points, ends = (np.clip(lower + width * share, lower, upper).astype(lower.dtype) for share in (unit, far))
+
+    def each(name: str, run: Callable[..., jax.Array], points: np.ndarray) -> np.ndarray:
+        """run(p, *given) at each of the points."""
+        if ("look", name) not in kept:
+            rows = jax.vmap(run, (0, *[None] * len(given)))
+            kept["look", name] = compiling.for_few(rows, points, *given)
+        return np.asarray(kept["look", name](points, *given))
+
     try:
-        bends = np.asarray(compiling.for_few(jax.vmap(jax.jacfwd(jax.jacfwd(model))), points)(points))
+        bends = each("bends", jax.jacfwd(jax.jacfwd(model)), points)
         finite = np.isfinite(bends)
         curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
     except modes.FAILURES:  # a rule of the user's allows one derivative only, or reverse mode alone
         try:
-            curved = _curved(model, points, ends)
+            columns = lambda p, *given: modes.jacobian(lambda p: model(p, *given))(p)  # noqa: E731
+            curved = _curved(functools.partial(each, "columns", columns), points, ends)
         except modes.FAILURES:
             return ()  # no derivative at all, or inside a trace
     candidates = [i for i in range(n) if not curved[i, i] and width[i] > 0]
@@ -51,18 +67,17 @@ def linear(model: Callable[[jax.Array], jax.Array], lower: np.ndarray, upper: np
             chosen.append(i)
     if not chosen:
         return ()
-    values = compiling.for_few(jax.vmap(model), np.concatenate([points] * 3))
+    values = functools.partial(each, "values", model)
     if not _in_proportion(values, points, ends, chosen):
         chosen = [i for i in chosen if _in_proportion(values, points, ends, [i])]
         chosen = chosen if _in_proportion(values, points, ends, chosen) else []
     return tuple(sorted(chosen))
 
 
-def _curved(model: Callable[[jax.Array], jax.Array], points: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _curved(columns: Callable[[np.ndarray], np.ndarray], points: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """(n, n) Whether the column of each parameter changes where another moves, or itself."""
-    columns = jax.jit(jax.vmap(modes.jacobian(model)))
-    here = np.asarray(columns(points))
-    there = np.stack([np.asarray(columns(np.where(one, ends, points))) for one in np.eye(points.shape[1], dtype=bool)])
+    here = columns(points)
+    there = np.stack([columns(np.where(one, ends, points)) for one in np.eye(points.shape[1], dtype=bool)])
     finite = np.isfinite(here) & np.isfinite(there)
     with np.errstate(invalid="ignore"):
         changes = np.abs(there - here) > rounding(np.abs(there) + np.abs(here))
@@ -70,12 +85,14 @@ def _curved(model: Callable[[jax.Array], jax.Array], points: np.ndarray, ends: n
     return curved | curved.T
 
 
-def _in_proportion(values: Callable[..., jax.Array], points: np.ndarray, ends: np.ndarray, which: list[int]) -> bool:
+def _in_proportion(
+    values: Callable[[np.ndarray], np.ndarray], points: np.ndarray, ends: np.ndarray, which: list[int]
+) -> bool:
     """Whether far moves of these parameters change the model in proportion: not so for max(x - c, 0)."""
     moved, middle = points.copy(), points.copy()
     moved[:, which] = ends[:, which]
     middle[:, which] = points[:, which] / 2 + ends[:, which] / 2
-    here, half, there = np.split(np.asarray(values(np.concatenate([points, middle, moved]))), 3)
+    here, half, there = np.split(values(np.concatenate([points, middle, moved])), 3)
     finite = np.isfinite(here) & np.isfinite(half) & np.isfinite(there)
     size = np.abs(here) + np.abs(half) + np.abs(there)
     with np.errstate(invalid="ignore"):

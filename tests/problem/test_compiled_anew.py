@@ -7,7 +7,7 @@ import pytest
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 import jaxglobal as jg
-from jaxglobal.engine import precise
+from jaxglobal.engine import compiling, precise
 from jaxglobal.problem import canonical, objective, programs
 
 BOX = [(-1.0, 1.0)] * 2
@@ -35,7 +35,28 @@ def test_new_numbers_compile_nothing():
     assert again == first
     for key, kept in held.items():
         new = set(programs._kept[key]) - kept
-        assert all(name[0] == "linear" for name in new)  # a look at the model, of which nothing is compiled for keeps
+        assert all(name[0] == "linear" for name in new)  # in which parameters the model is linear: no program
+
+
+def test_other_arrays_abscissae_and_bounds_of_a_fit_compile_nothing(monkeypatch):
+    compiled = []
+
+    def counted(lowered, soon=False, plain=False):
+        compiled.append(lowered)
+        return compile(lowered, soon, plain)
+
+    compile = compiling.compiled
+    monkeypatch.setattr(compiling, "compiled", counted)
+
+    def fit(at, t, most):
+        model = lambda t, a, k: a * jnp.exp(-k * t) + jnp.sum(at)  # noqa: E731
+        box = [(0, most)] * 2
+        found = jg.curve_fit(model, t, 2 * np.exp(-t) + np.sum(at), box, progress=False)
+        assert found.popt == pytest.approx([2, 1], rel=1e-3) and found.linear == (0,)
+        return len(compiled)
+
+    first = fit(np.array([0.1, 0.2]), T, 5.0)
+    assert first and fit(np.array([0.3, -0.4]), T, 5.0) == fit(np.array([0.3, -0.4]), 2 * T, 9.0) == first
 
 
 def test_other_numbers_in_the_program_itself_are_another_function():

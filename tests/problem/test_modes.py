@@ -160,7 +160,7 @@ def test_what_no_mode_can_differentiate_is_one_sentence():
 def test_linear_parameters_of_what_has_no_second_derivatives():
     low, high = np.zeros(3), np.array([5.0, 3.0, 2.0])
     for model in (once, reversed_only):
-        assert separable.linear(lambda p, model=model: p[0] * model(p[1]) + p[2], low, high) == (0, 2)
+        assert separable.linear(lambda p, model=model: p[0] * model(p[1]) + p[2], low, high, kept={}) == (0, 2)
 
 
 @pytest.mark.slow
