@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.constraints.binding import LIMITED
 from jaxglobal.engine import sweep
 from jaxglobal.engine.lanes import Lanes
 from jaxglobal.local.implicit import Polished
+from jaxglobal.problem import keys
 from jaxglobal.problem.family import Family
 from jaxglobal.problem.powers import power_above
 from jaxglobal.problem.programs import undisturbed
@@ -67,7 +69,11 @@ def last_digits(
 
     with undisturbed():
         parts = [closed.programs[key](*block(first)) for first in range(0, count, size)]
-    polished, aux = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+    def joined(*leaves: Any) -> Any:
+        return (jnp if keys.is_key(leaves[0]) else np).concatenate(leaves)[:count]
+
+    polished, aux = jax.tree.map(joined, *parts)
     return polished, aux, seconds
 
 

@@ -56,3 +56,13 @@ def test_a_checkpoint_knows_the_key(tmp_path):
     np.testing.assert_array_equal(first.x, again.x)
     with pytest.raises(ValueError, match="has another args"):
         jg.minimize(noisy, BOX, jax.random.key(4), checkpoint=path, progress=False)
+
+
+def test_an_auxiliary_output_that_is_a_key():
+    def fun(x, key):
+        return noisy(x, key), {"key": key, "x": x}
+
+    options = dict(has_aux=True, max_levels=2, progress=False)
+    found = jg.minimize_many(fun, BOX, jax.random.split(KEY, 3), **options)
+    assert list(found.aux["key"]) == list(jax.random.split(KEY, 3)) and found.aux["x"].shape == (3, 2)
+    assert found[1].aux["key"] == jg.minimize(fun, BOX, jax.random.split(KEY, 3)[1], **options).aux["key"]
