@@ -29,7 +29,7 @@ from jaxglobal.search.interrupt import Interrupt
 from jaxglobal.search.progress import Silent
 from jaxglobal.starts import designs as sequences
 
-LANES = 64  # points side by side
+LANES = 32  # points side by side, which all wait for the last
 LONGEST = 40  # evaluations of a search: those that need more come from bad starts, and others get there
 STARTS = 32  # of the second level of those that are screened; the first is the centre
 SEARCHES = (2, 8)  # of each point from screened starts: with two more than it has parameters that are not linear

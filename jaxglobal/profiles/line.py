@@ -15,6 +15,8 @@ SHARE = 8  # parts of an interval's width, of which neighbours are one apart at 
 ZONE = 1.6  # height up to which the curve is filled
 MOST = 96  # points of a curve that fill it
 SAME = 4e-16  # of the numbers: two places are one
+BENT = 0.25  # of the way to the nearer neighbour: how far a point on their branch lies from the straight line between
+STRAIGHT = 0.01  # of the width of the set: the same, however near they are
 
 
 @dataclasses.dataclass
@@ -74,13 +76,35 @@ class Line:
             found.insert(0, found[0] + share * (found[1] - found[0]))
         return found
 
-    def unswept(self) -> list[int]:
-        """Points that have not been searched from their neighbours, as these are."""
+    def follows(self, z: np.ndarray) -> np.ndarray:
+        """(K,) Whether all parameters are about where the straight line between both neighbours has them.
+
+        Then the point is on the branch of both. The unit is how far each moves in the set.
+        """
+        whole = np.concatenate([self.x, self.v[:, None]], axis=1)
+        inside = whole[z <= ZONE]
+        size = np.ptp(inside, axis=0) if len(inside) else np.zeros(whole.shape[1])
+        size = np.where(size > 0, size, np.ptp(whole, axis=0))
+        whole = whole / np.where(size > 0, size, 1)
+        steps = np.diff(whole[:, -1])
+        near, told = np.minimum(steps[:-1], steps[1:]), np.zeros(len(z), bool)
+        middle = whole[:-2] + (steps[:-1] / (steps[:-1] + steps[1:]))[:, None] * (whole[2:] - whole[:-2])
+        told[1:-1] = np.max(abs(whole[1:-1] - middle), axis=1) <= BENT * near + STRAIGHT
+        return told & np.isfinite(z)
+
+    def between(self, at: float, follows: np.ndarray) -> np.ndarray | None:
+        """Where a value lies on the branch of its neighbours; None unless they are on one."""
+        j = int(np.searchsorted(self.v, at))
+        return self.around(at)[0] if 0 < j < len(self.v) and follows[j - 1] and follows[j] else None
+
+    def unswept(self, z: np.ndarray) -> list[int]:
+        """Points that are not on the branch of their neighbours, nor have been searched from these, as they are."""
         whole = np.concatenate([self.f[:, None], self.x], axis=1)
         padded = np.concatenate([np.zeros((1, whole.shape[1])), whole, np.zeros((1, whole.shape[1]))])
         near = [(padded[i].tobytes() + self.v[i].tobytes() + padded[i + 2].tobytes()) for i in range(len(self.v))]
-        fresh = [i for i, key in enumerate(near) if key not in self.swept]
-        self.swept.update(near)
+        follows = self.follows(z)
+        fresh = [i for i, key in enumerate(near) if key not in self.swept and not follows[i]]
+        self.swept.update(near[i] for i in fresh)
         return fresh
 
     @property

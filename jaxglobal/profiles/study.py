@@ -1,19 +1,20 @@
 """How profiles are found: all points of a round are one batch of global searches.
 
 1. The first points of every profile: the minima that are known, where the quadratic approximation expects the ends, and
-   even ones from bound to bound. Each is searched from screened starts of its own, and from what is known nearby.
+   even ones from bound to bound. These are searched from screened starts of their own, and from what is known nearby.
 2. What is lowest among its neighbours is let go: a search with nothing held. So minima come in that nobody knew; one
    that is lower than all becomes the best.
-3. Ends are bracketed and found, the curve is filled where it bends (line.py), from neighbours on either side.
-4. Every point is searched from both its neighbours until none gets lower; every end once more from screened starts.
-   Where something got lower, from 3 again.
+3. Ends are bracketed and found, the curve is filled where it bends (line.py): from the straight line between neighbours
+   where these are of one branch, else from neighbours on either side and from screened starts.
+4. Every point that does not follow from both its neighbours is searched from them until none gets lower; every end once
+   more from screened starts. Where something got lower, from 3 again.
 
 A profile point is the lowest of local searches: it can be too high where all of them miss the lowest, as a global
 search can. Then a set comes out too small there; it is never too large, unless the lowest cost of all was missed.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,17 @@ LOWER = 1e-4  # of the threshold's rise: a cost that is lower by more is another
 BETTER = 1e-7  # and one that is lower by more than this, and than rounding, an improvement
 APART = 1e-6  # of the box: minima that are nearer are one
 FREED = 64  # points that are let go
+
+
+class Wanted(NamedTuple):
+    """A point that a profile should have."""
+
+    line: Line
+    v: float
+    wide: bool
+    """Whether it is searched from screened starts of its own too."""
+    start: np.ndarray | None = None
+    """The one other start; None: all that is known nearby."""
 
 
 @dataclasses.dataclass
@@ -90,8 +102,10 @@ class Study:
             wanted = []
             for line in self.lines:
                 z = self.heights(line)
-                wanted += [(line, v, False) for v in lines.ends(line, z)]
-                wanted += [(line, v, True) for v in lines.fill(line, z)]
+                follows = line.follows(z)
+                wanted += [Wanted(line, v, False, line.between(v, follows)) for v in lines.ends(line, z)]
+                between = [(v, line.between(v, follows)) for v in lines.fill(line, z)]
+                wanted += [Wanted(line, v, start is None, start) for v, start in between]
             if wanted:
                 self._ask(wanted)
             elif not self._sweep() and not self._check():
@@ -107,11 +121,11 @@ class Study:
         wanted = self._begin_at(self.minima)
         for line in self.lines:
             even = np.linspace(line.low, line.high, EVEN + 2)
-            wanted += [(line, v, True) for v in even]
+            wanted += [Wanted(line, v, True) for v in even]
         self._ask(wanted)
         self._free()
 
-    def _begin_at(self, minima: np.ndarray) -> list[tuple[Line, float, bool]]:
+    def _begin_at(self, minima: np.ndarray) -> list[Wanted]:
         """Takes minima in; the points that profiles should have around them."""
         if not len(minima):
             return []
@@ -120,38 +134,41 @@ class Study:
         for k, line in enumerate(self.lines):
             v, begun = self.points.values(line.index, minima), []
             line.add(v, v, costs, minima)
-            for value, width in zip(v, widths[:, k], strict=True):
+            for x, value, width in zip(minima, v, widths[:, k], strict=True):
                 width = width if np.isfinite(width) and width > 0 else (line.high - line.low) / 8
                 if any(abs(value - other) < BESIDE * width for other in begun):
                     continue
                 begun.append(value)
                 around = value + width * np.array([0.0, *EXPECTED])
                 around = around[(around >= line.low) & (around <= line.high)]
-                wanted += [(line, v, True) for v in around]
+                wanted += [Wanted(line, v, False, x) for v in around]
         return wanted
 
-    def _ask(self, wanted: list[tuple[Line, float, bool]]) -> None:
-        """Searches points of these profiles and takes them in; the last of each says whether with starts of its own."""
+    def _ask(self, wanted: list[Wanted]) -> None:
+        """Searches points of these profiles and takes them in."""
         n = len(self.x)
         for wide in (True, False):
-            batch = [(line, v) for line, v, own in wanted if own == wide]
+            batch = [one for one in wanted if one.wide == wide]
             if not batch:
                 continue
             guesses = np.full((len(batch), GUESSES, n), np.nan)
-            asked = np.array([line.asked(np.array(v)) for line, v in batch], float)
-            for row, (line, v) in zip(guesses, batch, strict=True):
-                known = line.around(v)
-                if len(self.minima):
-                    near = np.argsort(np.abs(self.points.values(line.index, self.minima) - v), kind="stable")
-                    known = [*known, *self.minima[near]]
-                row[: len(known[:GUESSES])] = np.reshape(known[:GUESSES], (-1, n))
-            index = np.array([line.index for line, _ in batch])
+            asked = np.array([one.line.asked(np.array(one.v)) for one in batch], float)
+            for row, one in zip(guesses, batch, strict=True):
+                known = self._near(one.line, one.v) if one.start is None else [one.start]
+                row[: len(known)] = np.reshape(known, (-1, n))
+            index = np.array([one.line.index for one in batch])
             v, f, x = self.points.at(index, asked, guesses, wide)
             v = np.where(np.isinf(f) & self.points.asked, np.nan, v)  # nothing is known of what was not searched
             for line in self.lines:
-                mine = np.array([one is line for one, _ in batch])
+                mine = np.array([one.line is line for one in batch])
                 line.add(v[mine], asked[mine], f[mine], x[mine])
         self._descend()
+
+    def _near(self, line: Line, v: float) -> list[np.ndarray]:
+        """The best of the others nearby, and the minima, the nearest first, each once."""
+        near = np.argsort(np.abs(self.points.values(line.index, self.minima) - v), kind="stable")
+        known = {x.tobytes(): x for x in (*line.around(v), *self.minima[near])}
+        return list(known.values())[:GUESSES]
 
     def _descend(self) -> None:
         """Takes the lowest of all points for the best, searched on with nothing held, where it is lower."""
@@ -196,7 +213,7 @@ class Study:
         """Searches all points from their neighbours until none gets lower; whether any did."""
         any_lower = False
         for _ in range(SWEEPS):
-            batch = [(line, i) for line in self.lines for i in line.unswept()]
+            batch = [(line, i) for line in self.lines for i in line.unswept(self.heights(line))]
             if not batch or self.points.asked:
                 break
             guesses = np.full((len(batch), GUESSES, len(self.x)), np.nan)
@@ -223,7 +240,7 @@ class Study:
             for _, b, _ in lines.brackets(line.v, z):
                 if line.v[b] not in line.checked:
                     line.checked.add(float(line.v[b]))
-                    wanted.append((line, line.v[b], True))
+                    wanted.append(Wanted(line, line.v[b], True))
         if wanted:
             self._ask(wanted)
         return bool(wanted)

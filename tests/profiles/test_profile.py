@@ -234,6 +234,21 @@ def test_a_crossing_is_found_between_any_heights():
     assert 1 < rough < 2
 
 
+def test_points_of_one_branch_follow_from_their_neighbours(profile):
+    v, z = np.arange(6.0), np.full(6, 0.5)
+    smooth = np.stack([2 * v, v**2 / 4, np.ones(6)], axis=1)
+    line = lines.Line(0, 0.0, 5.0, v, v, z, smooth)
+    assert line.follows(z).tolist() == [False, True, True, True, True, False]
+    np.testing.assert_allclose(line.between(2.5, line.follows(z)), [5.0, 13 / 8, 1.0])
+    jump = dataclasses.replace(line, x=smooth + [0, 20, 0] * (v > 2)[:, None])
+    follows = jump.follows(z)
+    assert follows.tolist() == [False, True, False, False, True, False] and jump.between(2.5, follows) is None
+    assert jump.unswept(z) == [0, 2, 3, 5] and jump.unswept(z) == []
+    missing = np.where(v == 3, np.inf, z)
+    assert not line.follows(missing)[3]
+    assert profile.searches < 5 * sum(len(curve.values) for curve in profile.curves)
+
+
 @pytest.mark.slow
 @float64_only
 def test_of_a_likelihood_it_is_that_of_its_fit():
