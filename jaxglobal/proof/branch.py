@@ -1,5 +1,7 @@
 """Interval branch and bound, best first: batches of the boxes with the lowest bounds are tested, and bisected.
 
+A batch of one box takes about as long as one of hundreds: while boxes are few, they are split into more than two.
+
 The search is over when every box that is left has a lower bound within the tolerance of the best value known. Then, for
 a limited number of boxes more, what is left is made small, to say where the minimisers are.
 """
@@ -13,8 +15,8 @@ from jaxglobal.proof.batch import Outcome, drawn_in
 from jaxglobal.proof.bound import WORTH, Bound
 from jaxglobal.proof.crew import Crew
 from jaxglobal.proof.incumbent import Incumbent
-from jaxglobal.proof.intervals import EPS, INF, Interval
-from jaxglobal.proof.leaves import Leaf, halves, trimmed
+from jaxglobal.proof.intervals import INF, Interval
+from jaxglobal.proof.leaves import Leaf, least, parts, trimmed
 from jaxglobal.proof.model import Model
 from jaxglobal.proof.pool import Pool
 from jaxglobal.proof.region import Region, polished
@@ -22,6 +24,7 @@ from jaxglobal.proof.region import Region, polished
 LONG = 3e6  # operations on numbers from which processes help: half a second or so
 AHEAD = 6  # batches under way then
 LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
+LITTLE = 4096  # numbers that an operation makes at about the cost of its call: so many boxes may as well be a batch
 LONGEST = 3  # batches in which the Hessian is not asked, at most
 TRIES = 16  # small boxes about which a region is looked for
 CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
@@ -54,6 +57,7 @@ class Search(Incumbent):
         self.valued = None  # boxes that had been tested when the value was proven
         self._given: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # to be tested now
         self.batch = batch_of(model)
+        self._few = min(LITTLE / batch_cost(model), self.batch)
         with np.errstate(all="ignore"):
             self.weigh()
             for p in points:
@@ -202,24 +206,23 @@ class Search(Incumbent):
             self._tested.append((lo.T, hi.T, np.full(len(low), self.boxes)))
             self._pictured -= len(low)
         a, b, bound, score, near = a[:, alive], b[:, alive], bound[alive], outcome.score[:, alive], near[alive]
-        least = 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
+        ends = (b - a <= least(a, b)).all(0)
         small = (b - a <= np.where(near, CLOSER, CLOSE) * (self.high - self.low)[:, None]).all(0)
         unknown = self._place is not None and self.aim == INF
-        end = ((bound >= self.aim - self.slack) | unknown) & small | (b - a <= least).all(0)
+        end = ((bound >= self.aim - self.slack) | unknown) & small | ends
         for k in np.flatnonzero(end)[: self._tries]:  # a minimum that the search did not list, perhaps
             self._tries -= 1
             self.surround(0.5 * (a[:, k] + b[:, k]))
         if end.any() and self.regions:  # with one that has just been found
             touches = trimmed(a, b, self.regions)[3]
-            end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | (b - a <= least).all(0)
+            end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | ends
         alive = self.settled(a, b, bound, end & (bound < self.cut - self.slack))
-        a, b, score, least = (part[:, alive] for part in (a, b, score, least))
-        bound, end = bound[alive], end[alive]
+        a, b, score, bound, end = a[:, alive], b[:, alive], score[:, alive], bound[alive], end[alive]
         self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]
-        a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], np.where(b - a > least, score, -1.0)[:, ~end]
-        if not len(bound):
-            return
-        self.pool.add(*halves(a, b, score, self.whole), np.concatenate([bound, bound]))
+        a, b, bound, score = a[:, ~end], b[:, ~end], bound[~end], score[:, ~end]
+        if len(bound):
+            a, b, of = parts(a, b, score, self.whole, self._few - self.pool.count)
+            self.pool.add(a, b, bound[of])
 
     def settled(self, a: np.ndarray, b: np.ndarray, bound: np.ndarray, which: np.ndarray) -> np.ndarray:
         """Looks closely at some boxes that are not split further, and raises their bounds; which boxes are left."""

@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxglobal.proof.intervals import EPS
 from jaxglobal.proof.region import Region
+
+TIMES = 4  # a box is bisected before its parts are tested, at most
 
 
 class Leaf(NamedTuple):
@@ -25,6 +28,27 @@ def halves(a: np.ndarray, b: np.ndarray, score: np.ndarray, whole: np.ndarray | 
         first[side[here], k[here]] = np.floor(first[side[here], k[here]])
         second[side[here], k[here]] = first[side[here], k[here]] + 1
     return np.concatenate([a, second], 1), np.concatenate([first, b], 1)
+
+
+def least(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Widths of sides that cannot be bisected."""
+    return 4 * EPS * np.maximum(abs(a), abs(b)) + 1e-300
+
+
+def parts(
+    a: np.ndarray, b: np.ndarray, score: np.ndarray, whole: np.ndarray | None, most: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes bisected once, and again while that makes at most so many; and of which box each is a part."""
+    of = np.arange(a.shape[1])
+    for time in range(TIMES):
+        score = np.where(b - a > least(a, b), score, -1.0)
+        if time and (2 * len(of) > most or (score < 0).all(0).any()):
+            break
+        side, k = np.argmax(score, 0), np.arange(len(of))
+        a, b = halves(a, b, score, whole)
+        score[side, k] *= 0.5
+        score, of = np.concatenate([score, score], 1), np.concatenate([of, of])
+    return a, b, of
 
 
 def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, ...]:

@@ -12,6 +12,8 @@ from checks import float64_only
 from proving import prove
 
 from jaxglobal.proof import branch, crew, kept
+from jaxglobal.proof.bound import Bound
+from jaxglobal.proof.leaves import parts
 from jaxglobal.proof.lower import model_of
 
 pytestmark = float64_only
@@ -101,3 +103,20 @@ def test_progress_in_a_log(capsys, monkeypatch):
     monkeypatch.setattr("jaxglobal.search.progress.EVERY", 0.0)
     prove(ripples, [(-5, 5)] * 8, result=np.full(8, 0.3), max_boxes=3000, progress=True)
     assert "boxes tested" in capsys.readouterr().err
+
+
+def test_few_boxes_are_split_into_more_parts():
+    a, b, score = np.zeros((2, 1)), np.array([[4.0], [1.0]]), np.array([[4.0], [1.5]])
+    lo, hi, of = parts(a, b, score, None, 100)
+    assert lo.shape == (2, 16) and np.prod(hi - lo, axis=0).sum() == 4.0 and not np.any(of)
+    assert sorted({*(hi - lo)[0]}) == [0.5] and sorted({*(hi - lo)[1]}) == [0.5]  # along the sides that cost most
+    assert parts(a, b, score, None, 7)[0].shape == (2, 4) and parts(a, b, score, None, -5)[0].shape == (2, 2)
+    lo, hi, of = parts(np.array([[0.0, 2.0]]), np.array([[3.0, 3.0]]), np.ones((1, 2)), np.array([True]), 100)
+    assert sorted(zip(lo[0], hi[0], of, strict=True)) == [(0, 1, 0), (2, 2, 1), (2, 3, 0), (3, 3, 1)]
+
+
+def test_a_proof_of_few_boxes_takes_few_batches(monkeypatch):
+    batches, tested = [], Bound.__call__
+    monkeypatch.setattr(Bound, "__call__", lambda self, lo, *rest: batches.append(lo) or tested(self, lo, *rest))
+    certificate = prove(ripples, [(-5, 5)] * 3)
+    assert certificate.proven and len(batches) < 8
