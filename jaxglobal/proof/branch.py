@@ -28,7 +28,7 @@ LITTLE = 4096  # numbers that an operation makes at about the cost of its call: 
 LONGEST = 3  # batches in which the Hessian is not asked, at most
 TRIES = 16  # small boxes about which a region is looked for
 CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
-CLOSER = 1e-9  # and of one that touches a region, beside which it can be dropped
+CLOSER = 1e-9  # and of one that lies at a region, beside which it can be dropped
 
 
 class Search(Incumbent):
@@ -214,8 +214,8 @@ class Search(Incumbent):
             self._tries -= 1
             self.surround(0.5 * (a[:, k] + b[:, k]))
         if end.any() and self.regions:  # with one that has just been found
-            touches = trimmed(a, b, self.regions)[3]
-            end &= ~touches | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | ends
+            beside = trimmed(a, b, self.regions)[3]
+            end &= ~beside | (b - a <= CLOSER * (self.high - self.low)[:, None]).all(0) | ends
         alive = self.settled(a, b, bound, end & (bound < self.cut - self.slack))
         a, b, score, bound, end = a[:, alive], b[:, alive], score[:, alive], bound[alive], end[alive]
         self.leaves += [Leaf(a[:, k].copy(), b[:, k].copy(), float(bound[k])) for k in np.flatnonzero(end)]

@@ -7,6 +7,7 @@ import numpy as np
 from jaxglobal.proof.intervals import EPS
 from jaxglobal.proof.region import Region
 
+BESIDE = 16.0  # of its widths, within which a box lies at a region
 TIMES = 4  # a box is bisected before its parts are tested, at most
 
 
@@ -52,7 +53,7 @@ def parts(
 
 
 def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.ndarray, ...]:
-    """Boxes without the parts in regions, where what is left is a box; which are left at all, and which touch one."""
+    """Boxes without the parts in regions, where what is left is a box; which are left at all, and which lie at one."""
     a, b, alive, k = lo.copy(), hi.copy(), np.ones(lo.shape[1], bool), np.arange(lo.shape[1])
     near = np.zeros(lo.shape[1], bool)
     for known in regions:
@@ -63,5 +64,6 @@ def trimmed(lo: np.ndarray, hi: np.ndarray, regions: list[Region]) -> tuple[np.n
         right = one & (known.high[d] >= b[d, k]) & (known.low[d] < b[d, k])
         a[d[left], k[left]] = known.high[d[left]]
         b[d[right], k[right]] = known.low[d[right]]
-        near |= ((known.low[:, None] <= b) & (a <= known.high[:, None])).all(0)
+        more = BESIDE * (b - a)
+        near |= ((known.low[:, None] <= b + more) & (a - more <= known.high[:, None])).all(0)
     return a, b, alive, near

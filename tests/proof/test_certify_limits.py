@@ -13,8 +13,9 @@ from proving import prove
 
 from jaxglobal.proof import branch, crew, kept
 from jaxglobal.proof.bound import Bound
-from jaxglobal.proof.leaves import parts
+from jaxglobal.proof.leaves import parts, trimmed
 from jaxglobal.proof.lower import model_of
+from jaxglobal.proof.region import Region
 
 pytestmark = float64_only
 
@@ -120,3 +121,11 @@ def test_a_proof_of_few_boxes_takes_few_batches(monkeypatch):
     monkeypatch.setattr(Bound, "__call__", lambda self, lo, *rest: batches.append(lo) or tested(self, lo, *rest))
     certificate = prove(ripples, [(-5, 5)] * 3)
     assert certificate.proven and len(batches) < 8
+
+
+def test_a_small_box_at_a_region_is_split_on():
+    known = Region(np.zeros(2), np.ones(2), (np.full(2, 0.5), np.full(2, 0.5)), 0.0, 0.0)
+    lo = np.array([[1.5, 1.5, 0.2], [0.2, 0.2, 0.3]])
+    hi = lo + np.array([[0.1, 0.01, 0.1], [0.1, 0.01, 0.1]])
+    *_, alive, near = trimmed(lo, hi, [known])
+    assert alive.tolist() == [True, True, False] and near.tolist() == [True, False, True]
