@@ -40,9 +40,9 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "streams opening width precise wanted still_lanes asked differences workers host host_lanes __init__"
     ).split(),
     "constraints": (
-        "kkt feasible constant_slopes exact completion lagrangian penalties elimination restoration semismooth "
-        "subject finishing constrained kinks binding sensitivity saddle constrained_function under subjects "
-        "many_streams told told_endings told_rows told_whole told_values told_lanes asked_rows host_constrained "
+        "kkt feasible constant_slopes exact completion lagrangian penalties elimination refilled restoration "
+        "semismooth subject finishing kinks binding sensitivity saddle constrained_function under subjects "
+        "constrained many_streams told told_endings told_rows told_whole told_values told_lanes asked_rows host_constrained "
         "__init__"
     ).split(),
     "search": (

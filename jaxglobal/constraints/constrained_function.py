@@ -165,11 +165,26 @@ class ConstrainedFunction:
 
     def finish(self, packed: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any], restorations: Any) -> End:
         """What becomes of a search that has ended, (n + 2 m + ...,); see `semismooth.finish`."""
+        ended = self.ended(packed, sizes, frame)
+        return semismooth.finish(self.both, ended, leaves, self.most, restorations, self.dtype)
+
+    def finish_all(
+        self, packed: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any], shared: list[Any], restorations: Any,
+        count: Any, lanes: int,
+    ) -> End:  # fmt: skip
+        """The same of the first `count` of N searches, each (N, ...), in so many lanes, of which N is a multiple.
+
+        shared: leaves that follow on those of each search, and are those of all.
+        """
+        ended = jax.vmap(self.ended)(packed, sizes, frame)
+        of = lambda own: self.both([*own, *shared])  # noqa: E731
+        return semismooth.finish_all(of, ended, leaves, self.most, restorations, self.dtype, count, lanes)
+
+    def ended(self, packed: jax.Array, sizes: Sizes, frame: Frame) -> semismooth.Ended:
+        """The search that has ended there."""
         parts: Packed = lagrangian.unpack(packed, self.m)
         lam, frame = parts.lam * parts.size / parts.f_size, self._held(parts.x, sizes, frame)
-        return semismooth.finish(
-            self.both(leaves), parts.x, lam, frame, sizes.least, sizes.size[0], self.most, restorations, self.dtype
-        )
+        return semismooth.Ended(parts.x, lam, frame, sizes.least, sizes.size[0])
 
     def finish_whole(
         self, packed: jax.Array, status: jax.Array, number: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]
@@ -203,7 +218,7 @@ class ConstrainedFunction:
 
         n, none = len(packed) - 2 * self.m - lagrangian.NUMBERS, jnp.asarray(jnp.inf, packed.dtype)
         no = jnp.asarray(False)
-        begin = End(packed[:n], jnp.zeros(self.m, packed.dtype), none, no, jnp.zeros_like(none), no)
+        begin = End(packed[:n], jnp.zeros(self.m, packed.dtype), none, no, jnp.zeros_like(none), no, none)
         return jax.lax.fori_loop(0, TRIES, attempt, begin)
 
     def multipliers(self, x: jax.Array, sizes: Sizes, frame: Frame, leaves: list[Any]) -> jax.Array:

@@ -1,15 +1,14 @@
 """A feasible point nearby, as a traced program: least-norm steps onto the rows, by Gauss and Newton."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jaxglobal.constraints import exact, kkt
 from jaxglobal.constraints.elimination import LOOSE, eliminate
-from jaxglobal.constraints.kkt import Frame
+from jaxglobal.constraints.refilled import Iteration
 
 GOOD = 64.0  # eps: a residual with which no further step is made
 FARTHEST = 0.2  # of the box, does a step onto the rows go
@@ -18,22 +17,40 @@ Both = Callable[[jax.Array], jax.Array]
 """both(x) -> (1 + m,), f and then the rows."""
 
 
-def restore(both: Both, x: jax.Array, frame: Frame, most: Any) -> tuple[jax.Array, jax.Array]:
-    """The feasible point nearby, or that of the least violation, and the steps; by least-norm steps onto the rows.
+class Restored(NamedTuple):
+    """Between two steps."""
 
-    most: steps at most, traced. Every equality stays in the system, one that holds exactly too: else the next step
-    would break it.
+    x: jax.Array
+    best: jax.Array
+    least: jax.Array
+    """() The violation there."""
+    k: jax.Array
+    """() Steps."""
+    go: jax.Array
+    """() Whether the last one led anywhere."""
+
+
+def restoration(of: Callable[[Any], Both]) -> Iteration:
+    """The feasible point near x, or that of the least violation, and the steps; given (x, frame, leaves, most).
+
+    of: of(leaves) is the function. most: steps at most. Every equality stays in the system, one that holds exactly
+    too: else the next step would break it.
     """
-    m, width, eps = len(frame.lower), frame.width, float(jnp.finfo(x.dtype).eps)
-    tiny = float(jnp.finfo(x.dtype).tiny)
 
-    def goes_on(carry):
-        *_, k, go = carry
-        return go & (k < most)
+    def begin(given):
+        x, frame, *_ = given
+        x = jnp.clip(x, frame.low, frame.high)
+        return Restored(x, x, jnp.asarray(jnp.inf, x.dtype), jnp.int32(0), jnp.asarray(True))
 
-    def body(carry):
-        x, best, least, k, _ = carry
-        _, c, _, J = exact.slopes_at(both, m, x, (frame.low, frame.high))
+    def over(state, given):
+        return ~(state.go & (state.k < given[3]))
+
+    def advance(state, given):
+        x, best, least, k, _ = state
+        _, frame, leaves, _ = given
+        m, width, eps = len(frame.lower), frame.width, float(jnp.finfo(x.dtype).eps)
+        tiny = float(jnp.finfo(x.dtype).tiny)
+        _, c, _, J = exact.slopes_at(of(leaves), m, x, (frame.low, frame.high))
         rows = J * width[None]
         length = jnp.maximum(jnp.linalg.norm(rows, axis=1), jnp.maximum(frame.spread, tiny))
         r = kkt.excess(c, frame, jnp) / length
@@ -50,9 +67,6 @@ def restore(both: Both, x: jax.Array, frame: Frame, most: Any) -> tuple[jax.Arra
             A = jnp.where(stopped[None], 0, A)
         moved = jnp.clip(x + jnp.clip(step, -FARTHEST, FARTHEST) * width, frame.low, frame.high)
         go = jnp.isfinite(worst) & (worst > GOOD * eps) & jnp.all(jnp.isfinite(moved))
-        return jnp.where(go, moved, x), best, least, k + 1, go
+        return Restored(jnp.where(go, moved, x), best, least, k + 1, go)
 
-    x = jnp.clip(x, frame.low, frame.high)
-    begin = (x, x, jnp.asarray(jnp.inf, x.dtype), jnp.int32(0), jnp.asarray(True))
-    _, best, _, k, _ = lax.while_loop(goes_on, body, begin)
-    return best, k
+    return Iteration(begin, over, advance, lambda state: (state.best, state.k))

@@ -22,16 +22,19 @@ Differs from [HIK]: a step is no longer than can be trusted; what counts in the 
       J. Optim. 13 (2002).
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 
 from jaxglobal.constraints import exact, feasible
 from jaxglobal.constraints.elimination import LOOSE, eliminate
 from jaxglobal.constraints.kkt import LONGEST, Frame
-from jaxglobal.constraints.restoration import GOOD, Both, restore
+from jaxglobal.constraints.refilled import Iteration, alone, in_blocks, refilled
+from jaxglobal.constraints.restoration import GOOD, Both, restoration
 from jaxglobal.local import implicit
 from jaxglobal.problem import modes
 from jaxglobal.problem.region import Region
@@ -73,55 +76,118 @@ class End(NamedTuple):
     """() Evaluations; a Hessian of n variables counts as n / 2."""
     valueless: Any
     """() Whether a feasible point was met at which f has no value."""
+    error: Any = np.inf
+    """() The natural residual of a KKT point."""
 
 
-def finish(
-    both: Both, x: jax.Array, lam: jax.Array, frame: Frame, least: jax.Array, f_size: jax.Array, most: float,
-    restorations: Any, dtype: Any,
-) -> End:  # fmt: skip
+class Ended(NamedTuple):
+    """A search that has ended in its lane."""
+
+    x: Any
+    """(n,)"""
+    lam: Any
+    """(m,) Multipliers of f + lam'c that say what may be active."""
+    frame: Frame
+    least: Any
+    """(m,) An excess that is none but rounding."""
+    f_size: Any
+    """() Scale of f."""
+
+
+def finish(of: Callable[[Any], Both], ended: Ended, leaves: Any, most: float, restorations: Any, dtype: Any) -> End:
     """The KKT point near x, (n,), if there is one with a value that is not much higher; else x, or a feasible point.
 
-    lam: (m,) multipliers of f + lam'c that say what may be active. least: (m,) an excess that is none but rounding.
-    f_size: () scale of f. most: the violation that counts as none. restorations: steps that make x feasible, at most,
-    before Newton's method begins. dtype: to which x is rounded in the end.
+    of: of(leaves) is the function. most: the violation that counts as none. restorations: steps that make x feasible,
+    at most, before Newton's method begins. dtype: to which x is rounded in the end.
     """
-    m, box = len(lam), (frame.low, frame.high)
-    start, restored = restore(both, x, frame, restorations)
+    start, restored = alone(restoration(of), (ended.x, ended.frame, leaves, restorations))
+    place, before = begun(of, ended, start, leaves)
+    point, steps = alone(newton(of), (place, ended.lam, ended.frame, leaves))
+    return concluded(of, ended, leaves, start, before, restored, point, steps, most, dtype)
+
+
+def finish_all(
+    of: Callable[[Any], Both], ended: Ended, leaves: Any, most: float, restorations: Any, dtype: Any, count: Any,
+    lanes: int,
+) -> End:  # fmt: skip
+    """The same of the first `count` of N searches, each (N, ...), in so many lanes, of which N is a multiple."""
+    many = functools.partial(in_blocks, count=count, block=lanes)
+    needed = jnp.where(jnp.max(restorations) > 0, count, 0)
+    moved, restored = refilled(restoration(of), (ended.x, ended.frame, leaves, restorations), needed, lanes)
+    start = jnp.where(needed > 0, moved, jax.vmap(lambda x, frame: jnp.clip(x, *frame[:2]))(ended.x, ended.frame))
+    place, before = many(functools.partial(begun, of), (ended, start, leaves))
+    point, steps = refilled(newton(of), (place, ended.lam, ended.frame, leaves), count, lanes)
+    last = functools.partial(concluded, of, most=most, dtype=dtype)
+    return many(last, (ended, leaves, start, before, restored, point, steps))
+
+
+def begun(of: Callable[[Any], Both], ended: Ended, start: jax.Array, leaves: Any) -> tuple[jax.Array, jax.Array]:
+    """From where Newton's method begins, and the scaled value before."""
+    frame = ended.frame
     near = NEAR_BOUND * frame.width  # searches keep off the bounds, where a slope may be infinite
     snapped = jnp.where(start - frame.low <= near, frame.low, jnp.where(frame.high - start <= near, frame.high, start))
-    values = jax.vmap(both)(jnp.stack([start, snapped]))
-    before = values[0, 0] * f_size
-    point, steps = newton(both, jnp.where(jnp.all(jnp.isfinite(values[1])), snapped, start), lam, frame)
+    values = jax.vmap(of(leaves))(jnp.stack([start, snapped]))
+    return jnp.where(jnp.all(jnp.isfinite(values[1])), snapped, start), values[0, 0] * ended.f_size
+
+
+def concluded(
+    of: Callable[[Any], Both], ended: Ended, leaves: Any, start: jax.Array, before: jax.Array, restored: jax.Array,
+    point: Point, steps: jax.Array, most: float, dtype: Any,
+) -> End:  # fmt: skip
+    """What becomes of a search that Newton's method has led from start to this point."""
+    both, lam, frame, x = of(leaves), ended.lam, ended.frame, ended.x
+    m, box = len(lam), (frame.low, frame.high)
     ends = jnp.stack([point.x, start])
     ends = jnp.clip(ends, frame.low[None], frame.high[None]).astype(dtype).astype(x.dtype)
     f, c, _, J = jax.vmap(lambda x: exact.slopes_at(both, m, x, box))(ends)
-    violation = jax.vmap(lambda c, J: jnp.max(feasible.violations(c, J, frame, least, jnp), initial=0.0))(c, J)
+    violation = jax.vmap(lambda c, J: jnp.max(feasible.violations(c, J, frame, ended.least, jnp), initial=0.0))(c, J)
     rank = jax.vmap(lambda f, violation: feasible.rank_of(f, violation, most, dtype))(f, violation)
     sure = point.definite & (point.error <= jnp.maximum(ERROR[0], jnp.finfo(x.dtype).eps ** ERROR[1]))
-    lower = f[0] * f_size <= before + HIGHER * (1 + jnp.abs(before))
+    lower = f[0] * ended.f_size <= before + HIGHER * (1 + jnp.abs(before))
     sure &= (violation[0] <= most) & jnp.isfinite(f[0]) & (lower | ~jnp.isfinite(before))
     nfev = (2 + 0.5 * restored + (1 + len(x) / 2) * steps).astype(x.dtype)
     valueless = jnp.any((violation <= most) & ~jnp.isfinite(f))
     of_end, of_start = (
-        End(ends[i], price, rank[i], sure, nfev, valueless) for i, price in enumerate((point.lam, lam))
+        End(ends[i], price, rank[i], sure, nfev, valueless, point.error) for i, price in enumerate((point.lam, lam))
     )  # fmt: skip
     return jax.tree.map(lambda end, start: jnp.where(sure, end, start), of_end, of_start)
 
 
-def newton(both: Both, x: jax.Array, lam: jax.Array, frame: Frame) -> tuple[Point, jax.Array]:
-    """The KKT point near x, and the steps that it took. lam: (m,) multipliers that say what may be active."""
-    m, width, eps = len(lam), frame.width, jnp.finfo(x.dtype).eps
-    product = curvature_product(both, x)
-    best = Point(x, lam, jnp.asarray(jnp.inf, x.dtype), jnp.asarray(False))
+class Search(NamedTuple):
+    """Newton's method between two steps."""
 
-    def goes_on(carry):
-        *_, stalled, k, go = carry
-        return go & (stalled < PATIENCE) & (k < STEPS)
+    x: jax.Array
+    lam: jax.Array
+    best: Point
+    stalled: jax.Array
+    """() Steps in a row in which the residual has not fallen."""
+    k: jax.Array
+    """() Steps."""
+    go: jax.Array
+    """() Whether the last one led anywhere."""
 
-    def body(carry):
-        x, lam, best, stalled, k, _ = carry
-        f, c, g, J = exact.slopes_at(both, m, x, (frame.low, frame.high))
-        H = curvature(both, product, x, lam, frame)
+
+def newton(of: Callable[[Any], Both]) -> Iteration:
+    """The KKT point near x, and the steps that it took, given (x, lam, frame, leaves); of(leaves) is the function.
+
+    lam: (m,) multipliers that say what may be active.
+    """
+
+    def begin(given):
+        x, lam, frame, _ = given
+        best = Point(x, lam, jnp.asarray(jnp.inf, x.dtype), jnp.asarray(False))
+        x = jnp.where(frame.width > 0, jnp.clip(x, frame.low, frame.high), frame.low)
+        go = jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(lam))
+        return Search(x, lam, best, jnp.int32(0), jnp.int32(0), go)
+
+    def over(state, given):
+        return ~(state.go & (state.stalled < PATIENCE) & (state.k < STEPS))
+
+    def advance(state, given):
+        x, lam, best, stalled, k, _ = state
+        both, frame = of(given[3]), given[2]
+        f, c, g, J = exact.slopes_at(both, len(lam), x, (frame.low, frame.high))
+        H = curvature(both, curvature_product(both, x), x, lam, frame)
         step = _step(x, lam, c, g, J, H, frame)
         guess, binds = estimate(x, c, g, J, frame)
         # Without multipliers the objective alone would say which bounds hold.
@@ -132,14 +198,11 @@ def newton(both: Both, x: jax.Array, lam: jax.Array, frame: Frame) -> tuple[Poin
         here = Point(x, lam, error, step.definite)
         best = jax.tree.map(lambda a, b: jnp.where(error < best.error, a, b), here, best)
         moved = jnp.all(jnp.isfinite(step.x)) & jnp.all(jnp.isfinite(step.lam))
-        go = moved & jnp.isfinite(error) & (error > GOOD * eps)
+        go = moved & jnp.isfinite(error) & (error > GOOD * jnp.finfo(x.dtype).eps)
         x, lam = jnp.where(go, step.x, x), jnp.where(go, step.lam, lam)
-        return x, lam, best, stalled, k + 1, go
+        return Search(x, lam, best, stalled, k + 1, go)
 
-    x = jnp.where(width > 0, jnp.clip(x, frame.low, frame.high), frame.low)
-    begin = (x, lam, best, jnp.int32(0), jnp.int32(0), jnp.all(jnp.isfinite(x)) & jnp.all(jnp.isfinite(lam)))
-    _, _, best, _, k, _ = lax.while_loop(goes_on, body, begin)
-    return best, k
+    return Iteration(begin, over, advance, lambda state: (state.best, state.k))
 
 
 def estimate(

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.constraints import exact, feasible, lagrangian
-from jaxglobal.constraints.constrained_function import ConstrainedFunction, Measured, Sizes
+from jaxglobal.constraints import exact, feasible, lagrangian, semismooth
+from jaxglobal.constraints.constrained_function import MOST, ConstrainedFunction, Measured, Sizes
 from jaxglobal.constraints.kkt import Frame
 from jaxglobal.constraints.semismooth import End
+from jaxglobal.constraints.subject import Subject
 from jaxglobal.engine import compiling, devices, precise
 from jaxglobal.engine.streams import thread_pool
 from jaxglobal.problem import constraint, family, keys
@@ -26,8 +27,11 @@ from jaxglobal.problem.family import Family
 from jaxglobal.problem.objective import Objective
 from jaxglobal.problem.powers import power_above
 
-BLOCK = 256  # ends of a call
-FEW = 128  # problems up to which programs are rather there soon than fast
+BLOCK = 256  # points of a call
+LANES, QUEUED = 64, 4  # in which ends are finished, and how many for each of them a call takes
+SEVERAL = 128  # ends of one problem that come together, from which they are finished in a program
+ENDS = 4  # of a problem come together, if nothing else is known
+FEW = 512  # ends that come together up to which programs are rather there soon than fast
 ADDED = 3  # args before the user's own: lower and upper bounds of the rows, and the scales
 
 
@@ -42,6 +46,7 @@ class Subjects:
         args: how many of the leaves are of the args.
         box: (2, n) or (P, 2, n), of the dtype of the programs.
         constrained: what becomes of one problem.
+        together: about how many ends come together.
     """
 
     rows: Rows
@@ -50,6 +55,7 @@ class Subjects:
     args: int
     box: np.ndarray
     constrained: ConstrainedFunction
+    together: int
 
     @property
     def still(self) -> bool:
@@ -59,8 +65,18 @@ class Subjects:
 
     @property
     def block(self) -> int:
-        """Ends of a call."""
-        return min(BLOCK, max(16, power_above(4 * len(self.rows.lower))))
+        """Points of a call."""
+        return min(BLOCK, max(16, power_above(self.together)))
+
+    @property
+    def lanes(self) -> int:
+        """In which ends are finished."""
+        return min(LANES, self.block)
+
+    @property
+    def queue(self) -> int:
+        """Ends that a call finishes, at most."""
+        return QUEUED * self.lanes
 
     def compile(self) -> Callable[[], None]:
         """Compiles the programs of a search, side by side: that of the scales now; waits for the others when called."""
@@ -74,6 +90,10 @@ class Subjects:
 
         return wait
 
+    def compile_finish(self) -> None:
+        """Compiles the program that finishes ends, beside others."""
+        self._program("finish")
+
     def sizes(self, problem: np.ndarray) -> Sizes:
         """The scales of these problems, (k,), each (k, ...)."""
         return Sizes(*self._call("sizes", problem))
@@ -82,6 +102,18 @@ class Subjects:
         """What becomes of searches of these problems, (k,), that ended at packed variables, (k, ...)."""
         limit = np.full(len(problem), restorations, np.int32)
         return End(*self._call("finish", problem, packed, *sizes, limit))
+
+    @property
+    def dearest(self) -> float:
+        """Evaluations that an end takes, at most."""
+        return 2 + semismooth.RESTORATIONS / 2 + semismooth.STEPS * (1 + self.box.shape[-1] / 2)
+
+    def finish_one(self, subject: Subject, packed: np.ndarray, restorations: int) -> End:
+        """The same of searches of one problem, with the scales that its subject knows."""
+        k, m = len(packed), self.constrained.m
+        spread = np.broadcast_to(subject.frame.spread, m)
+        sizes = Sizes(*(np.repeat(part[None], k, axis=0) for part in (subject.size, subject.least, spread)))
+        return self.finish(np.zeros(k, np.int64), packed, sizes, restorations)
 
     def ranks(self, problem: np.ndarray, x: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
         """(k,) The ranks of points of these problems, (k, n), as they are; and which are feasible without a value."""
@@ -114,26 +146,34 @@ class Subjects:
         return frame, [*own, *self.leaves[self.args :]]
 
     def _call(self, name: str, problem: np.ndarray, *rows: Any) -> list[np.ndarray]:
-        k, size, dtype = len(problem), self.block, self.box.dtype
+        k, size, dtype = len(problem), self._size(name), self.box.dtype
         program, blocks = self._program(name), max(-(-k // size), 1)
-        index = np.minimum(np.arange(blocks * size), k - 1)
+        if name == "finish" and k > self.lanes:  # two threads
+            blocks += blocks % 2
         rows = tuple(part if part.dtype == np.int32 else part.astype(dtype) for part in map(np.asarray, rows))
 
-        def run(i: int) -> Any:
-            here = index[i * size : (i + 1) * size]
+        def run(part: np.ndarray) -> Any:
+            here = np.concatenate([part, np.repeat(part[-1:], size - len(part))])
+            count = [np.int32(len(part))] if name == "finish" else []
             with compiling.called(dtype == np.float64):
-                return jax.device_get(program(*self._given(problem[here]), *(part[here] for part in rows)))
+                told = program(*self._given(problem[here]), *count, *(part[here] for part in rows))
+            return [field[: len(part)] for field in jax.device_get(told)]
 
-        parts = list(thread_pool(2).map(run, range(blocks))) if blocks > 1 else [run(0)]
-        return [np.concatenate(fields)[:k] for fields in zip(*parts, strict=True)]
+        shares = np.array_split(np.arange(k), blocks)
+        parts = list(thread_pool(2).map(run, shares)) if blocks > 1 else [run(shares[0])]
+        return [np.concatenate(fields) for fields in zip(*parts, strict=True)]
+
+    def _size(self, name: str) -> int:
+        """Points of a call of this program, at most."""
+        return self.queue if name == "finish" else self.block
 
     def _program(self, name: str) -> Any:
         """The program, compiled at the first use."""
         shapes, dtype = tuple(np.shape(leaf)[1:] for leaf in self.leaves), self.box.dtype
-        soon = len(self.rows.lower) <= FEW and devices.soon(self.closed.cost, jax.default_backend()) > 0
-        key = ("many", name, self.block, self.constrained.key, self.box.ndim, shapes, soon)
+        soon = self.together <= FEW and devices.soon(self.closed.cost, jax.default_backend()) > 0
+        key = ("many", name, self.block, self.constrained.key, self.box.ndim, self.args, shapes, soon)
         if key not in self.closed.programs:
-            n, m, size = self.box.shape[-1], self.constrained.m, self.block
+            n, m, size = self.box.shape[-1], self.constrained.m, self._size(name)
             of = lambda *shape: jax.ShapeDtypeStruct((size, *shape), dtype)  # noqa: E731
             scales = (of(1 + m), of(m), of(m))
             given = {
@@ -145,7 +185,10 @@ class Subjects:
             of_box = 0 if self.box.ndim == 3 else None
             own = [0] * self.args + [None] * (len(self.leaves) - self.args)
             frame: Any = Frame(of_box, of_box, 0, 0, None, None)
-            run = jax.vmap(getattr(self, f"_{name}"), in_axes=(frame, own, *[0] * len(given)))
+            if name == "finish":
+                run, given = self._finish, (jax.ShapeDtypeStruct((), np.int32), *given)
+            else:
+                run = jax.vmap(getattr(self, f"_{name}"), in_axes=(frame, own, *[0] * len(given)))
             run = self.closed.safe(run, jax.default_backend())
             with jax.enable_x64(dtype == np.float64):
                 example = self._given(np.zeros(size, np.int64))
@@ -155,9 +198,15 @@ class Subjects:
     def _sizes(self, frame: Frame, leaves: list[Any]) -> Any:
         return tuple(self.constrained.sizes(frame, leaves))
 
-    def _finish(self, frame: Frame, leaves: list[Any], packed: Any, *rest: Any) -> Any:
+    def _finish(self, frame: Frame, leaves: list[Any], count: Any, packed: Any, *rest: Any) -> Any:
         *sizes, restorations = rest
-        return tuple(self.constrained.finish(packed, Sizes(*sizes), frame, leaves, restorations))
+        own, shared = leaves[: self.args], leaves[self.args :]
+        low, high = (jnp.broadcast_to(side, (len(packed), side.shape[-1])) for side in frame[:2])
+        spread, steepest = (jnp.full(frame.lower.shape, part, frame.lower.dtype) for part in frame[4:])
+        frame = Frame(low, high, frame.lower, frame.upper, spread, steepest)
+        return tuple(
+            self.constrained.finish_all(packed, Sizes(*sizes), frame, own, shared, restorations, count, self.lanes)
+        )
 
     def _ranks(self, frame: Frame, leaves: list[Any], x: Any, *scales: Any) -> Any:
         return self.constrained.ranked(x, Sizes(*scales), frame, leaves)
@@ -203,7 +252,19 @@ def read(
     leaves = [np.asarray(leaf) for leaf in leaves]
     box = problems.box.astype(wide)
     pack = ConstrainedFunction(outputs, m, feasible.tolerance(ctol, dtype), np.dtype(dtype), problems.whole)
-    return problems, Subjects(rows, closed, [*leaves, *closed.constants], len(leaves), box, pack)
+    return problems, Subjects(rows, closed, [*leaves, *closed.constants], len(leaves), box, pack, ENDS * count)
+
+
+def of_one(subject: Subject, together: int) -> Subjects | None:
+    """One problem, whose ends share its args; None where too few of them come together for a program of their own."""
+    rows, functions = subject.rows, subject.exact
+    if together < SEVERAL or subject.still or len(functions.lower) + rows.m > MOST or not functions.newton:
+        return None
+    sides = {side: np.asarray(getattr(rows, side))[None] for side in ("lower", "upper")}
+    outputs = exact.outputs(functions.closed, functions.lower.dtype)
+    box, leaves = np.stack([functions.lower, functions.upper]), [np.asarray(leaf) for leaf in functions.leaves]
+    function = ConstrainedFunction(outputs, rows.m, subject.most, subject.dtype, subject.whole)
+    return Subjects(rows._replace(**sides), functions.closed, leaves, 0, box, function, together)
 
 
 def _without(outputs: Callable[..., Any], m: int, x: jax.Array, leaves: list[Any]) -> tuple[jax.Array, jax.Array]:
