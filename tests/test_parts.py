@@ -42,8 +42,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     "constraints": (
         "kkt feasible constant_slopes exact completion lagrangian penalties elimination refilled restoration "
         "semismooth subject finishing kinks binding sensitivity saddle constrained_function under subjects "
-        "constrained many_streams told told_endings told_rows told_whole told_values told_lanes asked_rows host_constrained "
-        "__init__"
+        "constrained many_streams told told_endings told_rows told_whole told_values told_lanes asked_rows "
+        "host_constrained __init__"
     ).split(),
     "search": (
         "interrupt progress checkpoint limits loop incumbent source learning_source ending state one_result finish one "

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglobal.constraints import feasible, finishing, lagrangian
+from jaxglobal.constraints import feasible, finishing, lagrangian, subjects
 from jaxglobal.constraints.exact import outputs
 from jaxglobal.constraints.lagrangian import AugmentedLagrangian
 from jaxglobal.constraints.penalties import Penalties
@@ -178,12 +178,12 @@ class ConstrainedStreams(Streams):
 
     def _stage(self, x: np.ndarray) -> tuple:
         """With what searches from x, (k, n), end: at once where no search can help, as rows of whole numbers say."""
+        usual = finishing.FIRST if self.subject.ends is None else finishing.OF_MANY
         if not np.any(self.subject.frame.spread):
-            return finishing.FIRST
+            return usual
         hopeless = self.subject.hopeless(x)
         self._spend(len(x) / 2)
-        pairs = zip(finishing.ONCE, finishing.FIRST, strict=True)
-        return tuple(np.where(hopeless, once, first) for once, first in pairs)
+        return tuple(np.where(hopeless, once, first) for once, first in zip(finishing.ONCE, usual, strict=True))
 
     def _no_ends(self) -> minima.Ended:
         whole = np.zeros(0, np.int64)
@@ -274,6 +274,9 @@ def compiled(
         pool = thread_pool(4)  # XLA compiles side by side
         soon = tier < Tier.FAST and devices.soon(problem.closed.cost, given[0].platform) > 0
         others = [pool.submit(looks, fewer.points, soon)] if fewer.points else []
+        together = BATCH * lanes * len(given) if tier == Tier.FAST else 0
+        subject.ends = subjects.of_one(subject, together)
+        ends = pool.submit(subject.ends.compile_finish) if subject.ends is not None else None
         exact = pool.submit(subject.exact.compile)
         opened = opening.open_streams(
             searched, local, packed, lanes, given, lambda: shown.compiling(lanes), (), lockstep, group, fit,
@@ -283,6 +286,8 @@ def compiled(
         for look in others:
             opened.looks = look.result()
         exact.result()
+        if ends is not None:
+            ends.result()
         return opened
 
     return open_streams

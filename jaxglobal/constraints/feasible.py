@@ -93,13 +93,10 @@ def tolerance(ctol: float, dtype: Any) -> float:
     return max(ctol, ROUNDING * float(np.finfo(dtype).eps))
 
 
-def ranked(f: float, violation: float, most: float, dtype: Any) -> float:
-    """The rank of a point with this value and violation, of which so much counts as none."""
-    if not np.isfinite(f) or np.isnan(violation):
-        return np.inf
-    if violation <= most:
-        return min(f, above(dtype))
-    return above(dtype) * (1 + min(violation, WORST))
+def ranked(f: Any, violation: Any, most: float, dtype: Any) -> Any:
+    """The rank of points with these values and violations, of which so much counts as none."""
+    rank = np.where(violation <= most, np.minimum(f, above(dtype)), above(dtype) * (1 + np.minimum(violation, WORST)))
+    return np.where(np.isfinite(f) & ~np.isnan(violation), rank, np.inf)
 
 
 def rank_of(f: jax.Array, violation: jax.Array, most: Any, dtype: Any) -> jax.Array:

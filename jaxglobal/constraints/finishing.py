@@ -8,6 +8,8 @@ A search ends in its lane with a few digits (lagrangian.py). Then, for a batch o
 4. where it fails, the best few are first made feasible, and it tries again from there;
 5. where that fails, they go on in the lanes, their rows scaled by the slopes where they stand, once;
 6. what is left is measured as it is.
+Where many end together (subjects.of_one), a program does 2 for all, and all that it fails for go on; the steps onto the
+rows come after that, as a lane does the same for less.
 What is decided depends on the batch and on what batches before it found, never on a clock.
 """
 
@@ -25,6 +27,7 @@ from jaxglobal.starts import lastlook
 from jaxglobal.status import LocalStatus
 
 FIRST = (1e-3, 1e-2, 250.0)  # violation, projected gradient and evaluations with which a search ends
+OF_MANY = (1e-3, 1e-3, 250.0)  # the same where many end together: near enough to be told apart from known minima
 ONCE = (math.inf, math.inf, 1.0)  # where no search can help
 LAST = (1e-9, 1e-6, 400.0)  # the same of one that goes on
 NEAR = 1e-4, 1e-6  # of the box: on a bound, after the first and the last of these
@@ -35,6 +38,7 @@ CLOSE = 1e-4  # violations below are alike, where ends are put in order
 STALLED = 5  # steps of a restoration in a row that gain little, where there are many places to look at
 FRESH = 8  # searches of a batch that begin anew at fresh points
 BARREN = 3  # times an assignment of whole numbers has led to nothing, after which it is left
+FEW, QUICKER = 16, 4  # so many searches, and more, are polished in one program; so many times more with each call
 ENOUGH = 50  # evaluations left, for a search to go on
 RESTORED = 1e-12  # of the box: what is left of the violation
 ERROR = 1e-6  # of a KKT point, in units of the box, at most
@@ -72,6 +76,7 @@ class Batch:
         f = ended.f.astype(np.float64) * subject.size[0] / parts.f_size[:, 0]
         self._value = np.where(np.isfinite(f), f, np.inf)  # in the scale that all share
         self.x, self.status, self.spent = parts.x.copy(), ended.status.copy(), 0.0
+        self._packed = ended.x
         self._once = (parts.most[:, 0] == ONCE[-1]) & np.isfinite(f)
         self.status[self._once] = LocalStatus.INFEASIBLE
         self._sound = np.isfinite(f) & np.isfinite(self._violation) & (self.status != LocalStatus.INFEASIBLE)
@@ -79,15 +84,13 @@ class Batch:
 
     def finish(self) -> More:
         """Does all that the head of the file says; every rank is known then but of those that go on."""
-        for i in np.flatnonzero(self._sound):
-            known = self._subject.at_known(self.x[i], self._value[i])
-            if known is not None:
-                self.x[i], self.rank[i], self.status[i] = *known, LocalStatus.CONVERGED
-        self._polish(self._open(self._sound), self._parts.x)
+        self._at_known(np.flatnonzero(self._sound))
+        self._polish(self._polish_all(self._open(self._sound)), self._parts.x)
         self._mend(self._lost())
         renewed = self._renew()
         promising = self._promising(self._open(self._sound & ~self._again))
-        self._mend(np.union1d(promising, self._open(self._again & np.isfinite(self._value))).astype(int))
+        before = promising if self._subject.ends is None else promising[:0]  # that a lane does for less
+        self._mend(np.union1d(before, self._open(self._again & np.isfinite(self._value))).astype(int))
         going = np.union1d(promising[np.isnan(self.rank[promising])], renewed).astype(int)
         going = going if self._left - self.spent > ENOUGH else going[:0]
         rest = np.setdiff1d(self._open(np.ones(len(self.rank), bool)), going)
@@ -99,15 +102,50 @@ class Batch:
             self.status[unsure] = LocalStatus.CONVERGED_TO_PRECISION
         return More(going, self._starts(going))
 
+    def _at_known(self, which: np.ndarray) -> None:
+        """Those of these that have ended at a known minimum are there."""
+        known = self._subject.at_known(self.x[which], self._value[which])
+        which, known = which[known >= 0], known[known >= 0]
+        places, _, ranks = self._subject.known
+        self.x[which], self.rank[which], self.status[which] = places[known], ranks[known], LocalStatus.CONVERGED
+
     def _open(self, which: np.ndarray) -> np.ndarray:
         """Those of these whose ranks are not known yet."""
-        return np.flatnonzero(which & np.isnan(self.rank))
+        return self._among(np.flatnonzero(which))
+
+    def _among(self, which: np.ndarray) -> np.ndarray:
+        """The same of indices."""
+        return which[np.isnan(self.rank[which])]
 
     def _side_by_side(self, working: list[Generator]) -> list[Any]:
         """What becomes of generators of kkt.py."""
         ended, used = side_by_side(working, self._subject.exact, self._left - self.spent)
         self.spent += used
         return ended
+
+    def _polish_all(self, which: np.ndarray, restorations: int = 0) -> np.ndarray:
+        """Newton's method in the program of many, if there is one; returns those of these that it has left untried.
+
+        The first few go first, as others may have ended where they lead to. restorations: steps that make a search
+        feasible before, at most; one that has gone on before stays there.
+        """
+        subject, ends = self._subject, self._subject.ends
+        size = FEW if ends is None else ends.queue
+        while ends is not None and FEW <= len(which):
+            here, which, size = which[:size], which[size:], QUICKER * size
+            if self._left - self.spent < len(here) * ends.dearest:
+                return np.concatenate([here, which])
+            end = ends.finish_one(subject, self._packed[here], restorations)
+            self.spent += float(np.sum(end.nfev))
+            moved = end.sure | (self._again[here] & (restorations > 0))
+            self.x[here[moved]], good = end.x[moved], here[end.sure]
+            self.rank[good], self.status[good] = end.rank[end.sure], LocalStatus.CONVERGED
+            subject.valueless |= bool(np.any(end.valueless))
+            exactly = end.sure & (end.error <= SURE)
+            subject.remember_all(end.x[exactly], end.rank[exactly])
+            self._at_known(which)
+            which = self._among(which)
+        return which
 
     def _polish(self, which: np.ndarray, places: np.ndarray) -> None:
         """Newton's method from places, (k, n) of the batch; keeps what is feasible and not higher than before."""
@@ -140,7 +178,8 @@ class Batch:
         """Those of these that are worth more evaluations: the best few, unless better minima are known."""
         known, value = self._subject.known[1], self._value
         limit = known[0] + PROMISING * (1 + abs(known[0])) if len(known) else np.inf
-        order = np.lexsort((value[which], np.maximum(self._violation[which], CLOSE)))[:GO_ON]
+        order = np.lexsort((value[which], np.maximum(self._violation[which], CLOSE)))
+        order = order[:GO_ON] if self._subject.ends is None else order
         best = np.sort(which[order])
         return best[value[best] <= limit]
 
@@ -161,6 +200,8 @@ class Batch:
 
     def _mend(self, which: np.ndarray) -> None:
         """Makes searches feasible, and tries Newton's method from there; they stay there where they went on before."""
+        lost = (self.status[which] == LocalStatus.INFEASIBLE) & np.any(self._subject.whole)
+        which = np.union1d(which[lost], self._polish_all(which[~lost], kkt.RESTORATIONS)).astype(int)
         if not len(which) or self.spent >= self._left:
             return
         subject, places = self._subject, self._parts.x.copy()

@@ -42,6 +42,7 @@ class Subject:
         known: (k, n), (k,) and (k,) polished minima, their scaled values and their ranks, best first.
         completion: how continuous variables are found from the rows, if they are; see there.
         valueless: whether a feasible point was met at which the objective has no value.
+        ends: the program of many ends at a time (subjects.py), where many come together.
     """
 
     rows: Rows
@@ -57,6 +58,7 @@ class Subject:
     known: tuple[np.ndarray, np.ndarray, np.ndarray] = dataclasses.field(init=False)
     completion: Completion | None = None
     valueless: bool = False
+    ends: Any = None
     _owed: int = 0
 
     def __post_init__(self):
@@ -162,21 +164,32 @@ class Subject:
         """(k,) The ranks of points, (k, n), as they are."""
         seen = self.exact.slopes(x.astype(self.dtype))
         self.note(seen.f, seen.c)
-        told = zip(seen.f, seen.c, seen.J, strict=True)
-        return np.array(
-            [feasible.ranked(float(f), self.violation(c, J), self.most, self.dtype) for f, c, J in told], float
-        )
+        violation = np.max(feasible.violations(seen.c, seen.J, self.frame, self.least), axis=1, initial=0.0)
+        return feasible.ranked(seen.f, violation, self.most, self.dtype)
 
-    def at_known(self, x: np.ndarray, value: float) -> tuple[np.ndarray, float] | None:
-        """The known minimum at which a search has ended, at this scaled value, and its rank."""
-        places, values, ranks = self.known
-        if not len(values):
-            return None
+    def at_known(self, x: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """(k,) The known minimum at which searches have ended, at x, (k, n), with these scaled values; -1 for none."""
+        places, values, _ = self.known
+        if not len(values) or not len(x):
+            return np.full(len(x), -1)
         width = np.where(self.frame.width > 0, self.frame.width, 1)
-        near = np.max(np.abs(places - x) / width, axis=1) <= (SAME_HELD if np.any(self.whole) else SAME_PLACE)
-        near &= np.all(np.where(self.whole, places == x, True), axis=1)
-        near &= np.abs(values - value) <= SAME_VALUE * (1 + np.abs(values))
-        return (places[near][0], float(ranks[near][0])) if np.any(near) else None
+        apart = SAME_HELD if np.any(self.whole) else SAME_PLACE
+        near = np.abs(values - value[:, None]) <= SAME_VALUE * (1 + np.abs(values))
+        for j in range(x.shape[1]):
+            away = np.abs(places[:, j] - x[:, j, None])
+            near &= away == 0 if self.whole[j] else away / width[j] <= apart
+        return np.where(np.any(near, axis=1), np.argmax(near, axis=1), -1)
+
+    def remember_all(self, x: np.ndarray, rank: np.ndarray) -> None:
+        """Of minima, (k, n), and their ranks, those that are not known, among the best that are kept."""
+        order = np.argsort(rank, kind="stable")
+        x, rank, value = x[order], rank[order], rank[order] * self.size[0]
+        for _ in range(KEPT):
+            new = self.at_known(x, value) < 0
+            x, rank, value = x[new], rank[new], value[new]
+            if not len(x):
+                return
+            self.remember(x[0], value[0], rank[0])
 
     def remember(self, x: np.ndarray, value: float, rank: float) -> None:
         """One more minimum, among the best that are kept."""
