@@ -28,7 +28,7 @@ from common import save, timed
 import jaxglobal as jg
 from jaxglobal.status import LocalStatus
 
-PEERS_TAKE = 6.0  # seconds, each
+PEERS_TAKE = 4.0  # seconds, each
 NEAR = 1e-6
 RATES = 0.09755988, 0.0391908
 

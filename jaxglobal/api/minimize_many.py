@@ -1,5 +1,6 @@
 """minimize_many: many problems at once, in shared lanes: what is asked is read here; the search is search/many.py."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -144,6 +145,9 @@ def minimize_many(
         raise ValueError("a host function must be searched by one process, whose `executor` can span machines.")
     if under is not None:
         constrained_function.check(structure.n, under[1].constrained.m, search, "minimize_many")
+        if not isinstance(sequence, Adaptive):
+            starts_of_each = sum(sequence.size(level, int(np.sum(problems.free))) for level in range(stopping.LEVELS))
+            under = problems, dataclasses.replace(under[1], together=problems.count * starts_of_each)
         if group.count > 1:
             raise ValueError("`constraints` are searched under by one process; got several (see jaxglobal.processes).")
     numbers, cost, platform = search.numbers(structure.n), problems.closed.cost, given[0].platform

@@ -34,7 +34,7 @@ from jaxglobal.problem.closed import Closed
 from jaxglobal.problem.objective import Objective
 from jaxglobal.status import LocalStatus
 
-BATCH = 4  # starts a lane, between two times that all are idle
+BATCH = 4, 8  # starts a lane, between two times that all are idle; where a program finishes many
 STAGES = np.int64(1) << 40  # the number of a search that goes on is its own plus this
 
 
@@ -78,7 +78,7 @@ class ConstrainedStreams(Streams):
         """Starts that can be dealt: none unless all lanes are idle."""
         if self._under_way or self._held:
             return 0
-        return min(super().room, BATCH * self.lanes * len(self.counts.waiting))
+        return min(super().room, BATCH[self.subject.ends is not None] * self.lanes * len(self.counts.waiting))
 
     @property
     def busy(self) -> bool:
@@ -178,7 +178,7 @@ class ConstrainedStreams(Streams):
 
     def _stage(self, x: np.ndarray) -> tuple:
         """With what searches from x, (k, n), end: at once where no search can help, as rows of whole numbers say."""
-        usual = finishing.FIRST if self.subject.ends is None else finishing.OF_MANY
+        usual = finishing.FIRST if self.subject.ends is None else finishing.OF_MANY[0]
         if not np.any(self.subject.frame.spread):
             return usual
         hopeless = self.subject.hopeless(x)
@@ -274,7 +274,7 @@ def compiled(
         pool = thread_pool(4)  # XLA compiles side by side
         soon = tier < Tier.FAST and devices.soon(problem.closed.cost, given[0].platform) > 0
         others = [pool.submit(looks, fewer.points, soon)] if fewer.points else []
-        together = BATCH * lanes * len(given) if tier == Tier.FAST else 0
+        together = BATCH[0] * lanes * len(given) if tier == Tier.FAST else 0
         subject.ends = subjects.of_one(subject, together)
         ends = pool.submit(subject.ends.compile_finish) if subject.ends is not None else None
         exact = pool.submit(subject.exact.compile)

@@ -21,7 +21,7 @@ from jaxglobal.problem.modes import FAILURES
 from jaxglobal.problem.objective import Objective
 
 ROWS = 8  # points of a call
-WIDE = 64  # of one of values alone
+WIDE = 64  # of one of values alone, or of the slopes of more
 WITHIN = 1e-12  # of the box, from its bounds
 LARGEST = 500  # variables and rows up to which a Hessian is formed
 
@@ -97,7 +97,9 @@ class Exact:
         """The inverse of `save`."""
 
     def _call(self, name: str, *given: np.ndarray) -> list[np.ndarray]:
-        program, k, rows = self._program(name), len(given[0]), _rows(name)
+        k = len(given[0])
+        rows = _rows(name, k)
+        program = self._program(name, rows)
         blocks = -(-k // rows)
         padded = [
             np.concatenate([part, np.repeat(part[-1:], blocks * rows - k, axis=0)]).astype(self.lower.dtype)
@@ -110,15 +112,15 @@ class Exact:
                 parts.append(jax.device_get(program(*block, box, self.leaves)))
         return [np.concatenate(fields)[:k] for fields in zip(*parts, strict=True)]
 
-    def _program(self, name: str) -> Any:
-        """The program, compiled at the first use; None where JAX cannot differentiate so often."""
+    def _program(self, name: str, rows: int = ROWS) -> Any:
+        """The program for so many points, compiled at the first use; None where JAX cannot differentiate so often."""
         shapes = tuple(np.shape(leaf) for leaf in self.leaves)
-        key = ("exact", name, self.m, shapes)
+        key = ("exact", name, rows, self.m, shapes)
         if key not in self.closed.programs:
             n, dtype = len(self.lower), self.lower.dtype
             with jax.enable_x64(self.lower.dtype == np.float64):
                 of = lambda *shape: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
-                given = [of(_rows(name), n), *([of(ROWS, self.m)] if name == "curved" else [])]
+                given = [of(rows, n), *([of(rows, self.m)] if name == "curved" else [])]
                 run = self.closed.safe(getattr(self, f"_{name}"), jax.default_backend())
                 soon = devices.soon(self.closed.cost, jax.default_backend()) > 0
                 try:
@@ -151,9 +153,9 @@ class Exact:
         return slopes_at(lambda x: self._both(x, leaves), self.m, x, box)
 
 
-def _rows(name: str) -> int:
-    """Points of a call of this program."""
-    return WIDE if name == "values" else ROWS
+def _rows(name: str, k: int) -> int:
+    """Points of a call of this program, where there are k."""
+    return WIDE if name == "values" or (name == "slopes" and k > WIDE) else ROWS
 
 
 def within(x: jax.Array, box: tuple[jax.Array, jax.Array]) -> jax.Array:

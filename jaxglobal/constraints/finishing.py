@@ -27,9 +27,9 @@ from jaxglobal.starts import lastlook
 from jaxglobal.status import LocalStatus
 
 FIRST = (1e-3, 1e-2, 250.0)  # violation, projected gradient and evaluations with which a search ends
-OF_MANY = (1e-3, 1e-3, 250.0)  # the same where many end together: near enough to be told apart from known minima
 ONCE = (math.inf, math.inf, 1.0)  # where no search can help
 LAST = (1e-9, 1e-6, 400.0)  # the same of one that goes on
+OF_MANY = (1e-3, 1e-3, 250.0), (1e-6, 1e-5, 400.0)  # both, where a program finishes many: a step there costs less
 NEAR = 1e-4, 1e-6  # of the box: on a bound, after the first and the last of these
 HIGHER = 0.1  # of 1 + abs of the scaled value, may Newton's method end above where it began
 GO_ON = 4  # searches of a batch that go on
@@ -38,7 +38,7 @@ CLOSE = 1e-4  # violations below are alike, where ends are put in order
 STALLED = 5  # steps of a restoration in a row that gain little, where there are many places to look at
 FRESH = 8  # searches of a batch that begin anew at fresh points
 BARREN = 3  # times an assignment of whole numbers has led to nothing, after which it is left
-FEW, QUICKER = 16, 4  # so many searches, and more, are polished in one program; so many times more with each call
+FEW, QUICKER = 4, 4  # so many searches, and more, are polished in one program; so many times more with each call
 ENOUGH = 50  # evaluations left, for a search to go on
 RESTORED = 1e-12  # of the box: what is left of the violation
 ERROR = 1e-6  # of a KKT point, in units of the box, at most
@@ -258,7 +258,7 @@ class Batch:
         own[:, 0] = subject.size[0]  # so that values compare
         lam = self._lam[which] * own[:, :1] / own[:, 1:]
         rho = np.clip(self._parts.rho[which, 0], lagrangian.PENALTY, penalties.LARGE)
-        return subject.packed(x, lam, own, rho, LAST)
+        return subject.packed(x, lam, own, rho, LAST if subject.ends is None else OF_MANY[1])
 
 
 def side_by_side(working: list[Generator], exact: Exact, left: float) -> tuple[list[Any], float]:

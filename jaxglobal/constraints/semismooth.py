@@ -101,8 +101,8 @@ def finish(of: Callable[[Any], Both], ended: Ended, leaves: Any, most: float, re
     at most, before Newton's method begins. dtype: to which x is rounded in the end.
     """
     start, restored = alone(restoration(of), (ended.x, ended.frame, leaves, restorations))
-    place, before = begun(of, ended, start, leaves)
-    point, steps = alone(newton(of), (place, ended.lam, ended.frame, leaves))
+    place, lam, before = begun(of, ended, start, leaves)
+    point, steps = alone(newton(of), (place, lam, ended.frame, leaves))
     return concluded(of, ended, leaves, start, before, restored, point, steps, most, dtype)
 
 
@@ -115,19 +115,25 @@ def finish_all(
     needed = jnp.where(jnp.max(restorations) > 0, count, 0)
     moved, restored = refilled(restoration(of), (ended.x, ended.frame, leaves, restorations), needed, lanes)
     start = jnp.where(needed > 0, moved, jax.vmap(lambda x, frame: jnp.clip(x, *frame[:2]))(ended.x, ended.frame))
-    place, before = many(functools.partial(begun, of), (ended, start, leaves))
-    point, steps = refilled(newton(of), (place, ended.lam, ended.frame, leaves), count, lanes)
+    place, lam, before = many(functools.partial(begun, of), (ended, start, leaves))
+    point, steps = refilled(newton(of), (place, lam, ended.frame, leaves), count, lanes)
     last = functools.partial(concluded, of, most=most, dtype=dtype)
     return many(last, (ended, leaves, start, before, restored, point, steps))
 
 
-def begun(of: Callable[[Any], Both], ended: Ended, start: jax.Array, leaves: Any) -> tuple[jax.Array, jax.Array]:
-    """From where Newton's method begins, and the scaled value before."""
-    frame = ended.frame
+def begun(
+    of: Callable[[Any], Both], ended: Ended, start: jax.Array, leaves: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """From where Newton's method begins, with what multipliers, and the scaled value before."""
+    both, frame, lam = of(leaves), ended.frame, ended.lam
     near = NEAR_BOUND * frame.width  # searches keep off the bounds, where a slope may be infinite
     snapped = jnp.where(start - frame.low <= near, frame.low, jnp.where(frame.high - start <= near, frame.high, start))
-    values = jax.vmap(of(leaves))(jnp.stack([start, snapped]))
-    return jnp.where(jnp.all(jnp.isfinite(values[1])), snapped, start), values[0, 0] * ended.f_size
+    values = jax.vmap(both)(jnp.stack([start, snapped]))
+    place = jnp.where(jnp.all(jnp.isfinite(values[1])), snapped, start)
+    # Without multipliers the objective alone would say which bounds hold.
+    _, c, g, J = exact.slopes_at(both, len(lam), place, (frame.low, frame.high))
+    guess, _ = estimate(place, c, g, J, frame)
+    return place, jnp.where(jnp.all(lam == 0) & jnp.all(jnp.isfinite(guess)), guess, lam), values[0, 0] * ended.f_size
 
 
 def concluded(
@@ -145,7 +151,7 @@ def concluded(
     sure = point.definite & (point.error <= jnp.maximum(ERROR[0], jnp.finfo(x.dtype).eps ** ERROR[1]))
     lower = f[0] * ended.f_size <= before + HIGHER * (1 + jnp.abs(before))
     sure &= (violation[0] <= most) & jnp.isfinite(f[0]) & (lower | ~jnp.isfinite(before))
-    nfev = (2 + 0.5 * restored + (1 + len(x) / 2) * steps).astype(x.dtype)
+    nfev = (2.5 + 0.5 * restored + (1 + len(x) / 2) * steps).astype(x.dtype)
     valueless = jnp.any((violation <= most) & ~jnp.isfinite(f))
     of_end, of_start = (
         End(ends[i], price, rank[i], sure, nfev, valueless, point.error) for i, price in enumerate((point.lam, lam))
@@ -189,10 +195,6 @@ def newton(of: Callable[[Any], Both]) -> Iteration:
         f, c, g, J = exact.slopes_at(both, len(lam), x, (frame.low, frame.high))
         H = curvature(both, curvature_product(both, x), x, lam, frame)
         step = _step(x, lam, c, g, J, H, frame)
-        guess, binds = estimate(x, c, g, J, frame)
-        # Without multipliers the objective alone would say which bounds hold.
-        first = (k == 0) & jnp.all(lam == 0) & jnp.any(binds)
-        step = step._replace(x=jnp.where(first, x, step.x), lam=jnp.where(first, guess, step.lam))
         error = jnp.where(jnp.isfinite(f) & jnp.isfinite(step.error), step.error, jnp.inf)
         stalled = jnp.where(error < FALLEN * best.error, 0, stalled + 1)
         here = Point(x, lam, error, step.definite)

@@ -106,7 +106,7 @@ class Subjects:
     @property
     def dearest(self) -> float:
         """Evaluations that an end takes, at most."""
-        return 2 + semismooth.RESTORATIONS / 2 + semismooth.STEPS * (1 + self.box.shape[-1] / 2)
+        return 2.5 + semismooth.RESTORATIONS / 2 + semismooth.STEPS * (1 + self.box.shape[-1] / 2)
 
     def finish_one(self, subject: Subject, packed: np.ndarray, restorations: int) -> End:
         """The same of searches of one problem, with the scales that its subject knows."""
