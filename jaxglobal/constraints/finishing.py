@@ -142,10 +142,24 @@ class Batch:
             self.rank[good], self.status[good] = end.rank[end.sure], LocalStatus.CONVERGED
             subject.valueless |= bool(np.any(end.valueless))
             exactly = end.sure & (end.error <= SURE)
+            self._onto_rows(here[end.sure & ~exactly])
             subject.remember_all(end.x[exactly], end.rank[exactly])
             self._at_known(which)
             which = self._among(which)
         return which
+
+    def _onto_rows(self, which: np.ndarray) -> None:
+        """Takes those that Newton's method has left a little off the rows onto them: it would show in their values."""
+        subject = self._subject
+        if len(which):
+            told = self._side_by_side(
+                [kkt.restore(x, subject.frame_at(x), RESTORED, STALLED) for x in self.x[which].astype(np.float64)]
+            )
+            places = np.array([x if place is None else place for x, place in zip(self.x[which], told, strict=True)])
+            ranks = subject.ranks(places)
+            self.spent += len(which) / 2
+            better = ranks < feasible.above(subject.dtype)
+            self.x[which[better]], self.rank[which[better]] = places[better], ranks[better]
 
     def _polish(self, which: np.ndarray, places: np.ndarray) -> None:
         """Newton's method from places, (k, n) of the batch; keeps what is feasible and not higher than before."""
