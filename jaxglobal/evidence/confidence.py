@@ -58,12 +58,16 @@ class Evidence(NamedTuple):
     """() All with a finite value."""
     looked: np.ndarray
     """() Points of the last look at which nothing lower was found; 0 before."""
+    loose: np.ndarray
+    """() Whether no search has converged at it, under constraints."""
 
 
 def no_evidence() -> Evidence:
     """Before the first search."""
     zero, never = np.zeros((), np.int64), np.full((), -1)
-    return Evidence(np.full((), np.inf), np.full((), np.inf), never, never, never, zero, zero, zero, zero, zero, zero)
+    return Evidence(np.full((), np.inf), np.full((), np.inf), never, never, never, zero, zero, zero, zero, zero, zero,
+        np.zeros((), bool),
+    )  # fmt: skip
 
 
 def learn(
@@ -128,8 +132,12 @@ def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False, many: 
 
 
 def scattered(evidence: Evidence, nfev: int) -> bool:
-    """Whether the last digits of the best value will not settle: it is old but for these, and few searches converge."""
-    if nfev < SCATTERED_LEAST or evidence.found < 0 or 2 * evidence.rough < evidence.searches:
+    """Whether the last digits of the best value will not settle: it is old but for these, and few searches converge.
+
+    Few do too where none does at the best value.
+    """
+    rough = evidence.loose or 2 * evidence.rough >= evidence.searches
+    if nfev < SCATTERED_LEAST or evidence.found < 0 or not rough:
         return False
     return bool(nfev - evidence.first >= SCATTERED * (evidence.found - evidence.first))
 

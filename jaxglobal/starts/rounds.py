@@ -76,12 +76,8 @@ class Rounds:
         self, state: State, pool: EliteSet, x: np.ndarray, f: np.ndarray, sure: np.ndarray, fresh: int
     ) -> Evidence:
         """The evidence with searches that ended at x and f, so many of them from fresh starts. pool: after them."""
-        spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
         best = min(lowest_of(pool), float(state.evidence.f))
-        tolerance = 0.0
-        if math.isfinite(best):
-            scale = float(state.scale)
-            tolerance = stopping.tolerance(self._rules, best, self._eps, spread, scale, self._noise)
+        tolerance = self._tolerance(state, pool, best)
         known = len(state.pool.f) and len(pool.f)
         moved = float(np.max(np.abs(pool.x[0] - state.pool.x[0]))) if known else math.inf
         side = 2 * minima.cell_side(self._eps)  # within which two ends are one minimum
@@ -91,6 +87,13 @@ class Rounds:
         return confidence.learn(
             state.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved, near, noise, self._above
         )
+
+    def _tolerance(self, state: State, pool: EliteSet, best: float) -> float:
+        """By how much values as good as the best may differ and be the same."""
+        if not math.isfinite(best):
+            return 0.0
+        spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
+        return stopping.tolerance(self._rules, best, self._eps, spread, float(state.scale), self._noise)
 
     @property
     def looking(self) -> bool:
@@ -186,6 +189,15 @@ class Rounds:
             self.state = self._looked(state, f)
         else:
             self.state = self._evolved(state, f)
+        if math.isfinite(self._above) and int(self.state.step) == SEARCH:
+            self.state = self._begun(self.state, state, f)
+
+    def _begun(self, state: State, before: State, f: np.ndarray) -> State:
+        """The state with the values at the starts of its searches. before: with the block that had the values f."""
+        points = np.concatenate([state.evolution.x[None], state.candidates, before.x])
+        values = np.concatenate([[state.evolution.f], state.values, f])
+        known = {x.tobytes(): value for x, value in zip(points, values, strict=True)}
+        return state._replace(begun=np.array([known.get(x.tobytes(), math.inf) for x in state.x]))
 
     def _scaled(self, state: State, f: np.ndarray) -> State:
         """The state with the scale that the values of candidates show."""
@@ -213,12 +225,21 @@ class Rounds:
             bin=state.bin[:0],
             chain=state.chain[:0],
             swept=np.asarray(False),
+            begun=np.zeros(0),
             looking=np.asarray(looking),
             step=np.asarray(SEARCH),
         )
 
     def _learned(self, state: State, x: np.ndarray, f: np.ndarray, nfev: np.ndarray, sure: np.ndarray) -> State:
-        """The state after the local searches of a round."""
+        """The state after the local searches of a round.
+
+        Under constraints, these may end above a feasible start, beside a kink that they have left: then they have found
+        that, and have not converged. So what the evidence speaks for is the lowest value.
+        """
+        if len(state.begun):
+            least = self._tolerance(state, state.pool, min(lowest_of(state.pool), np.min(state.begun)))
+            back = state.begun < np.minimum(f, self._above) - least
+            x, f, sure = np.where(back[:, None], state.x, x), np.where(back, state.begun, f), sure & ~back
         links, cells = len(state.chain), int(state.cells)
         by_chain, by_pool = slice(cells, cells + links), slice(cells + links, cells + len(state.kind))
         hop = state.kind[:links], state.bin[:links]
@@ -233,16 +254,22 @@ class Rounds:
         evidence = self._weigh(state, pool, x, np.where(moved, f, np.inf), sure, fresh)
         if looking > 0 and evidence.refined >= 0:  # and not new
             evidence = evidence._replace(looked=state.looking)
-        return state._replace(
-            evidence=evidence,
+        self.state = state._replace(pool=pool)
+        return self.state._replace(
+            evidence=evidence._replace(loose=np.asarray(self._loose)),
             looking=np.asarray(0),
-            pool=pool,
             habits=habits,
             idle=np.asarray(0 if fell else state.idle + len(f)),
             chains=chained,
             spent=state.spent + [[cells, np.sum(nfev[:cells])], [len(f) - cells, np.sum(nfev[cells:])]],
             step=np.asarray(EVOLVE_NEXT),
         )
+
+    @property
+    def _loose(self) -> bool:
+        """Whether no search has converged at the best feasible point, under constraints: it may lie at a kink."""
+        pool = self.state.pool
+        return math.isfinite(self._above) and len(pool.f) > 0 and pool.f[0] < self._above and not pool.sure[0]
 
     def random(self, place: np.ndarray) -> np.ndarray:
         """Whether these searches of the block begin at points that no value has chosen."""
@@ -254,6 +281,8 @@ class Rounds:
         if not int(state.evolution.size):
             mean = np.full(self.n, 0.5) if state.restarts == 0 else rng.uniform(0.1, 0.9, self.n)
             size = FIRST_GENERATION * cmaes.default_size(self.n) << min(int(state.restarts), 10)
+            if self._loose and state.restarts % 2 == 1:
+                mean, size = state.pool.x[0], cmaes.default_size(self.n)
             state = state._replace(evolution=cmaes.begin(mean, size), restarts=state.restarts + 1)
         outside = cmaes.sample(state.evolution, rng)
         self.state = state._replace(x=self._candidates.other(state, hops.reflect(outside), rng), outside=outside)

@@ -87,6 +87,8 @@ class State(NamedTuple):
     """() Searches that a last look may begin."""
     scale: np.ndarray
     """() How far values of candidates lie above the best, in the median; infinite until that is known."""
+    begun: np.ndarray
+    """(k,) Values at the starts of the searches under way, of a function under constraints; +inf if not known."""
 
 
 def begin(n: int) -> State:
@@ -96,5 +98,5 @@ def begin(n: int) -> State:
     return State(
         elite.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
         none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
-        np.zeros(0), np.zeros((), bool), confidence.no_evidence(), zero, zero, np.full((), np.inf),
+        np.zeros(0), np.zeros((), bool), confidence.no_evidence(), zero, zero, np.full((), np.inf), np.zeros(0),
     )  # fmt: skip
