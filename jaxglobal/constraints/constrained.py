@@ -88,7 +88,7 @@ class ConstrainedStreams(Streams):
     def deal(self, starts: np.ndarray, first_step: Any, number: np.ndarray, problem: Any = 0) -> None:
         """See `Streams`; starts of x, or packed ones that go on."""
         if starts.shape[1] != self.engine.n:
-            starts = self._completed(starts)
+            self._scale()
             if self.subject.still:
                 self._held.append(standing(starts, number, problem))
                 return
@@ -99,7 +99,8 @@ class ConstrainedStreams(Streams):
 
     def look(self, points: np.ndarray, number: np.ndarray, problem: int = 0, then: Then | None = None) -> None:
         """See `Streams`."""
-        super().look(self._completed(points), number, problem, then)
+        self._scale()
+        super().look(points, number, problem, then)
 
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int = MOST_TICKS
@@ -170,10 +171,20 @@ class ConstrainedStreams(Streams):
             self.serve(Problems(self._unscaled.region, [lower, upper, size, *rest]))
             self._unscaled = None
 
+    def _ready(self, calls: int, values: int | None) -> int | None:
+        """See `Streams`: the continuous variables of these points are where the rows want them, by one more value."""
+        if self.subject.completion is None:
+            return values
+        looks = self._values
+        most = len(looks.points) if values is None else values // 2
+        count = min(most, len(looks.points), calls * looks.width)
+        looks.points = np.concatenate([self._completed(looks.points[:count]), looks.points[count:]])
+        return count
+
     def _completed(self, x: np.ndarray) -> np.ndarray:
-        """Points, (k, n), with the continuous variables where the rows want them, once the scales are known."""
-        self._scale()
-        self._spend(len(x) / 2 if self.subject.completion is not None else 0)
+        """Points, (k, n), with the continuous variables where the rows want them."""
+        if self.subject.completion is not None:
+            self.spent = self.spent.add(values=len(x))
         return self.subject.completed(x)
 
     def _stage(self, x: np.ndarray) -> tuple:
@@ -200,9 +211,11 @@ class ConstrainedStreams(Streams):
             return self._no_ends()
         ended, self._held = minima.join(self._held), []
         if self.subject.still:
-            ended, self._held = first_of(ended, left)
+            each = 1.0 if self.subject.completion is None else 1.5  # evaluations
+            ended, self._held = first_of(ended, max(left // each, 1))
             if not len(ended.f):
                 return self._no_ends()
+            ended = ended._replace(x=self._completed(ended.x))
             ranks = self.subject.ranks(ended.x)
             self._spend(len(ranks))
             return ranked(ended, ranks)

@@ -116,7 +116,7 @@ class Evaluating:
         args = [problems.args for problems in self._problems]
         share, pool = slice(group.index, None, group.count), thread_pool(len(self.streams))
         try:
-            values = None if allowed is None else self.spent.values_within(allowed)
+            values = self._ready(calls, None if allowed is None else self.spent.values_within(allowed))
             ended, count = looks.run(calls, values, args, share, pool.map)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             if group.count == 1 or not out_of_memory(error):
@@ -128,6 +128,10 @@ class Evaluating:
         else:  # nothing else has changed
             self.spent, counts.look_time = self.spent.add(values=count), looks.seconds
         return ended
+
+    def _ready(self, calls: int, values: int | None) -> int | None:
+        """Of how many of the points that wait values may be asked for by so many calls, where so many are left."""
+        return values
 
     @property
     def _values(self) -> Looks:

@@ -133,11 +133,12 @@ class Looks:
         number: (k,) their numbers.
         problem: (k,) their problems.
         seconds: that a call took when last measured, 0 before.
+        width: points of a call.
     """
 
     def __init__(self, programs: Sequence[Values], width: int, n: int, dtype: np.dtype, several: bool = False):
         """programs: of each stream of this process, for so many points. several: whether of several problems."""
-        self._programs, self._width, self._several = programs, width, several
+        self._programs, self.width, self._several = programs, width, several
         self._hearers: dict[int, tuple[Then, int, list[np.ndarray]]] = {}  # of a problem, how many it waits for, those
         self.points, self.number, self.seconds = np.zeros((0, n), dtype), np.zeros(0, np.int64), 0.0
         self.problem = np.zeros(0, np.int64)
@@ -178,8 +179,8 @@ class Looks:
         calls: of each program, at most. allowed: points, at most. args: for each program. share: of the calls, those
         of this process. side_by_side: as `map`, on threads.
         """
-        count = min(len(self.points), calls * self._width, len(self.points) if allowed is None else max(allowed, 0))
-        parts = [slice(first, min(first + self._width, count)) for first in range(0, count, self._width)[share]]
+        count = min(len(self.points), calls * self.width, len(self.points) if allowed is None else max(allowed, 0))
+        parts = [slice(first, min(first + self.width, count)) for first in range(0, count, self.width)[share]]
         (points, self.points), (number, self.number), (problem, self.problem) = (
             (field[:count], field[count:]) for field in (self.points, self.number, self.problem)
         )
@@ -212,8 +213,8 @@ class Looks:
         return Ended(x, f, mine, status, once, of), count
 
     def _look(self, values: Values, points: np.ndarray, args: list[Any], problem: np.ndarray) -> np.ndarray:
-        padded, which = points, [np.resize(problem, self._width).astype(np.int32)] if self._several else []
-        if len(points) < self._width:
-            padded = np.empty((self._width, points.shape[1]), points.dtype)
+        padded, which = points, [np.resize(problem, self.width).astype(np.int32)] if self._several else []
+        if len(points) < self.width:
+            padded = np.empty((self.width, points.shape[1]), points.dtype)
             padded[: len(points)], padded[len(points) :] = points, points[-1]
         return np.asarray(values(padded, np.int32(len(points)), args, *which))[: len(points)]

@@ -129,6 +129,17 @@ def test_a_limit_before_the_first_search(most):
         constraints=jg.Constraint(lambda x: x[1] - x[0], 0.0, 0.0), max_evals=most, progress=False,
     )  # fmt: skip
     assert result.status is jg.Status.MAX_EVALS
+    assert result.nfev <= max(most, 33) + 2  # 32 have measured the rows
+
+
+@pytest.mark.parametrize("most", [60, 101, 1000])
+def test_a_limit_on_evaluations_holds(most):
+    rows = jg.Constraint(lambda x: jnp.stack(deviations(x)) - x[3:5] + x[5:7], 0.0, 0.0)
+    result = jg.minimize(
+        lambda x: x[3] + x[5] + 2 * (x[4] + x[6]), [*SLACKS[0], *SLACKS[1]], constraints=rows,
+        integrality=[True] * 3 + [False] * 4, max_evals=most, progress=False,
+    )  # fmt: skip
+    assert result.nfev <= most + 2 and result.violation is not None
 
 
 def test_slopes_that_are_the_same_at_all_points():
