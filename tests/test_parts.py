@@ -34,7 +34,9 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "descent linesearch quasi_newton bfgs lbfgs first_order methods basins levenberg polish implicit __init__"
     ).split(),
     "evidence": "minima stopping confidence unseen distinct __init__".split(),
-    "starts": "designs cmaes elite hops chains scans lastlook adaptive state candidates rounds __init__".split(),
+    "starts": (
+        "designs cmaes elite hops chains scans lastlook contest adaptive state candidates rounds __init__"
+    ).split(),
     "engine": (
         "compiling aside devices processes sweep fused alone looks stepped spent lanes stream counts evaluating "
         "streams opening width precise wanted still_lanes asked differences workers host host_lanes __init__"

@@ -7,6 +7,7 @@ and local searches hold these variables still: so the function is called at whol
 of the continuous variables for one assignment of the others.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -116,6 +117,7 @@ class Tried:
     Attributes:
         pure: whether there are no continuous variables.
         seen: (A,) which; None where there are no whole numbers, or too many.
+        best: (A,) the lowest value at which a search from each has ended.
         many: how many variables are whole where these have too many assignments, else 0.
     """
 
@@ -127,17 +129,26 @@ class Tried:
         few = total <= (POINTS if self.pure else ASSIGNMENTS)
         self.many = 0 if few else len(self._where)
         self.seen = np.zeros(int(total), bool) if few else None
+        self.best = np.full(int(total) if few else 0, np.inf)
 
     @property
     def all(self) -> int:
         """How many there are where each has been, else 0."""
         return len(self.seen) if self.seen is not None and np.all(self.seen) else 0
 
-    def add(self, x: np.ndarray) -> None:
-        """Searches have begun at x, (k, m), in the unit box."""
+    def add(self, x: np.ndarray, f: np.ndarray | float = math.inf) -> None:
+        """Searches have begun at x, (k, m), in the unit box, and have ended at values f, (k,)."""
         if self.seen is not None and len(x):
             places = np.clip(np.floor(x[:, self._where] * self._count), 0, self._count - 1).astype(np.int64)
-            self.seen[np.ravel_multi_index(tuple(places.T), tuple(self._count))] = True
+            which = np.ravel_multi_index(tuple(places.T), tuple(self._count))
+            self.seen[which] = True
+            np.fmin.at(self.best, which, f)
+
+    def at(self, which: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(k, m) These points, (k, m), with these assignments, (k,)."""
+        x = x.copy()
+        x[:, self._where] = (np.stack(np.unravel_index(which, tuple(self._count)), axis=1) + 0.5) / self._count
+        return x
 
     def rest(self, best: np.ndarray, most: int) -> np.ndarray:
         """(k, m) The best point with other assignments, of those not yet searched from the nearest, at most so many."""
@@ -146,9 +157,7 @@ class Tried:
             return np.zeros((0, len(best)))
         unit = (np.stack(np.unravel_index(left, tuple(self._count)), axis=1) + 0.5) / self._count
         near = np.argsort(np.sum(np.abs(unit - best[self._where]) * self._count, axis=1), kind="stable")[:most]
-        x = np.repeat(best[None], len(near), axis=0)
-        x[:, self._where] = unit[near]
-        return x
+        return self.at(left[near], np.repeat(best[None], len(near), axis=0))
 
 
 def reached(sequence: Any, starts: int, count: np.ndarray) -> Tried:

@@ -32,7 +32,7 @@ def by_evidence(source: Source, rules: stopping.Rules, nfev: int, searches: int,
         return Status.NOISE if confidence.scattered(evidence, nfev) else None
     if evidence.looked:
         return Status.SAME if rules.unseen is None else Status.FULL
-    if source.sweep(left):
+    if source.sweep(left) or source.contest(left):
         return None
     source.look(confidence.last_look(nfev), left)
     return None

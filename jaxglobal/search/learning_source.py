@@ -153,6 +153,10 @@ class LearningSource(Source):
         """See `Source`."""
         return self._rounds.sweep(searches)
 
+    def contest(self, searches: int) -> bool:
+        """See `Source`."""
+        return self._rounds.contest(searches)
+
     @property
     def tried(self) -> lattice.Tried:
         """See `Source`."""

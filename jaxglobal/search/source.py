@@ -100,6 +100,10 @@ class Source:
         """Whether it begins searches, at most so many, from assignments of whole numbers that none has begun from."""
         return False
 
+    def contest(self, searches: int) -> bool:
+        """Whether it begins more searches, at most so many, from assignments that may take the lead with them."""
+        return False
+
     @property
     def tried(self) -> lattice.Tried:
         """Which assignments of whole numbers have been searched from; the user's own starts do not count."""

@@ -41,13 +41,17 @@ def scattered(number: Any, n: int, xp: Any = np) -> Any:
     return (0.5 + xp.asarray(number)[:, None] * xp.asarray(step)[None]) % 1
 
 
-def promising(x: np.ndarray, f: np.ndarray, known: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+def promising(x: np.ndarray, f: np.ndarray, known: np.ndarray, count: int, values: Any = 0) -> tuple[np.ndarray, float]:
     """Of points (k, n) with values (k,), at most `count` that are the lowest around; and how far around.
 
-    known: (m, n) the minima so far.
+    known: (m, n) the minima so far. values: (n,) of each variable that is whole, 0 of the others: points of another
+    assignment are not around, and each assignment has its share of the points.
     """
-    k, n = x.shape
-    reach = critical_distance(k, n)
+    values = np.broadcast_to(values, x.shape[1:])
+    whole = values > 0
+    reach = critical_distance(max(len(x) // int(np.prod(values, where=whole)), 1), int(np.sum(~whole)))
+    apart = np.where(whole, values * (1 + reach), 1.0)
+    x, known = x * apart, known * apart
     order = np.argsort(f, kind="stable")[:LOWEST]
     order = order[np.isfinite(f[order])]
     ranked = np.concatenate([known, x[order]])  # by value, those that are known first

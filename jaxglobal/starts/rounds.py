@@ -9,11 +9,11 @@ import numpy as np
 from jaxglobal.evidence import confidence, minima, stopping
 from jaxglobal.evidence.confidence import Evidence
 from jaxglobal.problem import lattice
-from jaxglobal.starts import chains, cmaes, elite, hops, lastlook
+from jaxglobal.starts import chains, cmaes, contest, elite, hops, lastlook
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.candidates import COVER_STEP, Candidates, at_random
 from jaxglobal.starts.elite import EliteSet, lowest_of
-from jaxglobal.starts.state import EVOLVE_NEXT, EXCHANGE, LOOK, SCAN, SCREEN, SEARCH, Block, State, begin
+from jaxglobal.starts.state import CONTEST, EVOLVE_NEXT, EXCHANGE, LOOK, SCAN, SCREEN, SEARCH, Block, State, begin
 
 MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
 DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
@@ -51,7 +51,7 @@ class Rounds:
         size = np.array(str(self.state.size))  # a text, as it may have more than 64 bits
         state = self.state._replace(size=size)
         arrays = {f"course{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
-        return arrays if self.tried.seen is None else arrays | {"tried": self.tried.seen}
+        return arrays if self.tried.seen is None else arrays | {"tried": self.tried.seen, "tried_best": self.tried.best}
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
@@ -59,7 +59,7 @@ class Rounds:
         state = jax.tree.unflatten(treedef, [arrays[f"course{k}"] for k in range(treedef.num_leaves)])
         self.state = state._replace(size=np.asarray(int(str(state.size))))
         if self.tried.seen is not None:
-            self.tried.seen = arrays["tried"].copy()
+            self.tried.seen, self.tried.best = arrays["tried"].copy(), arrays["tried_best"].copy()
 
     @property
     def level(self) -> int:
@@ -69,7 +69,7 @@ class Rounds:
     def add(self, x: np.ndarray, f: np.ndarray, sure: np.ndarray) -> None:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
         pool = elite.enter(self.state.pool, x, f, sure, self._same)
-        self.tried.add(x)
+        self.tried.add(x, f)
         self.state = self.state._replace(pool=pool, evidence=self._weigh(self.state, pool, x, f, sure, len(f)))
 
     def _weigh(
@@ -107,6 +107,23 @@ class Rounds:
         if len(x):
             self.state = self._searches(self.state, x, COVER_STEP, looking=-1)
         return len(x) > 0
+
+    def contest(self, searches: int) -> bool:
+        """Begins more searches, at most so many, from assignments that may yet take the lead; see contest.py."""
+        state, best = self.state, self.tried.best
+        done, few = int(state.contests), self.tried.seen is not None and not self.tried.pure
+        if not few or done >= contest.ROUNDS and contest.expected(best, state.fell) <= contest.EXPECTED:
+            return False
+        rivals = contest.among(best, state.fell, done, searches)
+        if not len(rivals):
+            return False
+        x = self._candidates.rng(state).random((len(rivals), contest.POINTS, self.n))
+        if not done:
+            carried = state.pool.x[: contest.CARRIED]
+            x[:, : len(carried)] = carried
+        x = self.tried.at(np.repeat(rivals, contest.POINTS), x.reshape(-1, self.n))
+        self.state = state._replace(step=np.asarray(CONTEST), x=x, rivals=rivals, contests=np.asarray(done + 1))
+        return True
 
     @property
     def between(self) -> bool:
@@ -155,7 +172,7 @@ class Rounds:
             if due and state.generations < GENERATIONS * self.n:
                 return self._evolve()
             self.state = state._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
-        elif step in (SCAN, EXCHANGE, SEARCH, LOOK):
+        elif step in (SCAN, EXCHANGE, SEARCH, LOOK, CONTEST):
             return self.block()
         if left <= 0:
             return None
@@ -175,9 +192,7 @@ class Rounds:
         they converged.
         """
         state, step = self.state._replace(turn=self.state.turn + 1), int(self.state.step)
-        if step == SEARCH:
-            self.tried.add(state.x)
-        elif self.tried.pure:  # to a look, a row that is off its bound by rounding is violated
+        if self.tried.pure and step != SEARCH:  # to a look, a row that is off its bound by rounding is violated
             self.tried.add(state.x[(f < self._above) | ~np.isfinite(f)])
         if step in (SCREEN, SCAN):
             self.state = self._candidates.scan(self._scaled(state, f) if step == SCREEN else state, f)
@@ -187,6 +202,9 @@ class Rounds:
             self.state = self._learned(state, x, f, nfev, sure)
         elif step == LOOK:
             self.state = self._looked(state, f)
+        elif step == CONTEST:
+            lowest = np.argmin(f.reshape(-1, contest.POINTS), axis=1) + contest.POINTS * np.arange(len(state.rivals))
+            self.state = self._searches(state, state.x[lowest], COVER_STEP, looking=-1)
         else:
             self.state = self._evolved(state, f)
         if math.isfinite(self._above) and int(self.state.step) == SEARCH:
@@ -209,7 +227,8 @@ class Rounds:
 
     def _looked(self, state: State, f: np.ndarray) -> State:
         """What comes after the values of the last look: searches from what is promising, or nothing."""
-        which, reach = lastlook.promising(state.x, f, state.pool.x, int(state.chosen))
+        values = self._values if self.tried.seen is not None and not self.tried.pure else 0 * self._values
+        which, reach = lastlook.promising(state.x, f, state.pool.x, int(state.chosen), values)
         none = state._replace(x=state.x[:0], step=np.asarray(EVOLVE_NEXT))
         if not len(which):
             return none._replace(evidence=state.evidence._replace(looked=np.asarray(len(f))))
@@ -240,6 +259,12 @@ class Rounds:
             least = self._tolerance(state, state.pool, min(lowest_of(state.pool), np.min(state.begun)))
             back = state.begun < np.minimum(f, self._above) - least
             x, f, sure = np.where(back[:, None], state.x, x), np.where(back, state.begun, f), sure & ~back
+        if len(state.rivals):
+            best = self.tried.best[state.rivals]
+            tolerance = self._tolerance(state, state.pool, lowest_of(state.pool))
+            gained = np.append(state.fell, contest.gained(best, f, tolerance, self._above))[-contest.KEPT * len(f) :]
+            state = state._replace(rivals=state.rivals[:0], fell=gained)
+        self.tried.add(state.x, f)
         links, cells = len(state.chain), int(state.cells)
         by_chain, by_pool = slice(cells, cells + links), slice(cells + links, cells + len(state.kind))
         hop = state.kind[:links], state.bin[:links]

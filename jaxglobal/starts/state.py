@@ -13,7 +13,7 @@ from jaxglobal.starts.elite import EliteSet
 from jaxglobal.starts.hops import Habits
 from jaxglobal.starts.scans import Schedule
 
-SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, LOOK = range(6)  # what a round does next
+SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, LOOK, CONTEST = range(7)  # what a round does next
 
 
 class Block(NamedTuple):
@@ -49,7 +49,7 @@ class State(NamedTuple):
     pending: np.ndarray
     """(k, n) Ends of evolutions, to be searched from."""
     step: np.ndarray
-    """() What comes next: SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, or LOOK, a last look at the whole box."""
+    """() What comes next: SCREEN, SCAN, EXCHANGE, SEARCH, EVOLVE_NEXT, CONTEST, or LOOK, a last look at the box."""
     turn: np.ndarray
     """() Blocks so far, which seeds the random numbers."""
     level: np.ndarray
@@ -89,6 +89,12 @@ class State(NamedTuple):
     """() How far values of candidates lie above the best, in the median; infinite until that is known."""
     begun: np.ndarray
     """(k,) Values at the starts of the searches under way, of a function under constraints; +inf if not known."""
+    rivals: np.ndarray
+    """(k,) Assignments of whole numbers of the contest under way, see contest.py."""
+    fell: np.ndarray
+    """(k,) What the searches of the last contest have gained."""
+    contests: np.ndarray
+    """() So far."""
 
 
 def begin(n: int) -> State:
@@ -99,4 +105,5 @@ def begin(n: int) -> State:
         elite.empty(n), hops.fresh(), zero, chains.empty(n), np.ones((2, 2)), scans.fresh(), nobody, zero, zero, zero,
         none, zero, zero, zero, zero, none, none, zero, zero, np.zeros(0), whole, whole, whole, zero, whole, none,
         np.zeros(0), np.zeros((), bool), confidence.no_evidence(), zero, zero, np.full((), np.inf), np.zeros(0),
+        whole, np.zeros(0), zero,
     )  # fmt: skip
