@@ -80,6 +80,8 @@ class Rounds:
         tolerance = self._tolerance(state, pool, best)
         known = len(state.pool.f) and len(pool.f)
         moved = float(np.max(np.abs(pool.x[0] - state.pool.x[0]))) if known else math.inf
+        if known and np.any(np.abs(pool.x[0] - state.pool.x[0]) * self._values > 0.5):
+            moved = math.inf  # another assignment of whole numbers is no last digits
         side = 2 * minima.cell_side(self._eps)  # within which two ends are one minimum
         near = np.max(np.abs(x - pool.x[:1]), axis=1, initial=0) <= side if len(pool.x) else False
         noise = HALF_DIGITS * self._eps**0.5 * abs(best)

@@ -7,7 +7,8 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal.evidence import confidence, stopping
-from jaxglobal.starts import lastlook
+from jaxglobal.starts import elite, lastlook
+from jaxglobal.starts.rounds import Rounds
 
 DOUBLE = jax.config.jax_enable_x64  # the module is imported after conftest has set it
 
@@ -229,3 +230,15 @@ def test_the_evidence_does_not_depend_on_units():
     assert plain.success and small.success and np.isclose(small.fun, 1e-12 * plain.fun, rtol=1e-5, atol=0)
     assert 0.7 < small.nfev / plain.nfev < 1.4
     assert none.nfev < 0.7 * plain.nfev  # as was asked
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_step_of_a_whole_number_is_no_last_digit(whole):
+    values = np.array([101, 101]) * whole
+    rounds = Rounds(jg.Adaptive(jg.Sobol()), 2, 1e-16, values=values)
+    x, sure = np.array([[20.5, 20.5], [50.5, 50.5]]) / 101, np.ones(2, bool)
+    rounds.add(x, np.array([10.0, 1.0]), sure)
+    state = rounds.state._replace(evidence=confidence.dated(rounds.state.evidence, 100))
+    x, f = np.array([[51.4, 50.5]]) / 101, np.array([1 - 1e-4])
+    pool = elite.enter(state.pool, x, f, sure[:1])
+    assert int(rounds._weigh(state, pool, x, f, sure[:1], 0).found) == (-1 if whole else 100)
