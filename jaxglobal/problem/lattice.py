@@ -18,7 +18,8 @@ from jaxglobal.problem import choice
 
 ASSIGNMENTS = 2**12  # of whole numbers, up to which each is searched from before a search ends by its evidence
 STEPS = (-2, -1, -1, 1, 1, 2)  # of whole numbers, to one next to another
-TWO = 0.5  # share of such moves in which two take a step
+MORE = 0.5  # share of such moves in which one more takes a step, and so on
+MOVES = 8  # that take one, at most
 POINTS = 2**14  # the same where nothing is continuous, and each is one evaluation
 EACH = 2**8  # assignments up to which `argmin`, whose starts are fixed, has one from each
 EACH_POINT = 2**12  # the same where nothing is continuous
@@ -183,18 +184,18 @@ def completed(x: np.ndarray, count: np.ndarray) -> np.ndarray:
 def elsewhere(x: np.ndarray, best: np.ndarray, count: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Points, (k, m), such a share of those that have the whole numbers of the best, (1, m) or (0, m), next to these.
 
-    One of them, or two, move by a step or two.
+    One of them moves by a step or two, or some.
     """
     whole = np.flatnonzero(count)
     x, cells = snapped(x, count), count[whole]
     if len(best):
         home = np.all(np.abs(x[:, whole] - best[:, whole]) * cells < 0.5, axis=1)
         home = np.flatnonzero(home & (rng.random(len(x)) < share))
-        for _ in range(2):
+        for _ in range(MOVES):
             axis, move = rng.integers(len(cells), size=len(home)), rng.choice(STEPS, len(home))
             there = x[home, whole[axis]] + move / cells[axis]
             x[home, whole[axis]] = 1 - np.abs(there % 2 - 1)  # reflected at the faces
-            home = home[rng.random(len(home)) < TWO]
+            home = home[rng.random(len(home)) < MORE]
     return x
 
 
