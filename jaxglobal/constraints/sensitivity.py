@@ -20,6 +20,7 @@ import numpy as np
 from jaxglobal.constraints import kkt
 from jaxglobal.constraints.exact import outputs
 from jaxglobal.constraints.kkt import Frame
+from jaxglobal.local import balance
 from jaxglobal.problem.closed import Closed
 
 NEAR = 1e-6  # as in implicit.py: a bound is about to be reached, or left, if so much of the box does it
@@ -76,12 +77,19 @@ def sensitivity(
     unit = max(float(np.max(np.abs(inner), initial=0.0)), float(np.max(np.abs(g * width), initial=0.0)), kkt.TINY)
     rank = len(length)
     K = np.block([[inner / unit, (A / length[:, None]).T], [A / length[:, None], np.zeros((rank, rank))]])
+    K = balance.without_slight(K)
+    D = balance.units(K)
 
     def solve(of_slope: np.ndarray, of_rows: np.ndarray) -> np.ndarray:
         """How the free variables move, (k, ...), with changes of the slope, (n, ...), and of all rows, (m, ...)."""
         flat = of_slope.reshape(n, -1), of_rows.reshape(m, -1)
         above, below = flat[0][free] * width[free][:, None] / unit, flat[1][active] / length[:, None]
-        step = np.linalg.lstsq(K, -np.concatenate([above, below]), rcond=kkt.NEWTON_DEPENDENT)[0] if len(K) else above
+        b, step = -np.concatenate([above, below]), above
+        if len(K):
+            scaled, _, found, _ = np.linalg.lstsq(D[:, None] * K * D, D[:, None] * b, rcond=kkt.NEWTON_DEPENDENT)
+            # Of a system that leaves directions open the answer is the shortest one in units of the box.
+            whole = found == len(K)
+            step = D[:, None] * scaled if whole else np.linalg.lstsq(K, b, rcond=kkt.NEWTON_DEPENDENT)[0]
         out = np.zeros((n, flat[0].shape[1]))
         out[free] = step[: int(np.sum(free))] * width[free][:, None]
         return out.reshape(of_slope.shape)

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxglobal.local import balance
 from jaxglobal.local.descent import outward
 from jaxglobal.problem import modes
 from jaxglobal.problem.linear_algebra import own
@@ -36,7 +37,7 @@ LONGEST = 0.01  # a Newton step beyond this, in units of the box, is not a polis
 BACK = (0.0, 2.0**-8, 2.0**-6, 2.0**-4, 2.0**-2, 1.0)  # of the way from the polished point back to where it began
 RISE = 8  # eps of the value, and times its noise on the way, by which a polish may raise it
 ROUNDING = 64  # eps of a value: a larger difference between two programs is none of rounding
-NULL = 64.0  # an eigenvalue of H below so many n eps of the largest is zero
+NULL = 64.0  # an eigenvalue of the balanced H below so many n eps of the largest is zero
 NEARLY = 0.5  # H is nearly singular where the ratio of its eigenvalues falls below eps to this power
 NEAR = 1e-6  # a bound is about to be reached, or left, if a change of x by so much of the box does it
 
@@ -73,9 +74,10 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
     def newton(carry):
         x, f, g, size, _, k = carry
         # A variable that all but touches the bound to which it is drawn would bend the step of the others.
-        margin = NEAR * region.width
+        H = hessian(value, product, x, region, region.width > 0) if len(x) <= DENSE else None
+        margin = _reach(H, g, region)
         drawn = outward(x, g, Region(region.lower + margin, region.upper - margin, region.width))
-        step, definite = _newton_step(value, product, x, g, region, ~drawn)
+        step, definite = _newton_step(H, product, x, g, region, ~drawn)
         onto = jnp.where(g > 0, region.lower, region.upper)
         trial = jnp.where(drawn & (region.width > 0), onto, x - step * region.width)
         trial = jnp.clip(trial, region.lower, region.upper)
@@ -247,13 +249,12 @@ def hessian(value: Value, product: Product | None, x: jax.Array, region: Region,
 def pseudoinverse(H: jax.Array, free: jax.Array, region: Region) -> jax.Array:
     """The pseudoinverse of H_FF in the user's coordinates, from H in units of the box.
 
-    The rank is judged in units of the box, which variables of any size share; the least norm is that of the user's
-    coordinates: Q W A W Q with W the widths, A the pseudoinverse of H, and Q the projection that removes W's image of
-    the null space.
+    The rank is judged where H is balanced; the least norm is that of the user's coordinates: Q W A W Q with W the
+    widths, balanced, A the pseudoinverse of H, balanced, and Q the projection that removes W's image of the null space.
     """
-    eigenvalues, V = own(jnp.linalg.eigh)(_filled(H, free))
+    eigenvalues, V, D = _balanced(H, free)
     null = _null(eigenvalues)
-    scale = jnp.where(free, region.width, 0)[:, None]
+    scale = jnp.where(free, region.width * D, 0)[:, None]
     A = (V * jnp.where(null, 0, 1 / jnp.where(null, 1, eigenvalues))[None, :]) @ V.T
     A = scale * A * scale.T
     directions = jnp.where(null[None, :], scale * V, 0)
@@ -262,17 +263,30 @@ def pseudoinverse(H: jax.Array, free: jax.Array, region: Region) -> jax.Array:
     return jnp.where(jnp.any(null), Q @ A @ Q, A)
 
 
+def _reach(H: jax.Array | None, g: jax.Array, region: Region) -> jax.Array:
+    """(n,) How near a bound touches a variable: within NEAR of the box, and within its own Newton step, doubled."""
+    margin = NEAR * region.width
+    if H is None:
+        return margin
+    curvature = jnp.diag(H)
+    own_step = jnp.abs(g) * region.width**2 / jnp.where(curvature > 0, curvature, 1)
+    return jnp.where(curvature > 0, jnp.minimum(margin, 2 * own_step), margin)
+
+
 def _newton_step(
-    value: Value, product: Product | None, x: jax.Array, g: jax.Array, region: Region, free: jax.Array
+    H: jax.Array | None, product: Any, x: jax.Array, g: jax.Array, region: Region, free: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The Newton step in units of the box, and whether H_FF has no negative curvature where that was looked at."""
+    """The Newton step in units of the box, and whether H_FF has no negative curvature where that was looked at.
+
+    H: of all variables, None where they are too many. product: H v, for then.
+    """
     slopes = jnp.where(free, g * region.width, 0)
-    if product is not None and len(x) > DENSE:
+    if H is None:
         step = conjugate_gradients(lambda v: column(product, x, region, free, v), slopes)
         return step, jnp.sum(slopes * step) > 0
-    eigenvalues, V = own(jnp.linalg.eigh)(_filled(hessian(value, product, x, region, free), free))
+    eigenvalues, V, D = _balanced(jnp.where(free[:, None] & free[None, :], H, 0), free)
     null = _null(eigenvalues)
-    step = V @ jnp.where(null, 0, (V.T @ slopes) / jnp.where(null, 1, eigenvalues))
+    step = D * (V @ jnp.where(null, 0, (V.T @ (D * slopes)) / jnp.where(null, 1, eigenvalues)))
     return step, jnp.all(null | (eigenvalues > 0))
 
 
@@ -284,6 +298,13 @@ def _doubts(H: jax.Array, free: jax.Array, x: jax.Array, g: jax.Array, region: R
     reaches = free & (gap <= NEAR * region.width)
     leaves = ~free & (region.width > 0) & (jnp.abs(g * region.width) <= NEAR * eigenvalues[-1])
     return singular & jnp.any(free), jnp.any(reaches | leaves)
+
+
+def _balanced(H: jax.Array, free: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The eigenvalues and eigenvectors of D H_FF D, and D, (n,), of balance.py."""
+    H = _filled(balance.without_slight(H, jnp), free)
+    D = balance.units(H, jnp)
+    return *own(jnp.linalg.eigh)(D[:, None] * H * D[None, :]), D
 
 
 def _filled(H: jax.Array, free: jax.Array) -> jax.Array:

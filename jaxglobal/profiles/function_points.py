@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglobal.api.minimize_many import minimize_many
+from jaxglobal.local import balance
 from jaxglobal.problem.closed import Structure
 from jaxglobal.profiles.held import Held
 from jaxglobal.search.interrupt import Interrupt
@@ -128,6 +129,8 @@ class FunctionPoints:
         for one, out, at in zip(H, pcov, x, strict=True):
             free = np.flatnonzero((at > self.lower) & (at < self.upper))
             inner = one[np.ix_(free, free)]
+            D = balance.units(np.where(np.isfinite(inner), inner, 0))
+            inner = D[:, None] * inner * D
             good = np.all(np.isfinite(inner)) and np.all(np.linalg.eigvalsh(inner) > 0)
-            out[np.ix_(free, free)] = np.linalg.inv(inner) if good else np.inf
+            out[np.ix_(free, free)] = D[:, None] * np.linalg.inv(inner) * D if good else np.inf
         return pcov

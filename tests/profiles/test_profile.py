@@ -1,6 +1,7 @@
 """profile: ends of sets against SciPy's re-optimisation, several minima, what is said instead of raised; bootstrap."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from jaxglobal.profiles import entry, held
 from jaxglobal.profiles import line as lines
 from jaxglobal.profiles.checks import check_value
 from jaxglobal.profiles.fit_points import FitPoints
+from jaxglobal.profiles.function_points import FunctionPoints
 from jaxglobal.profiles.thresholds import Rule
 
 BOX = [(0.0, 10.0), (0.0, 10.0), (-1.0, 2.0)]
@@ -325,3 +327,19 @@ def test_a_second_profile_compiles_nothing(fit):
     jg.profile(fit, progress=False)
     noting[0] = False
     assert not compiled
+
+
+@float64_only
+def test_how_far_a_variable_reaches_is_known_whatever_the_units():
+    """A Hessian of which the entries differ by forty orders of magnitude has an inverse as any other has."""
+    rng = np.random.default_rng(0)
+    J = rng.standard_normal((5, 9, 4))
+    for size in 10.0 ** rng.uniform(-10, 10, (10, 4)):
+        for part in J:
+            of = types.SimpleNamespace(
+                _value=lambda x, A=part * size: jnp.sum((A @ x) ** 2) / 2,
+                _structure=types.SimpleNamespace(dtype=np.dtype(float)), lower=np.full(4, -1.0), upper=np.ones(4),
+            )  # fmt: skip
+            with jax.disable_jit():
+                pcov = FunctionPoints.covariances(of, np.zeros((1, 4)))[0]
+            np.testing.assert_allclose(pcov * size * size[:, None], np.linalg.inv(part.T @ part), rtol=1e-6)
