@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxglobal.status import Status
+
 EACH = 8  # searches for each parameter in which the model is not linear, at least
 LEAST = 6  # such parameters are counted at least: two narrow peaks have many minima in two
 HITS = 10  # searches that agree, at least; one for each of more parameters
@@ -21,6 +23,11 @@ LONG, OLDER = 32, 4  # the same, where few agree
 FEW = 2
 ALIKE = 1e-6  # two costs that differ by less of their size are the same
 DIGITS = 100  # ... in a precision that has no more, by so many eps
+
+VALUELESS = (
+    "no parameters gave a finite cost with finite slopes: check the model and its Jacobian at a point of the box, and "
+    "whether its dtype overflows"
+)
 
 
 class Agreement(NamedTuple):
@@ -74,3 +81,8 @@ def words(known: Agreement, k: int) -> str:
         f"{known.hits[k]:,} of {known.made[k]:,} searches ended at the lowest cost, the first of them after "
         f"{known.met[k]:,}"
     )
+
+
+def of_model(message: str) -> str:
+    """The message of a search for one of a fit, where it is the model that gave no value."""
+    return VALUELESS if message == Status.NO_FINITE_VALUE.value else message

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxglobal.fit import agreement
 from jaxglobal.printing import duration, table
 from jaxglobal.results import which
 from jaxglobal.status import Status
@@ -56,7 +57,7 @@ class FitOutcome:
     def message(self) -> str:
         """Why its searches ended, and how many of them agree."""
         seen = f"{self.hits:,} of {self.searches:,} searches ended at the lowest cost"
-        return seen if self.status is Status.SAME else f"{seen}; {self.status.value}"
+        return seen if self.status is Status.SAME else f"{seen}; {agreement.of_model(self.status.value)}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,7 +133,7 @@ class Fits:
         low, middle, high = np.nanquantile(self.fun, [0, 0.5, 1]) if np.any(np.isfinite(self.fun)) else [np.nan] * 3
         return [
             ("data sets", f"{len(self):,}, {int(np.sum(self.success)):,} with success"),
-            *((f"{count:,}", f"{why.name}: {why.value}") for why, count in others.most_common()),
+            *((f"{count:,}", f"{why.name}: {agreement.of_model(why.value)}") for why, count in others.most_common()),
             ("cost", f"{low:.6g} at least, {middle:.6g} in the median, {high:.6g} at most"),
             *([] if self.active is None else [("violation", f"{np.max(self.violation, initial=0.0):.3g} at most")]),
             ("starts", f"{self.nstarts:,} screened for each, {float(np.mean(self.nfev)):.1f} evaluations in the mean"),

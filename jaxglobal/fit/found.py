@@ -196,7 +196,7 @@ class Found:
         finite = bool(found)
         status = self.status if finite or self.status is Status.INTERRUPTED else Status.NO_FINITE_VALUE
         asked = status is Status.SAME and self._rules.same is None  # whether searches agree
-        message = agreement.words(self._agreement, 0) if asked else status.value
+        message = agreement.words(self._agreement, 0) if asked else agreement.of_model(status.value)
         nan = self._regression.structure.unflatten(np.full(self._regression.structure.n, np.nan))
         return Result(
             x=found[0].x if finite else nan,

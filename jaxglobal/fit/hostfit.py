@@ -219,7 +219,8 @@ def search(
     model.until = math.inf if result.minima else -math.inf  # without a minimum, there is nothing to look at
     found = sorted([*polished, *result.minima[POLISHED:]], key=lambda minimum: minimum.fun)
     best = dict(x=found[0].x, fun=found[0].fun, minima=found) if found else {}
-    return dataclasses.replace(result, calls=model.calls, **best)
+    words = agreement.of_model(result.message)
+    return dataclasses.replace(result, calls=model.calls, message=words, **best)
 
 
 def agreed(known: Result, m: int) -> Agreement | None:

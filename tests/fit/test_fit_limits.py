@@ -303,3 +303,6 @@ def test_a_fit_looks_on_while_nothing_finite_is_known():
     np.testing.assert_allclose(part.popt, [2, 3], rtol=1e-3)
     none = jg.curve_fit(lambda t, a, k: a * k * t * jnp.nan, TIMES, y, MANY_BOX, progress=False)
     assert none.result.status is jg.Status.NO_FINITE_VALUE and none.result.nfev >= 2**13 and not none.success
+    assert "the model" in none.message and "fun" not in none.message
+    many = jg.curve_fit_many(lambda t, a, k: a * k * t * jnp.nan, TIMES, y[None], MANY_BOX, levels=1, progress=False)
+    assert "the model" in many[0].message and "check fun" not in f"{many[0].message}{many}"
