@@ -24,7 +24,7 @@ import numpy as np
 from jaxglobal.fit import arguments, regression
 from jaxglobal.fit.data import Data
 from jaxglobal.fit.regression import Regression
-from jaxglobal.fit.units import Units
+from jaxglobal.fit.units import Units, in_range
 from jaxglobal.local.levenberg import ROUNDING
 from jaxglobal.problem.closed import is_traced
 from jaxglobal.problem.linear_algebra import own
@@ -70,10 +70,10 @@ class Errors(NamedTuple):
         """The same in the user's units, of a fit in these."""
         p, r = (unit if is_traced(unit) else np.asarray(unit, float) for unit in (units.p, units.r))
         return self._replace(
-            pcov=self.pcov * p[:, None] * p,
+            pcov=units.covariance(self.pcov),
             root=self.root * (p / r)[:, None],
             null=self.null * p[:, None],
-            size=self.size * r * r,
+            size=in_range(self.size, r, r),
             residuals=self.residuals * r,
         )
 

@@ -225,7 +225,7 @@ def curve_fit_many(
         )  # fmt: skip
         results = found.results
         return Fits(
-            structure.unflatten(found.p * own.p), found.pcov * own.outer,
+            structure.unflatten(found.p * own.p), own.covariance(found.pcov),
             data.cost(found.f), results.success, results.status, results.nfev, results.nstarts,
             results.minima.count[:, 0], 0, linear, time.perf_counter() - began, results.compile_time,
             results.violation, found.multipliers, results.active,
@@ -266,7 +266,7 @@ def curve_fit_many(
         shown.close()
     return Fits(
         popt=structure.unflatten(p * own.p),
-        pcov=pcov * own.outer,
+        pcov=own.covariance(pcov),
         fun=run.data.cost(np.where(np.isfinite(f), f, np.nan)),
         violation=np.zeros(count),
         success=status == Status.SAME,

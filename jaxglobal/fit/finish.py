@@ -33,6 +33,8 @@ def finish(
     with np.errstate(over="ignore"):  # a gradient that float32 cannot hold is infinite there
         result = dataclasses.replace(result, jac=reg.structure.unflatten(jac.astype(flat.dtype)))
     f = result.fun / float(own.r) / float(own.c)
+    if not own.told:
+        f = reg.cost_of(given, regression.left(reg, given, y))
     sure = errors(reg, given, f, y, J, absolute_sigma, along).out_of(own)
     y, J = own.seen(y, J)
     ordinates = np.asarray(data.y)

@@ -155,7 +155,8 @@ class ManyFits:
         dof = points - np.sum(free, axis=-1)
         own: Any = self.data.units
         unit = np.asarray(own.r, float)
-        variance = np.where(dof > 0, self.data.cost(f) / unit**2 / np.maximum(dof, 1), np.inf)
+        squared = self.data._replace(units=own._replace(r=1 / unit)).cost(f)  # over unit^2, which may overflow
+        variance = np.where(dof > 0, squared / np.maximum(dof, 1), np.inf)
         size = np.full(count, 1 / unit**2) if absolute_sigma else variance
         tolerance = float(np.finfo(self._reg.structure.dtype).eps) * N
         sides = np.stack([self._reg.lower, self._reg.upper])[None] if self._boxes is None else self._boxes

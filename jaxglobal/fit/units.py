@@ -4,6 +4,7 @@ Squares of data of 1e-20 vanish in float32, and so do all decisions that are mad
 numbers that are multiplied by them keep all their digits, and the search takes the steps that it would take without.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,11 @@ STRAIGHT = 2.0**30  # a loss that bends from so much of the data on counts squar
 RANKS = 1, 0, 0, 0  # axes of units that data sets share
 RANGE = 1 / 4  # of the powers of two that numbers have: so far from their unit they still have squares
 MARGIN = 6  # powers of two that a unit keeps from the ends of the range
+
+BEYOND = (
+    "float64 has no numbers for the squares of data of this size: variances are NaN, and costs infinite or zero; give "
+    "`ydata`, and the parameters, in other units"
+)
 
 
 class Units(NamedTuple):
@@ -40,15 +46,21 @@ class Units(NamedTuple):
         return call
 
     @property
+    def told(self) -> bool:
+        """Whether float64 has the costs of one fit in the user's units, with all their digits."""
+        least = np.finfo(float).tiny / np.finfo(float).eps
+        with np.errstate(over="ignore", under="ignore"):
+            return bool(least <= np.asarray(self.r, float) * np.asarray(self.c, float) < np.inf)
+
+    @property
     def own(self) -> bool:
         """Whether each data set of many has units of its own: y and r are (P,), and p is (n,) or (P, n)."""
         return np.ndim(self.y) == 1
 
-    @property
-    def outer(self) -> Any:
-        """(n, n) or (P, n, n) Those of covariances, in float64."""
-        p = np.asarray(self.p, float)
-        return p[..., :, None] * p[..., None, :]
+    def covariance(self, pcov: Any) -> Any:
+        """Covariances, (n, n) or (P, n, n), in the user's units; see `in_range`."""
+        p = self.p if is_traced(self.p) else np.asarray(self.p, float)
+        return in_range(pcov, p[..., :, None], p[..., None, :])
 
     def of(self, which: Any) -> "Units":
         """Those of these data sets of many."""
@@ -73,13 +85,28 @@ class Units(NamedTuple):
         if is_traced((f, self.r)):
             return f * self.r * self.c
         r, c = (unit[which] if unit.ndim else float(unit) for unit in (np.asarray(u, float) for u in (self.r, self.c)))
-        return np.asarray(f, float) * r * c
+        with np.errstate(over="ignore"):  # the squares of data beyond 1e154
+            return np.asarray(f, float) * r * c
 
     def seen(self, y: Any, J: Any) -> tuple[Any, Any]:
         """Values, (N,), and their derivatives, (N, n), in the user's units, the latter in float64 unless traced."""
         if is_traced((y, J, *self)):
             return y * self.y, J * (self.y / self.p)
         return y * self.y, np.asarray(J, float) * (float(self.y) / np.asarray(self.p, float))
+
+
+def in_range(squares: Any, first: Any, second: Any) -> Any:
+    """Squares times both units, in float64 unless traced; NaN, and a warning, where float64 has no such number."""
+    if is_traced((squares, first, second)):
+        return squares * first * second
+    with np.errstate(over="ignore", under="ignore"):
+        told = np.asarray(squares, float) * first * second
+    beyond = np.isfinite(squares) & (
+        np.isinf(told) | (np.abs(told) < np.finfo(float).tiny) & (np.asarray(squares) != 0)
+    )
+    if np.any(beyond):
+        warnings.warn(BEYOND, stacklevel=2)
+    return np.where(beyond, np.nan, told)
 
 
 def choose(lower: Any, upper: Any, y: Any, w: Any, dtype: np.dtype, squares: bool = True) -> Units:

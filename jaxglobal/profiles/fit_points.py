@@ -111,7 +111,7 @@ class FitPoints:
         run = ManyFits(reg, data, False, none, none, guesses, self._each, 0, self._shown, limits, boxes, LANES, LONGEST)
         p, f, pcov, _, _, known = run.fit(True, self._starts if wide else ())
         self.searches += int(np.sum(known.made))
-        pcov = pcov * own.outer
+        pcov = own.covariance(pcov)
         return self._data.cost(np.where(np.isfinite(f), f, np.inf)), p.astype(float) * own.p, pcov
 
     def at(self, index: np.ndarray, c: np.ndarray, guesses: np.ndarray, wide: bool) -> tuple[np.ndarray, ...]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import X64
+from checks import X64, float64_only
 
 import jaxglobal as jg
 
@@ -88,6 +88,22 @@ def test_traced_fits_do_not_depend_on_units(y, x):
 @pytest.mark.parametrize(("y", "x"), [(1e-18, 1e9), (1e18, 1e-9)])
 def test_host_models_do_not_depend_on_units(y, x):
     compare(of_host, y, x, 1e-4 if X64 else TOL)
+
+
+@float64_only
+@pytest.mark.filterwarnings("ignore:float64 has no numbers")
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+def test_squares_that_float64_does_not_have_are_said_to_be_none(unit):
+    """The parameters and what the data tell of the rate are as ever; a variance is NaN, not infinite, and not zero."""
+    box, size = BOX * [[unit], [1], [unit]], np.array([unit, 1, unit])
+    popt, perr, *_ = alone(T, Y, BOX)
+    fit = jg.curve_fit(decay, T, Y * unit, box, progress=False)
+    with pytest.warns(UserWarning, match="other units"):
+        fits = jg.curve_fit_many(decay, T, np.stack([Y, 2 * Y]) * unit, box, progress=False)
+    for found, error in ((fit.popt, fit.perr), (fits.popt[0], fits.perr[0])):
+        np.testing.assert_allclose(found / size, popt, rtol=1e-6)
+        assert np.isnan(error[[0, 2]]).all()
+        np.testing.assert_allclose(error[1], perr[1], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
