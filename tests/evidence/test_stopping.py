@@ -41,6 +41,18 @@ def test_fresh_starts_that_lead_there_are_worth_more():
     assert confidence.convincing(often, nfev, 1) and not confidence.convincing(late, nfev, 1)
 
 
+def test_a_basin_that_few_fresh_starts_lead_to_is_small():
+    """One in twenty: a better basin of the same size may not have been met either."""
+    evidence = confidence.learn(confidence.no_evidence(), np.ones(12), np.arange(12) < 1, np.ones(12, bool), 1e-8, 1.0)
+    others = np.full(19, 2.0)
+    rare = confidence.dated(confidence.learn(evidence, others, others > 1, others > 1, 1e-8, 0.0), 100)
+    assert int(rare.fresh_hits) == 1 and int(rare.fresh) == 20
+    common = seen([1.0] * 12, 100, fresh=4)
+    for n, nfev in ((2, 2829), (3, 7795), (6, 16_000)):
+        assert not confidence.convincing(rare, nfev - 1, n) and confidence.convincing(rare, nfev, n)
+        assert confidence.convincing(common, int(500 * n**1.5) + 2000, n)
+
+
 def test_last_digits_nearby_keep_the_date():
     evidence = seen([10.0, 1.0], 100)
     nearby = seen([1.0 - 1e-4], 1000, evidence, moved=1e-4)
