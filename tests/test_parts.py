@@ -50,7 +50,7 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "search": (
         "interrupt progress checkpoint limits loop incumbent source learning_source ending state one_result finish one "
-        "levels hopping polish_many traced incumbents slots many_results many_plain many_learning many "
+        "levels hopping polish_many traced incumbents slots many_results many_plain many_learning many_mixed many "
         "many_constrained __init__"
     ).split(),
     "api": "engines minimize minimize_many argmin derivative ask_tell asynchronous __init__".split(),

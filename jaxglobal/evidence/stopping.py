@@ -95,6 +95,12 @@ class Rules:
         return LEVELS if self.same is None else self.same
 
     @property
+    def by_evidence(self) -> bool:
+        """Whether neither levels, minima not yet seen nor a limit of its own ends the search of a problem."""
+        limits = self.max_levels, self.max_starts, self.max_evals
+        return all(v is None for v in (self.same, self.unseen, *limits))
+
+    @property
     def unlimited(self) -> bool:
         """Whether no limit was given, so that the size of a level is the only one."""
         return all(v is None for v in (self.max_time, self.max_levels, self.max_starts, self.max_evals))

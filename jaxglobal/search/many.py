@@ -2,8 +2,8 @@
 
 The starts of all of them go through the same lanes; a problem whose level has ended asks its own stopping rule, and
 goes on to its next level, or leaves its slot to the next problem. No problem waits for another, and the lanes are idle
-only when the last searches of the last problems end. How starts are dealt is in many_plain.py and many_learning.py; the
-order of the steps in loop.py.
+only when the last searches of the last problems end. How starts are dealt is in many_plain.py, many_learning.py and
+many_mixed.py; the order of the steps in loop.py.
 """
 
 import math
@@ -31,9 +31,10 @@ from jaxglobal.search.checkpoint import Checkpoint
 from jaxglobal.search.incumbents import Incumbents
 from jaxglobal.search.limits import STATUSES, Limits
 from jaxglobal.search.many_learning import Learning
+from jaxglobal.search.many_mixed import Mixed
 from jaxglobal.search.many_plain import Plain
 from jaxglobal.search.slots import Slots
-from jaxglobal.starts.adaptive import Adaptive
+from jaxglobal.starts.adaptive import Adaptive, EasyFirst
 from jaxglobal.starts.designs import Starts
 from jaxglobal.status import Status
 
@@ -46,7 +47,8 @@ class Many:
     """
 
     def __init__(
-        self, began: float, problems: Family, sequence: Starts, search: Local, rules: stopping.Rules, lanes: int,
+        self, began: float, problems: Family, sequence: Starts | EasyFirst, search: Local,
+        rules: stopping.Rules, lanes: int,
         shown: display.Silent, host: Host | None, given: list[Any], group: processes.Alone, fit: bool,
         callback: Callable[[Finished], Any] | None = None, kept: Checkpoint | None = None,
     ):  # fmt: skip
@@ -64,7 +66,8 @@ class Many:
         self._limits = Limits(began, of_all, kept, group)
         self._compile_time = 0.0
         self.incumbents = Incumbents(problems, rules, self._above)
-        kind = Learning if isinstance(sequence, Adaptive) else Plain
+        kinds: dict[type, Any] = {EasyFirst: Mixed, Adaptive: Learning}
+        kind = kinds.get(type(sequence), Plain)
         self._slots = Slots(problems, kind.MOST)
         self._starts = kind(problems, self._slots, self.incumbents, sequence, search, rules, self._above, self._noise)
         self._told = np.zeros(problems.count, bool)  # to the callback

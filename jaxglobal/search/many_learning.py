@@ -110,6 +110,7 @@ class Learning:
         self._turns: list[int] = []  # the slots whose next block is to be dealt
         self._standings: dict[int, Standing] = {}  # of the problem in each slot
         self._spent = np.zeros((problems.count, 2), np.int64)  # as the first two of `Spent`
+        self._before = np.zeros(problems.count, np.int64)  # evaluations of each before its starts began to learn
 
     @staticmethod
     def needs(lanes: int, cost: float, platform: str) -> Needs:
@@ -122,6 +123,7 @@ class Learning:
             problem = int(self._slots.problem[slot])
             if level == 0:
                 self._standings[slot] = Standing(self._source(slot))
+                self._before[problem] = self._found.nfev[problem]
             standing = self._standings[slot]
             standing.level, standing.dealt, standing.allowed = level, 0, standing.source.size(level)
             if self._rules.max_starts is not None:
@@ -132,6 +134,10 @@ class Learning:
     def dealt_all(self) -> bool:
         """See `Plain`."""
         return not self._turns
+
+    def holds(self, slots: np.ndarray) -> np.ndarray:
+        """(k,) In which of these slots, (k,), is a problem whose starts learn."""
+        return np.isin(slots, list(self._standings))
 
     def _source(self, slot: int) -> Source:
         """The source of the problem in a slot, before its first start."""
@@ -150,12 +156,12 @@ class Learning:
         ]
         shapes, arrays = pack_many([standing.source.save() for standing in self._standings.values()])
         state = {"tasks": list(self._turns), "courses": standings, "shapes": shapes}
-        return state, arrays | {"spent_each": self._spent}
+        return state, arrays | {"spent_each": self._spent, "before_each": self._before}
 
     def load(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         self._turns.extend(state["tasks"])
-        self._spent = arrays["spent_each"]
+        self._spent, self._before = arrays["spent_each"], arrays["before_each"]
         for (slot, fields), learnt in zip(state["courses"], unpack_many(state["shapes"], arrays), strict=True):
             source = self._source(slot)
             source.load(learnt)
@@ -169,10 +175,10 @@ class Learning:
     def _offer(self, slot: int, lanes: Lanes) -> bool:
         """Deals the next block of a problem; whether it now waits for its ends, or has none left."""
         standing, problem, found = self._standings[slot], int(self._slots.problem[slot]), self._found
-        nfev, searches = int(found.nfev[problem]), int(found.nstarts[problem])
+        nfev, before, searches = (int(of[problem]) for of in (found.nfev, self._before, found.nstarts))
         if not standing.waits:
             n, full = int(np.sum(self._problems.free)), bool(found.distinct.full[problem])
-            status = ending.by_evidence(standing.source, self._rules, nfev, searches, n, full)
+            status = ending.by_evidence(standing.source, self._rules, nfev - before, searches, n, full)
             if status is not None:
                 self._leave(slot, status)
                 return True
@@ -192,7 +198,7 @@ class Learning:
         problem, found = self._slots.problem[ended.problem], self._found
         values = ended.status == LocalStatus.RUNNING
         np.add.at(self._spent, (problem, values.astype(int)), ended.nfev)
-        found.nfev[problem] = self._spent[problem, 0] + (self._spent[problem, 1] + 1) // 2
+        found.nfev[problem] = self._before[problem] + self._spent[problem, 0] + (self._spent[problem, 1] + 1) // 2
         found.improve(problem, ended)
         even = np.zeros(len(values), bool) if cut else self._take(ended)
         if not np.all(values):
@@ -219,7 +225,8 @@ class Learning:
         standing, problem, found = self._standings[slot], int(self._slots.problem[slot]), self._found
         found.nit[problem] += 1
         standing.best.append(float(found.feasible(problem)))
-        eps, nfev, full = float(np.finfo(found.x.dtype).eps), int(found.nfev[problem]), bool(found.full(problem))
+        eps, full = float(np.finfo(found.x.dtype).eps), bool(found.full(problem))
+        nfev = int(found.nfev[problem] - self._before[problem])
         seen = None if self._rules.unseen is None else found.unseen(problem)
         status = ending.after_level(self._rules, standing.best, eps, nfev, standing.source, seen, full)
         if status is None:

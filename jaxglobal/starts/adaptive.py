@@ -94,6 +94,19 @@ class Adaptive:
         return self.cover.spacing(level, int(share * self.cover.size(level, n)), n)
 
 
+@dataclasses.dataclass(frozen=True)
+class EasyFirst:
+    """For many problems: plain levels as long as they are cheap, then starts that learn; see search/many_mixed.py.
+
+    Attributes:
+        learning: for the problems that the others do not settle.
+        plain: for all at first.
+    """
+
+    learning: Adaptive
+    plain: Starts
+
+
 def told(given: Any, n: int, seed: int) -> Starts:
     """The sequence for `starts=` where values are told: searches of such points do not end at known minima."""
     if isinstance(given, Adaptive) and given.stop:
