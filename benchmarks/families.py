@@ -76,7 +76,7 @@ def in_one_call(n: int, count: int, rng: np.random.Generator, seed: int) -> None
     """`minimize_many` of so many members of each family, with starts that learn and with plain ones."""
     turned = np.stack([np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(count)])
     centres, box, rows = rng.uniform(-2, 2, (count, n)), [(-5.12, 5.12)] * n, []
-    print(f"{'':>18}{'starts':>10}{'solved':>8}{'success':>9}{'wrong':>7}{'evaluations':>13}{'ms a problem':>14}")
+    print(f"{'':>18}{'starts':>12}{'solved':>8}{'success':>9}{'wrong':>7}{'evaluations':>13}{'ms a problem':>14}")
     for name, fun in {"sphere": shifted(lambda z: jnp.sum(z**2)), **FAMILIES}.items():
         for kind, starts in {"by default": "auto", "plain": jg.Grid() if n <= 5 else jg.Sobol()}.items():
             call = functools.partial(jg.minimize_many, fun, box, (centres, turned), starts=starts, progress=False)
@@ -89,7 +89,7 @@ def in_one_call(n: int, count: int, rng: np.random.Generator, seed: int) -> None
             row = {"solved": int(np.sum(solved)), "success": int(np.sum(success)), "wrong": wrong}
             row |= {"nfev": nfev, "ms": each}
             rows.append({"family": name, "starts": kind, **row})
-            print("{:>18}{:>10}{:>8}{:>9}{:>7}{:>13,.0f}{:>14.1f}".format(name, kind, *row.values()), flush=True)
+            print("{:>18}{:>12}{:>8}{:>9}{:>7}{:>13,.0f}{:>14.1f}".format(name, kind, *row.values()), flush=True)
     save("families_many", rows, variables=n, problems=count, seed=seed)
 
 
