@@ -120,7 +120,7 @@ def test_calls_for_values_shrink_when_their_memory_runs_out(monkeypatch):
     sizes, real = [], looks.Looks.run
 
     def run(self, calls, allowed, *rest):
-        sizes.append(self._width)
+        sizes.append(self.width)
         if len(sizes) < 3:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
         return real(self, calls, allowed, *rest)
