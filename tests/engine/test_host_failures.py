@@ -39,6 +39,8 @@ def test_hanging_and_dying_workers_are_replaced():
     with jg.host(simulators.suicidal, workers=2) as suicidal:
         result = solve(suicidal)
         assert result.fun < 1e-4 and result.calls.died >= 2
+    for worker in multiprocessing.active_children():
+        worker.join(20)  # one that had just begun in a dead one's place
     assert not multiprocessing.active_children()
 
 

@@ -10,6 +10,7 @@ from checks import precision
 
 import jaxglobal as jg
 from jaxglobal import Status
+from jaxglobal.api import minimize_many
 from jaxglobal.engine.streams import Streams
 
 BOX = [(-4.0, 5.0)] * 2
@@ -26,14 +27,16 @@ def many(fun=rastrigin, args=CENTRES, bounds=BOX, **options):
 
 
 @pytest.mark.long
-def test_few_problems_learn_by_default_and_many_do_not():
-    few, many_more = many(starts="auto"), many(args=np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2)
-    assert np.array_equal(few.nfev, many().nfev) and set(many_more.nstarts) == {5}
-    dear = lambda x, a: rastrigin(x, a) + 0 * jnp.sum(jnp.outer(jnp.arange(300.0), x[0] * jnp.ones(300)))  # noqa: E731
-    learned = many(dear, np.tile(CENTRES, (30, 1)), starts="auto", max_levels=2)
+def test_few_problems_learn_by_default_and_many_where_they_are_dear_or_have_a_limit(monkeypatch):
+    crowd = np.tile(CENTRES, (30, 1))
+    assert np.array_equal(many(starts="auto").nfev, many().nfev)
     # Each as by itself, also those for whose starts the queues had no room at first.
-    assert np.array_equal(learned.nfev, np.tile(many(dear, max_levels=2).nfev, 30)) and set(learned.nstarts) == {5}
-    assert np.all(learned.nfev[:6] != many_more.nfev[:6])
+    limited = many(args=crowd, starts="auto", max_levels=2)
+    assert np.array_equal(limited.nfev, np.tile(many(max_levels=2).nfev, 30)) and set(limited.nstarts) == {5}
+    monkeypatch.setattr(minimize_many, "FEW", 2)
+    assert not np.array_equal(many(starts="auto").nfev, many().nfev)
+    monkeypatch.setattr(minimize_many, "DEAR", 0.0)
+    assert np.array_equal(many(starts="auto").nfev, many().nfev)
 
 
 def test_each_problem_is_searched_as_by_itself():
