@@ -47,13 +47,13 @@ def strength(x: jax.Array) -> jax.Array:
 
 def balances(x: jax.Array) -> jax.Array:
     """Of two stirred tanks in series: what they cost, and what goes in and out of each."""
-    k, l = RATES  # noqa: E741
+    first, second = RATES
     return jnp.stack([
         jnp.sqrt(x[4]) + jnp.sqrt(x[5]) - 4,
-        x[0] - 1 + k * x[0] * x[4],
-        x[1] - x[0] + 0.99 * k * x[1] * x[5],
-        x[2] + x[0] - 1 + l * x[2] * x[4],
-        x[3] - x[2] + x[1] - x[0] + 0.9 * l * x[3] * x[5],
+        x[0] - 1 + first * x[0] * x[4],
+        x[1] - x[0] + 0.99 * first * x[1] * x[5],
+        x[2] + x[0] - 1 + second * x[2] * x[4],
+        x[3] - x[2] + x[1] - x[0] + 0.9 * second * x[3] * x[5],
     ])  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def explained(
         yield
     except NOT_JAX as error:
         raise _of_python(name, of, host, error) from error
-    except Exception as error:
+    except Exception as error:  # whatever fun raises; what is not named here is raised as it is
         said = str(error)
         if isinstance(fun, type) or inspect.isbuiltin(fun):
             kind = "class" if isinstance(fun, type) else "builtin"

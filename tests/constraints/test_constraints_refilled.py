@@ -44,13 +44,13 @@ def stirred(x, *_):
     return -x[3]
 
 
-def balances(x, k, l):  # noqa: E741
+def balances(x, first, second):
     return jnp.stack([
         jnp.sqrt(x[4]) + jnp.sqrt(x[5]) - 4,
-        x[0] - 1 + k * x[0] * x[4],
-        x[1] - x[0] + 0.99 * k * x[1] * x[5],
-        x[2] + x[0] - 1 + l * x[2] * x[4],
-        x[3] - x[2] + x[1] - x[0] + 0.9 * l * x[3] * x[5],
+        x[0] - 1 + first * x[0] * x[4],
+        x[1] - x[0] + 0.99 * first * x[1] * x[5],
+        x[2] + x[0] - 1 + second * x[2] * x[4],
+        x[3] - x[2] + x[1] - x[0] + 0.9 * second * x[3] * x[5],
     ])  # fmt: skip
 
 
