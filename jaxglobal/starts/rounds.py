@@ -6,14 +6,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglobal.evidence import confidence, minima, stopping
+from jaxglobal.evidence import confidence, stopping
 from jaxglobal.evidence.confidence import Evidence
 from jaxglobal.problem import lattice
 from jaxglobal.starts import chains, cmaes, contest, elite, hops, lastlook
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.candidates import COVER_STEP, Candidates, at_random
-from jaxglobal.starts.elite import EliteSet, lowest_of
+from jaxglobal.starts.elite import lowest_of
 from jaxglobal.starts.state import CONTEST, EVOLVE_NEXT, EXCHANGE, LOOK, SCAN, SCREEN, SEARCH, Block, State, begin
+from jaxglobal.starts.weighing import Weighing
 
 MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
 DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
@@ -24,7 +25,6 @@ FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, s
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
-HALF_DIGITS = 0.5  # times the root of eps, of its size: by what a value may differ within one minimum, being noise
 
 
 class Rounds:
@@ -34,15 +34,12 @@ class Rounds:
         self, sequence: Adaptive, n: int, eps: float = 0.0, rules: stopping.Rules | None = None, values: Any = 0,
         above: float = math.inf, noise: float = 0.0,
     ):  # fmt: skip
-        """n: free variables. eps: rounding of the values. rules: which values are the same. values: see `lattice`.
-
-        above: see `confidence.learn`. noise: the error of a value.
-        """
-        self._above, self._noise = above, noise
+        """n: free variables. eps, rules, noise, above: see `Weighing`. values: see `lattice`."""
+        self._above = above
         self._values, self._whole = np.broadcast_to(values, n), bool(np.any(values))
         self.tried = lattice.Tried(self._values)
         self.sequence, self.n, self.state = sequence, n, begin(n)
-        self._rules, self._eps = rules or stopping.Rules(), eps
+        self._weighing = Weighing(rules or stopping.Rules(), eps, noise, above, self._values)
         self._same = max(elite.SAME_VALUE, ROUNDING * eps)
         self._candidates = Candidates(sequence, n, self.tried, self._values)
 
@@ -70,32 +67,8 @@ class Rounds:
         """Takes in the ends of level 0, which come in no blocks: (k, n) in the unit box, values, whether converged."""
         pool = elite.enter(self.state.pool, x, f, sure, self._same)
         self.tried.add(x, f)
-        self.state = self.state._replace(pool=pool, evidence=self._weigh(self.state, pool, x, f, sure, len(f)))
-
-    def _weigh(
-        self, state: State, pool: EliteSet, x: np.ndarray, f: np.ndarray, sure: np.ndarray, fresh: int
-    ) -> Evidence:
-        """The evidence with searches that ended at x and f, so many of them from fresh starts. pool: after them."""
-        best = min(lowest_of(pool), float(state.evidence.f))
-        tolerance = self._tolerance(state, pool, best)
-        known = len(state.pool.f) and len(pool.f)
-        moved = float(np.max(np.abs(pool.x[0] - state.pool.x[0]))) if known else math.inf
-        if known and np.any(np.abs(pool.x[0] - state.pool.x[0]) * self._values > 0.5):
-            moved = math.inf  # another assignment of whole numbers is no last digits
-        side = 2 * minima.cell_side(self._eps)  # within which two ends are one minimum
-        near = np.max(np.abs(x - pool.x[:1]), axis=1, initial=0) <= side if len(pool.x) else False
-        noise = HALF_DIGITS * self._eps**0.5 * abs(best)
-        moved = 0.0 if moved <= side else moved
-        return confidence.learn(
-            state.evidence, f, np.arange(len(f)) < fresh, sure, tolerance, moved, near, noise, self._above
-        )
-
-    def _tolerance(self, state: State, pool: EliteSet, best: float) -> float:
-        """By how much values as good as the best may differ and be the same."""
-        if not math.isfinite(best):
-            return 0.0
-        spread = float(np.median(pool.f) - pool.f[0]) if len(pool.f) else 0.0
-        return stopping.tolerance(self._rules, best, self._eps, spread, float(state.scale), self._noise)
+        evidence = self._weighing.evidence(self.state, pool, x, f, sure, len(f))
+        self.state = self.state._replace(pool=pool, evidence=evidence)
 
     @property
     def looking(self) -> bool:
@@ -258,12 +231,12 @@ class Rounds:
         that, and have not converged. So what the evidence speaks for is the lowest value.
         """
         if len(state.begun):
-            least = self._tolerance(state, state.pool, min(lowest_of(state.pool), np.min(state.begun)))
+            least = self._weighing.tolerance(state, state.pool, min(lowest_of(state.pool), np.min(state.begun)))
             back = state.begun < np.minimum(f, self._above) - least
             x, f, sure = np.where(back[:, None], state.x, x), np.where(back, state.begun, f), sure & ~back
         if len(state.rivals):
             best = self.tried.best[state.rivals]
-            tolerance = self._tolerance(state, state.pool, lowest_of(state.pool))
+            tolerance = self._weighing.tolerance(state, state.pool, lowest_of(state.pool))
             gained = np.append(state.fell, contest.gained(best, f, tolerance, self._above))[-contest.KEPT * len(f) :]
             state = state._replace(rivals=state.rivals[:0], fell=gained)
         self.tried.add(state.x, f)
@@ -278,7 +251,7 @@ class Rounds:
         looking = int(state.looking)
         moved = np.max(np.abs(state.x - state.pool.x[:1]), axis=1) > elite.SAME_PLACE if len(state.pool.x) else True
         fresh = len(f) if looking > 0 else cells
-        evidence = self._weigh(state, pool, x, np.where(moved, f, np.inf), sure, fresh)
+        evidence = self._weighing.evidence(state, pool, x, np.where(moved, f, np.inf), sure, fresh)
         if looking > 0 and evidence.refined >= 0:  # and not new
             evidence = evidence._replace(looked=state.looking)
         self.state = state._replace(pool=pool)

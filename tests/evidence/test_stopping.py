@@ -9,6 +9,7 @@ import jaxglobal as jg
 from jaxglobal.evidence import confidence, stopping
 from jaxglobal.starts import elite, lastlook
 from jaxglobal.starts.rounds import Rounds
+from jaxglobal.starts.weighing import Weighing
 
 DOUBLE = jax.config.jax_enable_x64  # the module is imported after conftest has set it
 
@@ -253,4 +254,5 @@ def test_a_step_of_a_whole_number_is_no_last_digit(whole):
     state = rounds.state._replace(evidence=confidence.dated(rounds.state.evidence, 100))
     x, f = np.array([[51.4, 50.5]]) / 101, np.array([1 - 1e-4])
     pool = elite.enter(state.pool, x, f, sure[:1])
-    assert int(rounds._weigh(state, pool, x, f, sure[:1], 0).found) == (-1 if whole else 100)
+    weighing = Weighing(stopping.Rules(), 1e-16, 0.0, np.inf, values)
+    assert int(weighing.evidence(state, pool, x, f, sure[:1], 0).found) == (-1 if whole else 100)
