@@ -35,8 +35,7 @@ class Rounds:
         above: float = math.inf, noise: float = 0.0,
     ):  # fmt: skip
         """n: free variables. eps, rules, noise, above: see `Weighing`. values: see `lattice`."""
-        self._above = above
-        self._values, self._whole = np.broadcast_to(values, n), bool(np.any(values))
+        self._above, self._whole, self._values = above, bool(np.any(values)), np.broadcast_to(values, n)
         self.tried = lattice.Tried(self._values)
         self.sequence, self.n, self.state = sequence, n, begin(n)
         self._weighing = Weighing(rules or stopping.Rules(), eps, noise, above, self._values)
