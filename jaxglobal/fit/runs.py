@@ -82,23 +82,25 @@ class Runs:
         if own is None:
             none = np.zeros(len(starts), np.int64)
             return Ended(starts, np.full(len(starts), np.inf, starts.dtype), none, none + LocalStatus.CUT, none, none)
-        parts = blocks(starts.astype(self.regression.structure.dtype), own.lanes)
-        share = self.left / len(parts)  # each part has its own, whatever the threads do
+        # With a limit each part has a share of its own, whatever the threads do, and has all of it in its lanes.
+        of_each = -(-len(starts) // devices.side_by_side()) if self._most == math.inf else own.lanes
+        of_each = min(max(of_each, own.lanes), own.queued)
+        parts = [starts[first : first + of_each] for first in range(0, len(starts), of_each)]
+        share = self.left / len(parts)
 
         def left(made: int) -> float:
             return share - made if self.limit() is None else 0
 
-        def run(numbered: tuple[int, np.ndarray]) -> tuple[Ended, int]:
-            k, block = numbered
-            count = min(len(starts) - k * own.lanes, own.lanes)
-            ends, steps = own.descend(block, count, tol, max_nfev, left)
-            whole = np.zeros(count, np.int64)
+        def run(part: np.ndarray) -> tuple[Ended, int]:
+            points = np.resize(part, (own.queued, part.shape[1])).T.astype(self.regression.structure.dtype)
+            ends, ticks = own.descend(points, len(part), tol, max_nfev, left)
+            whole = np.zeros(len(part), np.int64)
             status = np.where(ends.status == LocalStatus.RUNNING, LocalStatus.CUT, ends.status)
-            return Ended(ends.p.T, ends.f, whole, status + whole, ends.nfev + whole, whole), steps
+            return Ended(ends.p.T, ends.f, whole, status + whole, ends.nfev + whole, whole), ticks
 
-        ended, steps = zip(*self._side_by_side(run, list(enumerate(parts))), strict=True)
+        ended, ticks = zip(*self._side_by_side(run, parts), strict=True)
         self.nfev += int(sum(np.sum(part.nfev) for part in ended))
-        self.made += sum(steps) * own.lanes
+        self.made += sum(ticks) * own.lanes
         return minima.join(list(ended))
 
     def _ready(self, more: int) -> Stepped | Fused | None:

@@ -52,6 +52,7 @@ class Stepped:
     Attributes:
         lanes: searches side by side.
         screens: starts that one call screens.
+        queued: searches that one call makes.
         programs: what must be compiled.
     """
 
@@ -60,7 +61,7 @@ class Stepped:
         self.data = data
         n, N, dtype = reg.structure.n, len(data.y), reg.structure.dtype
         self._reg, self.lanes = reg, lanes(reg, N)
-        self.screens = L = self.lanes
+        self.screens = self.queued = L = self.lanes
         self._given: Any = data.of_cost, *box, np.zeros((), dtype), np.zeros((), np.int32)
         p, y, J = (jax.ShapeDtypeStruct(shape, dtype) for shape in ((n, L), (N, L), (n, N, L)))
         state = levenberg.begin(np.zeros((n, L), dtype), np)

@@ -31,6 +31,19 @@ def fit(**options):
     return jg.curve_fit(beat, T, Y, BOX, **{"same": 50, "progress": False, "max_time": 60} | options)
 
 
+def test_searches_that_take_turns_in_the_lanes_end_as_those_that_do_not(monkeypatch):
+    monkeypatch.setattr(runs, "STEPPED", 0)
+    ended, of_all = [], runs.Runs.descend
+    monkeypatch.setattr(runs.Runs, "descend", lambda *what: ended.append(of_all(*what)) or ended[-1])
+    for threads in (1, 1000):  # all in a queue, or as many queues as lanes can take at once
+        monkeypatch.setattr(runs.devices, "side_by_side", lambda threads=threads: threads)
+        fit(max_levels=2, same=None, max_time=None)
+    half = len(ended) // 2
+    assert max(len(part.f) for part in ended) >= 16  # in four lanes
+    for turns, alone in zip(ended[:half], ended[half:], strict=True):
+        assert all(np.array_equal(*fields, equal_nan=True) for fields in zip(turns, alone, strict=True))
+
+
 def press_ctrl_c(after):
     timer = threading.Timer(after, lambda: signal.raise_signal(signal.SIGINT))
     timer.start()
