@@ -245,7 +245,7 @@ def solver(problem: Objective, plan: traced.Plan) -> Callable[..., traced.Answer
     key += () if plan.hops is None else (plan.hops.seed, len(plan.hops.cover))
     programs = problem.closed.programs
     if key not in programs:
-        safe = problem.closed.safe
+        safe = functools.partial(problem.closed.safe, held=False)  # it runs when this call is over
 
         def find(*operands):
             return jax.tree.map(lambda leaf: leaf[0], batched(safe, plan, (False,) * len(operands))(*operands))

@@ -103,7 +103,7 @@ class Closed(NamedTuple):
     constants: list[Any]
     cost: float
     jumps: bool
-    safe: Callable[[Callable[..., Any], str], Callable[..., Any]]
+    safe: Callable[..., Callable[..., Any]]
     programs: dict[Any, Any]
     text: Callable[[], str]
     outputs: Callable[..., Any] = _none

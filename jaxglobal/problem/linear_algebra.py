@@ -6,7 +6,8 @@ the machine has cores, and none of them ends. So the batches in a program are ta
 matrices (sequential.py), of which nothing is handed out.
 
 LAPACK's own threads are another matter: where matrices are small they cost more than they bring, and on a busy machine
-they wait for each other for seconds. `one_thread` holds them at one while a search runs.
+they wait for each other for seconds. `one_thread` holds them at one while a search runs; a program that runs when the
+call is over, as that of `argmin` in a user's own `jit`, takes small solves apart instead (sequential.py).
 """
 
 import contextlib
@@ -32,14 +33,17 @@ def hangs() -> bool:
     return tuple(int(part) for part in re.findall(r"\d+", importlib.metadata.version("jaxlib"))[:3]) < MENDED
 
 
-def one_at_a_time(fun: Callable[..., Any], platform: str) -> Callable[..., Any]:
-    """The function with every such batch as a loop, of its derivatives too, where it is traced for such a platform."""
+def one_at_a_time(fun: Callable[..., Any], platform: str, held: bool = True) -> Callable[..., Any]:
+    """The function with every such batch as a loop, of its derivatives too, where it is traced for such a platform.
+
+    held: whether `one_thread` holds LAPACK's threads when it runs.
+    """
     if platform != "cpu" or not hangs():
         return fun
-    return functools.wraps(fun)(functools.partial(replay, fun))
+    return functools.wraps(fun)(functools.partial(replay, fun, held=held))
 
 
-def as_it_is(fun: Callable[..., Any], platform: str) -> Callable[..., Any]:
+def as_it_is(fun: Callable[..., Any], platform: str, held: bool = True) -> Callable[..., Any]:
     """The function, where there is nothing to take apart."""
     return fun
 

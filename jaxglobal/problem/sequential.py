@@ -4,6 +4,11 @@
 they are loops, and their derivatives, of any order and in both modes, are made of them again. So is what a custom rule
 of differentiation inside the function gives, once it has been applied. All rules are one: what JAX does with its own
 primitive is traced, and replayed.
+
+A solve with a triangular matrix takes threads of LAPACK's own where there are many right-hand sides, and on a busy
+machine these stand for tens of milliseconds. Where nobody holds them, as in a program that runs when the library's call
+is over, only so many columns at a time go to it that it stays on one thread: the same bits, at half as much again for a
+hundred rows on a quiet machine.
 """
 
 import functools
@@ -12,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
@@ -37,32 +43,35 @@ RANKS: dict[str, tuple[int, ...]] = {
     "triangular_solve": (2, 2),
 }
 
+THREADED = 1024  # numbers on the right-hand side from which OpenBLAS solves with threads (interface/trsm.c)
+COLUMNS = 8  # fewer at a time cost too much; from 128 rows on OpenBLAS's Cholesky factorisation takes threads as well
+
 
 def factorises(jaxpr: Jaxpr) -> bool:
     """Whether the jaxpr, or one inside it, has such a primitive."""
     return any(eqn.primitive.name in RANKS or any(map(factorises, canonical.within(eqn))) for eqn in jaxpr.eqns)
 
 
-def replay(fun: Callable[..., Any], *args: Any) -> Any:
-    """fun(*args), with every such primitive of it one matrix at a time."""
+def replay(fun: Callable[..., Any], *args: Any, held: bool = True) -> Any:
+    """fun(*args), with every such primitive of it one matrix at a time. held: LAPACK's threads are, when it runs."""
     leaves, treedef = jax.tree.flatten(args)
     flat = lambda *leaves: fun(*jax.tree.unflatten(treedef, leaves))  # noqa: E731
     closed, shapes = jax.make_jaxpr(flat, return_shape=True)(*leaves)
-    out = jaxpr_as_fun(ClosedJaxpr(_rewritten(closed.jaxpr), closed.consts))(*leaves)
+    out = jaxpr_as_fun(ClosedJaxpr(_rewritten(closed.jaxpr, held), closed.consts))(*leaves)
     return jax.tree.unflatten(jax.tree.structure(shapes), out)
 
 
-def _rewritten(jaxpr: Jaxpr) -> Jaxpr:
+def _rewritten(jaxpr: Jaxpr, held: bool) -> Jaxpr:
     """The jaxpr, and those inside it, with these primitives for JAX's own."""
-    return jaxpr.replace(eqns=[_rewritten_equation(eqn) for eqn in jaxpr.eqns]) if factorises(jaxpr) else jaxpr
+    return jaxpr.replace(eqns=[_rewritten_equation(eqn, held) for eqn in jaxpr.eqns]) if factorises(jaxpr) else jaxpr
 
 
-def _rewritten_equation(eqn: Any) -> Any:
+def _rewritten_equation(eqn: Any, held: bool) -> Any:
     if eqn.primitive.name not in RANKS:
-        return canonical.inside(eqn, _rewritten)
+        return canonical.inside(eqn, functools.partial(_rewritten, held=held))
     avals = [atom.aval for atom in eqn.invars]
     batch = avals[0].shape[: avals[0].ndim - RANKS[eqn.primitive.name][0]]  # which all operands share
-    single = sequential(eqn.primitive)
+    single = sequential(eqn.primitive, held)
     if math.prod(batch) == 1:
         return eqn.replace(primitive=single)
 
@@ -77,23 +86,25 @@ def _rewritten_equation(eqn: Any) -> Any:
 
 
 @functools.cache
-def sequential(own: Primitive) -> Primitive:
-    """The primitive that is JAX's own for one matrix, and a loop for a batch of them."""
+def sequential(own: Primitive, held: bool) -> Primitive:
+    """The primitive that is JAX's own for one matrix, and a loop for a batch of them. held: see `replay`."""
     single = Primitive(f"{own.name}_one_at_a_time")
+    again = functools.partial(replay, held=held)
     single.multiple_results = own.multiple_results
     single.def_impl(functools.partial(own.bind))
     single.def_effectful_abstract_eval(own.abstract_eval)
-    mlir.register_lowering(single, mlir.lower_fun(own.bind, multiple_results=own.multiple_results))
+    lowered = own.bind if held or own.name != "triangular_solve" else functools.partial(_on_one_thread, own)
+    mlir.register_lowering(single, mlir.lower_fun(lowered, multiple_results=own.multiple_results))
 
     def as_own(params: dict[str, Any]) -> Callable[..., Any]:
         return lambda *operands: own.bind(*operands, **params)
 
     def push(operands: Any, moves: Any, **params: Any) -> Any:
         moves = [ad.instantiate_zeros(move) for move in moves]
-        return replay(functools.partial(jax.jvp, as_own(params)), tuple(operands), tuple(moves))
+        return again(functools.partial(jax.jvp, as_own(params)), tuple(operands), tuple(moves))
 
     def batch(operands: Any, axes: Any, **params: Any) -> Any:
-        out = replay(jax.vmap(as_own(params), tuple(axes)), *operands)
+        out = again(jax.vmap(as_own(params), tuple(axes)), *operands)
         return out, [0] * len(out) if own.multiple_results else 0
 
     def transpose(cotangent: Any, *operands: Any, **params: Any) -> Any:
@@ -108,7 +119,7 @@ def sequential(own: Primitive) -> Primitive:
             shapes = [jax.ShapeDtypeStruct(operands[i].aval.shape, operands[i].aval.dtype) for i in linear]
             return jax.linear_transpose(forward, *shapes)(cotangent)
 
-        given = dict(zip(linear, replay(back, ad.instantiate_zeros(cotangent), *known), strict=True))
+        given = dict(zip(linear, again(back, ad.instantiate_zeros(cotangent), *known), strict=True))
         return [given.get(i) for i in range(len(operands))]
 
     ad.primitive_jvps[single] = push
@@ -116,3 +127,16 @@ def sequential(own: Primitive) -> Primitive:
     if own in ad.primitive_transposes:
         ad.primitive_transposes[single] = transpose
     return single
+
+
+def _on_one_thread(own: Primitive, a: jax.Array, b: jax.Array, **params: Any) -> jax.Array:
+    """The solve with a triangular matrix, (n, n), a few right-hand sides after others where all would take threads."""
+    rows = len(a)
+    columns = (THREADED - 1) // rows // COLUMNS * COLUMNS
+    if b.size < THREADED or columns == 0:
+        return own.bind(a, b, **params)
+    axis = int(params["left_side"])  # along which the right-hand sides lie
+    sides = jnp.moveaxis(b, axis, 0)
+    blocks = jnp.pad(sides, ((0, -len(sides) % columns), (0, 0))).reshape(-1, columns, rows)
+    out = lax.map(lambda block: jnp.moveaxis(own.bind(a, jnp.moveaxis(block, 0, axis), **params), axis, 0), blocks)
+    return jnp.moveaxis(out.reshape(-1, rows)[: len(sides)], 0, axis)

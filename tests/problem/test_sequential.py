@@ -1,5 +1,7 @@
 """Factorisations one matrix at a time: the same values and derivatives as JAX's own, and no batch of them is left."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,13 +9,14 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal.problem import canonical
-from jaxglobal.problem.linear_algebra import hangs
-from jaxglobal.problem.sequential import RANKS, replay
+from jaxglobal.problem.linear_algebra import hangs, one_thread
+from jaxglobal.problem.sequential import RANKS, THREADED, replay
 
 N = 6
 SQUARE = np.random.default_rng(0).standard_normal((N, N))
 DEFINITE = SQUARE @ SQUARE.T + N * np.eye(N)
 RIGHT = np.random.default_rng(1).standard_normal(N)
+DISTANCES = np.exp(-np.abs(np.subtract.outer(np.arange(40), np.arange(40))))
 POINTS = np.random.default_rng(2).uniform(0.5, 1.5, (3, 2))
 
 
@@ -101,3 +104,37 @@ def test_what_the_library_factorises_itself_is_no_batch_in_a_vmap_either():
         (fit, POINTS[:, :1] * np.exp(-times)),
     ):
         assert not [*batches(jax.make_jaxpr(jax.vmap(call))(jnp.asarray(each, times.dtype)))]
+
+
+def solves(lowered):
+    """How many numbers are on the right-hand side of each solve with a triangular matrix that LAPACK is called for."""
+    calls = [line for line in lowered.as_text().splitlines() if re.search("lapack_.trsm", line)]
+    return [np.prod([int(size) for size in re.findall(r"tensor<(\d+)x(\d+)x", line)[1]]) for line in calls]
+
+
+@pytest.mark.parametrize("left_side", [True, False])
+@pytest.mark.parametrize(("rows", "sides"), [(8, 8), (40, 60), (127, 30), (128, 30)])
+def test_a_solve_that_nobody_holds_to_one_thread_is_of_so_few_numbers_that_it_is(rows, sides, left_side):
+    def solve(a, b):
+        return jax.lax.linalg.triangular_solve(a, b, left_side=left_side, lower=True, transpose_a=True)
+
+    rng = np.random.default_rng(0)
+    a = np.tril(rng.standard_normal((rows, rows))) + rows * np.eye(rows)
+    b = rng.standard_normal((rows, sides) if left_side else (sides, rows))
+    few = jax.jit(lambda a, b: replay(solve, a, b, held=False))
+    assert max(solves(few.lower(a, b))) < THREADED or rows == 128  # where the factorisation takes threads as well
+    assert solves(jax.jit(lambda a, b: replay(solve, a, b)).lower(a, b)) == [rows * sides]
+    with one_thread():
+        assert np.array_equal(few(a, b), jax.jit(solve)(a, b))
+
+
+@pytest.mark.skipif(not hangs(), reason="batches come through with this JAX")
+def test_solves_of_argmin_in_a_users_jit_take_no_threads():
+    def fun(p, y):
+        covariance = DISTANCES * p[0] + jnp.eye(40)
+        z = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(covariance), y, lower=True)
+        return z @ z + p @ p
+
+    lowest = jax.jit(jax.vmap(lambda y: jg.argmin(fun, [(0, 1)] * 2, y, levels=1).x))
+    numbers = solves(lowest.lower(jnp.ones((3, 40))))
+    assert 40 in numbers and max(numbers) < THREADED
