@@ -207,6 +207,33 @@ def by_many(fun):
     return jg.minimize_many(of_problem, BOX, np.zeros(3), max_levels=2, progress=False).x[1]
 
 
+def by_derivative(fun):
+    """The slope of the minimum in a slope that is added is the sum of the minimiser, and so is argmin's own."""
+
+    def moved(x, a):
+        return fun(x) + a * jnp.sum(x)
+
+    result = jg.minimize(moved, BOX, 0.0, max_levels=2, progress=False)
+    slope = jg.derivative(result, moved, BOX, 0.0).fun[0] / 2
+    assert np.isclose(jax.grad(lambda a: jg.argmin(moved, BOX, a, levels=1).fun)(0.0) / 2, slope, atol=1e-3)
+    return slope
+
+
+def by_profile(fun):
+    def likelihood(x):
+        return 50 * fun(x)
+
+    result = jg.minimize(likelihood, BOX, max_levels=2, progress=False)
+    ((low, high),) = jg.profile(result, likelihood, BOX, parameters=[0], progress=False)[0].intervals
+    return (low + high) / 2
+
+
+def by_certify(fun):
+    (found,) = jg.certify(fun, BOX, result=np.full(2, -0.5), max_boxes=2_000, progress=False).minimizers
+    assert np.all(found.lower <= found.upper) and np.all(found.upper - found.lower < 1e-2)
+    return (found.lower + found.upper) / 2
+
+
 def seen(kind, solve):
     fun, change = kind()
     for at in (0.25, -0.5):
@@ -220,7 +247,7 @@ def test_a_change_is_seen(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solve", [by_argmin, by_many])
+@pytest.mark.parametrize("solve", [by_argmin, by_many, by_derivative, by_profile, by_certify])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_is_seen_wherever(kind, solve):
     seen(kind, solve)
