@@ -130,13 +130,13 @@ def sequential(own: Primitive, held: bool) -> Primitive:
 
 
 def _on_one_thread(own: Primitive, a: jax.Array, b: jax.Array, **params: Any) -> jax.Array:
-    """The solve with a triangular matrix, (n, n), a few right-hand sides after others where all would take threads."""
-    rows = len(a)
+    """The solve with one triangular matrix, a few right-hand sides after others where all would take threads."""
+    rows = a.shape[-1]
     columns = (THREADED - 1) // rows // COLUMNS * COLUMNS
     if b.size < THREADED or columns == 0:
         return own.bind(a, b, **params)
-    axis = int(params["left_side"])  # along which the right-hand sides lie
-    sides = jnp.moveaxis(b, axis, 0)
+    axis, matrix = int(params["left_side"]), a.reshape(rows, rows)  # the axis along which the right-hand sides lie
+    sides = jnp.moveaxis(b.reshape(b.shape[-2:]), axis, 0)
     blocks = jnp.pad(sides, ((0, -len(sides) % columns), (0, 0))).reshape(-1, columns, rows)
-    out = lax.map(lambda block: jnp.moveaxis(own.bind(a, jnp.moveaxis(block, 0, axis), **params), axis, 0), blocks)
-    return jnp.moveaxis(out.reshape(-1, rows)[: len(sides)], 0, axis)
+    out = lax.map(lambda some: jnp.moveaxis(own.bind(matrix, jnp.moveaxis(some, 0, axis), **params), axis, 0), blocks)
+    return jnp.moveaxis(out.reshape(-1, rows)[: len(sides)], 0, axis).reshape(b.shape)
