@@ -25,7 +25,7 @@ from jaxglobal.status import LocalStatus, Status
 
 PACKAGE = pathlib.Path(jg.__file__).parent
 FOLDERS = {  # each imports only those above it, and in it each module only those before it
-    "": "history status calls printing result results nearest problems".split(),
+    "": "history status calls printing result results transfers nearest problems".split(),
     "problem": (
         "powers canonical cost jumps sequential extremes linear_algebra programs keys out_of_range choice untraceable "
         "closed region modes lattice bounds objective constraint family __init__"

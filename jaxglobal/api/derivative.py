@@ -14,6 +14,7 @@ from jaxglobal.constraints import binding
 from jaxglobal.constraints.sensitivity import sensitivity
 from jaxglobal.engine.host import refuse
 from jaxglobal.local import implicit
+from jaxglobal.nearest import helps
 from jaxglobal.problem import family, keys, objective
 from jaxglobal.problem.bounds import Box
 from jaxglobal.problem.closed import Structure
@@ -53,6 +54,7 @@ class Derivative(NamedTuple):
     fun_constraints: Any = None
 
 
+@helps
 def derivative(
     result: Result | Results,
     fun: Callable[..., Any],

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglobal import transfers
 from jaxglobal.api.derivative import Derivative, derivative
 from jaxglobal.fit import arguments, models, printed, quotients, stored
 from jaxglobal.fit.covariance import Errors, error_of_new
@@ -179,8 +180,9 @@ class Fit:
             y, J = self._regression.host(x, p)
         else:
             call = self._units.modelled(quotients.careful(self._call))
-            seen = models.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
-            y, J = self._units.seen(*map(np.asarray, seen))
+            with transfers.allowed():
+                seen = models.values_and_jacobian(call, x, jnp.asarray(p / self._units.p))
+                y, J = self._units.seen(*map(np.asarray, seen))
         if sigma is not None and not new:
             raise ValueError("`sigma` must be left out unless new=True: the band of the mean does not depend on it.")
         variance = self._errors.variance(np.asarray(J, float))

@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 
+from jaxglobal import transfers
+
 KEPT = 64  # functions, each with its layout of x and args, whose programs are kept
 
 _lock = threading.Lock()
@@ -20,8 +22,8 @@ _kept: collections.OrderedDict[Hashable, dict[Any, Any]] = collections.OrderedDi
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Within, a compiled program stays one, and NaN and infinities are no errors, whatever JAX is set to."""
-    with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
+    """Within, a compiled program stays one, and NaN, infinities and transfers are no errors, whatever JAX is set to."""
+    with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False), transfers.allowed():
         yield
 
 

@@ -1,5 +1,6 @@
 """certify: what a call asks for, checked and put together; the search is in branch.py."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -134,7 +135,7 @@ def check_numbers(tol: Any, max_time: Any, max_boxes: Any) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"`{name}` must be a number; got {type(value).__name__}.")
-        if not value >= least or name == "tol" and not np.isfinite(value):
+        if not value >= least or name == "tol" and not math.isfinite(value):
             raise ValueError(f"`{name}` must be at least {least:g}; got {value}.")
 
 

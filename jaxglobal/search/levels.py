@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxglobal import transfers
 from jaxglobal.problem.closed import arrays_last
 from jaxglobal.problem.linear_algebra import one_thread
 from jaxglobal.result import Level, Result
@@ -32,7 +33,7 @@ class Levels(Iterator[Level]):
             StopIteration: the search has ended.
         """
         try:
-            with self._one.limits.interrupt, self._threads, arrays_last():
+            with self._one.limits.interrupt, self._threads, arrays_last(), transfers.allowed():
                 for level in self._chunks:
                     if level is not None:
                         return level
@@ -43,7 +44,7 @@ class Levels(Iterator[Level]):
 
     def step(self) -> Level | None:
         """Runs one chunk of the lanes; the level, if it has ended with it."""
-        with self._threads:
+        with self._threads, transfers.allowed():
             return next(self._chunks, None)
 
     def save(self) -> None:
@@ -70,7 +71,8 @@ class Levels(Iterator[Level]):
     def result(self) -> Result:
         """What has been found so far."""
         best = self._one.best
-        return self._answer(best, self._one.gradient(best.x), self._one.state.problem.has_aux)
+        with transfers.allowed():
+            return self._answer(best, self._one.gradient(best.x), self._one.state.problem.has_aux)
 
     @property
     def known(self) -> Result:

@@ -54,6 +54,34 @@ def test_a_mistyped_option_is_answered_with_the_nearest(call, message):
         call()
 
 
+HUGE = 10**400  # an int of Python's
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("bounds", lambda: jg.minimize(bowl, [(0, HUGE)])),
+        ("bounds", lambda: jg.curve_fit(bowl, [0.0], [0.0], ([0.0], [HUGE]))),
+        ("bounds", lambda: jg.Search(jg.Box({"a": -HUGE}, {"a": 1.0}))),
+        ("x0", lambda: jg.levels(bowl, [(0, 1)], x0=[HUGE])),
+        ("x0", lambda: jg.argmin(bowl, [(0, 1)], x0=[HUGE])),
+        ("target", lambda: jg.minimize(bowl, [(0, 1)], target=-HUGE)),
+        ("max_time", lambda: jg.minimize_many(bowl, [(0, 1)], np.ones(2), max_time=HUGE)),
+        ("p0", lambda: jg.curve_fit_many(lambda t, a: a * t, [1.0], [[1.0]], [(0, 1)], p0=[HUGE])),
+        ("tol", lambda: jg.certify(bowl, [(0, 1)], tol=HUGE)),
+        ("result", lambda: jg.certify(bowl, [(0, 1)], result=[HUGE])),
+    ],
+)
+def test_a_number_that_no_float_holds_is_named(name, call):
+    with pytest.raises(ValueError, match=f"`{name}` must be numbers that a float holds"):
+        call()
+
+
+def test_an_overflow_of_the_users_own_stays_what_it_is():
+    with pytest.raises(OverflowError):
+        jg.minimize(lambda x: jnp.sum(x**2) * HUGE, [(0, 1)])
+
+
 def test_logs_by_the_standard_module(caplog):
     with caplog.at_level(logging.INFO, logger="jaxglobal"):
         jg.minimize(lambda x: jnp.sum((x - 0.31415) ** 2), [(-1, 2)], max_levels=2, progress=False)

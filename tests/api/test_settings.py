@@ -53,3 +53,32 @@ def test_precision_switched_between_calls(call):
             found = same()
             assert found.dtype == (np.float64 if precise or call.startswith("curve") else found.dtype)
             np.testing.assert_allclose(found, 0, atol=5e-3)
+
+
+@pytest.fixture
+def guarded():
+    """Transfers are forbidden, in all threads."""
+    jax.config.update("jax_transfer_guard", "disallow")
+    yield
+    jax.config.update("jax_transfer_guard", "allow")
+
+
+def test_transfers_of_the_library_are_no_errors(guarded):
+    def fun(x, a):
+        return jnp.sum((x - a) ** 2)
+
+    def decay(t, a, k):
+        return a * jnp.exp(-k * t)
+
+    result = jg.minimize(fun, BOX, 0.1, progress=False)
+    search = jg.levels(fun, BOX, 0.1, starts=jg.Grid(), max_levels=3, progress=False)
+    assert len([*search]) == 3
+    for x in (result.x, search.result.x, jg.argmin(fun, BOX, 0.1).x):
+        np.testing.assert_allclose(x, 0.1, atol=5e-3)
+    many = jg.minimize_many(fun, BOX, np.array([0.1, 0.2]), max_levels=3, progress=False)
+    np.testing.assert_allclose(many.x[1], 0.2, atol=5e-3)
+    np.testing.assert_allclose(jg.derivative(result, fun, BOX, 0.1).x, 1, atol=1e-3)
+    y, box = 2 * np.exp(-T), [(0, 5)] * 2
+    fit = jg.curve_fit(decay, T, y, box, progress=False)
+    fits = jg.curve_fit_many(decay, T, y[None], box, progress=False)
+    np.testing.assert_allclose([fit.popt, fits.popt[0]], [[2, 1]] * 2, atol=5e-3)
