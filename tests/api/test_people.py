@@ -67,7 +67,7 @@ HUGE = 10**400  # an int of Python's
         ("x0", lambda: jg.argmin(bowl, [(0, 1)], x0=[HUGE])),
         ("target", lambda: jg.minimize(bowl, [(0, 1)], target=-HUGE)),
         ("max_time", lambda: jg.minimize_many(bowl, [(0, 1)], np.ones(2), max_time=HUGE)),
-        ("p0", lambda: jg.curve_fit_many(lambda t, a: a * t, [1.0], [[1.0]], [(0, 1)], p0=[HUGE])),
+        ("p0", lambda: jg.curve_fit(lambda t, a: a * t, [1.0], [1.0], [(0, 1)], p0=[HUGE])),
         ("tol", lambda: jg.certify(bowl, [(0, 1)], tol=HUGE)),
         ("result", lambda: jg.certify(bowl, [(0, 1)], result=[HUGE])),
     ],
