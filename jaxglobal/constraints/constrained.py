@@ -124,6 +124,15 @@ class ConstrainedStreams(Streams):
         self._penalties.looked(values.x, ranks, values.problem)
         return values._replace(f=ranks)
 
+    def onto_rows(self, points: np.ndarray, left: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Feasible points near these, (k, n), and their ranks; None where evaluations would not do for it."""
+        if self.subject.still or len(points) * finishing.ONTO > left:
+            return None
+        places, ranks, used = finishing.onto_rows(self.subject, points, left)
+        self._spend(used)
+        self._penalties.looked(places, ranks, np.zeros(len(places), np.int64))
+        return places, ranks
+
     def cut(self) -> minima.Ended:
         """See `Streams`: what is at work, held, or about to go on ends as it is."""
         starts, _, searches = self._returned

@@ -3,8 +3,9 @@
 A search ends in its lane with a few digits (lagrangian.py). Then, for a batch of them side by side:
 1. one that ended at a known minimum is that minimum;
 2. Newton's method on the KKT system takes the others to their last digits (kkt.py);
-3. of those that ended where the violation does not fall any more, a few are made feasible from fresh points of the box,
-   and it tries from there: the objective may lead all searches to where the rows have no slope;
+3. of those that ended where the violation does not fall any more, a few are made feasible, from where they are if it is
+   small, else from fresh points of the box, and it tries from there: the objective may lead all searches to where
+   the rows have no slope;
 4. where it fails, the best few are first made feasible, and it tries again from there;
 5. where that fails, they go on in the lanes, their rows scaled by the slopes where they stand, once;
 6. what is left is measured as it is.
@@ -34,12 +35,14 @@ NEAR = 1e-4, 1e-6  # of the box: on a bound, after the first and the last of the
 HIGHER = 0.1  # of 1 + abs of the scaled value, may Newton's method end above where it began
 GO_ON = 4  # searches of a batch that go on
 PROMISING = 0.3  # of 1 + abs of the best scaled value, may one of them lie above it
+NEARLY = 1e-2  # a scaled violation from which the rows may yet be reached
 CLOSE = 1e-4  # violations below are alike, where ends are put in order
 STALLED = 5  # steps of a restoration in a row that gain little, where there are many places to look at
 FRESH = 8  # searches of a batch that begin anew at fresh points
 BARREN = 3  # times an assignment of whole numbers has led to nothing, after which it is left
 FEW, QUICKER = 4, 4  # so many searches, and more, are polished in one program; so many times more with each call
 ENOUGH = 50  # evaluations left, for a search to go on
+ONTO = 26.0  # evaluations that a point needs to be made feasible, at most
 RESTORED = 1e-12  # of the box: what is left of the violation
 ERROR = 1e-6  # of a KKT point, in units of the box, at most
 SURE = 1e-10  # the same, for other searches to end there
@@ -235,6 +238,8 @@ class Batch:
     def _renew(self) -> np.ndarray:
         """Makes a few of those that ended where a violation is least nearby feasible, from fresh points of the box.
 
+        One that is nearly feasible begins where it stands: its multipliers may have had far to go.
+
         Returns those that go on from there. Where no feasible point is near, they stay where they were.
         """
         subject = self._subject
@@ -242,7 +247,9 @@ class Batch:
         if not len(which) or self.spent >= self._left or np.any(subject.whole):
             return which[:0]
         frame, places = subject.frame, self._parts.x.copy()
-        begins = frame.low + frame.width * lastlook.scattered(self._number[which], len(frame.width))
+        fresh = frame.low + frame.width * lastlook.scattered(self._number[which], len(frame.width))
+        nearly = self._violation[which] <= NEARLY
+        begins = np.where(nearly[:, None], places[which], fresh)
         told = self._side_by_side([kkt.restore(x, frame, RESTORED, STALLED) for x in begins])
         for i, x, place in zip(which, begins, told, strict=True):
             places[i] = x if place is None else place
@@ -273,6 +280,16 @@ class Batch:
         lam = self._lam[which] * own[:, :1] / own[:, 1:]
         rho = np.clip(self._parts.rho[which, 0], lagrangian.PENALTY, penalties.LARGE)
         return subject.packed(x, lam, own, rho, LAST if subject.ends is None else OF_MANY[1])
+
+
+def onto_rows(subject: Subject, x: np.ndarray, left: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Feasible points near these, (k, n), where there are any; their ranks, and the evaluations used."""
+    told, used = side_by_side(
+        [kkt.restore(point, subject.frame_at(point), RESTORED, STALLED) for point in x.astype(np.float64)],
+        subject.exact, left,
+    )  # fmt: skip
+    places = np.array([point if place is None else place for point, place in zip(x, told, strict=True)])
+    return places, subject.ranks(places), used + len(x) / 2
 
 
 def side_by_side(working: list[Generator], exact: Exact, left: float) -> tuple[list[Any], float]:

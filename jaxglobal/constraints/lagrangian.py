@@ -40,7 +40,7 @@ OMEGA = 0.1  # first inner tolerance: the projected gradient, in units of the bo
 SHRINK = 0.1  # of it, with each change of the multipliers
 MOST_CHANGES = 30  # of the multipliers
 NEXT_STEP = 0.02  # at most, is the first step of the inner searches after the first
-HOPELESS_PENALTY = 1e4  # beyond it, a violation that does not fall and is stationary
+HOPELESS_PENALTY = 1e6  # beyond it, a violation that does not fall and is stationary
 STATIONARY = 1e-3  # to this share of its weight is a minimum of the violation
 INSIDE = 1e-8  # of the box: a search keeps so far from the bounds, where a slope may be infinite
 

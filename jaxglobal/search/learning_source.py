@@ -38,7 +38,7 @@ class LearningSource(Source):
         pauses: evaluations after which the loop has a turn before more points are looked at.
         """
         super().__init__(problem, guesses, sequence, search)
-        self._target, self._pauses = rules.target, pauses
+        self._target, self._most, self._pauses = rules.target, rules.max_evals, pauses
         eps = float(np.finfo(problem.structure.dtype).eps)
         self._rounds = Rounds(sequence, self.free, eps, rules, problem.values, above, noise)
         self._block: Block | None = None  # that is under way
@@ -103,7 +103,7 @@ class LearningSource(Source):
         def then(f: np.ndarray) -> None:
             nfev = streams.spent.nfev
             self._ended = []
-            self._rounds.take(block.x, f.astype(np.float64))
+            self._rounds.take(*self._on_rows(block.x, f.astype(np.float64), streams))
             self._block, self._sent = None, 0
             reached = self._target is not None and np.min(f) <= self._target
             if self._rounds.between or reached or any(begun < pause <= nfev for pause in self._pauses):
@@ -116,6 +116,22 @@ class LearningSource(Source):
         if len(x):
             first, self.number, self._sent = self.number, self.number + len(x), len(block.x)
             streams.look(self.problem.place(x), first + np.arange(len(x)), then=then)
+
+    def _on_rows(self, x: np.ndarray, f: np.ndarray, streams: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Points and their values; in place of the first of a last look, none of which is feasible, some that are."""
+        count = self._rounds.blind(f)
+        if not count or not hasattr(streams, "onto_rows"):
+            return x, f
+        told = streams.onto_rows(self.problem.place(x[:count]), self._left(streams))
+        if told is None:
+            return x, f
+        width = np.where(self.problem.upper > self.problem.lower, self.problem.upper - self.problem.lower, 1)
+        places = ((told[0] - self.problem.lower) / width)[:, self.problem.free].astype(np.float64)
+        return np.concatenate([places, x[count:]]), np.concatenate([told[1], f[count:]])
+
+    def _left(self, streams: Any) -> float:
+        """Evaluations that may still be made."""
+        return math.inf if self._most is None else self._most - streams.spent.nfev
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt; at level 0, which has none, the level."""

@@ -24,6 +24,7 @@ EVOLVE_WHOLLY = 20  # variables up to which it has that share; beyond, it falls:
 FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
 GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
+ONTO_ROWS = 1 / 32  # of the points of a last look none of which is feasible, are taken onto the rows
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
 
 
@@ -116,6 +117,14 @@ class Rounds:
         x = lastlook.points(points, self.n, self._candidates.rng(self.state))
         self.state = self.state._replace(step=np.asarray(LOOK), x=x, chosen=np.asarray(searches))
 
+    def blind(self, f: np.ndarray) -> int:
+        """Of how many points of a last look with these values feasible ones nearby are to be looked at instead.
+
+        Where rows are equalities, no point is feasible, so that no value of any can be lower than the best one known.
+        """
+        looks = int(self.state.step) == LOOK and lowest_of(self.state.pool) < self._above
+        return math.ceil(ONTO_ROWS * len(f)) if looks and math.isfinite(self._above) and np.min(f) >= self._above else 0
+
     def known(self) -> tuple[np.ndarray, np.ndarray]:
         """The minima at which searches of this round may end: (k, n) in the unit box, and values, best first."""
         pool = self.state.pool
@@ -166,6 +175,7 @@ class Rounds:
         they converged.
         """
         state, step = self.state._replace(turn=self.state.turn + 1), int(self.state.step)
+        state = state._replace(x=x) if step == LOOK else state
         if self.tried.pure and step != SEARCH:  # to a look, a row that is off its bound by rounding is violated
             self.tried.add(state.x[(f < self._above) | ~np.isfinite(f)])
         if step in (SCREEN, SCAN):
