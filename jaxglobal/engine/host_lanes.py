@@ -86,6 +86,7 @@ class HostLanes(AskedLanes):
         self.calls = Calls()
         self._points: dict[int, Point] = {}
         self._tasks: collections.deque[tuple[int, Any, np.ndarray]] = collections.deque()  # point, which call, where
+        self._called: dict[tuple[int, bytes], Any] = {}  # of problems where nothing is continuous: what was called
 
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
@@ -131,6 +132,11 @@ class HostLanes(AskedLanes):
         made, failed, timed_out, died = (int(count) for count in arrays["calls"])
         self.calls = Calls(made, failed, timed_out, died, str(arrays["traceback"]))
 
+    def serve(self, problems: Any) -> None:
+        """As `AskedLanes.serve`."""
+        super().serve(problems)
+        self._called.clear()  # others may have their numbers now
+
     def drop(self, problems: np.ndarray) -> minima.Ended:
         """As `AskedLanes.drop`; calls under way are not waited for, those that wait are not made."""
         self._points = {ident: point for ident, point in self._points.items() if point.problem not in problems}
@@ -173,15 +179,17 @@ class HostLanes(AskedLanes):
 
     def _call(self, wait: float) -> bool:
         """Submits tasks and takes in what is done; whether a point is complete."""
+        told = False
         while self._tasks and self._workers.room > 0:
             ident, which, x = self._tasks.popleft()
-            if ident in self._points:
+            if self._recall(ident):
+                told = True
+            elif ident in self._points:
                 call: Any = self._host.jac if which == "gradient" else self._host.fun
                 args = self._arguments(self._points[ident].problem)
                 self.calls.made += 1
                 self._workers.submit((ident, which), call, self._structure.point(x), *args)
-        told = False
-        for (ident, which), value, error, traceback in self._workers.outcomes(max(wait, 0.0)):
+        for (ident, which), value, error, traceback in self._workers.outcomes(0.0 if told else max(wait, 0.0)):
             self.calls.count(error, traceback)
             told |= self._take(ident, which, None if error else value, bool(error))
         return told
@@ -192,7 +200,9 @@ class HostLanes(AskedLanes):
         self._tasks.clear()
         groups = collections.defaultdict(list)
         for task in tasks:
-            if task[0] in self._points:
+            if self._recall(task[0]):
+                told = True
+            elif task[0] in self._points:
                 groups[task[1] == "gradient", self._points[task[0]].problem].append(task)
         for (is_gradient, problem), group in groups.items():
             xs = self._structure.point(np.stack([x for _, _, x in group]))
@@ -244,12 +254,30 @@ class HostLanes(AskedLanes):
                 value, point.g = value[0], self._gradient(value[1])
             self._host.hint(value)
             point.f = math.nan if failed else self._number(value)
+            if not failed and self._one_call(point):
+                self._called[point.problem, point.x.tobytes()] = point.f
         else:
             i, offset = which
             point.differences[i].take(offset, math.nan if failed else self._number(value))
             self._difference(point, i)
         if not point.complete:
             return False
+        del self._points[ident]
+        self._tell(point)
+        return True
+
+    def _one_call(self, point: Point) -> bool:
+        """Whether one call is all that can be known of the point: nothing is continuous there, and values are exact."""
+        width = np.asarray(self._box.width)
+        return not self._host.noise and not np.any(width[point.problem] if self._own else width)
+
+    def _recall(self, ident: int) -> bool:
+        """Tells the lane of a point whose value is known from an earlier call; whether it is."""
+        point = self._points.get(ident)
+        f = None if point is None else self._called.get((point.problem, point.x.tobytes()))
+        if point is None or f is None:
+            return False
+        point.f, point.g = f, np.zeros_like(point.x)
         del self._points[ident]
         self._tell(point)
         return True

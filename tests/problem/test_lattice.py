@@ -108,6 +108,24 @@ def test_no_gradient_is_called_where_nothing_moves():
     assert result.success and result.x.tolist() == [1, 1] and np.isclose(result.fun, 0.18)
 
 
+@pytest.mark.parametrize("options", [{}, {"vectorized": True}])
+def test_a_point_of_whole_numbers_alone_is_called_once(options):
+    """Searches come back to the best points again and again; of several problems each has its own values."""
+    seen = []
+
+    def fun(x, a=3.2):
+        seen.extend((*point, float(a)) for point in np.reshape(x, (-1, 3)).tolist())
+        return np.sum((x - a) ** 2 + 3 * np.cos(3 * x), axis=-1)
+
+    host, whole = jg.host(fun, **options), dict(integrality=True, progress=False)
+    result = jg.minimize(host, [(0, 40)] * 3, max_evals=4000, **whole)
+    assert result.x.tolist() == [3, 3, 3] and result.nfev >= 4000 and len(set(seen)) < 3000
+    assert len(seen) <= 1.05 * len(set(seen))  # some points stand twice in what is called together
+    seen.clear()
+    many = jg.minimize_many(host, [(0, 40)] * 3, np.array([3.2, 9.4]), max_evals=1000, **whole)
+    assert many.x.tolist() == [[3, 3, 3], [9, 9, 9]] and len(seen) <= 1.05 * len(set(seen))
+
+
 def test_what_is_not_found_is_on_the_lattice():
     """The middle of the box is the answer where fun has no value, and may be between two whole numbers."""
     box, options = [(0, 3), (0.0, 1.0)], dict(integrality=[True, False])
