@@ -41,21 +41,22 @@ def told_apart(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(nowhere, np.inf, ranks).astype(ranks.dtype), nowhere
 
 
-def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any, least: Any = None) -> Any:
-    """The rank, (), of a point whose slopes are not known. size: (m,) one over the usual slopes of the rows.
+def rank(f: Any, c: Any, lower: Any, upper: Any, size: Any, least: Any = None, xp: Any = jnp) -> Any:
+    """The rank, (...), of points whose slopes are not known. size: (m,) one over the usual slopes of the rows.
 
-    least: (m,) an excess that is none but rounding; none is where it is not given.
+    f: (...). c: (..., m). least: (m,) an excess that is none but rounding; none is where it is not given. xp: np where
+    it is not traced.
 
     As the slopes at hand may be far greater there, it counts as feasible only where no bound is exceeded at all; see
     `valueless` for one of those where f is not finite.
     """
-    over = jnp.maximum(c - upper, 0) + jnp.maximum(lower - c, 0)
-    over = over if least is None else jnp.where(over > least, over, 0)
-    violation = jnp.sum(jnp.minimum(over * size, WORST))
-    kept = jnp.all(over == 0)
-    rank = jnp.where(kept, jnp.minimum(f, above(f.dtype)), above(f.dtype) * (1 + violation))
-    rank = jnp.where(jnp.isfinite(f) & jnp.all(jnp.isfinite(c)), rank, jnp.inf)
-    return jnp.where(kept & ~jnp.isfinite(f), valueless(f.dtype), rank)
+    over = xp.maximum(c - upper, 0) + xp.maximum(lower - c, 0)
+    over = over if least is None else xp.where(over > least, over, 0)
+    violation = xp.sum(xp.minimum(over * size, WORST), axis=-1)
+    kept = xp.all(over == 0, axis=-1)
+    rank = xp.where(kept, xp.minimum(f, above(f.dtype)), above(f.dtype) * (1 + violation))
+    rank = xp.where(xp.isfinite(f) & xp.all(xp.isfinite(c), axis=-1), rank, xp.inf)
+    return xp.where(kept & ~xp.isfinite(f), valueless(f.dtype), rank)
 
 
 def scales(c: Any, J: Any, frame: Frame, xp: Any = np) -> Any:

@@ -1,5 +1,6 @@
 """A search whose user tells values and constraints: the same answer in any order, kept on disk, honest throughout."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -266,6 +267,15 @@ def test_functions_without_a_row_are_no_constraints():
     while (x := both.ask()) is not None:
         both.tell(np.sum(x**2), 2 * x)
     assert both.result().multipliers[0].shape == (0,)
+
+
+def test_points_of_any_number_compile_nothing(caplog):
+    """Their ranks were made by programs, one for each number of points that were told together."""
+    told(search(max_levels=1))
+    with jax.log_compiles(), caplog.at_level("WARNING"):
+        for k in (3, 5, 7):
+            told(search(max_levels=2), k)
+    assert not [record.message for record in caplog.records if "XLA compilation" in record.message]
 
 
 def test_no_points_and_none_that_were_asked():
