@@ -59,6 +59,22 @@ def test_variables_that_equalities_define_bound_whole_numbers():
 EACH_OF_FOUR = np.meshgrid(np.arange(6.0), np.arange(100.0), np.arange(100.0), np.arange(100.0), sparse=True)
 
 
+@pytest.mark.slow
+def test_many_problems_are_searched_without_it_and_say_no_more_than_they_know():
+    """Rows are solved for slacks in searches of one problem alone."""
+
+    def solve(many, *more, **options):
+        return many(
+            lambda x, *_: x[3] + x[5] + 2 * (x[4] + x[6]), [*SLACKS[0], *SLACKS[1]], *more,
+            constraints=jg.Constraint(lambda x, *_: jnp.stack(deviations(x)) - x[3:5] + x[5:7], 0.0, 0.0),
+            integrality=[True] * 3 + [False] * 4, max_evals=300, progress=False, **options,
+        )  # fmt: skip
+
+    one, many = solve(jg.minimize), solve(jg.minimize_many, np.zeros(2))
+    assert one.violation <= 1e-2 and np.all(many.fun[np.isfinite(many.fun)] > one.fun)
+    assert not one.success and not np.any(many.success)
+
+
 def tied(fun, box, *rows, **more):
     return jg.minimize(
         fun, box, constraints=[jg.Constraint(*row) for row in rows],

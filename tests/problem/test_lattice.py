@@ -150,6 +150,27 @@ def test_ask_and_tell():
     assert search.result().status is not jg.Status.NO_FINITE_GRADIENT
 
 
+@pytest.mark.parametrize(("k", "stop"), [(1, 90), (7, 150), (64, 400)])
+def test_ask_and_tell_in_parts_and_from_a_file(k, stop, tmp_path):
+    """However many points are told together, and wherever the state was saved, the answer is that of one go."""
+
+    def go(k, stop=10**9, **options):
+        search, seen = jg.Search([(-3, 6), (0.0, 1.0)], integrality=[True, False], max_evals=600, **options), 0
+        while len(points := search.ask(k)) and seen < stop:
+            i, y = points.x.T
+            assert np.all(i == np.rint(i)) and np.all((-3 <= i) & (i <= 6))
+            told = (i - 2) ** 2 + (y - 0.25) ** 2 + 0.3 * np.cos(9 * i * y)
+            slope = 2 * (y - 0.25) - 2.7 * i * np.sin(9 * i * y)
+            search.tell(told, np.stack([np.full_like(y, np.nan), slope], axis=1), points.ids)
+            seen += len(points)
+        search.save()
+        return search.result()
+
+    kept = dict(checkpoint=tmp_path / "search.npz", tag="cells")
+    whole, early, late = go(16, checkpoint=tmp_path / "whole.npz", tag="cells"), go(k, stop, **kept), go(k, **kept)
+    assert early.nfev < late.nfev == whole.nfev and np.array_equal(late.x, whole.x) and late.x[0] == 2
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("starts", ["auto", jg.Grid()])
 def test_many_problems(starts, x64):
