@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 ROUNDS = 8  # each halves what is left of the logarithms of the rows
-SLIGHT = 4.0  # a row below so many n eps of the largest is of rounding, where its own diagonal is below its square
+SLIGHT = 4.0  # a row below so many n eps of the largest entry may be of rounding alone
+INDEFINITE = 2.0  # times the geometric mean of two curvatures: what couples their variables is at most 1 at a minimum
 
 
 def units(H: Any, xp: Any = np) -> Any:
@@ -33,8 +34,14 @@ def units(H: Any, xp: Any = np) -> Any:
 
 
 def without_slight(H: Any, xp: Any = np) -> Any:
-    """H with zeros in the rows and columns of variables that act by less than rounding errors of others."""
+    """H with zeros in the rows and columns of variables that act by rounding errors of others alone.
+
+    Their rows are so small, and are no part of a minimum beside a variable of more curvature. A row as small that could
+    be is one of a variable whose box is narrow beside that of another.
+    """
     size = xp.max(xp.abs(H), initial=0)
     least = SLIGHT * len(H) * xp.finfo(H.dtype).eps
-    slight = (xp.max(xp.abs(H), axis=1, initial=0) <= least * size) & (xp.abs(xp.diagonal(H)) <= least**2 * size)
+    root = xp.sqrt(xp.abs(xp.diagonal(H)))
+    beyond = (xp.abs(H) > INDEFINITE * root[:, None] * root[None, :]) & (root[None, :] >= root[:, None])
+    slight = (xp.max(xp.abs(H), axis=1, initial=0) <= least * size) & xp.any(beyond, axis=1)
     return xp.where(slight[:, None] | slight[None, :], 0, H)

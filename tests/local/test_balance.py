@@ -88,8 +88,19 @@ def test_units_make_the_largest_entries_of_the_rows_about_one():
             assert np.all((rows > 0.4) & (rows < 2.5)), rows
 
 
-def test_what_acts_by_less_than_rounding_does_not_act():
+def test_what_acts_by_rounding_alone_does_not_act():
     eps = np.finfo(float).eps
-    H = np.diag([1.0, (0.1 * eps) ** 2, (1e3 * eps) ** 2])
+    H = np.array([[1.0, 0.1 * eps, 0], [0.1 * eps, 1e-40, 0], [0, 0, (0.1 * eps) ** 2]])
     np.testing.assert_array_equal(balance.without_slight(H), np.diag([1.0, 0, H[2, 2]]))
     np.testing.assert_array_equal(balance.units(np.zeros((2, 2))), np.ones(2))
+
+
+@pytest.mark.parametrize("wide", [1e6, 1e12])
+def test_variables_of_narrow_boxes_are_not_rounding_beside_one_of_a_wide_box(wide):
+    def fun(x, c):
+        r = x - c * jnp.array([1.0, 2.0, -1.0])
+        return jnp.sum(r**2) + r[0] * r[1] / 2
+
+    box = [(-wide, wide), (-1, 1), (-1, 1)]
+    moves = jax.jacobian(jax.jit(lambda c: jg.argmin(fun, box, c, levels=3).x))(0.3)
+    np.testing.assert_allclose(moves, [1, 2, -1], rtol=1e-9 if X64 else 1e-5)
