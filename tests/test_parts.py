@@ -31,8 +31,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
         "closed region modes lattice bounds objective constraint family __init__"
     ).split(),
     "local": (
-        "descent linesearch quasi_newton bfgs lbfgs first_order methods basins levenberg polish balance implicit "
-        "__init__"
+        "descent linesearch quasi_newton bfgs lbfgs first_order methods basins levenberg polish balance hessians "
+        "implicit __init__"
     ).split(),
     "evidence": "minima stopping confidence unseen distinct __init__".split(),
     "starts": (

@@ -35,7 +35,7 @@ from jaxglobal.constraints.elimination import LOOSE, eliminate
 from jaxglobal.constraints.kkt import LONGEST, Frame
 from jaxglobal.constraints.refilled import Iteration, alone, in_blocks, refilled
 from jaxglobal.constraints.restoration import GOOD, Both, restoration
-from jaxglobal.local import implicit
+from jaxglobal.local import hessians
 from jaxglobal.problem import modes
 from jaxglobal.problem.region import Region
 
@@ -246,7 +246,7 @@ def curvature(both: Both, product: Any, x: jax.Array, lam: jax.Array, frame: Fra
     value = lambda x: both(x) @ jnp.concatenate([jnp.ones(1, x.dtype), lam])  # noqa: E731
     of_value = None if product is None else modes.curvature(value, inside)
     region = Region(frame.low, frame.high, frame.width)
-    return implicit.hessian(value, of_value, inside, region, frame.width > 0)
+    return hessians.hessian(value, of_value, inside, region, frame.width > 0)
 
 
 class Step(NamedTuple):

@@ -24,11 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxglobal.local import balance
+from jaxglobal.local import hessians
 from jaxglobal.local.descent import outward
+from jaxglobal.local.hessians import Value
 from jaxglobal.problem import modes
 from jaxglobal.problem.linear_algebra import own
-from jaxglobal.problem.modes import Product
 from jaxglobal.problem.region import Region, within
 
 DENSE = 256  # free and fixed variables up to which the Hessian is a matrix; beyond, conjugate gradients
@@ -37,11 +37,8 @@ LONGEST = 0.01  # a Newton step beyond this, in units of the box, is not a polis
 BACK = (0.0, 2.0**-8, 2.0**-6, 2.0**-4, 2.0**-2, 1.0)  # of the way from the polished point back to where it began
 RISE = 8  # eps of the value, and times its noise on the way, by which a polish may raise it
 ROUNDING = 64  # eps of a value: a larger difference between two programs is none of rounding
-NULL = 64.0  # an eigenvalue of the balanced H below so many n eps of the largest is zero
 NEARLY = 0.5  # H is nearly singular where the ratio of its eigenvalues falls below eps to this power
 NEAR = 1e-6  # a bound is about to be reached, or left, if a change of x by so much of the box does it
-
-Value = Callable[[jax.Array], jax.Array]
 
 
 class Polished(NamedTuple):
@@ -74,7 +71,7 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
     def newton(carry):
         x, f, g, size, _, k = carry
         # A variable that all but touches the bound to which it is drawn would bend the step of the others.
-        H = hessian(value, product, x, region, region.width > 0) if len(x) <= DENSE else None
+        H = hessians.hessian(value, product, x, region, region.width > 0) if len(x) <= DENSE else None
         margin = _reach(H, g, region)
         drawn = outward(x, g, Region(region.lower + margin, region.upper - margin, region.width))
         step, definite = _newton_step(H, product, x, g, region, ~drawn)
@@ -97,7 +94,7 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
     free = ~outward(x, g, region)
     if len(x) > DENSE:
         return Polished(x, f, g, no, no)
-    return Polished(x, f, g, *_doubts(hessian(value, product, x, region, free), free, x, g, region))
+    return Polished(x, f, g, *_doubts(hessians.hessian(value, product, x, region, free), free, x, g, region))
 
 
 def kept(value: Value, x: jax.Array, f: jax.Array, polished: Polished) -> Polished:
@@ -214,53 +211,14 @@ def solve(value: Value, x: jax.Array, region: Region, free: jax.Array, b: jax.Ar
         return jnp.where(free, product(x, jnp.where(free, v, 0)), v)
 
     if len(x) > DENSE:
-        invert = conjugate_gradients
+        invert = hessians.conjugate_gradients
     else:
-        inverse = pseudoinverse(lax.stop_gradient(hessian(value, product, x, region, free)), free, region)
+        inverse = hessians.pseudoinverse(
+            lax.stop_gradient(hessians.hessian(value, product, x, region, free)), free, region
+        )
         invert = lambda _, v: inverse @ v  # noqa: E731
     # Differentiated by the rule of a linear solve, not through the eigenvalues, whose derivatives fail where two agree.
     return lax.custom_linear_solve(matvec, b, invert, symmetric=True)
-
-
-def conjugate_gradients(matvec: Callable[[jax.Array], jax.Array], b: jax.Array) -> jax.Array:
-    """The solution of a positive semi-definite system, from Hessian-vector products."""
-    return jax.scipy.sparse.linalg.cg(matvec, b, tol=float(jnp.finfo(b.dtype).eps), maxiter=4 * len(b))[0]
-
-
-def column(product: Product, x: jax.Array, region: Region, free: jax.Array, v: jax.Array) -> jax.Array:
-    """H_FF v in units of the box, zero for the other variables. product: H v, see `modes.curvature`."""
-    scale = jnp.where(free, region.width, 0)
-    return scale * product(x, scale * v)
-
-
-def hessian(value: Value, product: Product | None, x: jax.Array, region: Region, free: jax.Array) -> jax.Array:
-    """H_FF in units of the box, (n, n); zero in the rows and columns of the other variables.
-
-    product: H v; without it, from differences of gradients.
-    """
-    if product is None:
-        scale = jnp.where(free, region.width, 0)
-        H = scale[:, None] * modes.differences(modes.grad(value), x, region) * scale[None, :]
-    else:
-        H = jax.vmap(lambda unit: column(product, x, region, free, unit))(jnp.eye(len(x), dtype=x.dtype))
-    return (H + H.T) / 2
-
-
-def pseudoinverse(H: jax.Array, free: jax.Array, region: Region) -> jax.Array:
-    """The pseudoinverse of H_FF in the user's coordinates, from H in units of the box.
-
-    The rank is judged where H is balanced; the least norm is that of the user's coordinates: Q W A W Q with W the
-    widths, balanced, A the pseudoinverse of H, balanced, and Q the projection that removes W's image of the null space.
-    """
-    eigenvalues, V, D = _balanced(H, free)
-    null = _null(eigenvalues)
-    scale = jnp.where(free, region.width * D, 0)[:, None]
-    A = (V * jnp.where(null, 0, 1 / jnp.where(null, 1, eigenvalues))[None, :]) @ V.T
-    A = scale * A * scale.T
-    directions = jnp.where(null[None, :], scale * V, 0)
-    directions = directions / jnp.maximum(jnp.max(jnp.abs(directions)), jnp.finfo(H.dtype).tiny)
-    Q = jnp.eye(len(H), dtype=H.dtype) - directions @ own(jnp.linalg.pinv)(directions)
-    return jnp.where(jnp.any(null), Q @ A @ Q, A)
 
 
 def _reach(H: jax.Array | None, g: jax.Array, region: Region) -> jax.Array:
@@ -282,38 +240,19 @@ def _newton_step(
     """
     slopes = jnp.where(free, g * region.width, 0)
     if H is None:
-        step = conjugate_gradients(lambda v: column(product, x, region, free, v), slopes)
+        step = hessians.conjugate_gradients(lambda v: hessians.column(product, x, region, free, v), slopes)
         return step, jnp.sum(slopes * step) > 0
-    eigenvalues, V, D = _balanced(jnp.where(free[:, None] & free[None, :], H, 0), free)
-    null = _null(eigenvalues)
+    eigenvalues, V, D = hessians.balanced(jnp.where(free[:, None] & free[None, :], H, 0), free)
+    null = hessians.vanishing(eigenvalues)
     step = D * (V @ jnp.where(null, 0, (V.T @ (D * slopes)) / jnp.where(null, 1, eigenvalues)))
     return step, jnp.all(null | (eigenvalues > 0))
 
 
 def _doubts(H: jax.Array, free: jax.Array, x: jax.Array, g: jax.Array, region: Region) -> tuple[jax.Array, jax.Array]:
     """Whether H_FF is singular or nearly so, and whether a variable is about to reach or to leave a bound."""
-    eigenvalues = own(jnp.linalg.eigvalsh)(_filled(H, free))
+    eigenvalues = own(jnp.linalg.eigvalsh)(hessians.filled(H, free))
     singular = eigenvalues[0] <= eigenvalues[-1] * jnp.finfo(H.dtype).eps ** NEARLY
     gap = jnp.minimum(x - region.lower, region.upper - x)
     reaches = free & (gap <= NEAR * region.width)
     leaves = ~free & (region.width > 0) & (jnp.abs(g * region.width) <= NEAR * eigenvalues[-1])
     return singular & jnp.any(free), jnp.any(reaches | leaves)
-
-
-def _balanced(H: jax.Array, free: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The eigenvalues and eigenvectors of D H_FF D, and D, (n,), of balance.py."""
-    H = _filled(balance.without_slight(H, jnp), free)
-    D = balance.units(H, jnp)
-    return *own(jnp.linalg.eigh)(D[:, None] * H * D[None, :]), D
-
-
-def _filled(H: jax.Array, free: jax.Array) -> jax.Array:
-    """H with its own size on the diagonal of the variables that are not free, so that these do not look singular."""
-    size = jnp.max(jnp.abs(H))
-    return H + jnp.diag(jnp.where(free, 0, jnp.where(size > 0, size, 1)))
-
-
-def _null(eigenvalues: jax.Array) -> jax.Array:
-    """Which eigenvalues are zero to rounding."""
-    size = jnp.abs(eigenvalues)
-    return size <= NULL * len(eigenvalues) * jnp.finfo(eigenvalues.dtype).eps * jnp.max(size)
