@@ -33,15 +33,18 @@ def units(H: Any, xp: Any = np) -> Any:
     return xp.exp2(xp.round(d))
 
 
+def least(H: Any, xp: Any = np) -> Any:
+    """() Entries below it may be of rounding alone."""
+    return SLIGHT * len(H) * xp.finfo(H.dtype).eps * xp.max(xp.abs(H), initial=0)
+
+
 def without_slight(H: Any, xp: Any = np) -> Any:
     """H with zeros in the rows and columns of variables that act by rounding errors of others alone.
 
     Their rows are so small, and are no part of a minimum beside a variable of more curvature. A row as small that could
     be is one of a variable whose box is narrow beside that of another.
     """
-    size = xp.max(xp.abs(H), initial=0)
-    least = SLIGHT * len(H) * xp.finfo(H.dtype).eps
     root = xp.sqrt(xp.abs(xp.diagonal(H)))
     beyond = (xp.abs(H) > INDEFINITE * root[:, None] * root[None, :]) & (root[None, :] >= root[:, None])
-    slight = (xp.max(xp.abs(H), axis=1, initial=0) <= least * size) & xp.any(beyond, axis=1)
+    slight = (xp.max(xp.abs(H), axis=1, initial=0) <= least(H, xp)) & xp.any(beyond, axis=1)
     return xp.where(slight[:, None] | slight[None, :], 0, H)

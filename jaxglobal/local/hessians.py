@@ -38,6 +38,17 @@ def hessian(value: Value, product: Product | None, x: jax.Array, region: Region,
     return (H + H.T) / 2
 
 
+def unsure(H: jax.Array) -> jax.Array:
+    """(n,) Which variables act, but with a curvature that may be of rounding errors alone."""
+    least = balance.least(H, jnp)
+    return (jnp.abs(jnp.diagonal(H)) <= least) & jnp.any(H != 0, axis=1)
+
+
+def without(H: jax.Array, which: jax.Array) -> jax.Array:
+    """H with zeros in the rows and columns of these variables, (n,)."""
+    return jnp.where(which[:, None] | which[None, :], 0, H)
+
+
 def pseudoinverse(H: jax.Array, free: jax.Array, region: Region) -> jax.Array:
     """The pseudoinverse of H_FF in the user's coordinates, from H in units of the box.
 

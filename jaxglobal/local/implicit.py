@@ -59,6 +59,8 @@ class Polished(NamedTuple):
 def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished:
     """Newton's method on the free variables from x, as long as it shrinks the gradient.
 
+    Where it does not, variables whose curvature may be of rounding alone take no further part: one that does not act
+    at all would turn or lengthen every step by chance, and keep the others from their last digits.
     value: f(x); where JAX has no second derivatives of it, they are differences of gradients (of more than `DENSE`
     variables, x is returned with its gradient). f: its value, not finite where x is no minimiser. region: each (n,).
     """
@@ -69,9 +71,11 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
         return jnp.max(jnp.where(outward(x, g, region), 0, jnp.abs(g * region.width)))
 
     def newton(carry):
-        x, f, g, size, _, k = carry
+        x, f, g, size, _, all_act, k = carry
         # A variable that all but touches the bound to which it is drawn would bend the step of the others.
         H = hessians.hessian(value, product, x, region, region.width > 0) if len(x) <= DENSE else None
+        unsure = jnp.zeros((), bool) if H is None else hessians.unsure(H)
+        H = None if H is None else hessians.without(H, unsure & ~all_act)
         margin = _reach(H, g, region)
         drawn = outward(x, g, Region(region.lower + margin, region.upper - margin, region.width))
         step, definite = _newton_step(H, product, x, g, region, ~drawn)
@@ -82,15 +86,15 @@ def polish(value: Value, x: jax.Array, f: jax.Array, region: Region) -> Polished
         better = definite & (jnp.max(jnp.abs(step)) <= LONGEST)
         better &= jnp.isfinite(f_trial) & (residual(trial, g_trial) < size)
         chosen = jax.tree.map(lambda a, b: jnp.where(better, a, b), (trial, f_trial, g_trial), (x, f, g))
-        return *chosen, residual(*chosen[::2]), better, k + 1
+        return *chosen, residual(*chosen[::2]), better | (all_act & jnp.any(unsure)), all_act & better, k + 1
 
     f_here, g = value_and_grad(x)
     found = jnp.isfinite(f) & jnp.isfinite(f_here)
-    start = (x, jnp.where(found, f_here, f), g, residual(x, g), found, jnp.int32(0))
+    start = (x, jnp.where(found, f_here, f), g, residual(x, g), found, jnp.ones((), bool), jnp.int32(0))
     no = jnp.zeros((), bool)
     if product is None and len(x) > DENSE:
         return Polished(*start[:3], no, no)
-    x, f, g, *_ = lax.while_loop(lambda carry: carry[-2] & (carry[-1] < NEWTON_STEPS), newton, start)
+    x, f, g, *_ = lax.while_loop(lambda carry: carry[-3] & (carry[-1] < NEWTON_STEPS), newton, start)
     free = ~outward(x, g, region)
     if len(x) > DENSE:
         return Polished(x, f, g, no, no)

@@ -104,3 +104,23 @@ def test_variables_of_narrow_boxes_are_not_rounding_beside_one_of_a_wide_box(wid
     box = [(-wide, wide), (-1, 1), (-1, 1)]
     moves = jax.jacobian(jax.jit(lambda c: jg.argmin(fun, box, c, levels=3).x))(0.3)
     np.testing.assert_allclose(moves, [1, 2, -1], rtol=1e-9 if X64 else 1e-5)
+
+
+@pytest.mark.parametrize("wide", [1.0, 1e3])
+def test_a_variable_that_acts_by_rounding_alone_leaves_the_others_their_last_digits(wide):
+    upper = jnp.array([wide, 1.2, 9.0])
+    region = Region(-upper, upper, 2 * upper)
+
+    def polished(c):
+        def cost(x):
+            alone = jnp.log(3 * jnp.exp(x[1] + c)) - x[1] - c
+            return (x[0] - c) ** 2 + (x[2] + 2 * c - 0.3 * x[0]) ** 2 + alone
+
+        x = jnp.array([c, 0.1, -1.7 * c]) + jnp.array([1e-5, 0.2, -1e-5])
+        return implicit.polish(cost, x, cost(x), region)
+
+    c = jnp.linspace(0.1, 0.9, 9)
+    found = jax.jit(jax.vmap(polished))(c)
+    np.testing.assert_allclose(found.x[:, 0], c, rtol=2e-15 if X64 else 1e-6)
+    np.testing.assert_allclose(found.x[:, 2], -1.7 * c, rtol=2e-15 if X64 else 1e-6)
+    assert np.all(found.singular)
