@@ -58,9 +58,9 @@ class Units(NamedTuple):
         return np.ndim(self.y) == 1
 
     def covariance(self, pcov: Any) -> Any:
-        """Covariances, (n, n) or (P, n, n), in the user's units; see `in_range`."""
+        """Covariances, (n, n) or (P, n, n), in the user's units; see `in_range`. Between parameters they may vanish."""
         p = self.p if is_traced(self.p) else np.asarray(self.p, float)
-        return in_range(pcov, p[..., :, None], p[..., None, :])
+        return in_range(pcov, p[..., :, None], p[..., None, :], ~np.eye(p.shape[-1], dtype=bool))
 
     def of(self, which: Any) -> "Units":
         """Those of these data sets of many."""
@@ -95,15 +95,17 @@ class Units(NamedTuple):
         return y * self.y, np.asarray(J, float) * (float(self.y) / np.asarray(self.p, float))
 
 
-def in_range(squares: Any, first: Any, second: Any) -> Any:
-    """Squares times both units, in float64 unless traced; NaN, and a warning, where float64 has no such number."""
+def in_range(squares: Any, first: Any, second: Any, may_vanish: Any = False) -> Any:
+    """Squares times both units, in float64 unless traced; NaN, and a warning, where float64 has no such number.
+
+    may_vanish: where one that is too small is zero, or has fewer digits.
+    """
     if is_traced((squares, first, second)):
         return squares * first * second
     with np.errstate(over="ignore", under="ignore"):
         told = np.asarray(squares, float) * first * second
-    beyond = np.isfinite(squares) & (
-        np.isinf(told) | (np.abs(told) < np.finfo(float).tiny) & (np.asarray(squares) != 0)
-    )
+    small = (np.abs(told) < np.finfo(float).tiny) & (np.asarray(squares) != 0) & ~np.asarray(may_vanish)
+    beyond = np.isfinite(squares) & (np.isinf(told) | small)
     if np.any(beyond):
         warnings.warn(BEYOND, stacklevel=2)
     return np.where(beyond, np.nan, told)

@@ -1,6 +1,7 @@
 """Fits do not depend on the units of x, of y, or of the parameters."""
 
 import pickle
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from checks import X64, float64_only
 
 import jaxglobal as jg
+from jaxglobal.fit import units
 
 T = np.linspace(0, 4, 40)
 Y = 2.5 * np.exp(-1.3 * T) + 0.5 + 0.03 * np.sin(7 * T)
@@ -104,6 +106,14 @@ def test_squares_that_float64_does_not_have_are_said_to_be_none(unit):
         np.testing.assert_allclose(found / size, popt, rtol=1e-6)
         assert np.isnan(error[[0, 2]]).all()
         np.testing.assert_allclose(error[1], perr[1], rtol=1e-6)
+
+
+def test_a_covariance_far_below_its_variances_may_be_zero():
+    own = units.Units(np.array([1e-150, 1e-130]), *np.ones(3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pcov = own.covariance(np.array([[2.0, 1e-60], [1e-60, 3.0]]))
+    np.testing.assert_allclose(pcov, [[2e-300, 0], [0, 3e-260]], rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(
