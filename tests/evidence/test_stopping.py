@@ -197,6 +197,13 @@ def test_noise_ends_a_search_that_says_so():
     assert result.nfev < 200_000 and "noisy" in result.message
 
 
+def test_values_that_never_repeat_are_told_to_scatter_when_the_best_is_old():
+    """Along a kinked valley each search ends elsewhere, and every doubling may bring a lower last digit."""
+    known = {"f": 1.0, "first": 0, "found": 1000, "refined": 1500, "rough": 90, "searches": 100}
+    evidence = confidence.no_evidence()._replace(**{name: np.asarray(value) for name, value in known.items()})
+    assert [confidence.scattered(evidence, nfev) for nfev in (20_000, 40_000)] == [False, True]
+
+
 def test_unseen_cannot_be_reached_with_more_minima_than_are_kept(monkeypatch):
     monkeypatch.setattr("jaxglobal.evidence.minima.KEPT", 16)
     for starts in ("auto", jg.Grid()):
