@@ -14,6 +14,7 @@ GAP = 0.3  # heights between neighbours of the curve, at most
 SHARE = 8  # parts of an interval's width, of which neighbours are one apart at most
 ZONE = 1.6  # height up to which the curve is filled
 MOST = 96  # points of a curve that fill it
+LOOKS = 3  # points inside an interval that are searched from screened starts
 SAME = 4e-16  # of the numbers: two places are one
 BENT = 0.25  # of the way to the nearer neighbour: how far a point on their branch lies from the straight line between
 STRAIGHT = 0.01  # of the width of the set: the same, however near they are
@@ -31,7 +32,7 @@ class Line:
         c: (K,) what was asked for; v, but for a function.
         f: (K,) the lowest costs found there.
         x: (K, n) where.
-        checked: ends that have been searched once more, globally.
+        checked: points that have been searched once more, globally.
         swept: points with their neighbours, as they were when they were searched from these.
     """
 
@@ -185,4 +186,15 @@ def fill(line: Line, z: np.ndarray) -> list[float]:
             near = max(z[i], z[i + 1]) <= ZONE
             if near and (abs(z[i + 1] - z[i]) > GAP or v[i + 1] - v[i] > width / SHARE):
                 wanted.append((v[i] + v[i + 1]) / 2)
+    return wanted
+
+
+def looks(line: Line, z: np.ndarray) -> list[float]:
+    """Where it is looked globally, once the curve is drawn: outside every end, and evenly inside, where nobody has."""
+    v, wanted = line.v, [float(line.v[b]) for _, b, _ in brackets(line.v, z)]
+    for first, last in runs(z <= 1):
+        inside, apart = v[first : last + 1], (v[last] - v[first]) / (LOOKS + 1)
+        for at in v[first] + apart * np.arange(1, LOOKS + 1):
+            if not any(abs(at - other) <= apart / 2 for other in line.checked):
+                wanted.append(float(inside[np.argmin(np.abs(inside - at))]))
     return wanted

@@ -6,8 +6,9 @@
    that is lower than all becomes the best.
 3. Ends are bracketed and found, the curve is filled where it bends (line.py): from the straight line between neighbours
    where these are of one branch, else from neighbours on either side and from screened starts.
-4. Every point that does not follow from both its neighbours is searched from them until none gets lower; every end once
-   more from screened starts. Where something got lower, from 3 again.
+4. Every point that does not follow from both its neighbours is searched from them until none gets lower; every end, and
+   a few points inside, once more from screened starts, for a branch that nobody knew. Where something got lower, from 3
+   again.
 
 A profile point is the lowest of local searches: it can be too high where all of them miss the lowest, as a global
 search can. Then a set comes out too small there; it is never too large, unless the lowest cost of all was missed.
@@ -233,14 +234,16 @@ class Study:
         return any_lower
 
     def _check(self) -> bool:
-        """Searches outside every end from screened starts, once; whether there was an end to search at."""
+        """Searches outside every end and at a few points inside from screened starts, once; whether there were any."""
         wanted = []
         for line in self.lines:
-            z = self.heights(line)
-            for _, b, _ in lines.brackets(line.v, z):
-                if line.v[b] not in line.checked:
-                    line.checked.add(float(line.v[b]))
-                    wanted.append(Wanted(line, line.v[b], True))
+            fresh = [v for v in lines.looks(line, self.heights(line)) if v not in line.checked]
+            line.checked.update(fresh)
+            wanted += [Wanted(line, v, True) for v in fresh]
         if wanted:
+            before = [np.interp(one.v, one.line.v, one.line.f) for one in wanted]
             self._ask(wanted)
+            now = [np.interp(one.v, one.line.v, one.line.f) for one in wanted]
+            if np.any(np.array(now) < np.array(before) - self.better):  # a branch that nobody knew, with its minimum
+                self._free()
         return bool(wanted)

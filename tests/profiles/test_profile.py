@@ -12,7 +12,7 @@ import scipy.stats
 from checks import float64_only
 
 import jaxglobal as jg
-from jaxglobal.profiles import entry, held
+from jaxglobal.profiles import entry, held, study
 from jaxglobal.profiles import line as lines
 from jaxglobal.profiles.checks import check_value
 from jaxglobal.profiles.fit_points import FitPoints
@@ -139,6 +139,37 @@ def test_a_lower_minimum_is_said_and_taken():
     for low, high in rough["w"].intervals:
         middle = jg.curve_fit(wave, t, y, [(0, 5), (low, high), (-4, 4)], progress=False)
         assert middle.fun <= rough["w"].threshold * (1 + 1e-6)
+
+
+@pytest.mark.long
+@float64_only
+def test_a_branch_that_the_fit_has_not_listed_is_found_inside_a_set():
+    """It is lower where a is near 1 alone, far from the even points, and as far from all that is known in b."""
+    kick = 0.3 * np.random.default_rng(0).standard_normal(30)
+
+    def model(t, a, b, c):
+        well = 1 / (1 + ((a - 1) / 0.02) ** 4) * jnp.exp(-((b - 3) ** 2))
+        return a * t + c + 0.03 * b * jnp.cos(9 * t) - 0.3 * well * kick
+
+    t, box = np.linspace(0, 1, 30), [(-60, 60), (-5, 5), (-20, 20)]
+    known = jg.curve_fit(model, t, t + 0.5 - kick, [box[0], (-5, 1), box[2]], progress=False)
+    whole = jg.curve_fit(model, t, t + 0.5 - kick, box, progress=False)
+    found = jg.profile(
+        dataclasses.replace(whole, popt=known.popt, fun=known.fun, fits=[known]), parameters=["a"], progress=False
+    )
+    assert found.lower and abs(found.best[1] - 3) < 0.2
+
+
+def test_a_profile_without_known_minima_finds_them(fit, profile, monkeypatch, x64):
+    run = study.Study.run
+
+    def without(self):
+        self.minima, self.costs = self.minima[:0], self.costs[:0]
+        run(self)
+
+    monkeypatch.setattr(study.Study, "run", without)
+    found = jg.profile(fit, parameters=["k"], progress=False)
+    np.testing.assert_allclose(found["k"].intervals, profile["k"].intervals, rtol=1e-4 if x64 else 1e-2)
 
 
 def test_the_sets_of_a_poor_fit_are_those_of_the_lower_minimum(fit, profile, x64):
