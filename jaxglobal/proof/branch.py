@@ -73,11 +73,12 @@ class Search(Incumbent):
             self.meet(0.5 * (alone.tiny[0] + alone.tiny[1]))
 
     def found(self, region: Region) -> None:
-        """Leaves that touch a new region go back to the pool: they may lie in it."""
-        beside = [leaf for leaf in self.leaves if np.all(region.low <= leaf.hi) and np.all(leaf.lo <= region.high)]
-        if beside:
-            self.leaves = [leaf for leaf in self.leaves if not any(leaf is other for other in beside)]
-            self.pool.add(*(np.array(side).T for side in zip(*beside, strict=True)))
+        """Leaves at a new region go back to the pool: they may lie in it, or be dropped beside it once small."""
+        if self.leaves:
+            lo, hi, low = (np.array(side).T for side in zip(*self.leaves, strict=True))
+            at = trimmed(lo, hi, [region])[3]
+            self.pool.add(lo[:, at], hi[:, at], low[at])
+            self.leaves = [leaf for leaf, beside in zip(self.leaves, at, strict=True) if not beside]
 
     @property
     def slack(self) -> float:

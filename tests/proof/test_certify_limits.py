@@ -129,3 +129,13 @@ def test_a_small_box_at_a_region_is_split_on():
     hi = lo + np.array([[0.1, 0.01, 0.1], [0.1, 0.01, 0.1]])
     *_, alive, near = trimmed(lo, hi, [known])
     assert alive.tolist() == [True, True, False] and near.tolist() == [True, False, True]
+
+
+def test_small_boxes_at_a_new_region_are_tested_again():
+    model = model_of(jax.make_jaxpr(ripples)(jnp.zeros(2)), np.zeros(2))
+    search = branch.Search(model, np.full(2, -5.0), np.full(2, 5.0), [], 1e-8)
+    ends = search.pool.count
+    place, width = np.array([0.0, 9e-6, 1e-3]), 1e-6
+    search.leaves = [branch.Leaf(np.full(2, at), np.full(2, at + width), -1.0) for at in place]
+    search.found(Region(np.full(2, -width), np.full(2, width), (np.zeros(2), np.zeros(2)), 0.0, 0.0))
+    assert [leaf.lo[0] for leaf in search.leaves] == [1e-3] and search.pool.count == ends + 2
