@@ -14,6 +14,7 @@ CURVE = 800  # points of a fitted curve
 MANY = 400  # data, from which on they are drawn small and under the curve
 HIGH = 2.6  # thresholds: the top of the picture of a profile
 BETWEEN = 16  # pieces of a profile between two of its points
+FINER = 4  # pieces of a contour's grid between two of its points
 WIDE = 0.7  # of the width of a set: how far beside it a profile is drawn
 
 
@@ -124,7 +125,7 @@ def curve(part: Curve, ax: Any) -> None:
         ax.plot(at, (part.quadratic(at) - lowest) / rise, color=GREEN, ls="--", lw=1.2, label="quadratic")
     height = (part.fun - lowest) / rise
     shape = {"color": BLUE, "lw": 1.6, "ms": 4, "label": "profile"}
-    ax.plot(*between(part.values, height), marker=".", markevery=BETWEEN, **shape)
+    ax.plot(*between(part.values, height, part.best), marker=".", markevery=BETWEEN, **shape)
     ax.axhline(1, color=axes.ink(ax), lw=0.8, ls=":", label="threshold")
     ax.plot(part.best, 0, "D", color=ORANGE, mec=axes.ink(ax), mew=0.6, ms=7, clip_on=False, zorder=5)
     margin = 0.02 * (high - low)
@@ -133,12 +134,22 @@ def curve(part: Curve, ax: Any) -> None:
     axes.tidy(ax)
 
 
-def between(values: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A profile with points between its own: the root of a rise is nearly straight, the rise is not."""
-    root = np.sqrt(np.maximum(height, 0))
+def between(values: np.ndarray, height: np.ndarray, best: float) -> tuple[np.ndarray, np.ndarray]:
+    """A profile with points between its own: the root of a rise is nearly straight through the minimum."""
     share = np.arange((len(values) - 1) * BETWEEN + 1) / BETWEEN
+    at, root = np.interp(share, np.arange(len(values)), values), np.sqrt(np.maximum(height, 0))
+    root = np.where(values < best, -root, root)
     with np.errstate(invalid="ignore"):
-        return np.interp(share, np.arange(len(values)), values), np.interp(share, np.arange(len(root)), root) ** 2
+        told = np.isfinite(np.interp(share, np.arange(len(root)), root))
+    known = np.isfinite(root) & (np.diff(values, prepend=-np.inf) > 0)
+    return at, np.where(told, smooth(values[known], root[known], at), np.nan) ** 2
+
+
+def smooth(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Curves through points, y (k, ...), that turn nowhere between two of them."""
+    from scipy.interpolate import PchipInterpolator  # takes a while to import
+
+    return PchipInterpolator(x, y)(at) if len(x) > 1 else np.broadcast_to(y[:1], (len(at), *y.shape[1:]))
 
 
 def shown(part: Curve) -> list[str]:
@@ -155,7 +166,9 @@ def contour(part: Contour, ax: Any) -> None:
     lowest = float(np.min(part.fun))
     rise = part.threshold - lowest
     height = np.where(np.isfinite(part.fun), (part.fun - lowest) / (rise if rise > 0 else 1), 1e6).T
-    a, b = part.values
+    fine = [np.interp(np.arange(0, len(v) - 1 + 1 / FINER, 1 / FINER), np.arange(len(v)), v) for v in part.values]
+    a, b = fine
+    height = smooth(part.values[1], smooth(part.values[0], height.T, a).T, b)
     ax.contourf(a, b, height, levels=[0, 1], colors=[SKY], alpha=0.35)
     ax.contour(a, b, height, levels=[0.25, 0.5, 1], colors=[BLUE], linewidths=[0.6, 0.6, 1.6])
     ax.plot(*part.best, "D", color=ORANGE, mec=axes.ink(ax), mew=0.6, ms=7, zorder=5)

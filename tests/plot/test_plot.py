@@ -10,6 +10,7 @@ import pytest
 
 import jaxglobal as jg
 from jaxglobal.history import History
+from jaxglobal.plot import fits
 from jaxglobal.plot.evaluated import evaluator
 from jaxglobal.plot.landscapes import basins, descended
 
@@ -450,3 +451,16 @@ def test_a_profile_is_smooth_between_its_points():
     seen = height < 2.6
     known = (curve.quadratic(x) - np.min(curve.fun)) / (curve.threshold - np.min(curve.fun))
     assert np.sum(seen) > 50 and np.max(np.abs(height - known)[seen]) < 0.02
+
+
+def test_curves_and_contours_have_no_corners_at_their_points():
+    values = np.array([-3, -1.2, -1, -0.5, 0, 0.5, 0.9, 1, 1.5, 4])
+    at, height = fits.between(values, (values - 0.1 * values**2) ** 2, 0.0)
+    slopes = np.diff(np.sqrt(height)[at > 0]) / np.diff(at[at > 0])
+    assert np.max(np.abs(np.diff(slopes))) < 0.06  # chords turn by 0.3 at 1.5
+    x = np.linspace(-1, 1, 9)
+    fine = np.linspace(-1, 1, 33)
+    drawn = fits.smooth(x, fits.smooth(x, x[:, None] ** 2 + x**2, fine).T, fine)
+    assert np.max(np.abs(drawn - fine[:, None] ** 2 - fine**2)) < 0.02  # chords miss it by 0.03
+    gap = fits.between(np.arange(5.0), np.array([0, 1, np.inf, 9, 16]), 0.0)[1]
+    assert np.isnan(gap[17:48]).all() and np.isfinite(gap[:17]).all()
