@@ -25,6 +25,7 @@ LONG = 3e6  # operations on numbers from which processes help: half a second or 
 AHEAD = 6  # batches under way then
 LOCATE, SPENT = 300_000, 2e8  # boxes, and numbers made, that are spent on where the minimisers are, at most
 LITTLE = 4096  # numbers that an operation makes at about the cost of its call: so many boxes may as well be a batch
+KEPT = 31 * 2**20  # bytes, below the 32 MiB up to which malloc adapts: arrays went back to the system after each use
 LONGEST = 3  # batches in which the Hessian is not asked, at most
 TRIES = 16  # small boxes about which a region is looked for
 CLOSE = 1e-6  # sides of a box that is not split further then, in units of the search
@@ -120,6 +121,7 @@ class Search(Incumbent):
 
         workers: processes that help once the work is long.
         """
+        np.empty(KEPT, np.uint8)  # once freed, glibc's malloc keeps what is freed up to this size: mallopt(3)
         crew = Crew(self.bound)
         try:
             return self._run(until, crew, workers)
