@@ -125,7 +125,7 @@ class ConstrainedStreams(Streams):
         return values._replace(f=ranks)
 
     def onto_rows(self, points: np.ndarray, left: float) -> tuple[np.ndarray, np.ndarray] | None:
-        """Feasible points near these, (k, n), and their ranks; None where evaluations would not do for it."""
+        """See `Lanes`."""
         if self.subject.still or len(points) * finishing.ONTO > left:
             return None
         places, ranks, used = finishing.onto_rows(self.subject, points, left)

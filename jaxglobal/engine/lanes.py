@@ -70,6 +70,13 @@ class Lanes(Protocol):
         """
         ...
 
+    def onto_rows(self, points: np.ndarray, left: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Feasible points near these, (k, n), and their ranks, for at most so many evaluations.
+
+        None where these would not do, or nothing leads there.
+        """
+        ...
+
     def know(self, known: Known) -> None:
         """The minima at which the next searches end."""
         ...

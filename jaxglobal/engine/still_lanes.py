@@ -109,6 +109,9 @@ class StillLanes:
         """Asks for the values at points, (k, n), from which no search begins; they are returned, not told."""
         self.wanted.add(points.astype(self.dtype), number, problem)
 
+    def onto_rows(self, points: np.ndarray, left: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """See `Lanes`: the points would have to be asked for."""
+
     def know(self, known: Any) -> None:
         """Does nothing: searches whose points are told do not end at known minima."""
 

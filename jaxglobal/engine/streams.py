@@ -78,6 +78,9 @@ class Streams(Evaluating):
         looking = self.looks is not None and len(self.looks.points) > 0
         return bool(looking or self.counts.busy or len(self._returned[0]))
 
+    def onto_rows(self, points: np.ndarray, left: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """See `Lanes`: there are no rows."""
+
     def know(self, known: basins.Known) -> None:
         """The minima at which the next searches end."""
         self._minima = known if self.engine.stops else None

@@ -120,9 +120,7 @@ class LearningSource(Source):
     def _on_rows(self, x: np.ndarray, f: np.ndarray, streams: Any) -> tuple[np.ndarray, np.ndarray]:
         """Points and their values; in place of the first of a last look, none of which is feasible, some that are."""
         count = self._rounds.blind(f)
-        if not count or not hasattr(streams, "onto_rows"):
-            return x, f
-        told = streams.onto_rows(self.problem.place(x[:count]), self._left(streams))
+        told = streams.onto_rows(self.problem.place(x[:count]), self._left(streams)) if count else None
         if told is None:
             return x, f
         width = np.where(self.problem.upper > self.problem.lower, self.problem.upper - self.problem.lower, 1)

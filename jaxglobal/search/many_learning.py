@@ -91,6 +91,9 @@ class Port:
 
         self.streams.look(points[:count], number[:count], self.slot, told if count == len(points) else None)
 
+    def onto_rows(self, points: np.ndarray, left: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """See `Lanes`: those of one problem alone are made so."""
+
     def know(self, known: Any) -> None:
         """Searches of many problems do not end at known minima."""
 
