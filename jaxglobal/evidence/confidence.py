@@ -24,7 +24,7 @@ FRESH_SHARE = 0.2  # ... if they are such a share of those from fresh starts
 OLD_ENOUGH = 4
 WANDERED = 500  # evaluations for each n^1.5, spent where fresh starts seldom lead there: hops need time to leave
 RARE = 0.1  # of fresh starts: where fewer lead there, its basin is so small that a better one may not have been met ...
-RARE_SPENT = 16_000  # ... by fewer evaluations, some dozen ms; of one, two or three variables the last look sees more
+RARE_SPENT = 16_000  # ... by fewer evaluations, some dozen ms; in one or two variables the last look sees more
 MOST_WANDERED = 64  # variables that count for it
 REFINED = 1e-3  # of all that was gained since the first value: smaller gains nearby are last digits, for which ...
 NEARBY = 0.01  # of a side of the box
@@ -129,7 +129,7 @@ def convincing(evidence: Evidence, nfev: int, n: int, pure: bool = False, many: 
     often = evidence.fresh_hits >= FRESH_HITS and evidence.fresh_hits >= FRESH_SHARE * evidence.fresh
     dimension, rare = min(n, MOST_WANDERED), not few and evidence.fresh_hits < RARE * evidence.fresh
     spent = WANDERED * dimension**1.5
-    spent = max(spent, min(spent * dimension, RARE_SPENT)) if rare else spent
+    spent = max(spent, RARE_SPENT if dimension > 2 else spent * dimension) if rare else spent
     if not often and nfev < spent:
         return False
     since, found, refined = (date - evidence.first for date in (nfev, evidence.found, evidence.refined))
