@@ -166,6 +166,8 @@ class ConstrainedStreams(Streams):
         self._penalties.load(arrays)
         if "held_x" in arrays:
             self._held = [minima.Ended(*(arrays[f"held_{name}"] for name in minima.Ended._fields))]
+        if self.subject.measured:  # points may wait for their ranks
+            self._scale()
 
     @property
     def _m(self) -> int:

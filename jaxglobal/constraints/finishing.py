@@ -288,7 +288,7 @@ def onto_rows(subject: Subject, x: np.ndarray, left: float) -> tuple[np.ndarray,
         [kkt.restore(point, subject.frame_at(point), RESTORED, STALLED) for point in x.astype(np.float64)],
         subject.exact, left,
     )  # fmt: skip
-    places = np.array([point if place is None else place for point, place in zip(x, told, strict=True)])
+    places = np.array([point if place is None else place for point, place in zip(x, told, strict=True)], x.dtype)
     return places, subject.ranks(places), used + len(x) / 2
 
 

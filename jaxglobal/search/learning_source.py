@@ -44,6 +44,8 @@ class LearningSource(Source):
         self._block: Block | None = None  # that is under way
         self._sent = 0  # points of it
         self._ended: list[Ended] = []  # what has become of it; at level 0, the lowest of all
+        self._beside: Ended | None = None  # what was looked at in place of points of it
+        self._streams: Any = None  # that it is dealt to
 
     def size(self, level: int) -> int:
         """See `Source`; of the levels up to the one after the one under way."""
@@ -70,6 +72,7 @@ class LearningSource(Source):
         """See `Source`; counts the starts of local searches alone."""
         if level == 0:
             return super().deal(level, dealt, allowed, streams)
+        self._streams = streams
         if self._rounds.level != level:
             self._rounds.enter(level, streams.spent.nfev)
         if self._block is None:
@@ -103,7 +106,7 @@ class LearningSource(Source):
         def then(f: np.ndarray) -> None:
             nfev = streams.spent.nfev
             self._ended = []
-            self._rounds.take(*self._on_rows(block.x, f.astype(np.float64), streams))
+            self._rounds.take(*self._on_rows(block.x, f.astype(np.float64)))
             self._block, self._sent = None, 0
             reached = self._target is not None and np.min(f) <= self._target
             if self._rounds.between or reached or any(begun < pause <= nfev for pause in self._pauses):
@@ -117,19 +120,22 @@ class LearningSource(Source):
             first, self.number, self._sent = self.number, self.number + len(x), len(block.x)
             streams.look(self.problem.place(x), first + np.arange(len(x)), then=then)
 
-    def _on_rows(self, x: np.ndarray, f: np.ndarray, streams: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _on_rows(self, x: np.ndarray, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points and their values; in place of the first of a last look, none of which is feasible, some that are."""
-        count = self._rounds.blind(f)
-        told = streams.onto_rows(self.problem.place(x[:count]), self._left(streams)) if count else None
+        count, streams = self._rounds.blind(f), self._streams
+        left = math.inf if self._most is None else self._most - streams.spent.nfev
+        told = streams.onto_rows(self.problem.place(x[:count]), left) if count else None
         if told is None:
             return x, f
-        width = np.where(self.problem.upper > self.problem.lower, self.problem.upper - self.problem.lower, 1)
-        places = ((told[0] - self.problem.lower) / width)[:, self.problem.free].astype(np.float64)
-        return np.concatenate([places, x[count:]]), np.concatenate([told[1], f[count:]])
+        none, number = np.zeros(count, np.int64), self.number - self._sent + np.arange(count)
+        points, ranks = told
+        self._beside = Ended(points, ranks, number, none + LocalStatus.RUNNING, none, none)
+        return np.concatenate([self._unit(points), x[count:]]), np.concatenate([ranks, f[count:]])
 
-    def _left(self, streams: Any) -> float:
-        """Evaluations that may still be made."""
-        return math.inf if self._most is None else self._most - streams.spent.nfev
+    def _unit(self, x: np.ndarray) -> np.ndarray:
+        """Points of the user's coordinates, (k, n), in the unit box of the free variables."""
+        lower, width = self.problem.lower, self.problem.upper - self.problem.lower
+        return ((x - lower) / np.where(width > 0, width, 1))[:, self.problem.free].astype(np.float64)
 
     def drains(self, dealt: int, allowed: int) -> bool:
         """As soon as the block has been dealt; at level 0, which has none, the level."""
@@ -146,9 +152,16 @@ class LearningSource(Source):
             return super().take(level, ended)
         even = self._rounds.random(ended.start - first) if np.all(ended.status != LocalStatus.RUNNING) else None
         if self._block is not None and sum(len(part.f) for part in self._ended) == len(self._block.x):
-            self._rounds.take(*self._results())
+            searched, (x, f, nfev, sure) = self._block.searched, self._results()
+            x, f = (x, f) if searched else self._on_rows(x, f)
+            self._rounds.take(x, f, nfev, sure)
             self._block = None
         return even
+
+    def beside(self) -> Ended | None:
+        """See `Source`."""
+        told, self._beside = self._beside, None
+        return told
 
     def evidence(self, nfev: int) -> confidence.Evidence | None:
         """See `Source`; told between two rounds."""
@@ -192,8 +205,7 @@ class LearningSource(Source):
         ended = join(self._ended)
         order = np.argsort(ended.start)
         if self._block is None or self._block.searched:
-            lower, width = self.problem.lower, self.problem.upper - self.problem.lower
-            x = ((ended.x - lower) / np.where(width > 0, width, 1))[order][:, self.problem.free].astype(np.float64)
+            x = self._unit(ended.x[order])
         else:
             x = self._block.x
         self._ended = []

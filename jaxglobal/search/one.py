@@ -154,6 +154,8 @@ class One:
         if learns:
             ended = join(self.streams.gather(ended))
         even = self.source.take(level.index, ended)
+        if (beside := self.source.beside()) is not None:
+            state.found = incumbent.improve(state.found, beside)
         if even is None:
             state.note_values(ended.f, self.streams.spent, self.limits.elapsed)
             state.found = incumbent.improve(state.found, ended)

@@ -84,6 +84,10 @@ class Source:
         """
         return ended.start >= len(self.guesses)
 
+    def beside(self) -> Ended | None:
+        """Points with their values that came beside what was taken last, if any did; told once."""
+        return None
+
     def evidence(self, nfev: int) -> confidence.Evidence | None:
         """What speaks for the best value after so many evaluations; None where that is not told, or not now."""
         return None

@@ -7,6 +7,7 @@ from checks import X64
 from jax.scipy.special import ndtr
 
 import jaxglobal as jg
+from jaxglobal.constraints.constrained import ConstrainedStreams
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.designs import Grid
 from jaxglobal.starts.rounds import Rounds
@@ -49,3 +50,56 @@ def test_a_look_is_blind_where_no_point_is_feasible_beside_a_best_one_that_is():
     plain.add(np.full((1, 2), 0.5), np.zeros(1), np.ones(1, bool))
     plain.look(points, 8)
     assert plain.blind(no) == 0
+
+
+def waves(**options):
+    """A search on the unit sphere, of which no point of a look is feasible."""
+    sphere = jg.Constraint(lambda x: x @ x, 1.0, 1.0)
+    fun = lambda x: jnp.sum((x - 0.3) ** 2) + 0.2 * jnp.sum(jnp.cos(7 * x))  # noqa: E731
+    return jg.levels(fun, [(-2, 2)] * 3, constraints=sphere, progress=False, **options)
+
+
+def ended(search, stop=lambda streams: False):
+    """The search at its end, or saved where it was to stop; True where it was."""
+    while not search.ended:
+        search.step()
+        streams = search._one.streams
+        if streams is not None and stop(streams):
+            search.save()
+            return True
+    return False
+
+
+def test_a_look_that_goes_on_from_a_file_is_taken_onto_the_rows_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxglobal.engine.streams.CHUNK_TIME", 1e-7)
+    counts, onto = [], ConstrainedStreams.onto_rows
+    monkeypatch.setattr(ConstrainedStreams, "onto_rows", lambda *given: counts.append(1) or onto(*given))
+    whole, kept = waves(), tmp_path / "search.npz"
+    assert not ended(whole) and len(counts) == 1
+
+    def amid(streams):  # the last look is the largest
+        return 100 < len(streams.looks.points) < 1500 and streams.spent.nfev > 0.75 * whole.result.nfev
+
+    assert ended(waves(checkpoint=kept), amid) and len(counts) == 1
+    rest = waves(checkpoint=kept)
+    ended(rest)
+    assert len(counts) == 2
+    assert rest.result.nfev == whole.result.nfev and np.array_equal(rest.result.x, whole.result.x)
+
+
+def test_the_answer_is_as_low_as_the_points_that_were_taken_onto_the_rows(monkeypatch):
+    """A search from one may end above it; what the evidence speaks for is that value."""
+    onto, lowest = ConstrainedStreams.onto_rows, []
+
+    def lower(*given):
+        told = onto(*given)
+        assert told is not None
+        points, ranks = told
+        ranks[np.argmax(ranks)] = np.min(ranks) - 1  # which no search comes to
+        lowest.append(np.min(ranks))
+        return points, ranks
+
+    monkeypatch.setattr(ConstrainedStreams, "onto_rows", lower)
+    search = waves(max_evals=8000)
+    ended(search)
+    assert lowest and search._one.best.f <= min(lowest)
