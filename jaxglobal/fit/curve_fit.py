@@ -6,6 +6,7 @@ condition), and in a traced program the derivatives in the data by the implicit 
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -281,11 +282,13 @@ def traced(
         return best._replace(x=polished.x, f=polished.f)
 
     box = jnp.stack([jnp.asarray(reg.lower), jnp.asarray(reg.upper)])
-    solve = implicit.differentiable(value, no, find, lambda run: reg.safe(run, jax.default_backend()))
+    safe = functools.partial(reg.safe, platform=jax.default_backend(), held=False)  # it runs when this call is over
+    solve = implicit.differentiable(value, no, safe(find), safe)
     best = solve(box, jnp.asarray(guesses / of_search.p), *map(jnp.asarray, leaves))
     found = jnp.isfinite(best.f)
     best = best._replace(x=jnp.where(found, best.x, jnp.nan), f=jnp.where(found, best.f, jnp.nan))
-    y, J = models.values_and_jacobian(reg.modelled(given.units), data.x, best.x, data.constants)
+    slopes = safe(functools.partial(models.values_and_jacobian, reg.modelled(given.units)))
+    y, J = slopes(data.x, best.x, data.constants)
     sure = errors(user, given, best.f, y, J, absolute_sigma).out_of(of_search)
     if reg.loss == "lad":  # without the bend, but with the derivatives
         best = best._replace(f=best.f + lax.stop_gradient(deviations(reg, given, y) - best.f))

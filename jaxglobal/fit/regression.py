@@ -55,7 +55,7 @@ class Regression:
     own_x: bool
     programs: dict[Any, Any]
     host: Any = None
-    safe: Callable[[Callable[..., Any], str], Callable[..., Any]] = as_it_is
+    safe: Callable[..., Callable[..., Any]] = as_it_is
     own_box: bool = False
 
     @property

@@ -7,8 +7,8 @@ primitive is traced, and replayed.
 
 A solve with a triangular matrix takes threads of LAPACK's own where there are many right-hand sides, and on a busy
 machine these stand for tens of milliseconds. Where nobody holds them, as in a program that runs when the library's call
-is over, only so many columns at a time go to it that it stays on one thread: the same bits, at half as much again for a
-hundred rows on a quiet machine.
+is over, only so many columns at a time go to it that it stays on one thread: the same bits where numbers are real, at
+half as much again for a hundred rows on a quiet machine.
 """
 
 import functools
@@ -43,7 +43,7 @@ RANKS: dict[str, tuple[int, ...]] = {
     "triangular_solve": (2, 2),
 }
 
-THREADED = 1024  # numbers on the right-hand side from which OpenBLAS solves with threads (interface/trsm.c)
+THREADED = 1024  # numbers on the right-hand side from which OpenBLAS solves with threads; half as many complex ones
 COLUMNS = 8  # fewer at a time cost too much; from 128 rows on OpenBLAS's Cholesky factorisation takes threads as well
 
 
@@ -76,7 +76,7 @@ def _rewritten_equation(eqn: Any, held: bool) -> Any:
         return eqn.replace(primitive=single)
 
     def loop(*operands: Any) -> Any:
-        flat = [operand.reshape(-1, *operand.shape[len(batch) :]) for operand in operands]
+        flat = [operand.reshape(math.prod(batch), *operand.shape[len(batch) :]) for operand in operands]
         out = lax.map(lambda one: single.bind(*one, **eqn.params), flat)
         return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), out)
 
@@ -131,9 +131,9 @@ def sequential(own: Primitive, held: bool) -> Primitive:
 
 def _on_one_thread(own: Primitive, a: jax.Array, b: jax.Array, **params: Any) -> jax.Array:
     """The solve with one triangular matrix, a few right-hand sides after others where all would take threads."""
-    rows = a.shape[-1]
-    columns = (THREADED - 1) // rows // COLUMNS * COLUMNS
-    if b.size < THREADED or columns == 0:
+    rows, threaded = a.shape[-1], THREADED // (2 if jnp.iscomplexobj(b) else 1)
+    columns = (threaded - 1) // max(rows, 1) // COLUMNS * COLUMNS
+    if b.size < threaded or columns == 0:
         return own.bind(a, b, **params)
     axis, matrix = int(params["left_side"]), a.reshape(rows, rows)  # the axis along which the right-hand sides lie
     sides = jnp.moveaxis(b.reshape(b.shape[-2:]), axis, 0)

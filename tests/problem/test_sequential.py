@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import X64
 
 import jaxglobal as jg
 from jaxglobal.problem import canonical
@@ -129,13 +130,48 @@ def test_a_solve_that_nobody_holds_to_one_thread_is_of_so_few_numbers_that_it_is
         assert np.array_equal(few(a, b), want) and np.array_equal(few(a[None], b[None])[0], want)
 
 
-@pytest.mark.skipif(not hangs(), reason="batches come through with this JAX")
-def test_solves_of_argmin_in_a_users_jit_take_no_threads():
-    def fun(p, y):
-        covariance = DISTANCES * p[0] + jnp.eye(40)
-        z = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(covariance), y, lower=True)
-        return z @ z + p @ p
+@pytest.mark.parametrize("left_side", [True, False])
+def test_of_complex_numbers_half_as_many_take_threads(left_side):
+    def solve(a, b):
+        return jax.lax.linalg.triangular_solve(a, b, left_side=left_side, lower=True, conjugate_a=True)
 
-    lowest = jax.jit(jax.vmap(lambda y: jg.argmin(fun, [(0, 1)] * 2, y, levels=1).x))
-    numbers = solves(lowest.lower(jnp.ones((3, 40))))
+    a = np.tril(DISTANCES * (1 + 0.2j)) + np.eye(40)
+    b = np.cos(np.arange(40 * 20)).reshape((40, 20) if left_side else (20, 40)) * (1 - 2j)
+    few = jax.jit(lambda a, b: replay(solve, a, b, held=False))
+    assert max(solves(few.lower(a, b))) < THREADED / 2
+    with one_thread():
+        np.testing.assert_allclose(few(a, b), jax.jit(solve)(a, b), rtol=1e-12 if X64 else 1e-5)
+
+
+def likelihood(p, y):
+    covariance = DISTANCES * p[0] + jnp.eye(40)
+    z = jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(covariance), y, lower=True)
+    return z @ z + p @ p
+
+
+def correlated(t, a):
+    return jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(DISTANCES * a + jnp.eye(40)), jnp.cos(t), lower=True)
+
+
+@pytest.mark.skipif(not hangs(), reason="batches come through with this JAX")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda y: jg.argmin(likelihood, [(0, 1)] * 2, y, levels=1).x,
+        lambda y: jg.curve_fit(correlated, jnp.arange(40.0), y, [(0, 1)], max_levels=1)[:2],
+    ],
+)
+def test_what_is_solved_in_a_users_jit_is_no_batch_and_takes_no_threads(answer):
+    ys = jnp.ones((3, 40))
+    answers = jax.jit(jax.vmap(answer))
+    assert not [*batches(jax.make_jaxpr(answers)(ys))]
+    numbers = solves(answers.lower(ys))
     assert 40 in numbers and max(numbers) < THREADED
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("shapes", [((0, 0), (0, 3)), ((2, 0, 0), (2, 0, 5)), ((0, 4, 4), (0, 4, 5)), ((4, 4), (4, 0))])
+def test_nothing_is_solved_with_no_rows(shapes, held):
+    a, b = map(jnp.ones, shapes)
+    solve = lambda a, b: jax.lax.linalg.triangular_solve(a, b, left_side=True, lower=True)  # noqa: E731
+    assert jax.jit(lambda a, b: replay(solve, a, b, held=held))(a, b).shape == shapes[1]
