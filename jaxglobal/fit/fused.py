@@ -57,9 +57,10 @@ class Fused:
 
     def _begun(self, points: np.ndarray) -> Queue:
         """Before the first evaluation; points: (n, `SCREENED`)."""
-        first = np.arange(self.lanes, dtype=np.int32)
-        ends = Ends.of(levenberg.begin(points, np), SCREENED)
-        return Queue(levenberg.begin(points[:, : self.lanes], np), first, np.int32(self.lanes), ends, np.int32(0))
+        state, first = levenberg.begin(points[:, : self.lanes], np), np.arange(self.lanes, dtype=np.int32)
+        none = np.zeros(SCREENED, np.int32)  # all run, at no evaluation
+        ends = Ends(points, np.full(SCREENED, np.inf, points.dtype), none, none)
+        return Queue(state, first, np.int32(self.lanes), ends, np.int32(0))
 
     def _searched(
         self, queue: Any, points: Any, data: Data, lower: Any, upper: Any, tol: Any, max_nfev: Any, count: Any,

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,16 @@ def test_searches_that_take_turns_in_the_lanes_end_as_those_that_do_not(monkeypa
     assert max(len(part.f) for part in ended) >= 16  # in four lanes
     for turns, alone in zip(ended[:half], ended[half:], strict=True):
         assert all(np.array_equal(*fields, equal_nan=True) for fields in zip(turns, alone, strict=True))
+
+
+def test_searches_that_wait_for_a_lane_take_no_memory_for_their_slopes():
+    points, of_four = np.zeros((500, fused.SCREENED)), object.__new__(fused.Fused)
+    of_four.lanes = 4
+    tracemalloc.start()
+    queue = of_four._begun(points)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10 * points.nbytes and queue.state.R.shape == (500, 500, 4)
 
 
 def press_ctrl_c(after):
