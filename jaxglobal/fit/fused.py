@@ -73,7 +73,7 @@ class Fused:
         def over(state, turn):
             return (state.status != LocalStatus.RUNNING) & (turn < count)
 
-        def round(queue):
+        def turn_over(queue):
             """Until a search has ended: then the next takes its lane."""
             state, turn, following, ends, ticks = queue
             state, ticks = lax.while_loop(
@@ -90,7 +90,7 @@ class Fused:
             state = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, state)
             return Queue(state, turn, following + jnp.sum(ended, dtype=turn.dtype), ends, ticks)
 
-        return lax.while_loop(lambda queue: jnp.any(queue.turn < count) & (queue.ticks < until), round, queue)
+        return lax.while_loop(lambda queue: jnp.any(queue.turn < count) & (queue.ticks < until), turn_over, queue)
 
     def _screened(self, p: Any, data: Data, lower: Any, upper: Any) -> tuple[Any, Any]:
         """The points with their linear parameters at their best, and the costs."""
