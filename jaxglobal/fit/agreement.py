@@ -20,7 +20,7 @@ HITS = 10  # searches that agree, at least; one for each of more parameters
 MOST = 5  # for each parameter, and `HITS` at least, where they are half of all: then these are enough
 OLD = 2  # times the searches that had been made when the lowest cost was first met
 LONG, OLDER = 32, 4  # the same, where few agree
-FEW = 2
+FEW = 5
 ALIKE = 1e-6  # two costs that differ by less of their size are the same
 DIGITS = 100  # ... in a precision that has no more, by so many eps
 
