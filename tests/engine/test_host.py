@@ -209,7 +209,7 @@ def test_a_jax_function_works_with_a_hint():
 
 
 def test_starts_that_learn():
-    """A look costs a simulator one call, where a point of a search costs five; gradients are looked at of these alone."""
+    """A look costs a simulator one call, a point of a search seven; gradients are looked at of these alone."""
     made = []
 
     def rastrigin(x):
