@@ -177,8 +177,8 @@ class ConstrainedFunction:
         shared: leaves that follow on those of each search, and are those of all.
         """
         ended = jax.vmap(self.ended)(packed, sizes, frame)
-        of = lambda own: self.both([*own, *shared])  # noqa: E731
-        return semismooth.finish_all(of, ended, leaves, self.most, restorations, self.dtype, count, lanes)
+        rest = leaves, self.most, restorations, self.dtype, count, lanes
+        return semismooth.finish_all(lambda own: self.both([*own, *shared]), ended, *rest)
 
     def ended(self, packed: jax.Array, sizes: Sizes, frame: Frame) -> semismooth.Ended:
         """The search that has ended there."""

@@ -4,6 +4,7 @@ Under `vmap` a loop goes on until the slowest of a batch is over, which for Newt
 of the mean. Here as many lanes as pay take what waits, so that a lane idles only once nothing is left.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def in_blocks(function: Callable[..., Any], given: Any, count: jax.Array, block:
         return many(*jax.tree.map(lambda every: lax.dynamic_slice_in_dim(every, i * block, block), given))
 
     def body(i, told):
-        put = lambda every, new: lax.dynamic_update_slice_in_dim(every, new, i * block, axis=0)  # noqa: E731
+        put = functools.partial(lax.dynamic_update_slice_in_dim, start_index=i * block, axis=0)
         return jax.tree.map(put, told, run(i))
 
     told = jax.tree.map(lambda leaf: jnp.zeros((N, *leaf.shape[1:]), leaf.dtype), jax.eval_shape(run, 0))

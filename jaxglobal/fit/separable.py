@@ -56,7 +56,10 @@ def linear(
         curved = np.any(finite & (bends != 0), axis=(0, 1)) | ~np.any(finite, axis=(0, 1))
     except modes.FAILURES:  # a rule of the user's allows one derivative only, or reverse mode alone
         try:
-            columns = lambda p, *given: modes.jacobian(lambda p: model(p, *given))(p)  # noqa: E731
+
+            def columns(p, *given):
+                return modes.jacobian(lambda p: model(p, *given))(p)
+
             curved = _curved(functools.partial(each, "columns", columns), points, ends)
         except modes.FAILURES:
             return ()  # no derivative at all, or inside a trace

@@ -55,7 +55,10 @@ def test_a_look_is_blind_where_no_point_is_feasible_beside_a_best_one_that_is():
 def waves(**options):
     """A search on the unit sphere, of which no point of a look is feasible."""
     sphere = jg.Constraint(lambda x: x @ x, 1.0, 1.0)
-    fun = lambda x: jnp.sum((x - 0.3) ** 2) + 0.2 * jnp.sum(jnp.cos(7 * x))  # noqa: E731
+
+    def fun(x):
+        return jnp.sum((x - 0.3) ** 2) + 0.2 * jnp.sum(jnp.cos(7 * x))
+
     return jg.levels(fun, [(-2, 2)] * 3, constraints=sphere, progress=False, **options)
 
 

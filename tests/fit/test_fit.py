@@ -190,7 +190,10 @@ def test_host_models():
 def test_linear_parameters_are_seen():
     x = np.linspace(0.1, 2, 20)
     low, high = np.zeros(3), np.ones(3)
-    seen = lambda model: separable.linear(lambda p: model(*p), low, high, kept={})  # noqa: E731
+
+    def seen(model):
+        return separable.linear(lambda p: model(*p), low, high, kept={})
+
     assert seen(lambda a, b, c: a * jnp.exp(-b * x) + c) == (0, 2)
     assert seen(lambda a, b, c: a * jnp.maximum(x - c, 0) + b) == (0, 1)
     assert seen(lambda a, b, c: jnp.exp(a + b * x + c)) == ()

@@ -49,7 +49,9 @@ def test_other_arrays_abscissae_and_bounds_of_a_fit_compile_nothing(monkeypatch)
     monkeypatch.setattr(compiling, "compiled", counted)
 
     def fit(at, t, most):
-        model = lambda t, a, k: a * jnp.exp(-k * t) + jnp.sum(at)  # noqa: E731
+        def model(t, a, k):
+            return a * jnp.exp(-k * t) + jnp.sum(at)
+
         box = [(0, most)] * 2
         found = jg.curve_fit(model, t, 2 * np.exp(-t) + np.sum(at), box, progress=False)
         assert found.popt == pytest.approx([2, 1], rel=1e-3) and found.linear == (0,)
