@@ -14,7 +14,8 @@ from jaxglobal.constraints.subject import Subject
 from jaxglobal.constraints.told import beside, key_of
 from jaxglobal.constraints.told_lanes import ToldLanes
 from jaxglobal.engine.host import Host
-from jaxglobal.engine.host_lanes import HostLanes, Point, number
+from jaxglobal.engine.host_lanes import HostLanes
+from jaxglobal.engine.host_point import Point, number
 from jaxglobal.local.quasi_newton import QuasiNewton
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.constraint import Constraint, Rows

@@ -16,6 +16,7 @@ from jaxglobal.calls import Calls
 from jaxglobal.engine.asked import AskedLanes
 from jaxglobal.engine.differences import Differences, steps
 from jaxglobal.engine.host import Host
+from jaxglobal.engine.host_point import Point, number
 from jaxglobal.engine.streams import CHUNK_TIME
 from jaxglobal.engine.workers import Inline
 from jaxglobal.evidence import minima
@@ -23,51 +24,6 @@ from jaxglobal.local.descent import Program
 from jaxglobal.local.descent import Rules as LocalRules
 from jaxglobal.problem.closed import Structure
 from jaxglobal.problem.region import Region
-
-
-def number(value: Any) -> float:
-    """What the function returned, as a float.
-
-    Raises:
-        TypeError: it is not one real number.
-    """
-    array = np.asarray(value)
-    if value is None or array.size != 1 or array.dtype.kind not in "biuf":
-        what = f"shape {array.shape}, {array.dtype}" if array.dtype != object else type(value).__name__
-        raise TypeError(f"`fun` must return one real number; got {what}.")
-    return float(array.reshape(()))
-
-
-class Point:
-    """A point of a lane: the calls that it needs, and what they have returned."""
-
-    def __init__(self, ident: int, problem: int, x: np.ndarray, differences: dict[int, Differences]):
-        """differences: of each free variable, none where the gradient is a call."""
-        self.ident, self.problem, self.x, self.differences = ident, problem, x, differences
-        self.needed = slice(None)  # which of several numbers slopes are waited for at, if they are finite
-        self.f: Any = None  # a number, or several
-        self.g: np.ndarray | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing more is to come; without a value, no gradient is waited for."""
-        if self.f is None:
-            return False
-        needed = np.atleast_1d(self.f)[self.needed]
-        return not (needed.size and np.all(np.isfinite(needed))) or self.g is not None or self._all
-
-    @property
-    def _all(self) -> bool:
-        return bool(self.differences) and all(d.complete for d in self.differences.values())
-
-    def gradient(self) -> np.ndarray:
-        """The gradient, (n,)."""
-        if self.g is not None:
-            return self.g
-        g = np.zeros_like(self.x)
-        for i, d in self.differences.items():
-            g[i] = d.slope(math.nan if self.f is None else self.f)
-        return g
 
 
 class HostLanes(AskedLanes):
