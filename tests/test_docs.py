@@ -9,14 +9,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted(
     page for page in (ROOT / "docs").rglob("*.md") if page.name != "several_machines.md"
 )  # which takes several processes: tests/together.py
-
-
-DEAR = ("profiles.md", "acquisitions.md", "models.md")
+MARKS = dict.fromkeys(["acquisitions.md", "constraints.md", "fits.md", "models.md", "profiles.md"], [pytest.mark.slow])
+MARKS |= dict.fromkeys(["global.md", "index.md", "whole.md"], [pytest.mark.long])
 
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.slow] if page.name in DEAR else []) for page in PAGES],
+    [pytest.param(page, marks=MARKS.get(page.name, [])) for page in PAGES],
     ids=lambda page: page.name,
 )
 def test_blocks_run(page, capsys):

@@ -107,6 +107,7 @@ def side_by_side():
     return asyncio.run(main())
 
 
+@pytest.mark.long
 def test_side_by_side_the_event_loop_goes_on():
     late, results = side_by_side()
     assert all(result.status is jg.Status.MAX_TIME and result.fun < 1e-4 for result in results)

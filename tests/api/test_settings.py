@@ -63,6 +63,7 @@ def guarded():
     jax.config.update("jax_transfer_guard", "allow")
 
 
+@pytest.mark.long
 def test_transfers_of_the_library_are_no_errors(guarded):
     def fun(x, a):
         return jnp.sum((x - a) ** 2)

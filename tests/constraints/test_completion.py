@@ -23,6 +23,7 @@ SLACKS = [(0, 40)] * 3, [(0.0, 1e5)] * 4  # above and below each
 EACH = np.array(list(itertools.product(range(41), repeat=3)), float)
 
 
+@pytest.mark.long
 def test_slacks_of_many_assignments_are_solved_for():
     """One point of 68,921 is the best; without slacks solved for none of its neighbours says so."""
     rows = jg.Constraint(lambda x: jnp.stack(deviations(x)) - x[3:5] + x[5:7], 0.0, 0.0)
@@ -37,6 +38,7 @@ def test_slacks_of_many_assignments_are_solved_for():
     assert np.all(np.asarray(result.x[:3]) == np.rint(result.x[:3]))
 
 
+@pytest.mark.long
 def test_variables_that_equalities_define_bound_whole_numbers():
     """y = h(i) in its bounds: the lowest whole numbers for which that holds, out of 10^8."""
 
@@ -82,6 +84,7 @@ def tied(fun, box, *rows, **more):
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_row_that_bends_in_a_part_of_the_box_is_searched_for():
     def bent(x):
         i, y, z = x

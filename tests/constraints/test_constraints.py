@@ -198,6 +198,7 @@ def test_auxiliary_output_and_too_many_equalities():
     assert "3 equalities in 2 free variables" in result.message and result.violation < 1e-6
 
 
+@pytest.mark.long
 def test_fixed_and_single_variables():
     """One variable, fixed ones, and none that may move."""
     one = jg.Constraint(lambda x: x[0] ** 2, 1.0, 3.0)
@@ -394,6 +395,7 @@ def steep(x):
     return jnp.stack([x[1] - jnp.exp(x[0]), x[2] - jnp.exp(x[1])])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not X64, reason="exp(100) is infinite in float32")
 @pytest.mark.parametrize("entry", ["minimize", "minimize_many", "argmin"])
 def test_rows_that_are_steeper_by_far_where_they_are_violated(entry):

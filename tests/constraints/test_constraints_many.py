@@ -82,6 +82,7 @@ def test_lists_auxiliary_outputs_and_evaluations():
     assert np.all(reached.success) and np.all(reached.fun <= 0.7)
 
 
+@pytest.mark.long
 def test_lanes_do_not_matter():
     _, given, lower, upper = problems()
     constraint = jg.Constraint(row, lower, upper)
@@ -168,6 +169,7 @@ def test_is_that_of_argmin_with_a_box_of_each():
     assert np.array_equal(results.active, found.active) and np.max(results.violation) < 1e-11
 
 
+@pytest.mark.long
 def test_many_tiny_feasible_parts_end_by_the_evidence():
     """Where most searches end infeasible, every other one begins with a large penalty, as those of minimize do."""
     centre = np.random.default_rng(1).uniform(-5, 5, (3, 2))

@@ -67,6 +67,7 @@ def test_a_simulator_sees_whole_numbers_alone(starts, x64):
     assert not any(seen[k] > max(seen[k] for k in range(-4, 6)) for k in range(6, 10))
 
 
+@pytest.mark.long
 def test_ask_and_tell_and_checkpoints(tmp_path):
     """In whatever order; saved anywhere, it finds what it would have."""
 

@@ -208,6 +208,7 @@ def test_a_jax_function_works_with_a_hint():
     np.testing.assert_allclose(result.x, 1, atol=1e-2)
 
 
+@pytest.mark.long
 def test_starts_that_learn():
     """A look costs a simulator one call, a point of a search seven; gradients are looked at of these alone."""
     made = []

@@ -129,6 +129,7 @@ def test_fits_of_a_budget_are_believed_by_the_same_evidence(budget):
     assert f"of {fits.searches[k]} searches ended at the lowest cost; the local" in fits[k].message
 
 
+@pytest.mark.long
 def test_a_budget_of_searches_is_made_and_ends_where_they_agree():
     t, _, y = waves(20, 4)
     y += 0.05 * np.sin(40 * t)
@@ -149,6 +150,7 @@ def two(x, a, m, b, q):
     return a * jnp.exp(-((x - m) ** 2)) + b * jnp.exp(-((x - q) ** 2))
 
 
+@pytest.mark.long
 def test_a_few_searches_in_two_parameters_are_no_evidence():
     """Both peaks have to be found, and searches that agree on one alone are many."""
     true, y = two_narrow_peaks(40)

@@ -52,6 +52,7 @@ def test_errors_are_those_of_the_model_that_has_the_constraint_built_in():
     assert free.result.active is None and free.fun < under.fun and free.dof == len(T) - 4
 
 
+@pytest.mark.long
 def test_units_do_not_matter():
     """Data of 1e-12: the same fit, and multipliers in the units of the cost."""
     tiny = 1e-12

@@ -111,6 +111,7 @@ def test_pytrees_lists_and_a_robust_loss():
         )
 
 
+@pytest.mark.long
 def test_infeasible_limits_and_refusals():
     upper = np.where(np.arange(COUNT) == 4, -1.0, AT_MOST)
     told = fits(upper=upper)

@@ -129,6 +129,7 @@ def test_errors_of_new_observations_are_asked_for_where_they_are_not_known():
         fit.predict(x[:3], new=True, sigma=[0.1, 0.2])
 
 
+@pytest.mark.long
 def test_what_rounding_hides_is_not_determined():
     """A decay of height 1e-14 on a constant: its rate changes the model by rounding errors in the whole of its box."""
 
@@ -146,6 +147,7 @@ def test_what_rounding_hides_is_not_determined():
         assert np.isinf(pcov[1, 1]) != determined
 
 
+@pytest.mark.long
 def test_a_parameter_that_its_box_pins_hides_no_other(x64):
     """The amplitude can change the model by less than the rounding of the data: the others are as if it were fixed."""
 
@@ -166,6 +168,7 @@ def test_a_parameter_that_its_box_pins_hides_no_other(x64):
         np.testing.assert_allclose(pinned[1:], fixed[1:], rtol=0.15)
 
 
+@pytest.mark.long
 def test_the_covariance_beside_a_column_of_zeros_is_differentiable():
     """The model does not depend on b: the variance of a is that of the mean, s^2 / N."""
 
@@ -180,6 +183,7 @@ def test_the_covariance_beside_a_column_of_zeros_is_differentiable():
     np.testing.assert_allclose(slope, 2 * pcov[0, 0], rtol=1e-3)
 
 
+@pytest.mark.long
 def test_a_fit_without_a_finite_cost_is_nan():
     """Inside jit, alone and of many."""
 

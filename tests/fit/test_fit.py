@@ -141,6 +141,7 @@ def test_a_parameter_on_its_bound(tol):
     np.testing.assert_allclose(fit.fun, 0.18349426, rtol=max(tol, 1e-6))
 
 
+@pytest.mark.long
 @float64_only
 def test_fits_at_bounds_are_those_of_least_squares():
     """From the truth, in boxes that many of the fits would leave."""

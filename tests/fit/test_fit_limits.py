@@ -32,6 +32,7 @@ def fit(**options):
     return jg.curve_fit(beat, T, Y, BOX, **{"same": 50, "progress": False, "max_time": 60} | options)
 
 
+@pytest.mark.long
 def test_searches_that_take_turns_in_the_lanes_end_as_those_that_do_not(monkeypatch):
     monkeypatch.setattr(runs, "STEPPED", 0)
     ended, of_all = [], runs.Runs.descend
@@ -317,6 +318,7 @@ def test_a_new_model_of_the_same_kind_compiles_its_values_and_slopes_alone(monke
     assert made[-1] == ["see"] and len(made) == 2
 
 
+@pytest.mark.long
 def test_a_fit_looks_on_while_nothing_finite_is_known():
     """One start in a hundred has a value."""
     y = 2 * np.exp(-3 * TIMES)

@@ -44,6 +44,7 @@ def whole():
         return fits(), fits(callback=heard.append), heard
 
 
+@pytest.mark.long
 def test_a_callback_hears_of_each_data_set_once(whole):
     alone, told, heard = whole
     assert told.success.all() and len(heard) > 3
@@ -75,6 +76,7 @@ def test_it_goes_on_from_its_file_after_a_callback_has_ended_it(whole, tmp_path)
     the_same(fits(checkpoint=tmp_path / "fits.npz"), whole[1])  # has ended: at once
 
 
+@pytest.mark.long
 def test_it_goes_on_from_the_middle_of_a_round(whole, tmp_path, monkeypatch):
     blocks = [0]
 

@@ -39,6 +39,7 @@ def check_moves(place, tolerance=1e-5 if X64 else 2e-2):
     assert np.all(np.abs(apart) > 0.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wide", [3.0, WIDE])
 def test_a_fit_moves_with_its_data_in_a_box_far_wider_than_a_parameter(wide):
     box = [(0, wide), (0, 5)]

@@ -87,6 +87,7 @@ def test_many_problems(x64):
     assert not np.any(moves[:, 0])
 
 
+@pytest.mark.long
 def test_many_problems_tell_values_everywhere(x64):
     """Their minima, what a callback is told, and x under constraints."""
     told, a, sizes = [], np.array([0.1, 0.2, 0.9]), np.asarray(SIZES.values, np.float64 if x64 else np.float32)

@@ -126,6 +126,7 @@ def test_a_point_of_whole_numbers_alone_is_called_once(options):
     assert many.x.tolist() == [[3, 3, 3], [9, 9, 9]] and len(seen) <= 1.05 * len(set(seen))
 
 
+@pytest.mark.long
 def test_what_is_not_found_is_on_the_lattice():
     """The middle of the box is the answer where fun has no value, and may be between two whole numbers."""
     box, options = [(0, 3), (0.0, 1.0)], dict(integrality=[True, False])
@@ -357,6 +358,7 @@ def test_many_problems_of_whole_numbers_alone_under_constraints():
     assert results.success.tolist() == [True, False] and np.isclose(results.violation[1], 1)
 
 
+@pytest.mark.long
 def test_a_point_of_whole_numbers_alone_takes_one_evaluation():
     """A row that is off its bound by rounding counts as kept; what has no value at a feasible point is told as that."""
     box, a = [(0, 11)] * 3, np.array([2.2, 7.7])

@@ -56,7 +56,8 @@ def outside(name, count, seed):
     model = modelled(fun, np.full(3, low))
     X, P = random_boxes(low, high, min(count, MOST // len(model.program.nodes)), rng)
     seen = model.value(X)
-    f = np.asarray(each(fun, P))
+    checked = [fun] if name in RULED else [fun, jax.grad(fun), jax.hessian(fun)][: 2 + bool(model.curves)]
+    f, *derivatives = (np.moveaxis(np.asarray(v), 0, -1) for v in each(lambda x: [one(x) for one in checked], P))
     slack = 1e-11 * (1 + abs(f))
     bad = int(np.sum((f < seen.f.lo - slack) | (f > seen.f.hi + slack)))
     new, empty = model.narrowed(seen, cut := float(np.median(f)))
@@ -68,13 +69,13 @@ def outside(name, count, seed):
     if name in RULED:
         return bad
     G, kinked = model.slope(seen)
-    g = np.asarray(each(jax.grad(fun), P)).T
+    g = derivatives[0]
     inside = seen.smooth & np.isfinite(g).all(0)
     slack = 1e-9 * (1 + abs(g))
     bad += int(np.sum(((g < G.lo - slack) | (g > G.hi + slack)) & inside))
     if model.curves:
         H, usable = model.curvature(seen, kinked)
-        h = np.moveaxis(np.asarray(each(jax.hessian(fun), P)), 0, -1)
+        h = derivatives[1]
         slack = 1e-8 * (1 + abs(h))
         bad += int(np.sum(((h < H.lo - slack) | (h > H.hi + slack)) & usable & np.isfinite(h)))
     return bad

@@ -39,6 +39,7 @@ def test_few_problems_learn_by_default_and_many_where_they_are_dear_or_have_a_li
     assert np.array_equal(many(starts="auto").nfev, many().nfev)
 
 
+@pytest.mark.long
 def test_each_problem_is_searched_as_by_itself():
     results = many()
     alone = [jg.minimize(rastrigin, BOX, centre, starts=LEARNS, progress=False) for centre in CENTRES]
@@ -118,7 +119,16 @@ def holed(x, centre):
     return jnp.where(jnp.sin(7 * x[1]) + x[0] > 0.4, jnp.nan, rastrigin(x, centre))
 
 
-@pytest.mark.parametrize("limit", [{}, {"max_evals": 700}, {"target": 1.5}, {"max_levels": 3}, {"constraints": SUM}])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {},
+        {"max_evals": 700},
+        {"target": 1.5},
+        {"max_levels": 3},
+        pytest.param({"constraints": SUM}, marks=pytest.mark.long),
+    ],
+)
 def test_the_answer_is_that_of_one_generation_a_turn(monkeypatch, limit):
     """Values that are heard as soon as they are there, or when the loop has its turn."""
 
