@@ -20,7 +20,7 @@ ASSIGNMENTS = 2**12  # of whole numbers, up to which each is searched from befor
 STEPS = (-2, -1, -1, 1, 1, 2)  # of whole numbers, to one next to another
 MORE = 0.5  # share of such moves in which one more takes a step, and so on
 MOVES = 8  # that take one, at most
-POINTS = 2**14  # the same where nothing is continuous, and each is one evaluation
+POINTS = 2**14  # the same where nothing is continuous; up to which a last look has one value of each where some is
 EACH = 2**8  # assignments up to which `argmin`, whose starts are fixed, has one from each
 EACH_POINT = 2**12  # the same where nothing is continuous
 BLOCK = 2**16  # starts that are looked at together
@@ -120,6 +120,7 @@ class Tried:
         seen: (A,) which; None where there are no whole numbers, or too many.
         best: (A,) the lowest value at which a search from each has ended.
         many: how many variables are whole where these have too many assignments, else 0.
+        glanced: how many assignments there are where these are too many, but few enough for one value of each; else 0.
     """
 
     def __init__(self, count: np.ndarray):
@@ -129,6 +130,7 @@ class Tried:
         total = np.prod(self._count, dtype=float) if len(self._where) else np.inf
         few = total <= (POINTS if self.pure else ASSIGNMENTS)
         self.many = 0 if few else len(self._where)
+        self.glanced = int(total) if self.many and total <= POINTS else 0
         self.seen = np.zeros(int(total), bool) if few else None
         self.best = np.full(int(total) if few else 0, np.inf)
 

@@ -113,8 +113,15 @@ class Rounds:
         return self.state.evidence
 
     def look(self, points: int, searches: int) -> None:
-        """Begins a last look at so many fresh points, from the best of which at most so many searches begin."""
-        x = lastlook.points(points, self.n, self._candidates.rng(self.state))
+        """Begins a last look at so many fresh points, from the best of which at most so many searches begin.
+
+        Where assignments of whole numbers are too many to be searched from, and not many, it is at each of them too,
+        with the other variables of the best point: a good one among bad ones shows there alone.
+        """
+        x, known = lastlook.points(points, self.n, self._candidates.rng(self.state)), self.state.pool.x[:1]
+        if len(known) and self.tried.glanced:
+            each = np.arange(self.tried.glanced)
+            x = np.concatenate([x, self.tried.at(each, np.repeat(known, len(each), axis=0))])
         self.state = self.state._replace(step=np.asarray(LOOK), x=x, chosen=np.asarray(searches))
 
     def blind(self, f: np.ndarray) -> int:
@@ -211,7 +218,8 @@ class Rounds:
 
     def _looked(self, state: State, f: np.ndarray) -> State:
         """What comes after the values of the last look: searches from what is promising, or nothing."""
-        values = self._values if self.tried.seen is not None and not self.tried.pure else 0 * self._values
+        apart = self.tried.glanced or self.tried.seen is not None and not self.tried.pure
+        values = self._values if apart else 0 * self._values
         which, reach = lastlook.promising(state.x, f, state.pool.x, int(state.chosen), values)
         none = state._replace(x=state.x[:0], step=np.asarray(EVOLVE_NEXT))
         if not len(which):

@@ -58,6 +58,15 @@ def test_a_large_lattice_ends_by_its_evidence():
     assert result.success and result.fun == 0 and result.nfev < 200_000
 
 
+def test_a_value_that_alone_is_good_among_thousands():
+    def fun(x):
+        k, y = x
+        return ((k - 7) / 4096) ** 2 + (y - 0.3) ** 2 - (k == 3000)
+
+    result = jg.minimize(fun, [(0, 4096), (-1.0, 1.0)], integrality=[True, False], seed=2)
+    assert result.success and result.x[0] == 3000
+
+
 @pytest.mark.long
 def test_each_assignment_beside_continuous_variables(x64):
     rng = np.random.default_rng(0)
