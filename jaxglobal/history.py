@@ -40,5 +40,6 @@ class History:
             self.steps = [*self.steps[:-1:2], self.steps[-1]]
 
     def until(self, nfev: int, time: float, fun: float) -> list[Step]:
-        """The steps up to the end, which is one as well."""
-        return [*self.steps, Step(int(nfev), float(time), float(fun))]
+        """The steps up to the end, which is one as well; none before is lower, as no point alone is."""
+        steps = [step._replace(fun=max(step.fun, float(fun))) for step in self.steps]
+        return [*steps, Step(int(nfev), float(time), float(fun))]

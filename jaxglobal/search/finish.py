@@ -1,5 +1,6 @@
 """The end of the search of one problem: its best few minima to their last digits, and what all processes agree on."""
 
+import dataclasses
 import functools
 import math
 import time
@@ -12,6 +13,7 @@ from jaxglobal.engine import alone, processes
 from jaxglobal.engine.spent import Spent
 from jaxglobal.engine.width import Width
 from jaxglobal.local import polish
+from jaxglobal.result import Level
 from jaxglobal.search import incumbent
 from jaxglobal.search.limits import Limits
 from jaxglobal.search.state import SearchState
@@ -36,6 +38,15 @@ def last_digits(
         value = functools.partial(alone.single, state.problem)
         told = incumbent.confirmed(state.found, before, value, state.rules.fatol, state.problem.whole)
         state.found = incumbent.read(group.gather(told)[0])
+        state.levels = [_alone(level, state, value) for level in state.levels]
+
+
+def _alone(level: Level, state: SearchState, value: Callable[[np.ndarray], float]) -> Level:
+    """The record of a level; where it is lower than what was found, as lanes round: what its point has alone."""
+    if not level.fun < state.found.f:
+        return level
+    there = value(state.problem.structure.flatten(level.x))
+    return dataclasses.replace(level, fun=max(there, state.found.f))
 
 
 def _polish(

@@ -202,7 +202,7 @@ class One:
             state.status = told
         if state.status is not Status.RUNNING:
             self.end()
-        yield record
+        yield state.levels[-1]
 
     def _after_level(self) -> Status | None:
         """Whether the search ends after the last level, by what was found."""

@@ -115,6 +115,20 @@ def test_what_is_returned_belongs_together(fun, x64):
         assert abs(alone - minimum.fun) <= 64 * np.finfo(dtype).eps * (1 + abs(alone))
 
 
+def test_no_level_and_no_step_is_lower_than_the_answer():
+    """Beside an infinite slope, lanes round to lower values than a point has alone."""
+
+    def fun(x):
+        return jnp.sqrt(jnp.abs(0.125730 * x[0] - 0.132105)) + 0.05 * x[0] ** 2 + 0.1 * jnp.sign(x[0] - 2)
+
+    search = jg.levels(fun, [(-3, 3)], progress=False)
+    told = list(search)
+    result = search.result
+    assert result.fun == float(jax.jit(fun)(result.x)) and result.success
+    assert result.fun <= min(level.fun for level in result.levels) and result.fun <= told[-1].fun
+    assert result.fun == min(step.fun for step in result.history)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fun", KINKED)
 def test_it_does_for_many_and_traced(fun, x64):
