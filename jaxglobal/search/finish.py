@@ -21,32 +21,48 @@ from jaxglobal.status import Status
 
 # Where no limit on time or evaluations ended the search.
 POLISHED = (Status.SAME, Status.COVERED, Status.MAX_LEVELS, Status.MAX_STARTS, Status.TOO_LARGE)
-AT_REST = (*POLISHED, Status.TARGET, Status.MAX_EVALS)  # ... or the clock, or whoever waits for it
+AT_REST = (*POLISHED, Status.TARGET, Status.MAX_EVALS, Status.NOISE)  # ... or the clock, or whoever waits for it
 
 
 def last_digits(
-    state: SearchState, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone
-) -> None:
-    """Polishes what was found; where f may jump, its values are those of one point alone.
+    state: SearchState, width: Width, precise: Any, limits: Limits, checkpoint: Any, group: processes.Alone,
+    gradient: Callable[[np.ndarray], np.ndarray],
+) -> None:  # fmt: skip
+    """Polishes what was found; where f may jump or is steep, its values are those of one point alone.
 
     precise: see `Opening`. checkpoint: where the state is kept, if it is. group: the processes that search together.
+    gradient: the gradient at a point.
     """
     before = state.found
     if state.status in POLISHED and math.isfinite(state.found.f):
         _polish(state, width, precise, limits, checkpoint, group)
-    if state.problem.closed.jumps and state.status in AT_REST:
+    if state.status not in AT_REST or not math.isfinite(state.found.f):
+        return
+    if state.problem.closed.jumps or bool(group.gather(_steep(state, gradient))[0]):
         value = functools.partial(alone.single, state.problem)
         told = incumbent.confirmed(state.found, before, value, state.rules.fatol, state.problem.whole)
         state.found = incumbent.read(group.gather(told)[0])
-        state.levels = [_alone(level, state, value) for level in state.levels]
+        state.levels = _records(state, value)
 
 
-def _alone(level: Level, state: SearchState, value: Callable[[np.ndarray], float]) -> Level:
-    """The record of a level; where it is lower than what was found, as lanes round: what its point has alone."""
-    if not level.fun < state.found.f:
-        return level
-    there = value(state.problem.structure.flatten(level.x))
-    return dataclasses.replace(level, fun=max(there, state.found.f))
+def _steep(state: SearchState, gradient: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Whether rounding within the function may move its best value by more than its own rounding: () bool."""
+    width = state.problem.upper - state.problem.lower
+    moved = np.sum(np.abs(gradient(state.found.x) * width)[state.problem.moves])
+    return ~(moved <= incumbent.ROUNDING * (1 + abs(state.found.f)))
+
+
+def _records(state: SearchState, value: Callable[[np.ndarray], float]) -> list[Level]:
+    """Those of the levels; where one is lower than what was found, as lanes round, its point has its value alone."""
+    told: list[Level] = []
+    for level in state.levels:
+        if level.fun < state.found.f:
+            there = value(state.problem.structure.flatten(level.x))
+            level = dataclasses.replace(level, fun=max(state.found.f, there))
+            if told and told[-1].fun < level.fun:  # the best point so far is that of the level before
+                level = dataclasses.replace(level, x=told[-1].x, fun=told[-1].fun)
+        told.append(level)
+    return told
 
 
 def _polish(

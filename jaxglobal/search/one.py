@@ -236,7 +236,8 @@ class One:
                 pass
         exact = self.streams is not None and self.streams.exact
         if exact and self._subject is None:  # under constraints, ends are polished
-            finish.last_digits(state, self.width, self._opening.precise, self.limits, self.checkpoint, self._group)
+            how = self._opening.precise, self.limits, self.checkpoint, self._group, self.gradient
+            finish.last_digits(state, self.width, *how)
         if pauses and not self.paused:  # before anything that the search that goes on would not have done
             self.save()
         finish.agree(state, self.width, self.limits.elapsed, self._group, self.gradient)

@@ -115,6 +115,15 @@ def test_what_is_returned_belongs_together(fun, x64):
         assert abs(alone - minimum.fun) <= 64 * np.finfo(dtype).eps * (1 + abs(alone))
 
 
+@pytest.mark.parametrize("slope", [0.345584, 0.64])
+def test_a_value_beside_an_infinite_slope_is_that_of_its_point(slope):
+    def fun(x):
+        return jnp.sqrt(jnp.abs(slope * x[0] - 0.8216)) + 0.05 * x[0] ** 2
+
+    result = jg.minimize(fun, [(-3, 3)], progress=False)
+    assert result.success and result.fun == float(jax.jit(fun)(result.x)) == result.minima[0].fun
+
+
 def test_no_level_and_no_step_is_lower_than_the_answer():
     """Beside an infinite slope, lanes round to lower values than a point has alone."""
 
