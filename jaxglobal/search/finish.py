@@ -53,7 +53,7 @@ def _steep(state: SearchState, gradient: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def _records(state: SearchState, value: Callable[[np.ndarray], float]) -> list[Level]:
-    """Those of the levels; where one is lower than what was found, as lanes round, its point has its value alone."""
+    """Those of the levels; one that is lower than what was found, as lanes round, gets the value of its point alone."""
     told: list[Level] = []
     for level in state.levels:
         if level.fun < state.found.f:
