@@ -48,7 +48,8 @@ def last_digits(
 def _steep(state: SearchState, gradient: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Whether rounding within the function may move its best value by more than its own rounding: () bool."""
     width = state.problem.upper - state.problem.lower
-    moved = np.sum(np.abs(gradient(state.found.x) * width)[state.problem.moves])
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = np.sum(np.abs(gradient(state.found.x) * width)[state.problem.moves])
     return ~(moved <= incumbent.ROUNDING * (1 + abs(state.found.f)))
 
 
@@ -57,7 +58,7 @@ def _records(state: SearchState, value: Callable[[np.ndarray], float]) -> list[L
     told: list[Level] = []
     for level in state.levels:
         if level.fun < state.found.f:
-            there = value(state.problem.structure.flatten(level.x))
+            there = value(state.problem.structure.of_point(level.x))
             level = dataclasses.replace(level, fun=max(state.found.f, there))
             if told and told[-1].fun < level.fun:  # the best point so far is that of the level before
                 level = dataclasses.replace(level, x=told[-1].x, fun=told[-1].fun)

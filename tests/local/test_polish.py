@@ -124,15 +124,18 @@ def test_a_value_beside_an_infinite_slope_is_that_of_its_point(slope):
     assert result.success and result.fun == float(jax.jit(fun)(result.x)) == result.minima[0].fun
 
 
-def test_no_level_and_no_step_is_lower_than_the_answer():
+@pytest.mark.parametrize("second", [(0.5, 0.5), jg.Choice([0.25, 0.5, 7.0])], ids=["held", "choice"])
+def test_no_level_and_no_step_is_lower_than_the_answer(second):
     """Beside an infinite slope, lanes round to lower values than a point has alone."""
 
     def fun(x):
-        return jnp.sqrt(jnp.abs(0.125730 * x[0] - 0.132105)) + 0.05 * x[0] ** 2 + 0.1 * jnp.sign(x[0] - 2)
+        steep = jnp.sqrt(jnp.abs(0.125730 * x[0] - 0.132105)) + 0.05 * x[0] ** 2 + 0.1 * jnp.sign(x[0] - 2)
+        return steep + (x[1] - 0.5) ** 2
 
-    search = jg.levels(fun, [(-3, 3)], progress=False)
+    search = jg.levels(fun, [(-3, 3), second], progress=False)
     told = list(search)
     result = search.result
+    assert result.fun == float(jax.jit(fun)(result.levels[-1].x)) == result.levels[-1].fun
     assert result.fun == float(jax.jit(fun)(result.x)) and result.success
     assert result.fun <= min(level.fun for level in result.levels) and result.fun <= told[-1].fun
     assert result.fun == min(step.fun for step in result.history)
