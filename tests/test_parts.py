@@ -40,7 +40,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "engine": (
         "compiling aside devices processes sweep fused alone looks stepped spent lanes stream counts evaluating "
-        "streams opening width precise wanted still_lanes asked differences workers host host_point host_lanes __init__"
+        "streams opening width precise wanted still_lanes asked differences workers host host_point called host_lanes "
+        "__init__"
     ).split(),
     "constraints": (
         "kkt feasible constant_slopes exact completion lagrangian penalties elimination refilled restoration "

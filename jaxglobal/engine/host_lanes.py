@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxglobal.calls import Calls
 from jaxglobal.engine.asked import AskedLanes
+from jaxglobal.engine.called import Called
 from jaxglobal.engine.differences import Differences, steps
 from jaxglobal.engine.host import Host
 from jaxglobal.engine.host_point import Point, number
@@ -42,7 +43,7 @@ class HostLanes(AskedLanes):
         self.calls = Calls()
         self._points: dict[int, Point] = {}
         self._tasks: collections.deque[tuple[int, Any, np.ndarray]] = collections.deque()  # point, which call, where
-        self._called: dict[tuple[int, bytes], Any] = {}  # of problems where nothing is continuous: what was called
+        self._called = Called(structure.n)  # where nothing is continuous
 
     def run(
         self, rules: LocalRules, drain: bool, allowed: int | None = None, most_ticks: int | None = None
@@ -78,15 +79,17 @@ class HostLanes(AskedLanes):
         return int(max(min(most, left), 0))
 
     def save(self) -> dict[str, np.ndarray]:
-        """As `AskedLanes.save`, with the counts of the calls."""
+        """As `AskedLanes.save`, with the counts of the calls, and what they returned where one call says all."""
         counts = [self.calls.made, self.calls.failed, self.calls.timed_out, self.calls.died]
-        return super().save() | {"calls": np.array(counts), "traceback": np.array(self.calls.traceback)}
+        own = {"calls": np.array(counts), "traceback": np.array(self.calls.traceback)} | self._called.save()
+        return super().save() | own
 
     def load(self, arrays: dict[str, np.ndarray]) -> None:
         """The inverse of `save`."""
         super().load(arrays)
         made, failed, timed_out, died = (int(count) for count in arrays["calls"])
         self.calls = Calls(made, failed, timed_out, died, str(arrays["traceback"]))
+        self._called.load(arrays)
 
     def serve(self, problems: Any) -> None:
         """As `AskedLanes.serve`."""
@@ -211,7 +214,7 @@ class HostLanes(AskedLanes):
             self._host.hint(value)
             point.f = math.nan if failed else self._number(value)
             if not failed and self._one_call(point):
-                self._called[point.problem, point.x.tobytes()] = point.f
+                self._called.put(point.problem, point.x, point.f)
         else:
             i, offset = which
             point.differences[i].take(offset, math.nan if failed else self._number(value))
@@ -230,7 +233,7 @@ class HostLanes(AskedLanes):
     def _recall(self, ident: int) -> bool:
         """Tells the lane of a point whose value is known from an earlier call; whether it is."""
         point = self._points.get(ident)
-        f = None if point is None else self._called.get((point.problem, point.x.tobytes()))
+        f = None if point is None else self._called.get(point.problem, point.x)
         if point is None or f is None:
             return False
         point.f, point.g = f, np.zeros_like(point.x)

@@ -31,7 +31,7 @@ from jaxglobal.problem import keys
 from jaxglobal.result import Level
 from jaxglobal.status import LocalStatus
 
-FORMAT = 17
+FORMAT = 18
 EVERY = 1.0  # seconds between two writes, at least, and ...
 SHARE = 20  # times as long as one takes
 

@@ -1,6 +1,7 @@
 """Whole numbers among the variables, in every entry point: right, and the function is called at whole numbers alone."""
 
 import itertools
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -133,6 +134,21 @@ def test_a_point_of_whole_numbers_alone_is_called_once(options):
     seen.clear()
     many = jg.minimize_many(host, [(0, 40)] * 3, np.array([3.2, 9.4]), max_evals=1000, **whole)
     assert many.x.tolist() == [[3, 3, 3], [9, 9, 9]] and len(seen) <= 1.05 * len(set(seen))
+
+
+def test_a_search_that_goes_on_from_a_file_calls_no_point_again(tmp_path):
+    seen = []
+
+    def fun(x):
+        seen.append(tuple(x.tolist()))
+        if len(seen) == 700:
+            signal.raise_signal(signal.SIGINT)
+        return float(np.sum((x - 3.2) ** 2 + 3 * np.cos(3 * x)))
+
+    options = dict(integrality=True, max_evals=4000, checkpoint=tmp_path / "search", progress=False)
+    statuses = [jg.minimize(jg.host(fun), [(0, 40)] * 3, **options).status for _ in range(2)]
+    assert statuses == [jg.Status.INTERRUPTED, jg.Status.MAX_EVALS]
+    assert len(seen) == len(set(seen))
 
 
 @pytest.mark.long
