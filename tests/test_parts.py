@@ -36,7 +36,8 @@ FOLDERS = {  # each imports only those above it, and in it each module only thos
     ).split(),
     "evidence": "minima stopping confidence unseen distinct __init__".split(),
     "starts": (
-        "designs cmaes elite hops chains scans lastlook contest adaptive state candidates weighing rounds __init__"
+        "designs cmaes elite hops chains scans lastlook contest adaptive state candidates weighing "
+        "evolving rounds __init__"
     ).split(),
     "engine": (
         "compiling aside devices processes sweep fused alone looks stepped spent lanes stream counts evaluating "

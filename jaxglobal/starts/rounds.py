@@ -9,20 +9,14 @@ import numpy as np
 from jaxglobal.evidence import confidence, stopping
 from jaxglobal.evidence.confidence import Evidence
 from jaxglobal.problem import lattice
-from jaxglobal.starts import chains, cmaes, contest, elite, hops, lastlook
+from jaxglobal.starts import chains, cmaes, contest, elite, evolving, hops, lastlook
 from jaxglobal.starts.adaptive import Adaptive
 from jaxglobal.starts.candidates import COVER_STEP, Candidates, at_random
 from jaxglobal.starts.elite import lowest_of
 from jaxglobal.starts.state import CONTEST, EVOLVE_NEXT, EXCHANGE, LOOK, SCAN, SCREEN, SEARCH, Block, State, begin
 from jaxglobal.starts.weighing import Weighing
 
-MOST_EVOLVED = 100  # variables; beyond, the axes of the evolution's distribution would cost more than its evaluations
 DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
-EVOLVE_FROM = 100  # evaluations a variable from which on the evolution strategy takes part
-EVOLVE = 1 / 2  # its share of the evaluations, at most
-EVOLVE_WHOLLY = 20  # variables up to which it has that share; beyond, it falls: a distribution adapts in n^2 samples
-FIRST_GENERATION = 3  # times as large as usual: where few samples are enough, searches are faster
-GENERATIONS = 16  # of a round for each variable, at most, so that a cheap function does not wait for this module
 SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
 ONTO_ROWS = 1 / 32  # of the points of a last look none of which is feasible, are taken onto the rows
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
@@ -157,9 +151,7 @@ class Rounds:
         """
         state, step = self.state, int(self.state.step)
         if step == EVOLVE_NEXT and left > 0:  # what it finds is searched from in the same level
-            share = EVOLVE * min(EVOLVE_WHOLLY / self.n, 1)
-            due = nfev >= EVOLVE_FROM * self.n and state.evolved / 2 < share * nfev and self.n <= MOST_EVOLVED
-            if due and state.generations < GENERATIONS * self.n:
+            if evolving.due(state, self.n, nfev):
                 return self._evolve()
             self.state = state._replace(step=np.asarray(SCREEN), generations=np.asarray(0))
         elif step in (SCAN, EXCHANGE, SEARCH, LOOK, CONTEST):
@@ -197,7 +189,7 @@ class Rounds:
             lowest = np.argmin(f.reshape(-1, contest.POINTS), axis=1) + contest.POINTS * np.arange(len(state.rivals))
             self.state = self._searches(state, state.x[lowest], COVER_STEP, looking=-1)
         else:
-            self.state = self._evolved(state, f)
+            self.state = evolving.told(state, self.n, f)
         if math.isfinite(self._above) and int(self.state.step) == SEARCH:
             self.state = self._begun(self.state, state, f)
 
@@ -293,25 +285,9 @@ class Rounds:
         return (place < int(self.state.cells)) & at_random(place)
 
     def _evolve(self) -> Block:
-        """The next generation of the evolution, or the first of a new one, twice as large as the one before."""
-        state, rng = self.state, self._candidates.rng(self.state)
-        if not int(state.evolution.size):
-            mean = np.full(self.n, 0.5) if state.restarts == 0 else rng.uniform(0.1, 0.9, self.n)
-            size = FIRST_GENERATION * cmaes.default_size(self.n) << min(int(state.restarts), 10)
-            if self._loose and state.restarts % 2 == 1:
-                mean, size = state.pool.x[0], cmaes.default_size(self.n)
-            state = state._replace(evolution=cmaes.begin(mean, size), restarts=state.restarts + 1)
+        """The next generation of the evolution."""
+        rng = self._candidates.rng(self.state)
+        state = evolving.begun(self.state, self.n, self._loose, rng)
         outside = cmaes.sample(state.evolution, rng)
         self.state = state._replace(x=self._candidates.other(state, hops.reflect(outside), rng), outside=outside)
         return self.block()
-
-    def _evolved(self, state: State, f: np.ndarray) -> State:
-        """The state after a generation; where it was the last, its best point will be searched from."""
-        evolution = cmaes.tell(state.evolution, state.outside, f, state.x)
-        state = state._replace(evolved=state.evolved + len(f), generations=state.generations + 1)
-        if math.isfinite(evolution.f) and not cmaes.ended(evolution):
-            return state._replace(evolution=evolution)
-        ends = [evolution.x] if math.isfinite(evolution.f) else []
-        return state._replace(
-            evolution=begin(self.n).evolution, pending=np.concatenate([state.pending, np.reshape(ends, (-1, self.n))])
-        )
