@@ -18,7 +18,8 @@ from jaxglobal.starts.weighing import Weighing
 
 DISTINCT = 4  # local searches of a level for each distinct minimum known when it begins
 SWEPT = 256  # searches in a round from assignments of whole numbers that were left out
-ONTO_ROWS = 1 / 32  # of the points of a last look none of which is feasible, are taken onto the rows
+ONTO_ROWS = 1 / 32  # of the points of a last look none of which is feasible, are taken onto the rows, ...
+MOST_ONTO = 512  # ... and no more, so that a limit on time is not exceeded by long
 ROUNDING = 16  # times eps, is the relative error of a value whose terms cancel
 
 
@@ -124,7 +125,8 @@ class Rounds:
         Where rows are equalities, no point is feasible, so that no value of any can be lower than the best one known.
         """
         looks = int(self.state.step) == LOOK and lowest_of(self.state.pool) < self._above
-        return math.ceil(ONTO_ROWS * len(f)) if looks and math.isfinite(self._above) and np.min(f) >= self._above else 0
+        looks = looks and math.isfinite(self._above) and np.min(f) >= self._above
+        return min(math.ceil(ONTO_ROWS * len(f)), MOST_ONTO) if looks else 0
 
     def known(self) -> tuple[np.ndarray, np.ndarray]:
         """The minima at which searches of this round may end: (k, n) in the unit box, and values, best first."""

@@ -46,6 +46,7 @@ def test_a_look_is_blind_where_no_point_is_feasible_beside_a_best_one_that_is():
     rounds.add(np.full((1, 2), 0.5), np.zeros(1), np.ones(1, bool))
     rounds.look(points, 8)
     assert rounds.blind(no) == 2 and rounds.blind(some) == 0
+    assert rounds.blind(np.full(10**6, 2 * above)) == 512  # which takes less than a second
     plain = Rounds(Adaptive(Grid()), 2)
     plain.add(np.full((1, 2), 0.5), np.zeros(1), np.ones(1, bool))
     plain.look(points, 8)
