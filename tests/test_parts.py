@@ -27,8 +27,8 @@ PACKAGE = pathlib.Path(jg.__file__).parent
 FOLDERS = {  # each imports only those above it, and in it each module only those before it
     "": "history status calls printing result results transfers nearest problems".split(),
     "problem": (
-        "powers canonical cost jumps sequential extremes linear_algebra programs keys out_of_range choice untraceable "
-        "closed region modes lattice bounds objective constraint family __init__"
+        "powers canonical cost jumps unthreaded sequential extremes linear_algebra programs keys out_of_range choice "
+        "untraceable closed region modes lattice bounds objective constraint family __init__"
     ).split(),
     "local": (
         "descent linesearch quasi_newton bfgs lbfgs first_order methods basins levenberg polish balance hessians "

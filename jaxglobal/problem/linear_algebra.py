@@ -7,7 +7,8 @@ matrices (sequential.py), of which nothing is handed out.
 
 LAPACK's own threads are another matter: where matrices are small they cost more than they bring, and on a busy machine
 they wait for each other for seconds. `one_thread` holds them at one while a search runs; a program that runs when the
-call is over, as one of `argmin` or `curve_fit` in a user's `jit`, takes small solves apart instead (sequential.py).
+call is over, as one of `argmin` or `curve_fit` in a user's `jit`, takes matrices apart instead (unthreaded.py), with any
+version of JAX.
 """
 
 import contextlib
@@ -38,7 +39,7 @@ def one_at_a_time(fun: Callable[..., Any], platform: str, held: bool = True) -> 
 
     held: whether `one_thread` holds LAPACK's threads when it runs.
     """
-    if platform != "cpu" or not hangs():
+    if platform != "cpu" or held and not hangs():
         return fun
     return functools.wraps(fun)(functools.partial(replay, fun, held=held))
 

@@ -5,10 +5,8 @@ they are loops, and their derivatives, of any order and in both modes, are made 
 of differentiation inside the function gives, once it has been applied. All rules are one: what JAX does with its own
 primitive is traced, and replayed.
 
-A solve with a triangular matrix takes threads of LAPACK's own where there are many right-hand sides, and on a busy
-machine these stand for tens of milliseconds. Where nobody holds them, as in a program that runs when the library's call
-is over, only so many columns at a time go to it that it stays on one thread: the same bits where numbers are real, at
-half as much again for a hundred rows on a quiet machine.
+Where nobody holds LAPACK's own threads, as in a program that runs when the library's call is over, solves with
+triangular matrices and Cholesky's factorisation are those of unthreaded.py.
 """
 
 import functools
@@ -17,12 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 
 from jaxglobal.problem import canonical
+from jaxglobal.problem.unthreaded import UNTHREADED
 
 # The primitives whose batches hang, all that are calls of LAPACK, and the rank of each operand of a single one.
 RANKS: dict[str, tuple[int, ...]] = {
@@ -42,9 +40,6 @@ RANKS: dict[str, tuple[int, ...]] = {
     "tridiagonal_solve": (1, 1, 1, 2),
     "triangular_solve": (2, 2),
 }
-
-THREADED = 1024  # numbers on the right-hand side from which OpenBLAS solves with threads; half as many complex ones
-COLUMNS = 8  # fewer at a time cost too much; from 128 rows on OpenBLAS's Cholesky factorisation takes threads as well
 
 
 def factorises(jaxpr: Jaxpr) -> bool:
@@ -93,7 +88,7 @@ def sequential(own: Primitive, held: bool) -> Primitive:
     single.multiple_results = own.multiple_results
     single.def_impl(functools.partial(own.bind))
     single.def_effectful_abstract_eval(own.abstract_eval)
-    lowered = own.bind if held or own.name != "triangular_solve" else functools.partial(_on_one_thread, own)
+    lowered = own.bind if held or own.name not in UNTHREADED else functools.partial(UNTHREADED[own.name], own)
     mlir.register_lowering(single, mlir.lower_fun(lowered, multiple_results=own.multiple_results))
 
     def as_own(params: dict[str, Any]) -> Callable[..., Any]:
@@ -127,16 +122,3 @@ def sequential(own: Primitive, held: bool) -> Primitive:
     if own in ad.primitive_transposes:
         ad.primitive_transposes[single] = transpose
     return single
-
-
-def _on_one_thread(own: Primitive, a: jax.Array, b: jax.Array, **params: Any) -> jax.Array:
-    """The solve with one triangular matrix, a few right-hand sides after others where all would take threads."""
-    rows, threaded = a.shape[-1], THREADED // (2 if jnp.iscomplexobj(b) else 1)
-    columns = (threaded - 1) // max(rows, 1) // COLUMNS * COLUMNS
-    if b.size < threaded or columns == 0:
-        return own.bind(a, b, **params)
-    axis, matrix = int(params["left_side"]), a.reshape(rows, rows)  # the axis along which the right-hand sides lie
-    sides = jnp.moveaxis(b.reshape(b.shape[-2:]), axis, 0)
-    blocks = jnp.pad(sides, ((0, -len(sides) % columns), (0, 0))).reshape(-1, columns, rows)
-    out = lax.map(lambda some: jnp.moveaxis(own.bind(matrix, jnp.moveaxis(some, 0, axis), **params), axis, 0), blocks)
-    return jnp.moveaxis(out.reshape(-1, rows)[: len(sides)], 0, axis).reshape(b.shape)
