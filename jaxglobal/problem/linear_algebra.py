@@ -7,8 +7,8 @@ matrices (sequential.py), of which nothing is handed out.
 
 LAPACK's own threads are another matter: where matrices are small they cost more than they bring, and on a busy machine
 they wait for each other for seconds. `one_thread` holds them at one while a search runs; a program that runs when the
-call is over, as one of `argmin` or `curve_fit` in a user's `jit`, takes matrices apart instead (unthreaded.py), with any
-version of JAX.
+call is over, as one of `argmin` or `curve_fit` in a user's `jit`, takes matrices apart instead (unthreaded.py), with
+any version of JAX.
 """
 
 import contextlib
