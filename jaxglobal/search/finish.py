@@ -54,16 +54,21 @@ def _steep(state: SearchState, gradient: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def _records(state: SearchState, value: Callable[[np.ndarray], float]) -> list[Level]:
-    """Those of the levels; one that is lower than what was found, as lanes round, gets the value of its point alone."""
-    told: list[Level] = []
+    """Those of the levels; one that is lower than what was found, as lanes round, gets the value of its point alone.
+
+    The last is what was found. A point that has no value alone gives way to the level before, or to what was found.
+    """
+    found, told, x = state.found, [], state.problem.structure.point(state.found.x)
     for level in state.levels:
-        if level.fun < state.found.f:
+        if level.fun < found.f:
             there = value(state.problem.structure.of_point(level.x))
-            level = dataclasses.replace(level, fun=max(state.found.f, there))
+            if not math.isfinite(there):
+                level = dataclasses.replace(level, x=x)
+            level = dataclasses.replace(level, fun=max(found.f, there) if math.isfinite(there) else found.f)
             if told and told[-1].fun < level.fun:  # the best point so far is that of the level before
                 level = dataclasses.replace(level, x=told[-1].x, fun=told[-1].fun)
         told.append(level)
-    return told
+    return [*told[:-1], dataclasses.replace(told[-1], x=x, fun=found.f)] if told else told
 
 
 def _polish(

@@ -201,11 +201,17 @@ def confirmed(
     numbers.
     """
     alone = checked(found, value, fatol)
-    if alone.f == found.f:
+    if not _lost(alone, found):
         return alone
     alone = checked(before, value, fatol)
     held = np.array_equal(np.where(whole, alone.x, 0), np.where(whole, before.x, 0))
-    return _nearer(alone, before, value) if held and alone.f > before.f else alone
+    return _nearer(alone, before, value) if held and _lost(alone, before) else alone
+
+
+def _lost(alone: Incumbent, told: Incumbent) -> bool:
+    """Whether the best value that was told is lower than that of one point alone by more than rounding."""
+    eps = float(np.finfo(told.x.dtype).eps)
+    return not alone.f <= told.f + ROUNDING * eps * (1 + abs(told.f))
 
 
 def _nearer(known: Incumbent, lost: Incumbent, value: Callable[[np.ndarray], float]) -> Incumbent:
@@ -226,13 +232,15 @@ def _nearer(known: Incumbent, lost: Incumbent, value: Callable[[np.ndarray], flo
 
 
 def checked(found: Incumbent, value: Callable[[np.ndarray], float], fatol: float) -> Incumbent:
-    """The same, the best minima with the values that they have alone where these differ by more than rounding."""
+    """The same, the best minima with the values that they have alone.
+
+    To the last bit: what rounding moves may be much in the units of a function of small values.
+    """
     archive = _with_best(found, found.archive, fatol)
-    f, eps = archive.f.copy(), float(np.finfo(found.x.dtype).eps)
+    f = archive.f.copy()
     for i in np.lexsort((archive.start, f))[:CHECKED]:
         alone = value(archive.x[i])
-        if not abs(alone - f[i]) <= ROUNDING * eps * (1 + abs(f[i])):
-            f[i] = alone if math.isfinite(alone) else math.inf
+        f[i] = alone if math.isfinite(alone) else math.inf
     if np.array_equal(f, archive.f):
         return found
     best, finite = np.lexsort((archive.start, f))[0], np.isfinite(f)

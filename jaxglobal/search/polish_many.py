@@ -52,4 +52,5 @@ def polish_all(
     told = jnp.where(jnp.isfinite(told), told, jnp.inf)
     back = told[:, 1] < told[:, 0]
     x, g = (jnp.where(back[:, None], a, b) for a, b in ((x, polished.x), (g, polished.g)))
-    return polished._replace(x=x, g=g, f=jnp.where(jnp.isfinite(polished.f), jnp.min(told, axis=1), polished.f))
+    # Another program may give NaN there, at the edge of where it is defined: what was met counts.
+    return polished._replace(x=x, g=g, f=jnp.where(jnp.isfinite(f), jnp.min(told, axis=1), polished.f))
