@@ -40,10 +40,10 @@ def main() -> None:
     options = parser.parse_args()
     row = "{:10}{:10}{:>16}{:>16}{:>18}{:>12}".format
     print(row("model", "errors", "intervals", "band of mean", "new observation", "success"))
-    for number, (name, parts) in enumerate(MODELS.items()):
+    for number, (name, (model, true, box)) in enumerate(MODELS.items()):
         for errors, (uneven, absolute) in ERRORS.items():
             rng = np.random.default_rng([options.seed, number])
-            shares, success = covered(*parts, uneven, absolute, options.sets, rng)
+            shares, success = covered(model, true, box, uneven, absolute, options.sets, rng)
             texts = [f"{100 * np.min(share):.1f} to {100 * np.max(share):.1f}" for share in shares]
             print(row(name, errors, *texts, success), flush=True)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import types
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def test_values_alone_count_to_the_last_bit():
     assert told.f == 2e-15 and told.x[0] == 0.5 and sorted(told.archive.f) == [2e-15, 4e-15]
     (level,) = jg.minimize(jnp.sum, [(0, 1)] * 2, max_levels=1, progress=False).levels
     levels = [dataclasses.replace(level, x=x[0], fun=f) for f in (1e-15, 1e-16, 5e-15)]
-    state = types.SimpleNamespace(problem=problem, found=told, levels=levels)
+    state: Any = types.SimpleNamespace(problem=problem, found=told, levels=levels)
     for alone in (math.nan, 1e-15):
         records = finish._records(state, lambda x, alone=alone: alone)
         assert [level.fun for level in records] == [2e-15] * 3
