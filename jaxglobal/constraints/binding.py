@@ -59,7 +59,8 @@ def measure(subject: Subject, x: np.ndarray) -> list[Binding]:
         relative = feasible.violations(c, J, frame, subject.least)
         over = np.where(np.isfinite(c), np.abs(kkt.excess(c, frame)), np.inf)
         scale = feasible.scales(c, J, frame)
-        away = np.minimum(np.abs(c - frame.upper), np.abs(c - frame.lower))
+        with np.errstate(invalid="ignore"):  # an infinite row is at no bound
+            away = np.minimum(np.abs(c - frame.upper), np.abs(c - frame.lower))
         active = frame.equal | (away <= BINDS * subject.most * scale)
         side = np.where(active, np.where(kkt.at_upper(c, frame), 1, -1), 0)
         width, near = frame.width, NEAR_BOUND * frame.width

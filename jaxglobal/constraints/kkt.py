@@ -83,7 +83,8 @@ Asked = Generator[tuple[np.ndarray, np.ndarray | None], Any, Any]
 
 def excess(c: Any, frame: Frame, xp: Any = np) -> Any:
     """By how much each row is above its upper bound, or, negative, below its lower one. xp: jnp where it is traced."""
-    return xp.maximum(c - frame.upper, 0) + xp.minimum(c - frame.lower, 0)
+    with np.errstate(invalid="ignore"):  # a row that is infinite has none from a bound that is
+        return xp.maximum(c - frame.upper, 0) + xp.minimum(c - frame.lower, 0)
 
 
 def newton(x: np.ndarray, lam: np.ndarray, frame: Frame, near: float) -> Asked:
@@ -286,4 +287,5 @@ def signed(columns: np.ndarray, goal: np.ndarray) -> np.ndarray:
 
 def at_upper(c: Any, frame: Frame, xp: Any = np) -> Any:
     """(m,) Whether a row is nearer to its upper bound than to its lower one."""
-    return xp.abs(c - frame.upper) <= xp.abs(c - frame.lower)
+    with np.errstate(invalid="ignore"):  # of an infinite row it does not matter
+        return xp.abs(c - frame.upper) <= xp.abs(c - frame.lower)

@@ -156,7 +156,7 @@ class Subject:
 
     def note(self, f: np.ndarray, c: np.ndarray) -> None:
         """Notes whether f, (k,), has no value at a feasible one of some points, whose rows are c, (k, m)."""
-        over = np.maximum(c - self.frame.upper, 0) + np.maximum(self.frame.lower - c, 0)
+        over = np.abs(kkt.excess(c, self.frame))
         kept = np.all(over <= np.maximum(self.least, self.most / self.size[1:]), axis=1)
         self.valueless |= bool(np.any(kept & ~np.isfinite(f)))
 

@@ -45,11 +45,11 @@ def lagrangian_at(
     """Value and gradient of the augmented Lagrangian in the packed variables. told: (1 + m,). slopes: (1 + m, n)."""
     parts, frame, n = lagrangian.unpack(packed, subject.rows.m), subject.frame, slopes.shape[1]
     lam, size, f_size, rho = parts.lam, parts.size, float(parts.f_size[0]), float(parts.rho[0])
-    t = told[1:] * size + lam / rho
-    d = t - np.clip(t, frame.lower * size, frame.upper * size)
-    value = told[0] * f_size + rho / 2 * d @ d - lam @ lam / (2 * rho)
     g = np.zeros(len(packed))
-    with np.errstate(invalid="ignore"):  # a slope that is not finite makes a bad trial
+    with np.errstate(invalid="ignore"):  # a row or a slope that is not finite makes a bad trial
+        t = told[1:] * size + lam / rho
+        d = t - np.clip(t, frame.lower * size, frame.upper * size)
+        value = told[0] * f_size + rho / 2 * d @ d - lam @ lam / (2 * rho)
         g[:n] = f_size * slopes[0] + (rho * d * size) @ slopes[1:]
     g[n : n + len(lam)] = d - lam / rho
     return float(value), g

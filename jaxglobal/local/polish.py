@@ -89,8 +89,9 @@ def hessian(x: np.ndarray, free: np.ndarray, lower, upper, width) -> Generator[n
     above, below = np.clip(x + away, lower, upper), np.clip(x - away, lower, upper)
     _, g = yield np.concatenate([above, below])
     apart = ((above - below) / np.where(width > 0, width, 1))[np.arange(len(free)), free]
-    H = ((g[: len(free)] - g[len(free) :]) * width)[:, free] / apart[:, None]
-    return (H + H.T) / 2
+    with np.errstate(over="ignore", invalid="ignore"):  # then it is not finite
+        H = ((g[: len(free)] - g[len(free) :]) * width)[:, free] / apart[:, None]
+        return (H + H.T) / 2
 
 
 def outward(x, g, lower, upper, width) -> np.ndarray:

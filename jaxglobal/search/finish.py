@@ -50,7 +50,7 @@ def _steep(state: SearchState, gradient: Callable[[np.ndarray], np.ndarray]) -> 
     width = state.problem.upper - state.problem.lower
     with np.errstate(over="ignore", invalid="ignore"):
         moved = np.sum(np.abs(gradient(state.found.x) * width)[state.problem.moves])
-    return ~(moved <= incumbent.ROUNDING * (1 + abs(state.found.f)))
+        return ~(moved <= incumbent.ROUNDING * (1 + abs(state.found.f)))
 
 
 def _records(state: SearchState, value: Callable[[np.ndarray], float]) -> list[Level]:

@@ -68,7 +68,7 @@ class Incumbents:
         won = ids[wins]
         self.f[won], self.x[won], self.start[won] = f[lowest[wins]], x[lowest[wins]], start[lowest[wins]]
         tolerance = traced.SAME * (1 + np.abs(self.f))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             stays = np.isfinite(old_f) & (old_f - self.f[ids] <= tolerance[ids])
             self.tied[ids] = stays & (self.tied[ids] | self._elsewhere(ids, old_x))
             ties = (f - self.f[problem] <= tolerance[problem]) & self._elsewhere(problem, x)

@@ -54,9 +54,10 @@ def enter(pool: EliteSet, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: 
     m = len(pool.f)  # of these have entered
     for i in coming:
         points, values = leaves[0][:m], leaves[1][:m]
-        span = np.abs(f[i]) + (np.ptp(values) if m else 0.0)
         apart = np.abs(points - x[i]).max(axis=1, initial=0.0)
-        together = (apart < SAME_BASIN) & (np.abs(values - f[i]) <= same * span)
+        with np.errstate(over="ignore"):  # of values up to the largest that there are
+            span = np.abs(f[i]) + (np.ptp(values) if m else 0.0)
+            together = (apart < SAME_BASIN) & (np.abs(values - f[i]) <= same * span)
         known = np.flatnonzero(together | (apart < SAME_PLACE))
         place = known[0] if len(known) else m
         if place == m or f[i] < values[place]:
@@ -72,8 +73,10 @@ def enter(pool: EliteSet, x: np.ndarray, f: np.ndarray, sure: np.ndarray, same: 
 
 def few_alike(f: np.ndarray, same: float) -> np.ndarray:
     """(m,) Whether each of these values, ascending, is among the first ALIKE that are the same."""
-    place, width = np.arange(len(f)), np.max(f, initial=-np.inf) - np.min(f, initial=np.inf)
-    begins = np.diff(f, prepend=-np.inf) > same * (np.abs(f) + width)
+    place = np.arange(len(f))
+    with np.errstate(over="ignore"):  # of values up to the largest that there are
+        width = np.max(f, initial=-np.inf) - np.min(f, initial=np.inf)
+        begins = np.diff(f, prepend=-np.inf) > same * (np.abs(f) + width)
     return place - np.maximum.accumulate(np.where(begins, place, 0)) < ALIKE
 
 

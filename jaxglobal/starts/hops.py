@@ -228,7 +228,8 @@ def learn(
     kind, bin, start = hop
     nearest = pool.x[elite.nearest_of(pool, x)]
     ends, begins = (np.max(np.abs(points - nearest), axis=1) for points in (x, start))
-    known = np.min(np.abs(f[:, None] - pool.f), axis=1) <= same * (np.abs(f) + np.ptp(pool.f))
+    with np.errstate(over="ignore"):  # of values up to the largest that there are
+        known = np.min(np.abs(f[:, None] - pool.f), axis=1) <= same * (np.abs(f) + np.ptp(pool.f))
     home = known & (ends <= HOME * begins)
     gain = np.where(~known & (f < pool.f[min(7, len(pool.f) - 1)]), GOOD, np.where(home, 0, ELSEWHERE))
     gain = np.where(f < pool.f[0] - 4 * np.finfo(float).eps * np.abs(pool.f[0]), RECORD, gain)

@@ -207,7 +207,8 @@ class Rounds:
         f = f[np.isfinite(f) & (f < self._above)]
         if not len(f):
             return state
-        scale, before = np.median(f) - min(np.min(f), lowest_of(state.pool)), state.scale
+        with np.errstate(over="ignore"):  # of values up to the largest that there are
+            scale, before = np.median(f) - min(np.min(f), lowest_of(state.pool)), state.scale
         return state._replace(scale=np.maximum(scale, np.where(np.isfinite(before), before, 0.0)))
 
     def _looked(self, state: State, f: np.ndarray) -> State:

@@ -1,5 +1,7 @@
 """A simulator that returns its value and its constraints together: the minimum, honestly, and no point called twice."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint
@@ -155,3 +157,21 @@ def test_constraints_of_another_kind():
         jg.minimize(host, BOX, constraints=jg.Constraint(None, [0, 1], [1, 0]))
     with pytest.raises(TypeError, match="but for a host function"):
         jg.minimize(jax_fun, BOX, constraints=jg.Constraint(None, 0.0))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("host", [True, False])
+def test_a_row_that_is_minus_infinity_is_a_bad_point(host):
+    """As log(0) is: no warning, and the minimum."""
+
+    def both(x):
+        return jnp.sum((x - 1) ** 2), jnp.log(x[:1])
+
+    if host:
+        compiled = jax.jit(both)
+        fun, row = jg.host(lambda x: tuple(np.asarray(part) for part in compiled(x))), None
+    else:
+        fun, row = (lambda x: both(x)[0]), lambda x: both(x)[1]
+    rows = jg.Constraint(row, [-np.inf], [-1.0])
+    result = jg.minimize(fun, [(-3, 3)] * 2, constraints=rows, max_evals=3000, progress=False)
+    np.testing.assert_allclose(result.x, [np.exp(-1), 1], atol=1e-4)

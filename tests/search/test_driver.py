@@ -291,3 +291,17 @@ def test_a_limit_before_the_first_search_is_named(kind, most):
     fun = jg.problems.himmelblau if kind == "jax" else jg.host(lambda x: float(np.sum((x - 1) ** 2)))
     result = jg.minimize(fun, [(-5, 5)] * 2, max_evals=most, progress=False)
     assert result.status is jg.Status.MAX_EVALS and np.isfinite(result.fun) and not result.success
+
+
+@pytest.mark.long
+def test_values_up_to_the_largest_that_there_are_give_no_warning():
+    """Their differences overflow, in the order of what was found as well."""
+    largest = 0.9 * float(jnp.finfo(jnp.zeros(0).dtype).max)
+    fun = lambda x: largest * (jnp.sum(jnp.cos(5 * x) + 0.05 * x**2) / 4 - 0.3)  # noqa: E731
+    lowest = jg.minimize(lambda x: fun(x) / largest, [(-3, 3)] * 2, max_evals=4000, progress=False).fun
+    for result in (
+        jg.minimize(fun, [(-3, 3)] * 2, max_evals=4000, progress=False),
+        jg.minimize(jg.host(lambda x: float(fun(x))), [(-3, 3)] * 2, max_evals=2000, progress=False),
+        jg.minimize_many(lambda x, _: fun(x), [(-3, 3)] * 2, jnp.zeros(2), max_evals=4000, progress=False)[0],
+    ):
+        assert float(result.fun) / largest < lowest + 1e-3
