@@ -46,9 +46,7 @@ def _solved_in_halves(own: Primitive, a: jax.Array, b: jax.Array, **params: Any)
     parts = [slice(None, half), slice(half, None)]
     of = lambda part: sides[part] if left else sides[:, part]  # noqa: E731
     first, second = (0, 1) if (params["lower"] != turned) == left else (1, 0)  # the one that needs no other
-    row, column = (
-        (second, first) if left else (first, second)
-    )  # of the block beside the diagonal, of what is solved with
+    row, column = (second, first) if left else (first, second)  # of the block beside the diagonal
     beside = matrix[parts[column], parts[row]].T if turned else matrix[parts[row], parts[column]]
     beside = beside.conj() if params["conjugate_a"] else beside
     out: list[Any] = [None, None]
