@@ -109,8 +109,8 @@ def curve_fit(
 
     Returns:
         A `Fit`, which unpacks as popt, pcov. Inside jit, vmap and grad, with data or bounds that are traced, its popt,
-        pcov, fun and residuals are traced and differentiable; the search then has three levels, and where it meets
-        no finite cost they are NaN, and pcov is infinite.
+        pcov, fun and residuals are traced and differentiable; the search then has three levels of starts, and others
+        at the lowest of eight times as many points; where it meets no finite cost they are NaN, and pcov is infinite.
 
     Raises:
         TypeError: an argument of the wrong kind, before anything compiles.
